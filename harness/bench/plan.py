@@ -1,0 +1,204 @@
+"""The plan: which cells a run has. Pure, and without any framework, so both worlds make the same one."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.bench.definitions import TIERS, Strategy
+from harness.bench.errors import UsageError, unknown
+from harness.bench.registry import Registry, discover
+
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How cells are run.
+
+    `timeout_s` bounds each process of a cell, `memory_limit_mb` the memory of its whole process group. `measure_s` is
+    how long a launch is timed for, and as long again is warmed up at most.
+    """
+
+    timeout_s: float = 300.0
+    memory_limit_mb: int = 8192
+    launches: int = 1
+    measure_s: float = 0.5
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Combination x model x strategy x device."""
+
+    combination: str
+    model: str
+    strategy: str
+    device: str
+
+    @property
+    def id(self) -> str:
+        """`torch2.1/resnet18/onnx-torchscript:16`."""
+        return f"{self.combination}/{self.model}/{self.strategy}"
+
+    @property
+    def slug(self) -> str:
+        """The id as a file name."""
+        return f"{self.model}--{self.strategy.replace(':', '@')}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the bench is told. Paths are absolute; a plan belongs to one machine and is not kept."""
+
+    combination: str
+    device: str
+    tier: str
+    cells: tuple[Cell, ...]
+    models: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    lock: str = ""
+    policy: Policy = field(default_factory=Policy)
+    extension: str = ""
+    selected: bool = False
+
+    def registry(self) -> Registry:
+        """Where this plan's names are looked up."""
+        return discover(models=[Path(p) for p in self.models], plugins=[Path(p) for p in self.plugins])
+
+    @property
+    def digest(self) -> str:
+        """Equal for two plans that would record the same cells under the same policy."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain values, for `plan.json`."""
+        return {"version": PLAN_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Plan:
+        """The inverse of `to_json`."""
+        if value.get("version") != PLAN_VERSION:
+            msg = f"plan.json is of version {value.get('version')}, and this bench reads {PLAN_VERSION}."
+            raise UsageError(msg)
+        rest = {name: item for name, item in value.items() if name != "version"}
+        rest["cells"] = tuple(Cell(**cell) for cell in value["cells"])
+        rest["policy"] = Policy(**value["policy"])
+        for name in ("models", "plugins"):
+            rest[name] = tuple(value[name])
+        return cls(**rest)
+
+
+def split(spelling: str) -> tuple[str, int | None]:
+    """`onnx-torchscript:16` is the strategy `onnx-torchscript` with its parameter bound to 16."""
+    name, colon, value = spelling.partition(":")
+    if not colon:
+        return name, None
+    try:
+        return name, int(value)
+    except ValueError:
+        msg = f"strategy {spelling!r}: what follows the colon must be a whole number, as in '{name}:16'."
+        raise UsageError(msg) from None
+
+
+def within(tier: str, limit: str) -> bool:
+    """Whether something of `tier` belongs to a run of `limit`."""
+    return TIERS.index(tier) <= TIERS.index(limit)
+
+
+def spellings(name: str, strategy: Strategy, tier: str) -> list[str]:
+    """The strategy without a value, then with each value of the tiers up to `tier`."""
+    values = sorted({v for t, vs in strategy.values.items() if within(t, tier) for v in vs})
+    return [name, *(f"{name}:{value}" for value in values)]
+
+
+def _bound(spelling: str, registry: Registry) -> bool:
+    """Whether `spelling` names a strategy with an explicit value; raises where it cannot."""
+    if ":" not in spelling:
+        return False
+    name, _ = split(spelling)
+    if name not in registry.strategies:
+        raise UsageError(unknown("strategy", name, registry.strategies))
+    strategy = registry.strategies[name].declared
+    if strategy.parameter is None:
+        msg = f"strategy {name!r} takes no parameter, so {spelling!r} does not exist."
+        raise UsageError(msg)
+    return True
+
+
+def _matching(what: str, patterns: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The known names that any pattern matches, in their own order; a pattern that matches nothing is an error."""
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = fnmatch.filter(known, pattern)
+        if not found:
+            raise UsageError(unknown(what, pattern, known))
+        chosen.update(found)
+    return [name for name in known if name in chosen]
+
+
+def select_models(registry: Registry, patterns: Sequence[str], tier: str) -> list[str]:
+    """Names of the models of `tier`, or those that `patterns` match, whatever their tier when they are named whole."""
+    if not patterns:
+        return [n for n, e in registry.models.items() if e.value is None or within(e.value.tier, tier)]
+    inside = [n for n, e in registry.models.items() if n in patterns or e.value is None or within(e.value.tier, tier)]
+    for pattern in patterns:
+        if not fnmatch.filter(inside, pattern) and fnmatch.filter(registry.models, pattern):
+            msg = f"model {pattern!r} is not in the tier {tier!r}. Name it whole, or ask for a larger tier."
+            raise UsageError(msg)
+        if not fnmatch.filter(registry.models, pattern):
+            raise UsageError(unknown("model", pattern, registry.models))
+    return _matching("model", patterns, inside)
+
+
+def select_strategies(registry: Registry, patterns: Sequence[str], tier: str) -> list[str]:
+    """Spellings of the strategies of `tier`, or those that `patterns` match or bind."""
+    known = [s for n, e in registry.strategies.items() for s in spellings(n, e.declared, tier)]
+    if not patterns:
+        return known
+    bound = [p for p in patterns if p not in known and not set("*?[") & set(p) and _bound(p, registry)]
+    globs = [p for p in patterns if p not in bound]
+    return [*(_matching("strategy", globs, known) if globs else []), *bound]
+
+
+def expand(
+    registry: Registry,
+    *,
+    combination: str,
+    device: str,
+    tier: str,
+    models: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+) -> tuple[Cell, ...]:
+    """Every cell of one combination: the selected models times the selected strategies."""
+    if tier not in TIERS:
+        raise UsageError(unknown("tier", tier, TIERS))
+    chosen = select_strategies(registry, strategies, tier)
+    return tuple(
+        Cell(combination, model, strategy, device)
+        for model in select_models(registry, models, tier)
+        for strategy in chosen
+    )
+
+
+def split_models(values: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """Part what `--models` was given into paths of a user's own files and globs over the zoo.
+
+    A path is what ends in ``.py`` or has a separator in it.
+    """
+    paths, globs = [], []
+    for value in values:
+        if value.endswith(".py") or os.sep in value:
+            paths.append(Path(value).resolve())
+        else:
+            globs.append(value)
+    if paths and globs:
+        msg = f"--models takes your own files or names from the zoo, not both at once: {', '.join(globs)} is no path."
+        raise UsageError(msg)
+    return paths, globs

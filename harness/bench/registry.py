@@ -1,0 +1,184 @@
+"""Finds models, steps, strategies and runtimes: one file each, registered by a module constant.
+
+Listing a folder is all the registration there is. A file that raises at import is kept, with its error: its cells
+fail at `build`, and the rest runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from harness.bench.definitions import Model, Runtime, Step, Strategy
+from harness.bench.errors import UsageError, unknown
+
+T = TypeVar("T")
+
+PACKAGE = Path(__file__).resolve().parents[1]
+ZOO = PACKAGE.parent / "model_zoo"
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One file and what it declares. `value` is None where the file raised at import: `error` says what."""
+
+    name: str
+    path: Path
+    value: T | None
+    error: str = ""
+
+    @property
+    def declared(self) -> T:
+        """What the file declares; raises what it raised at import."""
+        if self.value is None:
+            msg = f"{self.path.name} raised at import: {self.error}"
+            raise ImportError(msg)
+        return self.value
+
+    @property
+    def digest(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of the file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
+
+
+def name_of(path: Path) -> str:
+    """`onnx_torchscript.py` declares `onnx-torchscript`."""
+    return path.stem.replace("_", "-")
+
+
+def _assigns(path: Path, constant: str) -> bool | None:
+    """Whether the file's top level assigns `constant`; None where it cannot be parsed."""
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except (SyntaxError, ValueError):
+        return None
+    for node in tree.body:
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        elif isinstance(node, ast.ImportFrom):
+            if any((alias.asname or alias.name) in (constant, "*") for alias in node.names):
+                return True
+        if any(isinstance(target, ast.Name) and target.id == constant for target in targets):
+            return True
+    return False
+
+
+def load(path: Path, constant: str, kind: type[T]) -> Entry[T]:
+    """The entry of one file.
+
+    Raises `UsageError` where the file does not declare `constant` at all: that is a mistake in the call, not a result.
+    """
+    if _assigns(path, constant) is False:
+        msg = f"{path}: no {constant} in it. Add `{constant} = {kind.__name__}(…)` at the file's top level."
+        raise UsageError(msg)
+    module_name = f"harness_loaded_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}_{path.stem}"
+    try:
+        module = sys.modules.get(module_name) or _execute(path, module_name)
+        value = getattr(module, constant)
+    except (Exception, SystemExit) as error:
+        return Entry(name_of(path), path, None, f"{type(error).__name__}: {error}")
+    if not isinstance(value, kind):
+        msg = f"{path}: {constant} is of type {type(value).__name__}, and must be a {kind.__name__}."
+        raise UsageError(msg)
+    return Entry(name_of(path), path, value)
+
+
+def _execute(path: Path, module_name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        msg = f"{path} is not a Python file"
+        raise ImportError(msg)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    return module
+
+
+def _files(folders: Iterable[Path]) -> list[Path]:
+    return [path for folder in folders for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything there is to run, by name."""
+
+    models: dict[str, Entry[Model]]
+    steps: dict[str, Entry[Step]]
+    strategies: dict[str, Entry[Strategy]]
+    runtimes: dict[str, Entry[Runtime]]
+
+    def strategy_digest(self, name: str) -> str:
+        """Digest of the files of a strategy, its steps and its runtime."""
+        strategy = self.strategies[name]
+        entries: list[Entry[Any]] = [strategy]
+        if strategy.value is not None:
+            entries += [self.steps[step] for step in strategy.value.steps if step in self.steps]
+            entries += [self.runtimes[strategy.value.runtime]] if strategy.value.runtime in self.runtimes else []
+        return hashlib.sha256("".join(entry.digest for entry in entries).encode()).hexdigest()[:16]
+
+
+def _named(entries: Iterable[Entry[T]], what: str) -> dict[str, Entry[T]]:
+    found: dict[str, Entry[T]] = {}
+    for entry in entries:
+        if entry.name in found:
+            msg = f"two {what} files are called {entry.name!r}: {found[entry.name].path} and {entry.path}. Rename one."
+            raise UsageError(msg)
+        found[entry.name] = entry
+    return found
+
+
+def model_files(paths: Sequence[Path]) -> list[Path]:
+    """The model files that `paths` (files and folders) stand for."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = _files([path])
+            if not inside:
+                msg = f"{path}: no model file (*.py) in this folder."
+                raise UsageError(msg)
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            msg = f"{path}: no such model file."
+            raise UsageError(msg)
+    return found
+
+
+def discover(*, models: Sequence[Path] = (), plugins: Sequence[Path] = (), zoo: Path = ZOO) -> Registry:
+    """List the zoo, or `models` in its place, and the steps, strategies and runtimes.
+
+    `plugins` are folders of a user's own with the sub-folders `steps`, `strategies` and `runtimes`.
+    """
+    for folder in plugins:
+        if not folder.is_dir():
+            msg = f"{folder}: no such plugin folder."
+            raise UsageError(msg)
+    roots = (PACKAGE, *plugins)
+    files = model_files(models) if models else _files([zoo])
+    return Registry(
+        models=_named((load(path, "MODEL", Model) for path in files), "model"),
+        steps=_named((load(p, "STEP", Step) for p in _files(r / "steps" for r in roots)), "step"),
+        strategies=_named((load(p, "STRATEGY", Strategy) for p in _files(r / "strategies" for r in roots)), "strategy"),
+        runtimes=_named((load(p, "RUNTIME", Runtime) for p in _files(r / "runtimes" for r in roots)), "runtime"),
+    )
+
+
+def get(entries: dict[str, Entry[T]], what: str, name: str) -> Entry[T]:
+    """The entry called `name`; a `UsageError` with the nearest name where there is none."""
+    if name not in entries:
+        raise UsageError(unknown(what, name, entries))
+    return entries[name]
