@@ -66,10 +66,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a step leaves on disk: a file or a folder. `kind` is what the next step or the runtime looks for."""
+    """What a step leaves on disk: a file or a folder. `kind` is what the next step or the runtime looks for.
+
+    `facts` are columns of the record that only the artifact itself can tell, such as `opset`.
+    """
 
     kind: str
     path: Path
+    facts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,9 @@ class StepContext:
 
     def tensors(self) -> tuple[Any, ...]:
         """The example as torch tensors, in the order of `forward`."""
-        import torch
+        from harness.bench.tensors import to_tensors
 
-        return tuple(torch.from_numpy(value.copy()) for value in self.inputs.values())
+        return to_tensors(self.inputs)
 
     def state(self) -> dict[str, Any]:
         """The module's state dict as numpy arrays."""

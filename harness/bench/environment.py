@@ -1,0 +1,116 @@
+"""What this environment and this machine are, told from inside, and whether the environment is what its lock says."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+
+# Seeds of a virtual environment; a lock may name them or not.
+_SEEDS = frozenset({"pip", "setuptools", "wheel", "uv"})
+
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)")
+
+
+def canonical(name: str) -> str:
+    """A distribution's name as the package index compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def installed() -> dict[str, str]:
+    """Every distribution that this interpreter can import, canonical name to version."""
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            # The first on the path is the one that is imported.
+            found.setdefault(canonical(name), distribution.version)
+    return dict(sorted(found.items()))
+
+
+def pins_of(lock: str) -> dict[str, str]:
+    """The pins of a lock's text, canonical name to version."""
+    pins = {}
+    for line in lock.splitlines():
+        match = _PIN.match(line)
+        if match:
+            pins[canonical(match["name"])] = match["version"]
+    return pins
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One package that is not as the lock says; None where a side does not have it."""
+
+    name: str
+    locked: str | None
+    installed: str | None
+
+    def __str__(self) -> str:
+        """For a person: `numpy: 1.24.3 locked, 1.26.4 installed`."""
+        return f"{self.name}: {self.locked or 'not'} locked, {self.installed or 'not'} installed"
+
+
+def deviations(pins: Mapping[str, str], packages: Mapping[str, str]) -> list[Deviation]:
+    """Every difference between a lock's pins and what is installed, in the order of names."""
+    return [
+        Deviation(name, pins.get(name), packages.get(name))
+        for name in sorted({*pins, *packages})
+        if pins.get(name) != packages.get(name) and not (name in _SEEDS and name not in pins)
+    ]
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or platform.machine()
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else platform.machine()
+
+
+def machine() -> dict[str, Any]:
+    """CPU model, usable cores, memory in MiB, operating system; nothing that names one machine."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "os": f"{platform.system()} {platform.release().split('-')[0]}",
+    }
+
+
+def description() -> dict[str, Any]:
+    """What a run's record says of its environment and machine."""
+    from harness.bench import gpu
+
+    found = gpu.describe()
+    return {
+        "packages": installed(),
+        "python": platform.python_version(),
+        "machine": machine(),
+        "gpu": found.gpu,
+        "driver": found.driver,
+        "loadavg": [round(value, 2) for value in os.getloadavg()],
+        "harness_version": __version__,
+    }
+
+
+def main() -> int:
+    """Hold this environment against the lock that is named; print each deviation."""
+    lock = Path(sys.argv[1]).read_text(encoding="utf-8")
+    found = deviations(pins_of(lock), installed())
+    for deviation in found:
+        print(deviation)  # noqa: T201 - this is the answer
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

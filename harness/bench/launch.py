@@ -1,0 +1,29 @@
+"""Entry of every process that the bench starts: ``launch.py warm IMPORT…``, ``launch.py worker REQUEST``, ``… serve …``.
+
+It runs as a plain file so that nothing is on `sys.path` but the environment's own packages and, after them, the
+folder that holds `harness`: what the harness is made of never shadows a pinned package.
+"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0:1] = []
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    role, *arguments = sys.argv[1:]
+
+    from harness.bench.memory import offer_to_oom_killer
+    from harness.bench.processes import die_with_parent
+
+    die_with_parent()
+    if role == "warm":
+        from harness.bench.warm import main
+
+        main(arguments)
+    else:
+        offer_to_oom_killer()
+        if role == "worker":
+            from harness.bench.worker import main
+        else:
+            from harness.bench.serve import main
+        main(arguments)

@@ -1,0 +1,132 @@
+"""Whether two sets of outputs are equal, and if not, what differs first.
+
+The order is fixed and stops at the first difference: number of outputs, dtype, shape, NaN and Inf positions, values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_TOLERANCE = 1e-4
+TF32_TOLERANCE = 1e-2
+NOISE_FACTOR = 10.0
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Error figures of the worst output. Relative error is ‖a − b‖ / ‖b‖ in the Euclidean norm."""
+
+    mse: float
+    max_abs_error: float
+    relative_error: float
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """`difference` is empty where the outputs match; `errors` is None where values could not be compared."""
+
+    difference: str
+    errors: Errors | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs beyond the tolerance."""
+        return not self.difference
+
+
+def errors_of(actual: Any, expected: Any) -> Errors:
+    """Error figures of one output. Positions that are NaN or Inf on both sides are left out."""
+    import numpy as np
+
+    a = np.asarray(actual, dtype=np.float64).ravel()
+    b = np.asarray(expected, dtype=np.float64).ravel()
+    finite = np.isfinite(a) & np.isfinite(b)
+    a, b = a[finite], b[finite]
+    if a.size == 0:
+        return Errors(0.0, 0.0, 0.0, 1.0)
+    error = a - b
+    norm_a, norm_b, norm_error = (float(np.linalg.norm(x)) for x in (a, b, error))
+    relative = 0.0 if norm_error == 0 else norm_error / norm_b if norm_b else math.inf
+    cosine = 1.0 if norm_error == 0 else float(a @ b) / (norm_a * norm_b) if norm_a and norm_b else 0.0
+    return Errors(float(np.mean(error**2)), float(np.max(np.abs(error))), relative, min(1.0, max(-1.0, cosine)))
+
+
+def worst(figures: Sequence[Errors]) -> Errors | None:
+    """The worst of each figure over several outputs."""
+    if not figures:
+        return None
+    return Errors(
+        max(f.mse for f in figures),
+        max(f.max_abs_error for f in figures),
+        max(f.relative_error for f in figures),
+        min(f.cosine for f in figures),
+    )
+
+
+def _structure(actual: Sequence[Any], expected: Sequence[Any]) -> str:
+    if len(actual) != len(expected):
+        return f"{len(actual)} outputs instead of {len(expected)}"
+    for index, (a, b) in enumerate(zip(actual, expected)):
+        if a.dtype != b.dtype:
+            return f"output {index}: dtype {a.dtype} instead of {b.dtype}"
+    for index, (a, b) in enumerate(zip(actual, expected)):
+        if a.shape != b.shape:
+            return f"output {index}: shape {list(a.shape)} instead of {list(b.shape)}"
+    return ""
+
+
+def _special(actual: Sequence[Any], expected: Sequence[Any]) -> str:
+    """The first position where one side is NaN, +Inf or -Inf and the other is not."""
+    import numpy as np
+
+    for index, (a, b) in enumerate(zip(actual, expected)):
+        if a.dtype.kind not in "fc":
+            continue
+        for name, test in (("NaN", np.isnan), ("+Inf", np.isposinf), ("-Inf", np.isneginf)):
+            differ = np.argwhere(test(a) != test(b))
+            if len(differ):
+                where = differ[0].tolist()
+                side = "only after conversion" if bool(test(a[tuple(where)])) else "only natively"
+                return f"output {index}: {name} at {where} {side} ({len(differ)} positions differ)"
+    return ""
+
+
+def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) -> Match:
+    """Hold `actual` against `expected`, both numpy arrays in order; `tolerance` bounds the relative error."""
+    import numpy as np
+
+    difference = _structure(actual, expected)
+    if difference:
+        return Match(difference, None)
+    difference = _special(actual, expected)
+    figures = [errors_of(a, b) for a, b in zip(actual, expected)]
+    if difference:
+        return Match(difference, worst(figures))
+    for index, (a, b, figure) in enumerate(zip(actual, expected, figures)):
+        if figure.relative_error > tolerance:
+            gap = np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64))
+            where = np.unravel_index(int(np.nanargmax(np.where(np.isfinite(gap), gap, -1.0))), gap.shape)
+            return Match(
+                f"output {index}: values differ, relative error {figure.relative_error:.2e} above {tolerance:.0e}, "
+                f"most at {[int(i) for i in where]}: {float(a[where]):.6g} instead of {float(b[where]):.6g}",
+                worst(figures),
+            )
+    return Match("", worst(figures))
+
+
+def tolerance_for(noise: float, *, own: float | None, tf32: bool = False) -> float:
+    """The relative error above which a cell is mismatched; `noise` is the native output's own relative error."""
+    if own is not None:
+        return own
+    return max(TF32_TOLERANCE if tf32 else DEFAULT_TOLERANCE, NOISE_FACTOR * noise)
+
+
+def grade(mse: float) -> str:
+    """How practitioners' guides grade an MSE. It is shown and never decides."""
+    if mse < 1e-5:
+        return "excellent"
+    return "acceptable" if mse < 1e-3 else "investigate"

@@ -1,0 +1,271 @@
+"""The pytest plugin: a plan in, one item a cell, records out.
+
+``python -m pytest -c harness/bench/pytest.ini -p harness.bench --out DIR`` plans the zoo's quick tier for the active
+environment and runs it; `--plan` takes a plan that `harness run` made. Into DIR go `plan.json`, `session.json` (what
+ran where), `records/*.json` (one a cell, written as it ends) and `events.jsonl` (for a live display).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bench import environment, gpu
+from harness.bench.cell import Bench, describe_failure
+from harness.bench.definitions import TIERS
+from harness.bench.errors import UsageError
+from harness.bench.plan import Cell, Plan, Policy, expand, split_models
+from harness.bench.record import write_json
+from harness.bench.registry import Registry, discover
+from harness.bench.stages import Outcome
+
+CELLS_FILE = Path(__file__).with_name("cells")
+REJECTED_EXIT_CODE = pytest.ExitCode.USAGE_ERROR
+
+_PLAN = pytest.StashKey[Plan]()
+_REGISTRY = pytest.StashKey[Registry]()
+_BENCH = pytest.StashKey[Bench]()
+_OUT = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The bench's options, for plan and policy."""
+    group = parser.getgroup("harness", "conversion bench")
+    policy = Policy()
+    group.addoption("--out", metavar="DIR", help="folder for the records; scratch where it is left out")
+    group.addoption("--plan", metavar="FILE", help="plan.json, as `harness run` writes it; replaces the options below")
+    group.addoption("--combination", default="ambient", help="name of this environment in the records")
+    group.addoption("--models", action="append", default=[], metavar="GLOB|FILE", help="models of the zoo, or your own")
+    group.addoption("--strategies", action="append", default=[], metavar="GLOB")
+    group.addoption("--tier", default="quick", choices=TIERS)
+    group.addoption("--device", default="auto", choices=gpu.DEVICES)
+    group.addoption("--plugin-folder", action="append", default=[], metavar="DIR", help="folder with your own steps, …")
+    group.addoption("--lock", default="", metavar="FILE", help="lock that this environment was installed from")
+    group.addoption("--fresh", action="store_true", help="start a fresh process for each cell instead of forking")
+    group.addoption("--resume", action="store_true", help="keep the records that DIR already has")
+    group.addoption("--timeout-s", type=float, default=policy.timeout_s, help="for each process of a cell")
+    group.addoption("--memory-limit-mb", type=int, default=policy.memory_limit_mb, help="for each process group")
+    group.addoption("--launches", type=int, default=policy.launches, help="serving processes to time, a cell")
+    group.addoption("--measure-s", type=float, default=policy.measure_s, help="how long a launch is timed")
+    group.addoption("--threads", type=int, default=policy.threads, help="threads of every runtime")
+
+
+def _plan_from_options(config: pytest.Config) -> Plan:
+    option = config.getoption
+    if option("--plan"):
+        return Plan.from_json(json.loads(Path(option("--plan")).read_text(encoding="utf-8")))
+    files, globs = split_models(option("--models"))
+    plugins = [Path(folder).resolve() for folder in option("--plugin-folder")]
+    registry = discover(models=files, plugins=plugins)
+    device = gpu.resolve(option("--device"))
+    cells = expand(
+        registry,
+        combination=option("--combination"),
+        device=device,
+        tier=option("--tier"),
+        models=globs,
+        strategies=option("--strategies"),
+    )
+    return Plan(
+        combination=option("--combination"),
+        device=device,
+        tier=option("--tier"),
+        cells=cells,
+        models=tuple(map(str, files)),
+        plugins=tuple(map(str, plugins)),
+        lock=option("--lock"),
+        policy=Policy(
+            timeout_s=option("--timeout-s"),
+            memory_limit_mb=option("--memory-limit-mb"),
+            launches=option("--launches"),
+            measure_s=option("--measure-s"),
+            threads=option("--threads"),
+        ),
+        selected=bool(option("--models") or option("--strategies") or plugins),
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the plan, or say what is wrong with the call."""
+    if config.getoption("--help", default=False):
+        return
+    if not any(Path(arg.partition("::")[0]).name == "serving_case.py" for arg in config.args):
+        try:
+            plan = _plan_from_options(config)
+            config.stash[_REGISTRY] = plan.registry()
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+        config.stash[_PLAN] = plan
+        if config.args_source is not pytest.Config.ArgsSource.ARGS:
+            config.args = [str(CELLS_FILE)]
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The plan's cells stand for one file."""
+    if file_path == CELLS_FILE and _PLAN in parent.config.stash:
+        return CellsFile.from_parent(parent, path=file_path)
+    return None
+
+
+class CellsFile(pytest.File):
+    """All cells of the plan, those that share what they import side by side."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """One item a cell."""
+        plan = self.config.stash[_PLAN]
+        registry = self.config.stash[_REGISTRY]
+        bench = Bench(plan, registry, Path(), fresh=True)
+        groups: dict[tuple[str, ...], int] = {}
+        for cell in plan.cells:
+            groups.setdefault(bench.imports(cell.strategy), len(groups))
+        # The fewest imports first: PyTorch alone, then the exporters, then TensorFlow.
+        for cell in sorted(plan.cells, key=lambda c: (len(i := bench.imports(c.strategy)), groups[i])):
+            yield CellItem.from_parent(self, name=cell.id, cell=cell)
+
+
+class CellFailed(Exception):
+    """Tells pytest that a cell is broken; the record says all there is."""
+
+
+class CellItem(pytest.Item):
+    """One cell."""
+
+    def __init__(self, *, cell: Cell, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.extra_keyword_matches.update({cell.model, cell.strategy, cell.device})
+
+    def runtest(self) -> None:
+        """Run the cell and write its record."""
+        bench = self.config.stash[_BENCH]
+        out = self.config.stash[_OUT]
+        _event(out, "started", self.cell)
+        record, details = bench.run(self.cell)
+        write_json(out / "records" / f"{self.cell.slug}.json", {"row": record.to_json(), "details": details})
+        _event(out, "ended", self.cell, outcome=record.outcome.value, stage=record.stage.value)
+        self.user_properties.append(("outcome", record.outcome.value))
+        self.user_properties.append(("stage", record.stage.value))
+        if record.outcome is Outcome.NOT_APPLICABLE:
+            pytest.skip(record.error or "not applicable")
+        if record.outcome.broken:
+            raise CellFailed(describe_failure(record))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The record's own words; a traceback only where the bench itself broke."""
+        if isinstance(excinfo.value, CellFailed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """The cell's id is its name."""
+        return self.path, None, self.name
+
+
+def _event(out: Path, what: str, cell: Cell, **more: str) -> None:
+    line = json.dumps({"event": what, "model": cell.model, "strategy": cell.strategy, **more})
+    with (out / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a resumed run already has."""
+    if not config.getoption("--resume") or not config.getoption("--out"):
+        return
+    records = Path(config.getoption("--out")) / "records"
+    done = [i for i in items if isinstance(i, CellItem) and (records / f"{i.cell.slug}.json").exists()]
+    if done:
+        config.hook.pytest_deselected(items=done)
+        items[:] = [item for item in items if item not in done]
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Prepare the output folder and the bench once it is known that cells will run."""
+    config = session.config
+    if _PLAN not in config.stash or config.option.collectonly or not session.items:
+        return
+    plan = config.stash[_PLAN]
+    out = Path(config.getoption("--out") or tempfile.mkdtemp(prefix="harness-")).resolve()
+    work = Path(tempfile.mkdtemp(prefix="harness-bench-"))
+    bench = Bench(plan, config.stash[_REGISTRY], work, fresh=config.getoption("--fresh"))
+    config.stash[_BENCH] = bench
+    config.stash[_OUT] = out
+    _reject_unusable_models(bench, [item.cell for item in session.items if isinstance(item, CellItem)])
+    _write_session(out, plan, resume=config.getoption("--resume"))
+
+
+def _reject_unusable_models(bench: Bench, cells: list[Cell]) -> None:
+    """Build a user's own models first: a probe that their `forward` rejects is told before anything is written."""
+    if not bench.plan.models:
+        return
+    for model in {cell.model: None for cell in cells}:
+        failure = bench.built(model).failure
+        if failure is not None and failure.rejected_probe:
+            bench.close()
+            pytest.exit(f"{bench.registry.models[model].path}: {failure.error}", returncode=REJECTED_EXIT_CODE)
+
+
+def _write_session(out: Path, plan: Plan, *, resume: bool) -> None:
+    """Say what runs where, before the first cell does."""
+    records = out / "records"
+    if not resume:
+        shutil.rmtree(records, ignore_errors=True)
+        (out / "events.jsonl").unlink(missing_ok=True)
+    records.mkdir(parents=True, exist_ok=True)
+    session = out / "session.json"
+    started = json.loads(session.read_text(encoding="utf-8"))["started"] if resume and session.exists() else _now()
+    write_json(out / "plan.json", plan.to_json())
+    write_json(
+        session,
+        {
+            "combination": plan.combination,
+            "extension": plan.extension,
+            "device": plan.device,
+            "tier": plan.tier,
+            "selected": plan.selected,
+            "planned": [[cell.model, cell.strategy] for cell in plan.cells],
+            "started": started,
+            "ended": None,
+            "lock_digest": _digest(plan.lock),
+            "threads": plan.policy.threads,
+            "policy": asdict(plan.policy),
+            **environment.description(),
+        },
+    )
+
+
+def _digest(lock: str) -> str:
+    return hashlib.sha256(Path(lock).read_bytes()).hexdigest()[:16] if lock else ""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Say that the run came to its end, and end what was kept warm."""
+    config = session.config
+    if _BENCH in config.stash:
+        config.stash[_BENCH].close()
+        path = config.stash[_OUT] / "session.json"
+        if path.exists():
+            write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "ended": _now()})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Where the records are."""
+    if _OUT in config.stash and (config.stash[_OUT] / "records").exists():
+        terminalreporter.write_line(
+            f"records in {config.stash[_OUT]}; `harness ingest {config.stash[_OUT]}` makes their table"
+        )
+

@@ -1,0 +1,146 @@
+"""The serving process: imports one runtime, loads one artifact, runs it, and is timed by pytest-benchmark.
+
+It is a deployment in small: whatever converted the model was never imported here, so memory and latency are the
+runtime's own. Outputs are saved before timing begins, so that a crash while timing loses nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bench import memory, tensors
+from harness.bench.definitions import Artifact, Runtime, Session
+from harness.bench.plan import Plan
+from harness.bench.progress import Progress, described
+from harness.bench.registry import Registry, get
+from harness.bench.stages import Stage
+
+BENCHMARK_FILE = "benchmark.json"
+
+_WARM_UP_CALLS = 3
+_FEWEST_ROUNDS = 5
+_MOST_ROUNDS = 2000
+
+
+class Serving:
+    """One artifact's way through load, execute, probe and measure; a pytest plugin that hands itself to the test."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self.request = request
+        self.folder = Path(request["folder"])
+        self.progress = Progress(self.folder)
+
+    @pytest.fixture
+    def serving(self) -> Serving:
+        """This object."""
+        return self
+
+    def pytest_benchmark_generate_machine_info(self) -> dict[str, Any]:
+        """The run's own record describes the machine; asking for it here takes seconds."""
+        return {}
+
+    def pytest_benchmark_generate_commit_info(self) -> dict[str, Any]:
+        """The record holds digests of what ran."""
+        return {}
+
+    def run(self, benchmark: Any) -> None:
+        """Every stage; the result is written whatever happens."""
+        try:
+            result = self._stages(benchmark)
+        except BaseException as error:  # noqa: BLE001 - whatever a runtime raises is this cell's result
+            self.progress.fail(error)
+        else:
+            self.progress.finish(**result)
+
+    def _stages(self, benchmark: Any) -> dict[str, Any]:
+        request = self.request
+        registry = Plan.from_json(request["plan"]).registry()
+        runtime = get(registry.runtimes, "runtime", request["runtime"]).declared
+        self.progress.enter(Stage.IMPORT, rss_base_mb=memory.rss_mb())
+        for name in request["imports"]:
+            importlib.import_module(name)
+        self.progress.enter(Stage.LOAD, rss_import_mb=memory.rss_mb())
+        session, load_s = self._load(runtime, registry)
+        sets = [
+            dict(zip(request["input_names"], tensors.load(Path(request["built"]) / f"inputs-{index}.npz")))
+            for index in request["sets"]
+        ]
+        peak_is_own = memory.reset_peak()
+        self.progress.enter(
+            Stage.EXECUTE, rss_load_mb=memory.rss_mb(), load_s=load_s, provider=session.provider
+        )
+        self._execute(session, sets[0], request["sets"][0])
+        self.progress.enter(Stage.PROBE)
+        rejected = {}
+        for index, inputs in zip(request["sets"][1:], sets[1:]):
+            try:
+                self._execute(session, inputs, index)
+            except Exception as error:  # noqa: BLE001 - a probe that the artifact refuses is a finding, told apart
+                rejected[str(index)] = described(error)
+        self.progress.enter(Stage.MEASURE)
+        call = session.prepare(sets[0])
+        _measure(benchmark, call, request["measure_s"])
+        return {"rejected": rejected, "rss_peak_mb": memory.peak_rss_mb(), "rss_peak_since_load": peak_is_own}
+
+    def _load(self, runtime: Runtime, registry: Registry) -> tuple[Session, float]:
+        request = self.request
+        builder = None
+        if runtime.needs_module:
+            model = get(registry.models, "model", request["model"]).declared
+
+            def builder() -> Any:
+                return tensors.unfilled(model)
+
+        artifact = Artifact(request["kind"], Path(request["artifact"]))
+        started = time.perf_counter()
+        session = runtime.load(artifact, request["device"], request["threads"], builder)
+        return session, time.perf_counter() - started
+
+    def _execute(self, session: Session, inputs: Mapping[str, Any], index: int) -> None:
+        outputs = session.outputs(session.prepare(inputs)())
+        tensors.save(self.folder / f"outputs-{index}.npz", outputs)
+
+
+def _measure(benchmark: Any, call: Any, measure_s: float) -> None:
+    """Warm up until first-call costs are gone, then time as many calls as fit into `measure_s`."""
+    started, spent = time.perf_counter(), []
+    while len(spent) < _WARM_UP_CALLS or time.perf_counter() - started < measure_s / 2:
+        before = time.perf_counter()
+        call()
+        spent.append(time.perf_counter() - before)
+        if len(spent) >= 2 and time.perf_counter() - started > measure_s * 2:
+            break
+    typical = max(min(spent), 1e-7)
+    rounds = min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, int(measure_s / typical)))
+    benchmark.pedantic(call, rounds=rounds, iterations=1, warmup_rounds=0)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve one request under pytest, and end the process without running anyone's exit handlers."""
+    request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    folder = Path(request["folder"])
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    here = Path(__file__).parent
+    pytest.main(
+        [
+            str(here / "serving_case.py"),
+            f"-c{here / 'pytest.ini'}",
+            "-q",
+            "--assert=plain",
+            *(f"-p{name}" for name in ("pytest_benchmark.plugin", "no:cacheprovider", "no:junitxml", "no:doctest")),
+            f"--benchmark-json={folder / BENCHMARK_FILE}",
+        ],
+        plugins=[Serving(request)],
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,115 @@
+"""Arrays and tensors: what goes into a module, what comes out of it, and how both are kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.bench.definitions import Inputs, Model
+from harness.bench.progress import ProbeRejectedError
+from harness.bench.weights import fill
+
+
+def save(path: Path, arrays: Sequence[Any]) -> None:
+    """Write numpy arrays, in order; the file is whole or not there."""
+    import numpy as np
+
+    partial = path.with_name(f".{path.name}.partial.npz")
+    np.savez(partial, *arrays)
+    partial.replace(path)
+
+
+def load(path: Path) -> list[Any]:
+    """The arrays of `save`, in order."""
+    import numpy as np
+
+    with np.load(path) as archive:
+        return [archive[f"arr_{index}"] for index in range(len(archive.files))]
+
+
+def flatten(value: Any) -> list[Any]:
+    """A model's output as a flat list of tensors: containers in their own order, None left out."""
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        return [leaf for item in value.values() for leaf in flatten(item)]
+    if isinstance(value, (list, tuple)):
+        return [leaf for item in value for leaf in flatten(item)]
+    return [value]
+
+
+def to_arrays(value: Any) -> list[Any]:
+    """What a PyTorch module returned, as numpy arrays."""
+    import numpy as np
+
+    return [
+        leaf.detach().cpu().numpy() if hasattr(leaf, "detach") else np.asarray(leaf) for leaf in flatten(value)
+    ]
+
+
+def to_tensors(inputs: Inputs) -> tuple[Any, ...]:
+    """Numpy arrays as torch tensors of their own memory."""
+    import torch
+
+    return tuple(torch.from_numpy(value.copy()) for value in inputs.values())
+
+
+def build(model: Model) -> tuple[Any, str]:
+    """The module, filled and in its mode, and the digest of its weights."""
+    module = unfilled(model)
+    return module, fill(module, model.gains)
+
+
+def unfilled(model: Model) -> Any:
+    """The module in its mode, with the weights that PyTorch happened to draw."""
+    import torch
+
+    torch.manual_seed(0)
+    module = model.build()
+    if not isinstance(module, torch.nn.Module):
+        msg = f"build() returned {type(module).__name__}, and must return a torch.nn.Module"
+        raise TypeError(msg)
+    return module.train(model.train_mode)
+
+
+def as_inputs(value: Any, what: str) -> dict[str, Any]:
+    """Check what an `example` or a probe returned, and give it as numpy arrays."""
+    import numpy as np
+
+    if not isinstance(value, Mapping) or not value:
+        msg = f"{what} must return a dict of input name to array, in the order of forward; it returned {value!r:.80}"
+        raise ProbeRejectedError(msg)
+    return {
+        str(name): item.detach().cpu().numpy() if hasattr(item, "detach") else np.asarray(item)
+        for name, item in value.items()
+    }
+
+
+def same_shape(example: Inputs, probe: Inputs) -> bool:
+    """Whether every input of the probe has the example's shape."""
+    return all(probe[name].shape == value.shape for name, value in example.items())
+
+
+def check_probe(model: Model, name: str, example: Inputs, probe: Inputs) -> None:
+    """Raise where a probe differs from the example in more than values and dynamic dimensions."""
+    if list(probe) != list(example):
+        msg = f"probe {name!r} gives the inputs {', '.join(probe)}; the example gives {', '.join(example)}"
+        raise ProbeRejectedError(msg)
+    for key, expected in example.items():
+        given = probe[key]
+        if given.dtype != expected.dtype:
+            msg = f"probe {name!r}: input {key!r} is {given.dtype}, and the example's is {expected.dtype}"
+            raise ProbeRejectedError(msg)
+        dynamic = model.dynamic.get(key, {})
+        fits = given.ndim == expected.ndim and all(
+            a == b or axis in dynamic for axis, (a, b) in enumerate(zip(given.shape, expected.shape))
+        )
+        if not fits:
+            free = ", ".join(map(str, sorted(dynamic))) or "none"
+            msg = (
+                f"probe {name!r}: input {key!r} has the shape {list(given.shape)}, the example's is "
+                f"{list(expected.shape)}, and the dimensions declared dynamic are: {free}. Mend the probe, or declare "
+                f"the dimension in `dynamic`."
+            )
+            raise ProbeRejectedError(msg)

@@ -1,0 +1,1 @@
+"""Runtimes: what serves an artifact, one file a runtime."""

@@ -1,0 +1,1 @@
+"""Tables: the records of one run as `cells.csv` and `run.json`; making, reading, finding and migrating them."""

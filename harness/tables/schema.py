@@ -1,0 +1,171 @@
+"""What a table holds: the columns of `cells.csv` and the keys of `run.json`, with their meaning."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+
+from harness.bench.record import Record
+
+SCHEMA_VERSION = 1
+
+
+def _key(description: str, *, unit: str = "") -> Any:
+    return field(metadata={"description": description, "unit": unit})
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of `cells.csv`. `digits` is the format that fixes a number's digits."""
+
+    name: str
+    kind: type
+    optional: bool
+    description: str
+    unit: str
+    digits: str
+
+
+def _columns() -> tuple[Column, ...]:
+    hints = typing.get_type_hints(Record)
+    columns = []
+    for each in fields(Record):
+        hint = hints[each.name]
+        optional = isinstance(hint, types.UnionType)
+        kind = next(k for k in typing.get_args(hint) if k is not types.NoneType) if optional else hint
+        columns.append(Column(each.name, kind, optional, **each.metadata))
+    return tuple(columns)
+
+
+COLUMNS = _columns()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The machine that a run was on."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    cpu: str = _key("name of the CPU")
+    cores: int = _key("cores that the run could use")
+    memory_mb: int = _key("memory", unit="MiB")
+    os: str = _key("operating system")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """The GPUs of that machine; they are all alike."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    name: str = _key("name of the GPU")
+    memory_mb: int = _key("memory of one", unit="MiB")
+    count: int = _key("how many there are")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What a run was of, and on what it was made. Times are ISO 8601 in UTC."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    combination: str = _key("name of the combination")
+    extension: str = _key("what was installed on top of the combination; empty where that is nothing")
+    device: str = _key("`cpu` or `cuda`")
+    tier: str = _key("`quick`, `core` or `full`")
+    selected: bool = _key("whether the run was of selected cells; such a table never stands for its combination")
+    started: str = _key("when the run started, in UTC")
+    ended: str | None = _key("when it ended; null where it was killed")
+    python: str = _key("version of Python in the environment")
+    machine: Machine = _key("the machine")
+    gpu: Gpu | None = _key("its GPUs; null where there is none")
+    driver: str | None = _key("version of the GPU's driver; null where there is none")
+    threads: int = _key("threads that every runtime was given")
+    loadavg: tuple[float, float, float] = _key("load of the machine over 1, 5 and 15 minutes when the run started")
+    harness_version: str = _key("version of the harness that ran the cells")
+    policy: Mapping[str, int | float] = _key("how cells were run: `timeout_s`, `memory_limit_mb`, `launches` and so on")
+    lock_digest: str = _key("digest of the lock that the environment was installed from; empty where there is none")
+    packages: Mapping[str, str] = _key("every installed distribution, canonical name to version")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Conditions):
+    """`run.json`: what the rows of the same table are of."""
+
+    schema_version: int = _key("version of this schema, of the columns and of the keys")
+    planned: int = _key("cells that the run had")
+    recorded: int = _key("rows of `cells.csv`")
+    complete: bool = _key("whether every planned cell is recorded")
+    missing: tuple[str, ...] = _key("the planned cells without a record, as `model/strategy`")
+    pins: Mapping[str, str] = _key("the packages that the combination pins directly; empty for an ambient environment")
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as plain values, in the order of `run_keys`."""
+        values = asdict(self)
+        for name in ("pins", "packages", "policy"):
+            values[name] = dict(sorted(values[name].items()))
+        return {name: values[name] for name in run_keys()}
+
+
+_FIRST = ("schema_version", "combination", "extension", "device", "tier", "selected")
+_FIRST += ("planned", "recorded", "complete", "missing")
+_LAST = ("pins", "packages")
+
+
+def run_keys() -> tuple[str, ...]:
+    """The keys of `run.json` in order: what people look for first comes first, what is long comes last."""
+    between = [f.name for f in fields(Run) if f.name not in _FIRST + _LAST]
+    return (*_FIRST, *between, *_LAST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The records of one run of one combination on one machine and device.
+
+    `folder` is where the table was read from; None for one that was never written.
+    """
+
+    run: Run
+    records: tuple[Record, ...]
+    folder: Path | None = field(default=None, compare=False)
+
+    def by_cell(self) -> dict[tuple[str, str, str], Record]:
+        """The records by what identifies a cell in any run: model, strategy, device."""
+        return {record.cell: record for record in self.records}
+
+
+def strategy_order(spelling: str) -> tuple[str, int]:
+    """Sorting key of a strategy: by name, then by the value of its parameter as a number."""
+    name, _, value = spelling.partition(":")
+    return name, int(value) if value.isdecimal() else -1
+
+
+def in_order(records: Iterable[Record]) -> tuple[Record, ...]:
+    """The stable order of a table's rows: by model, then by strategy."""
+    return tuple(sorted(records, key=lambda r: (r.model, strategy_order(r.strategy), r.strategy, r.device)))
+
+
+def _lines(rows: Iterable[tuple[str, str, str]], *, what: str) -> list[str]:
+    lines = [f"| {what} | unit | meaning |", "|---|---|---|"]
+    return [*lines, *("| `{}` | {} | {} |".format(*(cell.replace("|", "\\|") for cell in row)) for row in rows)]
+
+
+def columns_markdown() -> str:
+    """The documentation of the columns of `cells.csv` and of the keys of `run.json`, as two Markdown tables."""
+    columns = [(c.name, c.unit, c.description) for c in COLUMNS]
+    nested: dict[str, type[Machine | Gpu]] = {"machine": Machine, "gpu": Gpu}
+    described = {f.name: f.metadata for f in fields(Run)}
+    keys = []
+    for name in run_keys():
+        keys.append((name, described[name]["unit"], described[name]["description"]))
+        if name in nested:
+            inside = fields(nested[name])
+            keys += [(f"{name}.{f.name}", f.metadata["unit"], f.metadata["description"]) for f in inside]
+    parts = ["### `cells.csv`", "", *_lines(columns, what="column"), "", "### `run.json`", "", *_lines(keys, what="key")]
+    return "\n".join(parts)

@@ -1,0 +1,250 @@
+"""Two tables compared, cell by cell. A cell is the same where model, strategy and device are.
+
+The rules, in this order:
+
+1. A cell that only one table has is `missing-in-base` or `missing-in-candidate`. Where the tiers differ, the larger
+   tier's further cells are left out, since the other run never planned them.
+2. Where the model's file or the bits of its weights changed, the two are not the same cell: `not-comparable`.
+3. `not-applicable` on both sides is `unchanged`, whatever the reasons. From not-applicable to anything else is
+   `newly-applicable`: the base never ran it, so nothing got worse. From passed to not-applicable is
+   `no-longer-applicable`, which is worse. From broken to not-applicable, nothing that worked was lost:
+   `failing-differently`.
+4. Passed on both sides is `unchanged`; numbers stand beside it. From broken to passed is `fixed`. From passed to
+   mismatched is `mismatched`, from passed to any other break is `newly-failing`.
+5. From any other break to mismatched is `mismatched` too: it failed loudly before and is silently wrong now, which is
+   worse though it came further.
+6. Broken on both sides otherwise: at an earlier stage is `failing-earlier`, at a later one `failing-later`, at the same
+   stage with another outcome or another fingerprint `failing-differently`, else `unchanged`. An environment that could
+   not be resolved or installed is broken at the first stages, and follows the same rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from harness.bench.definitions import TIERS
+from harness.bench.errors import UsageError
+from harness.bench.record import Record
+from harness.bench.stages import Outcome
+from harness.tables.schema import Run, Table, in_order
+from harness.verdict.environments import PackageChange, also_differs, bumped, machine_difference, run_notes
+from harness.verdict.numbers import NumberChange, number_changes
+
+Key = tuple[str, str, str]
+
+
+class Category(Enum):
+    """What became of a cell between two tables, the worst first."""
+
+    NEWLY_FAILING = "newly-failing"
+    MISMATCHED = "mismatched"
+    FAILING_EARLIER = "failing-earlier"
+    NO_LONGER_APPLICABLE = "no-longer-applicable"
+    FIXED = "fixed"
+    FAILING_LATER = "failing-later"
+    NEWLY_APPLICABLE = "newly-applicable"
+    FAILING_DIFFERENTLY = "failing-differently"
+    NOT_COMPARABLE = "not-comparable"
+    MISSING_IN_CANDIDATE = "missing-in-candidate"
+    MISSING_IN_BASE = "missing-in-base"
+    UNCHANGED = "unchanged"
+
+    @property
+    def words(self) -> str:
+        """The category as it reads in a sentence."""
+        return self.value.replace("-", " ")
+
+    @property
+    def worse(self) -> bool:
+        """Whether something that worked is lost, or a failure came earlier or became silent."""
+        return self in WORSE
+
+    @property
+    def untold(self) -> bool:
+        """Whether the two tables cannot say what became of the cell."""
+        return self in UNTOLD
+
+
+WORSE = frozenset(
+    {Category.NEWLY_FAILING, Category.MISMATCHED, Category.FAILING_EARLIER, Category.NO_LONGER_APPLICABLE}
+)
+UNTOLD = frozenset({Category.NOT_COMPARABLE, Category.MISSING_IN_CANDIDATE, Category.MISSING_IN_BASE})
+
+MEANINGS: Mapping[Category, str] = {
+    Category.NEWLY_FAILING: "passed before, and fails, crashes, times out or runs out of memory now",
+    Category.MISMATCHED: "runs, and its output is wrong now; before, it passed or failed loudly",
+    Category.FAILING_EARLIER: "broken before and now, at an earlier stage now",
+    Category.NO_LONGER_APPLICABLE: "passed before, and cannot exist now",
+    Category.FIXED: "broken before, passes now",
+    Category.FAILING_LATER: "broken before and now, at a later stage now: progress",
+    Category.NEWLY_APPLICABLE: "could not exist before, and was tried now, whatever its outcome",
+    Category.FAILING_DIFFERENTLY: "does not work before and now, at the same stage, with another cause or outcome",
+    Category.NOT_COMPARABLE: "the model's file or the bits of its weights differ between the sides",
+    Category.MISSING_IN_CANDIDATE: "recorded in the base only",
+    Category.MISSING_IN_BASE: "recorded in the candidate only",
+    Category.UNCHANGED: "the same as before; numbers may differ",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellChange:
+    """One cell on both sides. A side is None where the cell is missing there; `reason` says why it is not comparable."""
+
+    model: str
+    strategy: str
+    device: str
+    category: Category
+    base: Record | None
+    candidate: Record | None
+    reason: str = ""
+    numbers: tuple[NumberChange, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The cell without its combination: `resnet18/onnx-torchscript:16`."""
+        return f"{self.model}/{self.strategy}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All cells of two tables, and what differs between their environments.
+
+    `numbers_left_out` says why latency and memory are left out; empty where they are compared.
+    """
+
+    base: Run
+    candidate: Run
+    changes: tuple[CellChange, ...]
+    bumped: tuple[PackageChange, ...]
+    also_differs: tuple[PackageChange, ...]
+    notes: tuple[str, ...]
+    numbers_left_out: str
+
+    def of(self, *categories: Category) -> tuple[CellChange, ...]:
+        """The changes of these categories, in the order of cells."""
+        return tuple(change for change in self.changes if change.category in categories)
+
+    @property
+    def counts(self) -> dict[Category, int]:
+        """How many cells each category has; categories without any are left out."""
+        counts = {category: len(self.of(category)) for category in Category}
+        return {category: count for category, count in counts.items() if count}
+
+
+def compare(base: Table, candidate: Table) -> Comparison:
+    """Compare two tables of one device, by the rules above.
+
+    Raises `UsageError` where the devices differ.
+    """
+    if base.run.device != candidate.run.device:
+        msg = (
+            f"the base is of device {base.run.device!r} and the candidate of {candidate.run.device!r}, so they share "
+            "no cell. Compare two tables of one device."
+        )
+        raise UsageError(msg)
+    difference = machine_difference(base.run, candidate.run)
+    before, after = base.by_cell(), candidate.by_cell()
+    left_out = _beyond_tier(base, candidate)
+    changes = tuple(
+        _change(before.get(key), after.get(key), same_machine=not difference)
+        for key in _keys([*base.records, *candidate.records])
+        if key not in left_out
+    )
+    notes = [*run_notes(base.run, candidate.run)]
+    if base.run.tier != candidate.run.tier:
+        notes.append(
+            f"The tiers differ ({base.run.tier} and {candidate.run.tier}): {len(changes)} cells are compared, and "
+            f"{len(left_out)} that only the larger tier has are left out."
+        )
+    moved = sum(_digest_moved(c.base, c.candidate, "strategy_digest") for c in changes)
+    if moved:
+        notes.append(f"The files of a strategy, its steps or its runtime differ on {moved} cells.")
+    return Comparison(
+        base=base.run,
+        candidate=candidate.run,
+        changes=changes,
+        bumped=bumped(base.run, candidate.run),
+        also_differs=also_differs(base.run, candidate.run),
+        notes=tuple(notes),
+        numbers_left_out=f"the machines differ: {difference}" if difference else "",
+    )
+
+
+def _keys(records: Iterable[Record]) -> list[Key]:
+    return list(dict.fromkeys(record.cell for record in in_order(records)))
+
+
+def _beyond_tier(base: Table, candidate: Table) -> set[Key]:
+    """Cells that only the table of the larger tier has. Each tier includes the ones before it, never the reverse."""
+    ranks = TIERS.index(base.run.tier), TIERS.index(candidate.run.tier)
+    if ranks[0] == ranks[1]:
+        return set()
+    smaller, larger = (base, candidate) if ranks[0] < ranks[1] else (candidate, base)
+    return set(larger.by_cell()) - set(smaller.by_cell())
+
+
+def _change(base: Record | None, candidate: Record | None, *, same_machine: bool) -> CellChange:
+    known = base or candidate
+    assert known is not None
+    reason, numbers = "", ()
+    if base is None:
+        category = Category.MISSING_IN_BASE
+    elif candidate is None:
+        category = Category.MISSING_IN_CANDIDATE
+    elif reason := _not_comparable(base, candidate):
+        category = Category.NOT_COMPARABLE
+    else:
+        category = categorise(base, candidate)
+        if base.outcome is Outcome.PASSED and candidate.outcome is Outcome.PASSED:
+            numbers = number_changes(base, candidate, same_machine=same_machine)
+    return CellChange(
+        model=known.model,
+        strategy=known.strategy,
+        device=known.device,
+        category=category,
+        base=base,
+        candidate=candidate,
+        reason=reason,
+        numbers=numbers,
+    )
+
+
+def _digest_moved(base: Record | None, candidate: Record | None, column: str) -> bool:
+    """Whether a digest is known on both sides and differs. A cell that broke early may not have come to one."""
+    before, after = getattr(base, column, None), getattr(candidate, column, None)
+    return before is not None and after is not None and before != after
+
+
+def _not_comparable(base: Record, candidate: Record) -> str:
+    if _digest_moved(base, candidate, "model_digest"):
+        return "the model's file differs between the two runs"
+    if _digest_moved(base, candidate, "weights_digest"):
+        return "the bits of the weights differ between the two runs"
+    return ""
+
+
+def categorise(base: Record, candidate: Record) -> Category:
+    """The category of a cell that both tables have and that is comparable: rules 3 to 6."""
+    before, after = base.outcome, candidate.outcome
+    if before is Outcome.NOT_APPLICABLE:
+        return Category.UNCHANGED if after is Outcome.NOT_APPLICABLE else Category.NEWLY_APPLICABLE
+    if after is Outcome.NOT_APPLICABLE:
+        return Category.NO_LONGER_APPLICABLE if before is Outcome.PASSED else Category.FAILING_DIFFERENTLY
+    if after is Outcome.PASSED:
+        return Category.UNCHANGED if before is Outcome.PASSED else Category.FIXED
+    if after is Outcome.MISMATCHED and before is not Outcome.MISMATCHED:
+        return Category.MISMATCHED
+    if before is Outcome.PASSED:
+        return Category.NEWLY_FAILING
+    return _both_broken(base, candidate)
+
+
+def _both_broken(base: Record, candidate: Record) -> Category:
+    if candidate.stage.rank < base.stage.rank:
+        return Category.FAILING_EARLIER
+    if candidate.stage.rank > base.stage.rank:
+        return Category.FAILING_LATER
+    same = (base.outcome, base.fingerprint) == (candidate.outcome, candidate.fingerprint)
+    return Category.UNCHANGED if same else Category.FAILING_DIFFERENTLY

@@ -1,0 +1,94 @@
+"""What differs between the environments and machines of two runs, so that a change is not blamed on the wrong thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.tables.schema import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageChange:
+    """A package whose version differs. None where that side does not have it."""
+
+    name: str
+    base: str | None
+    candidate: str | None
+
+
+def bumped(base: Run, candidate: Run) -> tuple[PackageChange, ...]:
+    """The pins that differ: what the candidate was meant to change.
+
+    Where one side has no pin for a package (an ambient environment, say) the installed version stands for it.
+    """
+    names = {*base.pins, *candidate.pins}
+
+    def version(run: Run, name: str, other: Run) -> str | None:
+        # Between two pins the pins are compared: one may be of another local version than what was installed.
+        return run.pins.get(name) if name in run.pins and name in other.pins else _version(run, name)
+
+    return _differing(names, {n: version(base, n, candidate) for n in names}, {n: version(candidate, n, base) for n in names})
+
+
+def also_differs(base: Run, candidate: Run) -> tuple[PackageChange, ...]:
+    """The installed packages that differ and are not among the bumped pins.
+
+    Empty where either side's packages are not known.
+    """
+    if not base.packages or not candidate.packages:
+        return ()
+    pinned = {change.name for change in bumped(base, candidate)}
+    return _differing({*base.packages, *candidate.packages} - pinned, base.packages, candidate.packages)
+
+
+def _version(run: Run, name: str) -> str | None:
+    return run.pins.get(name, run.packages.get(name))
+
+
+def _differing(
+    names: Iterable[str], base: Mapping[str, str | None], candidate: Mapping[str, str | None]
+) -> tuple[PackageChange, ...]:
+    changes = (PackageChange(name=n, base=base.get(n), candidate=candidate.get(n)) for n in sorted(names))
+    return tuple(change for change in changes if change.base != change.candidate)
+
+
+def machine_difference(base: Run, candidate: Run) -> str:
+    """What differs between the machines of two runs; empty where latency and memory can be compared."""
+    before, after = _machine(base), _machine(candidate)
+    return ", ".join(
+        f"{name} {_shown(before.get(name))} and {_shown(after.get(name))}"
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    )
+
+
+def _machine(run: Run) -> dict[str, Any]:
+    gpu = run.gpu and f"{run.gpu.count} x {run.gpu.name}, {run.gpu.memory_mb} MiB"
+    return {**asdict(run.machine), "gpu": gpu, "driver": run.driver, "threads": run.threads}
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else repr(value) if isinstance(value, str) else str(value)
+
+
+def run_notes(base: Run, candidate: Run) -> tuple[str, ...]:
+    """Sentences on what else to know of the two runs before believing a difference."""
+    notes = []
+    if base.python != candidate.python:
+        notes.append(f"Python differs: {base.python} and {candidate.python}.")
+    if base.harness_version != candidate.harness_version:
+        notes.append(f"The harness differs: {base.harness_version} and {candidate.harness_version}.")
+    if base.policy != candidate.policy:
+        keys = [k for k in sorted({*base.policy, *candidate.policy}) if base.policy.get(k) != candidate.policy.get(k)]
+        differing = ", ".join(f"{k} {_shown(base.policy.get(k))} and {_shown(candidate.policy.get(k))}" for k in keys)
+        notes.append(f"The cells were run under different policies: {differing}.")
+    for side, run in (("base", base), ("candidate", candidate)):
+        if not run.complete:
+            notes.append(f"The {side}'s table is incomplete: {run.recorded} of {run.planned} cells are recorded.")
+        if run.selected:
+            notes.append(f"The {side}'s table is of selected cells only.")
+        if not run.packages:
+            notes.append(f"The {side}'s installed packages are not known: its environment could not be had.")
+    return tuple(notes)

@@ -1,0 +1,76 @@
+"""What a policy makes of a comparison: may this be merged?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from harness.verdict.comparison import UNTOLD, WORSE, Category, Comparison
+
+
+class Decision(Enum):
+    """The verdict in words. Its exit code is that of `harness gate`."""
+
+    MAY_MERGE = "may merge"
+    DO_NOT_MERGE = "do not merge"
+    CANNOT_TELL = "cannot tell"
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing worse, 1 something is worse, 3 could not tell."""
+        return {Decision.MAY_MERGE: 0, Decision.DO_NOT_MERGE: 1, Decision.CANNOT_TELL: 3}[self]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatePolicy:
+    """Which categories are worse, and which leave the question open."""
+
+    worse: frozenset[Category] = WORSE
+    untold: frozenset[Category] = UNTOLD
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The decision, the reasons for it, and what it does not rest on."""
+
+    decision: Decision
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `harness gate`."""
+        return self.decision.exit_code
+
+
+LATENCY_NOTE = "Latency and memory never decide: one launch a side is no evidence."
+
+
+def judge(comparison: Comparison, *, policy: GatePolicy = GatePolicy()) -> Verdict:
+    """The verdict on `comparison`. Something worse outweighs what could not be told."""
+    worse = _counted(comparison, policy.worse)
+    untold = _counted(comparison, policy.untold)
+    for side, run in (("base", comparison.base), ("candidate", comparison.candidate)):
+        if not run.complete:
+            untold.append(f"the {side} has {run.recorded} of {run.planned} planned cells")
+    compared = [change for change in comparison.changes if change.category not in policy.untold]
+    if not compared:
+        untold.append("no cell was compared")
+    if worse:
+        notes = [f"Beside that, not all could be told: {', '.join(untold)}."] if untold else []
+        return Verdict(decision=Decision.DO_NOT_MERGE, reasons=tuple(worse), notes=(*notes, LATENCY_NOTE))
+    if untold:
+        notes = ["Nothing is worse among the cells that could be compared."] if compared else []
+        return Verdict(decision=Decision.CANNOT_TELL, reasons=tuple(untold), notes=(*notes, LATENCY_NOTE))
+    reasons = (f"nothing is worse among {count_of(len(compared))}",)
+    return Verdict(decision=Decision.MAY_MERGE, reasons=reasons, notes=(LATENCY_NOTE,))
+
+
+def _counted(comparison: Comparison, categories: frozenset[Category]) -> list[str]:
+    """`3 cells newly failing`, a phrase for each of `categories` that has cells, the worst first."""
+    return [f"{count_of(n)} {c.words}" for c, n in comparison.counts.items() if c in categories]
+
+
+def count_of(cells: int) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{cells} cell{'' if cells == 1 else 's'}"
