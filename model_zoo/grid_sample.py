@@ -122,5 +122,6 @@ MODEL = Model(
         "larger-batch": lambda: images("larger batch", batch=5),
     },
     dynamic={"image": {0: "batch"}},
+    gains={"localisation.4.weight": 0.3},
     twin=twin,
 )

@@ -21,7 +21,7 @@ from harness.bench.definitions import Strategy
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
 from harness.bench.plan import Cell, Plan, split
-from harness.bench.processes import LOG_FILE, Ended, Limits, Warm, WarmError, start, watch
+from harness.bench.processes import LOG_FILE, Ended, Limits, Warm, WarmError, child_environ, start, watch
 from harness.bench.progress import Trail, read_trail
 from harness.bench.record import Record, write_json
 from harness.bench.registry import Registry
@@ -98,6 +98,9 @@ class Bench:
         self.work = work
         self.fresh = fresh
         self.limits = Limits(plan.policy.timeout_s, plan.policy.memory_limit_mb)
+        self.environ = child_environ(plan.device, plan.policy.threads)
+        # Converting happens on the CPU, whatever serves.
+        self._converting_environ = child_environ("cpu", plan.policy.threads)
         self._built: dict[str, Built] = {}
         self._warm: Warm | None = None
         self._cold: set[tuple[str, ...]] = set()
@@ -135,7 +138,12 @@ class Bench:
             self._warm.close()
             self._warm = None
         try:
-            self._warm = Warm(imports, self.work / "warm.log", timeout_s=self.plan.policy.timeout_s)
+            self._warm = Warm(
+                imports,
+                self.work / "warm.log",
+                environ=self._converting_environ,
+                timeout_s=self.plan.policy.timeout_s,
+            )
         except WarmError:
             # An import that kills its process: each cell meets it in a process of its own.
             self._cold.add(imports)
@@ -161,7 +169,7 @@ class Bench:
             shutil.rmtree(folder)
             folder.mkdir()
         path = self._request(request)
-        ended = watch(start("worker", path, cwd=folder), self.limits)
+        ended = watch(start("worker", path, cwd=folder, environ=self._converting_environ), self.limits)
         trail = read_trail(folder)
         failure = failure_of(trail, ended, self.limits, fallback=Stage.IMPORT)
         return Done(trail, failure, time.monotonic() - started)
@@ -335,7 +343,7 @@ class _CellRun:
         )
         sampler = PeakSampler() if self.cell.device == "cuda" else None
         started = time.monotonic()
-        ended = watch(start("serve", path, cwd=folder), self.bench.limits, sampler)
+        ended = watch(start("serve", path, cwd=folder, environ=self.bench.environ), self.bench.limits, sampler)
         seconds = time.monotonic() - started
         trail = read_trail(folder)
         if sampler is not None:

@@ -7,13 +7,9 @@ ran where), `records/*.json` (one a cell, written as it ends) and `events.jsonl`
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +20,17 @@ from harness.bench.cell import Bench, describe_failure
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.plan import Cell, Plan, Policy, expand, split_models
-from harness.bench.record import write_json
+from harness.bench.processes import die_with_parent
 from harness.bench.registry import Registry, discover
+from harness.bench.session import Output
 from harness.bench.stages import Outcome
 
 CELLS_FILE = Path(__file__).with_name("cells")
-REJECTED_EXIT_CODE = pytest.ExitCode.USAGE_ERROR
 
 _PLAN = pytest.StashKey[Plan]()
 _REGISTRY = pytest.StashKey[Registry]()
 _BENCH = pytest.StashKey[Bench]()
-_OUT = pytest.StashKey[Path]()
+_OUTPUT = pytest.StashKey[Output]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _plan_from_options(config: pytest.Config) -> Plan:
     option = config.getoption
     if option("--plan"):
+        die_with_parent()  # `harness run` made the plan and waits; killed, it leaves nothing running
         return Plan.from_json(json.loads(Path(option("--plan")).read_text(encoding="utf-8")))
     files, globs = split_models(option("--models"))
     plugins = [Path(folder).resolve() for folder in option("--plugin-folder")]
@@ -147,11 +144,10 @@ class CellItem(pytest.Item):
     def runtest(self) -> None:
         """Run the cell and write its record."""
         bench = self.config.stash[_BENCH]
-        out = self.config.stash[_OUT]
-        _event(out, "started", self.cell)
+        output = self.config.stash[_OUTPUT]
+        output.started(self.cell)
         record, details = bench.run(self.cell)
-        write_json(out / "records" / f"{self.cell.slug}.json", {"row": record.to_json(), "details": details})
-        _event(out, "ended", self.cell, outcome=record.outcome.value, stage=record.stage.value)
+        output.write(self.cell, record, details)
         self.user_properties.append(("outcome", record.outcome.value))
         self.user_properties.append(("stage", record.stage.value))
         if record.outcome is Outcome.NOT_APPLICABLE:
@@ -170,26 +166,16 @@ class CellItem(pytest.Item):
         return self.path, None, self.name
 
 
-def _event(out: Path, what: str, cell: Cell, **more: str) -> None:
-    line = json.dumps({"event": what, "model": cell.model, "strategy": cell.strategy, **more})
-    with (out / "events.jsonl").open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a resumed run already has."""
     if not config.getoption("--resume") or not config.getoption("--out"):
         return
-    records = Path(config.getoption("--out")) / "records"
-    done = [i for i in items if isinstance(i, CellItem) and (records / f"{i.cell.slug}.json").exists()]
+    output = Output(Path(config.getoption("--out")))
+    done = [item for item in items if isinstance(item, CellItem) and output.record_of(item.cell).exists()]
     if done:
         config.hook.pytest_deselected(items=done)
         items[:] = [item for item in items if item not in done]
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
@@ -202,12 +188,12 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     work = Path(tempfile.mkdtemp(prefix="harness-bench-"))
     bench = Bench(plan, config.stash[_REGISTRY], work, fresh=config.getoption("--fresh"))
     config.stash[_BENCH] = bench
-    config.stash[_OUT] = out
-    _reject_unusable_models(bench, [item.cell for item in session.items if isinstance(item, CellItem)])
-    _write_session(out, plan, resume=config.getoption("--resume"))
+    config.stash[_OUTPUT] = Output(out)
+    _reject_unusable_models(config, bench, [item.cell for item in session.items if isinstance(item, CellItem)])
+    config.stash[_OUTPUT].begin(plan, environment.description(), resume=config.getoption("--resume"))
 
 
-def _reject_unusable_models(bench: Bench, cells: list[Cell]) -> None:
+def _reject_unusable_models(config: pytest.Config, bench: Bench, cells: list[Cell]) -> None:
     """Build a user's own models first: a probe that their `forward` rejects is told before anything is written."""
     if not bench.plan.models:
         return
@@ -215,40 +201,10 @@ def _reject_unusable_models(bench: Bench, cells: list[Cell]) -> None:
         failure = bench.built(model).failure
         if failure is not None and failure.rejected_probe:
             bench.close()
-            pytest.exit(f"{bench.registry.models[model].path}: {failure.error}", returncode=REJECTED_EXIT_CODE)
-
-
-def _write_session(out: Path, plan: Plan, *, resume: bool) -> None:
-    """Say what runs where, before the first cell does."""
-    records = out / "records"
-    if not resume:
-        shutil.rmtree(records, ignore_errors=True)
-        (out / "events.jsonl").unlink(missing_ok=True)
-    records.mkdir(parents=True, exist_ok=True)
-    session = out / "session.json"
-    started = json.loads(session.read_text(encoding="utf-8"))["started"] if resume and session.exists() else _now()
-    write_json(out / "plan.json", plan.to_json())
-    write_json(
-        session,
-        {
-            "combination": plan.combination,
-            "extension": plan.extension,
-            "device": plan.device,
-            "tier": plan.tier,
-            "selected": plan.selected,
-            "planned": [[cell.model, cell.strategy] for cell in plan.cells],
-            "started": started,
-            "ended": None,
-            "lock_digest": _digest(plan.lock),
-            "threads": plan.policy.threads,
-            "policy": asdict(plan.policy),
-            **environment.description(),
-        },
-    )
-
-
-def _digest(lock: str) -> str:
-    return hashlib.sha256(Path(lock).read_bytes()).hexdigest()[:16] if lock else ""
+            message = f"{bench.registry.models[model].path}: {failure.error}"
+            if config.getoption("--plan"):
+                config.stash[_OUTPUT].refusal.write_text(message, encoding="utf-8")
+            pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -257,15 +213,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if _BENCH in config.stash:
         config.stash[_BENCH].close()
-        path = config.stash[_OUT] / "session.json"
-        if path.exists():
-            write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "ended": _now()})
+        config.stash[_OUTPUT].end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Where the records are."""
-    if _OUT in config.stash and (config.stash[_OUT] / "records").exists():
-        terminalreporter.write_line(
-            f"records in {config.stash[_OUT]}; `harness ingest {config.stash[_OUT]}` makes their table"
-        )
+    if _OUTPUT in config.stash and config.stash[_OUTPUT].session.exists():
+        folder = config.stash[_OUTPUT].folder
+        terminalreporter.write_line(f"records in {folder}; `harness ingest {folder}` makes their table")
 

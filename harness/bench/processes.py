@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -66,6 +66,22 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def child_environ(device: str, threads: int) -> dict[str, str]:
+    """The variables of every child: equal threads for every runtime, no GPU for CPU cells, no downloads, less noise."""
+    environ = dict(os.environ)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        environ[name] = str(threads)
+    environ.update(
+        PYTHONHASHSEED="0",
+        TF_CPP_MIN_LOG_LEVEL="2",
+        HF_HUB_OFFLINE="1",
+        TRANSFORMERS_OFFLINE="1",
+    )
+    if device == "cpu":
+        environ["CUDA_VISIBLE_DEVICES"] = ""
+    return environ
+
+
 def kill_session(pid: int) -> None:
     """Kill a session and every process in it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -109,7 +125,7 @@ def watch(child: Child, limits: Limits, sample: Callable[[list[int]], None] | No
 class _Fresh:
     """A process started by us."""
 
-    def __init__(self, arguments: Sequence[str], log: Path, cwd: Path) -> None:
+    def __init__(self, arguments: Sequence[str], log: Path, cwd: Path, environ: Mapping[str, str]) -> None:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, str(LAUNCHER), *arguments],
@@ -117,6 +133,7 @@ class _Fresh:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
+                env=environ,
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -125,9 +142,9 @@ class _Fresh:
         return self._process.poll()
 
 
-def start(role: str, request: Path, *, cwd: Path) -> Child:
+def start(role: str, request: Path, *, cwd: Path, environ: Mapping[str, str]) -> Child:
     """Start a fresh process in the role `worker` or `serve`; what it prints goes to a file beside the request."""
-    return _Fresh([role, str(request)], request.with_name(LOG_FILE), cwd)
+    return _Fresh([role, str(request)], request.with_name(LOG_FILE), cwd, environ)
 
 
 class WarmError(Exception):
@@ -141,7 +158,9 @@ class Warm:
     import that fails is left to the children, which meet the same error at the stage `import`.
     """
 
-    def __init__(self, imports: tuple[str, ...], log: Path, *, timeout_s: float) -> None:
+    def __init__(
+        self, imports: tuple[str, ...], log: Path, *, environ: Mapping[str, str], timeout_s: float
+    ) -> None:
         self.imports = imports
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -149,6 +168,7 @@ class Warm:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
+                env=environ,
                 start_new_session=True,
             )
         self._buffer = b""

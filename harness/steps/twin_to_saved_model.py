@@ -28,11 +28,12 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
         listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return {f"output_{index}": output for index, output in enumerate(listed)}
 
+    concrete = serve.get_concrete_function()
     served = tf.Module()
-    served.twin = twin  # tracked, so that its variables are saved
-    served.serve = serve
+    # Tracked, so that they are saved. The twin itself would have Keras 2 trace every layer once more.
+    served.weights = list(concrete.variables)
     path = context.folder / "saved_model"
-    tf.saved_model.save(served, str(path), signatures={"serving_default": serve})
+    tf.saved_model.save(served, str(path), signatures={"serving_default": concrete})
     return Artifact("saved-model", path)
 
 

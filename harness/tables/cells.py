@@ -36,31 +36,22 @@ def format_value(column: Column, value: Any) -> str:
 
 
 def parse_value(column: Column, text: str) -> Any:
-    """The inverse of `format_value`. Raises `ValueError` with what was expected."""
-    if not text:
-        if column.optional:
-            return None
-        if column.name in _MAY_BE_EMPTY:
-            return ""
-        msg = "expected a value, got nothing"
-        raise ValueError(msg)
+    """The inverse of `format_value`. Raises `ValueError` with the column and what was expected in it."""
+    if not text and (column.optional or column.name in _MAY_BE_EMPTY):
+        return None if column.optional else ""
     if issubclass(column.kind, Enum):
         known = [member.value for member in column.kind]
-        if text not in known:
-            msg = f"expected one of {', '.join(known)}, got {text!r}"
-            raise ValueError(msg)
-        return column.kind(text)
-    if column.kind is int:
-        if not _INTEGER.fullmatch(text):
-            msg = f"expected a whole number, got {text!r}"
-            raise ValueError(msg)
-        return int(text)
-    if column.kind is float:
-        if not _NUMBER.fullmatch(text):
-            msg = f"expected a number, got {text!r}"
-            raise ValueError(msg)
-        return float(text)
-    return text
+        expected, good = f"one of {', '.join(known)}", text in known
+    elif column.kind is int:
+        expected, good = "a whole number", bool(_INTEGER.fullmatch(text))
+    elif column.kind is float:
+        expected, good = "a number", bool(_NUMBER.fullmatch(text))
+    else:
+        expected, good = "a value", bool(text)
+    if not good:
+        msg = f"column '{column.name}': expected {expected}, got {repr(text) if text else 'nothing'}"
+        raise ValueError(msg)
+    return column.kind(text)
 
 
 def format_cells(records: Iterable[Record]) -> str:
@@ -93,26 +84,25 @@ def split_cells(text: str, *, where: str, remedy: str) -> tuple[list[str], list[
     return header, rows
 
 
-def parse_cells(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, where: str, remedy: str
-) -> tuple[Record, ...]:
+def parse_cells(header: Sequence[str], rows: Iterable[Sequence[str]], *, where: str, remedy: str) -> tuple[Record, ...]:
     """The records of rows whose header is that of this schema.
 
     Raises `UsageError` with the row and the column of the first wrong value.
     """
     if tuple(header) != HEADER:
-        raise UsageError(f"{where}: {_header_problem(header)}. {remedy}")
-    records = []
-    for number, row in enumerate(rows, start=1):
-        values = {}
-        for column, text in zip(COLUMNS, row, strict=True):
-            try:
-                values[column.name] = parse_value(column, text)
-            except ValueError as error:
-                msg = f"{where}: {_row(number)}, column '{column.name}': {error}. {remedy}"
-                raise UsageError(msg) from None
-        records.append(Record(**values))
-    return tuple(records)
+        msg = f"{where}: {_header_problem(header)}. {remedy}"
+        raise UsageError(msg)
+    return tuple(
+        _record(row, where=f"{where}: {_row(number)}", remedy=remedy) for number, row in enumerate(rows, start=1)
+    )
+
+
+def _record(row: Sequence[str], *, where: str, remedy: str) -> Record:
+    try:
+        return Record(**{column.name: parse_value(column, text) for column, text in zip(COLUMNS, row, strict=True)})
+    except ValueError as error:
+        msg = f"{where}, {error}. {remedy}"
+        raise UsageError(msg) from None
 
 
 def _row(number: int) -> str:

@@ -16,8 +16,8 @@ from harness.bench.record import Record
 SCHEMA_VERSION = 1
 
 
-def _key(description: str, *, unit: str = "") -> Any:
-    return field(metadata={"description": description, "unit": unit})
+def _about(description: str, *, unit: str = "") -> dict[str, str]:
+    return {"description": description, "unit": unit}
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Machine:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    cpu: str = _key("name of the CPU")
-    cores: int = _key("cores that the run could use")
-    memory_mb: int = _key("memory", unit="MiB")
-    os: str = _key("operating system")
+    cpu: str = field(metadata=_about("name of the CPU"))
+    cores: int = field(metadata=_about("cores that the run could use"))
+    memory_mb: int = field(metadata=_about("memory", unit="MiB"))
+    os: str = field(metadata=_about("operating system"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +64,9 @@ class Gpu:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    name: str = _key("name of the GPU")
-    memory_mb: int = _key("memory of one", unit="MiB")
-    count: int = _key("how many there are")
+    name: str = field(metadata=_about("name of the GPU"))
+    memory_mb: int = field(metadata=_about("memory of one", unit="MiB"))
+    count: int = field(metadata=_about("how many there are"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,35 +75,45 @@ class Conditions:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    combination: str = _key("name of the combination")
-    extension: str = _key("what was installed on top of the combination; empty where that is nothing")
-    device: str = _key("`cpu` or `cuda`")
-    tier: str = _key("`quick`, `core` or `full`")
-    selected: bool = _key("whether the run was of selected cells; such a table never stands for its combination")
-    started: str = _key("when the run started, in UTC")
-    ended: str | None = _key("when it ended; null where it was killed")
-    python: str = _key("version of Python in the environment")
-    machine: Machine = _key("the machine")
-    gpu: Gpu | None = _key("its GPUs; null where there is none")
-    driver: str | None = _key("version of the GPU's driver; null where there is none")
-    threads: int = _key("threads that every runtime was given")
-    loadavg: tuple[float, float, float] = _key("load of the machine over 1, 5 and 15 minutes when the run started")
-    harness_version: str = _key("version of the harness that ran the cells")
-    policy: Mapping[str, int | float] = _key("how cells were run: `timeout_s`, `memory_limit_mb`, `launches` and so on")
-    lock_digest: str = _key("digest of the lock that the environment was installed from; empty where there is none")
-    packages: Mapping[str, str] = _key("every installed distribution, canonical name to version")
+    combination: str = field(metadata=_about("name of the combination"))
+    extension: str = field(metadata=_about("what was installed on top of the combination; empty where that is nothing"))
+    device: str = field(metadata=_about("`cpu` or `cuda`"))
+    tier: str = field(metadata=_about("`quick`, `core` or `full`"))
+    selected: bool = field(
+        metadata=_about("whether the run was of selected cells; such a table never stands for its combination")
+    )
+    started: str = field(metadata=_about("when the run started, in UTC"))
+    ended: str | None = field(metadata=_about("when it ended; null where it was killed"))
+    python: str = field(metadata=_about("version of Python in the environment"))
+    machine: Machine = field(metadata=_about("the machine"))
+    gpu: Gpu | None = field(metadata=_about("its GPUs; null where there is none"))
+    driver: str | None = field(metadata=_about("version of the GPU's driver; null where there is none"))
+    threads: int = field(metadata=_about("threads that every runtime was given"))
+    loadavg: tuple[float, float, float] = field(
+        metadata=_about("load of the machine over 1, 5 and 15 minutes when the run started")
+    )
+    harness_version: str = field(metadata=_about("version of the harness that ran the cells"))
+    policy: Mapping[str, int | float] = field(
+        metadata=_about("how cells were run: `timeout_s`, `memory_limit_mb`, `launches` and so on")
+    )
+    lock_digest: str = field(
+        metadata=_about("digest of the lock that the environment was installed from; empty where there is none")
+    )
+    packages: Mapping[str, str] = field(metadata=_about("every installed distribution, canonical name to version"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Conditions):
     """`run.json`: what the rows of the same table are of."""
 
-    schema_version: int = _key("version of this schema, of the columns and of the keys")
-    planned: int = _key("cells that the run had")
-    recorded: int = _key("rows of `cells.csv`")
-    complete: bool = _key("whether every planned cell is recorded")
-    missing: tuple[str, ...] = _key("the planned cells without a record, as `model/strategy`")
-    pins: Mapping[str, str] = _key("the packages that the combination pins directly; empty for an ambient environment")
+    schema_version: int = field(metadata=_about("version of this schema, of the columns and of the keys"))
+    planned: int = field(metadata=_about("cells that the run had"))
+    recorded: int = field(metadata=_about("rows of `cells.csv`"))
+    complete: bool = field(metadata=_about("whether every planned cell is recorded"))
+    missing: tuple[str, ...] = field(metadata=_about("the planned cells without a record, as `model/strategy`"))
+    pins: Mapping[str, str] = field(
+        metadata=_about("the packages that the combination pins directly; empty for an ambient environment")
+    )
 
     def to_json(self) -> dict[str, Any]:
         """The run as plain values, in the order of `run_keys`."""
@@ -113,8 +123,18 @@ class Run(Conditions):
         return {name: values[name] for name in run_keys()}
 
 
-_FIRST = ("schema_version", "combination", "extension", "device", "tier", "selected")
-_FIRST += ("planned", "recorded", "complete", "missing")
+_FIRST = (
+    "schema_version",
+    "combination",
+    "extension",
+    "device",
+    "tier",
+    "selected",
+    "planned",
+    "recorded",
+    "complete",
+    "missing",
+)
 _LAST = ("pins", "packages")
 
 
@@ -167,5 +187,13 @@ def columns_markdown() -> str:
         if name in nested:
             inside = fields(nested[name])
             keys += [(f"{name}.{f.name}", f.metadata["unit"], f.metadata["description"]) for f in inside]
-    parts = ["### `cells.csv`", "", *_lines(columns, what="column"), "", "### `run.json`", "", *_lines(keys, what="key")]
+    parts = [
+        "### `cells.csv`",
+        "",
+        *_lines(columns, what="column"),
+        "",
+        "### `run.json`",
+        "",
+        *_lines(keys, what="key"),
+    ]
     return "\n".join(parts)

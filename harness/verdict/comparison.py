@@ -90,7 +90,10 @@ MEANINGS: Mapping[Category, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class CellChange:
-    """One cell on both sides. A side is None where the cell is missing there; `reason` says why it is not comparable."""
+    """One cell on both sides.
+
+    A side is None where the cell is missing there; `reason` says why the two are not comparable.
+    """
 
     model: str
     strategy: str
@@ -133,6 +136,13 @@ class Comparison:
         return {category: count for category, count in counts.items() if count}
 
 
+def categories_markdown() -> str:
+    """The documentation of the categories, as a Markdown table."""
+    verdicts = dict.fromkeys(WORSE, "worse") | dict.fromkeys(UNTOLD, "cannot tell")
+    rows = [f"| `{c.value}` | {verdicts.get(c, 'nothing worse')} | {MEANINGS[c]} |" for c in Category]
+    return "\n".join(["| category | to the gate | meaning |", "|---|---|---|", *rows])
+
+
 def compare(base: Table, candidate: Table) -> Comparison:
     """Compare two tables of one device, by the rules above.
 
@@ -148,7 +158,7 @@ def compare(base: Table, candidate: Table) -> Comparison:
     before, after = base.by_cell(), candidate.by_cell()
     left_out = _beyond_tier(base, candidate)
     changes = tuple(
-        _change(before.get(key), after.get(key), same_machine=not difference)
+        _change(key, before.get(key), after.get(key), same_machine=not difference)
         for key in _keys([*base.records, *candidate.records])
         if key not in left_out
     )
@@ -185,10 +195,10 @@ def _beyond_tier(base: Table, candidate: Table) -> set[Key]:
     return set(larger.by_cell()) - set(smaller.by_cell())
 
 
-def _change(base: Record | None, candidate: Record | None, *, same_machine: bool) -> CellChange:
-    known = base or candidate
-    assert known is not None
-    reason, numbers = "", ()
+def _change(key: Key, base: Record | None, candidate: Record | None, *, same_machine: bool) -> CellChange:
+    model, strategy, device = key
+    reason = ""
+    numbers: tuple[NumberChange, ...] = ()
     if base is None:
         category = Category.MISSING_IN_BASE
     elif candidate is None:
@@ -200,9 +210,9 @@ def _change(base: Record | None, candidate: Record | None, *, same_machine: bool
         if base.outcome is Outcome.PASSED and candidate.outcome is Outcome.PASSED:
             numbers = number_changes(base, candidate, same_machine=same_machine)
     return CellChange(
-        model=known.model,
-        strategy=known.strategy,
-        device=known.device,
+        model=model,
+        strategy=strategy,
+        device=device,
         category=category,
         base=base,
         candidate=candidate,

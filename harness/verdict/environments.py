@@ -29,7 +29,9 @@ def bumped(base: Run, candidate: Run) -> tuple[PackageChange, ...]:
         # Between two pins the pins are compared: one may be of another local version than what was installed.
         return run.pins.get(name) if name in run.pins and name in other.pins else _version(run, name)
 
-    return _differing(names, {n: version(base, n, candidate) for n in names}, {n: version(candidate, n, base) for n in names})
+    return _differing(
+        names, {n: version(base, n, candidate) for n in names}, {n: version(candidate, n, base) for n in names}
+    )
 
 
 def also_differs(base: Run, candidate: Run) -> tuple[PackageChange, ...]:

@@ -29,6 +29,9 @@ class GatePolicy:
     untold: frozenset[Category] = UNTOLD
 
 
+DEFAULT_POLICY = GatePolicy()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The decision, the reasons for it, and what it does not rest on."""
@@ -46,7 +49,7 @@ class Verdict:
 LATENCY_NOTE = "Latency and memory never decide: one launch a side is no evidence."
 
 
-def judge(comparison: Comparison, *, policy: GatePolicy = GatePolicy()) -> Verdict:
+def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY) -> Verdict:
     """The verdict on `comparison`. Something worse outweighs what could not be told."""
     worse = _counted(comparison, policy.worse)
     untold = _counted(comparison, policy.untold)

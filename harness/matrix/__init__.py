@@ -1,0 +1,1 @@
+"""Combinations, locks, environments and runs: the harness's own side."""

@@ -1,0 +1,76 @@
+"""Combinations: one requirements file each, `matrices/NAME.in`, so that people, Renovate and Dependabot can edit it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from harness.bench.errors import UsageError, unknown
+
+_PYTHON_HEADER = re.compile(r"^#\s*python:\s*(?P<version>\S+)\s*$", re.MULTILINE)
+_PYTHON_VERSION = re.compile(r"3\.\d+")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A set of pinned versions and a Python version (major.minor)."""
+
+    name: str
+    path: Path
+    python: str
+    requirements: tuple[Requirement, ...]
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """What is pinned to one version, canonical name to version."""
+        pins = {}
+        for requirement in self.requirements:
+            exact = [s.version for s in requirement.specifier if s.operator in ("==", "===") and "*" not in s.version]
+            if exact:
+                pins[canonicalize_name(requirement.name)] = exact[0]
+        return dict(sorted(pins.items()))
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds `matrices`."""
+    for folder in (start, *start.parents):
+        if (folder / "matrices").is_dir():
+            return folder
+    msg = f"no folder `matrices` in {start} or above it. Run inside a checkout of the harness, or name it with --root."
+    raise UsageError(msg)
+
+
+def parse(name: str, path: Path, text: str) -> Combination:
+    """The combination of a file's text."""
+    header = _PYTHON_HEADER.search(text)
+    if header is None or not _PYTHON_VERSION.fullmatch(header["version"]):
+        msg = f"{path}: no Python version. Its first line must be like `# python: 3.11`."
+        raise UsageError(msg)
+    requirements = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.partition("#")[0].strip()
+        if not content:
+            continue
+        try:
+            requirements.append(Requirement(content))
+        except InvalidRequirement as error:
+            msg = f"{path}, line {number}: {content!r} is no requirement ({error}). Write it like `torch==2.1.0`."
+            raise UsageError(msg) from None
+    return Combination(name, path, header["version"], tuple(requirements))
+
+
+def names(root: Path) -> list[str]:
+    """Names of all combinations."""
+    return sorted(path.name.removesuffix(".in") for path in (root / "matrices").glob("*.in"))
+
+
+def read(root: Path, name: str) -> Combination:
+    """The combination called `name`."""
+    if name not in names(root):
+        raise UsageError(unknown("combination", name, names(root)))
+    path = root / "matrices" / f"{name}.in"
+    return parse(name, path.relative_to(root), path.read_text(encoding="utf-8"))

@@ -1,0 +1,80 @@
+"""Matrix files: TOML in `matrices/` that names combinations, tier, devices and policy for a run."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.bench.errors import UsageError, unknown
+from harness.bench.plan import Policy
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PolicyTable(_Strict):
+    """`[policy]`: how cells are run. Times in seconds, memory in MiB."""
+
+    timeout_s: float = Field(default=Policy().timeout_s, gt=0)
+    memory_limit_mb: int = Field(default=Policy().memory_limit_mb, gt=0)
+    launches: int = Field(default=Policy().launches, ge=1)
+    measure_s: float = Field(default=Policy().measure_s, gt=0)
+    threads: int = Field(default=Policy().threads, ge=1)
+
+    def policy(self) -> Policy:
+        """The same for the bench."""
+        return Policy(**self.model_dump())
+
+
+class Matrix(_Strict):
+    """A run: which combinations, how much of the zoo, where, and how."""
+
+    combinations: list[str] = Field(min_length=1)
+    tier: Literal["quick", "core", "full"] = "quick"
+    devices: list[Literal["cpu", "cuda", "auto"]] = Field(default=["auto"], min_length=1)
+    models: list[str] = []
+    strategies: list[str] = []
+    policy: PolicyTable = PolicyTable()
+
+
+def parse(text: str, *, where: str, known: list[str]) -> Matrix:
+    """The matrix of a file's text; `known` are the combinations that exist.
+
+    Raises `UsageError` with the path to each wrong key.
+    """
+    try:
+        matrix = Matrix.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{where}: not valid TOML: {error}."
+        raise UsageError(msg) from None
+    except ValidationError as error:
+        lines = [f"{where}: {_told(tuple(map(str, e['loc'])), e['type'], e['msg'])}" for e in error.errors()]
+        raise UsageError("\n".join(lines)) from None
+    for index, name in enumerate(matrix.combinations):
+        if name not in known:
+            msg = f"{where}: 'combinations.{index}': {unknown('combination', name, known)}"
+            raise UsageError(msg)
+    return matrix
+
+
+def _told(path: tuple[str, ...], kind: str, message: str) -> str:
+    where = ".".join(path)
+    if kind != "extra_forbidden":
+        return f"'{where}': {message}."
+    table = PolicyTable if path[0] == "policy" and len(path) > 1 else Matrix
+    keys = list(table.model_fields)
+    near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=0.5)
+    return f"'{where}': no such key. " + (f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(keys)}.")
+
+
+def read(path: Path, *, known: list[str]) -> Matrix:
+    """The matrix in the file `path`."""
+    if not path.is_file():
+        msg = f"{path}: no such matrix file."
+        raise UsageError(msg)
+    return parse(path.read_text(encoding="utf-8"), where=path.name, known=known)

@@ -1,0 +1,198 @@
+"""Runs one plan to its table: the environment through tox, the bench in it, rows for what could not be had.
+
+What the bench writes lies under `.harness/runs/` until the table is made of it. A run that was killed is found
+there by the digest of its plan and of everything that it ran, and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.bench import environment as inside
+from harness.bench.errors import UsageError
+from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
+from harness.bench.plan import Plan, split
+from harness.bench.record import Record, write_json
+from harness.bench.registry import PACKAGE
+from harness.bench.session import Output
+from harness.bench.stages import Outcome, Stage
+from harness.matrix.environment import Environment, clean_environ
+from harness.tables.ingest import ingest
+from harness.tables.schema import Table
+
+_POLL_S = 0.2
+
+
+class Observer(Protocol):
+    """Who follows a run; see `harness.report.live`."""
+
+    def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
+        """A combination's cells begin; `done` counts the outcomes that an earlier run left."""
+
+    def started(self, model: str, strategy: str) -> None:
+        """A cell is under way."""
+
+    def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
+        """A cell has its record."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A plan and what it runs in."""
+
+    plan: Plan
+    environment: Environment
+    pins: Mapping[str, str]
+
+
+def digest(plan: Plan) -> str:
+    """Equal for two runs that would record the same: the plan, and every file that has a say in it."""
+    registry = plan.registry()
+    contents = hashlib.sha256(json.dumps(asdict(plan), sort_keys=True).encode())
+    entries = [*registry.models.values(), *registry.steps.values(), *registry.strategies.values()]
+    for entry in [*entries, *registry.runtimes.values()]:
+        contents.update(f"{entry.name} {entry.digest}".encode())
+    for path in sorted((PACKAGE / "bench").glob("*.py")):
+        contents.update(path.read_bytes())
+    if plan.lock:
+        contents.update(Path(plan.lock).read_bytes())
+    return contents.hexdigest()[:12]
+
+
+def folder_of(root: Path, plan: Plan) -> Path:
+    """Where the records of a plan are gathered."""
+    return root / ".harness" / "runs" / plan.combination / f"{plan.device}-{plan.tier}-{digest(plan)}"
+
+
+def run(root: Path, ready: Ready, observer: Observer, *, fresh: bool = False, keep: bool = True) -> Table:
+    """Run every cell of a plan and make the table; without `keep`, what an earlier run left is not gone on with.
+
+    Raises `UsageError` where the bench refuses the plan. What it could not record is in the table's run as missing.
+    """
+    output = Output(folder_of(root, ready.plan))
+    resume = keep and _unfinished(output)
+    if not resume:
+        shutil.rmtree(output.folder, ignore_errors=True)
+    output.folder.mkdir(parents=True, exist_ok=True)
+    before = _outcomes(output, ready.plan) if resume else {}
+    if resume:
+        observer.note(f"going on with {sum(before.values())} cells that an interrupted run recorded")
+    observer.begin(ready.plan.combination, len(ready.plan.cells), before)
+    if ready.environment.problem:
+        refuse(output, ready.plan, Outcome.FAILED, Stage.INSTALL, "InstallError", ready.environment.problem)
+    else:
+        _bench(root, ready, output, observer, fresh=fresh, resume=resume)
+    return ingest(output.folder, pins=ready.pins)
+
+
+def _unfinished(output: Output) -> bool:
+    """Whether an earlier run of the same digest was interrupted."""
+    if not output.session.exists():
+        return False
+    session = json.loads(output.session.read_text(encoding="utf-8"))
+    return session["ended"] is None or len(list(output.records.glob("*.json"))) < len(session["planned"])
+
+
+def _outcomes(output: Output, plan: Plan) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for cell in output.recorded(plan):
+        outcome = json.loads(output.record_of(cell).read_text(encoding="utf-8"))["row"]["outcome"]
+        counts[outcome] = counts.get(outcome, 0) + 1
+    return counts
+
+
+def refuse(output: Output, plan: Plan, outcome: Outcome, stage: Stage, error_type: str, reason: str) -> None:
+    """Record every cell of a plan whose environment could not be had, with the reason."""
+    registry = plan.registry()
+    description = {**inside.description(), "packages": {}, "python": ""}
+    output.begin(plan, description, resume=False)
+    text = normalise_paths(reason)
+    for cell in plan.cells:
+        record = Record(
+            combination=plan.combination,
+            extension=plan.extension,
+            model=cell.model,
+            strategy=cell.strategy,
+            device=cell.device,
+            tier=plan.tier,
+            outcome=outcome,
+            stage=stage,
+            error_type=error_type,
+            error=shorten(text),
+            fingerprint=fingerprint(error_type, text),
+            model_digest=registry.models[cell.model].digest,
+            strategy_digest=registry.strategy_digest(split(cell.strategy)[0]),
+        )
+        output.write(cell, record, {"error": text})
+    output.end()
+
+
+def _bench(root: Path, ready: Ready, output: Output, observer: Observer, *, fresh: bool, resume: bool) -> None:
+    """Run pytest in the environment until it ends, telling the observer what it writes."""
+    plan = output.folder / "plan.json"
+    write_json(plan, ready.plan.to_json())
+    command = [str(ready.environment.python), "-m", "pytest", f"-c{PACKAGE / 'bench' / 'pytest.ini'}"]
+    command += ["-pharness.bench", f"--plan={plan}", f"--out={output.folder}", "-q", "-pno:cacheprovider"]
+    command += [*(["--fresh"] if fresh else []), *(["--resume"] if resume else [])]
+    log = output.folder / "pytest.log"
+    events = _events(output)
+    with log.open("a", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            command, cwd=root, env=clean_environ(), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+        )
+    try:
+        while process.poll() is None:
+            _tell(observer, events)
+            time.sleep(_POLL_S)
+    except BaseException:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
+    _tell(observer, events)
+    if output.refusal.exists():
+        reason = output.refusal.read_text(encoding="utf-8")
+        shutil.rmtree(output.folder)
+        raise UsageError(reason)
+    if not output.session.exists():
+        tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        msg = f"the bench did not start in {ready.plan.combination}:\n{tail}"
+        raise UsageError(msg)
+
+
+def _events(output: Output) -> Callable[[], Iterator[Mapping[str, Any]]]:
+    """A call that yields the events written since it was last made, whole lines only."""
+    position = output.events.stat().st_size if output.events.exists() else 0
+
+    def read() -> Iterator[Mapping[str, Any]]:
+        nonlocal position
+        if not output.events.exists():
+            return
+        with output.events.open("rb") as file:
+            file.seek(position)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                position += len(line)
+                yield json.loads(line)
+
+    return read
+
+
+def _tell(observer: Observer, events: Callable[[], Iterator[Mapping[str, Any]]]) -> None:
+    for event in events():
+        if event["event"] == "started":
+            observer.started(event["model"], event["strategy"])
+        else:
+            observer.ended(event["model"], event["strategy"], event["outcome"], event["stage"])

@@ -1,0 +1,105 @@
+"""Two tables in which every category of change has a cell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.bench.record import Record
+from harness.bench.stages import Outcome, Stage
+from harness.tables.schema import Table
+from harness.verdict.comparison import Comparison, compare
+from tests.tables.samples import PACKAGES, PINS, failed, mismatched, not_applicable, passed, record, table
+
+LOAD_ERROR = (
+    "[ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model from <folder>/model.onnx failed: This is an invalid model. "
+    "Type Error: Type 'tensor(float)' of input parameter (/Constant_output_0) of operator (Gather) in node (/Gather) "
+    "is invalid."
+)
+UNSUPPORTED = "Exporting the operator 'aten::grid_sampler' to ONNX opset version 14 is not supported."
+
+
+def invalid_graph(model: str, strategy: str) -> Record:
+    return failed(model, strategy, error_type="InvalidGraph", error=LOAD_ERROR, fingerprint="4f1d00aa")
+
+
+def unsupported(model: str, strategy: str) -> Record:
+    return failed(
+        model, strategy, Stage.CONVERT, error_type="UnsupportedOperatorError", error=UNSUPPORTED, fingerprint="77aa01bc"
+    )
+
+
+def base_table() -> Table:
+    return table(
+        passed("resnet18", "native", latency_ms=12.5),
+        passed("resnet18", "onnx-torchscript", latency_ms=8.04, rss_peak_mb=412.0, artifact_bytes=46_000_000),
+        passed("embedding", "native", latency_ms=0.05),
+        passed("embedding", "onnx-torchscript"),
+        passed("embedding", "onnx-torchscript:17"),
+        unsupported("grid-sample", "onnx-torchscript"),
+        passed("lstm", "manual-recreation"),
+        failed("loop", "onnx-torchscript", Stage.EXECUTE, error="step 3"),
+        passed("old", "native"),
+        failed("early", "onnx-torchscript", Stage.LOAD),
+        failed("late", "onnx-torchscript", Stage.CONVERT),
+        not_applicable("lstm", "onnx-dynamo"),
+        not_applicable("resnet18", "onnx-dynamo"),
+        passed("changed", "native"),
+        passed("gone", "native"),
+    )
+
+
+def candidate_table() -> Table:
+    return table(
+        passed("resnet18", "native", latency_ms=12.6),
+        passed("resnet18", "onnx-torchscript", latency_ms=9.5, rss_peak_mb=409.0, artifact_bytes=46_500_000),
+        passed("embedding", "native", latency_ms=0.05),
+        invalid_graph("embedding", "onnx-torchscript"),
+        invalid_graph("embedding", "onnx-torchscript:17"),
+        passed("grid-sample", "onnx-torchscript"),
+        mismatched("lstm", "manual-recreation", Stage.PROBE, relative_error=0.31),
+        record("loop", "onnx-torchscript", Outcome.CRASHED, Stage.EXECUTE, error_type="SIGSEGV", fingerprint="0badcafe"),
+        not_applicable("old", "native", "gone since 2.1"),
+        failed("early", "onnx-torchscript", Stage.CONVERT),
+        failed("late", "onnx-torchscript", Stage.LOAD),
+        passed("lstm", "onnx-dynamo"),
+        not_applicable("resnet18", "onnx-dynamo"),
+        passed("changed", "native", model_digest="new"),
+        passed("new", "native"),
+        combination="torch2.1",
+        pins={**PINS, "torch": "2.1.0"},
+        packages={**PACKAGES, "torch": "2.1.0", "triton": "2.1.0"},
+        started="2026-01-31T13:00:00Z",
+    )
+
+
+def mixed() -> Comparison:
+    """Every category."""
+    return compare(base_table(), candidate_table())
+
+
+def untold() -> Comparison:
+    """Nothing worse; the candidate lacks a cell and ran on another machine."""
+    base = table(passed("resnet18", "native"), passed("resnet18", "onnx-torchscript"))
+    candidate = table(
+        passed("resnet18", "native", latency_ms=20.0), missing=[("resnet18", "onnx-torchscript")], threads=4
+    )
+    return compare(base, candidate)
+
+
+def clean() -> Comparison:
+    """One table against itself."""
+    return compare(base_table(), base_table())
+
+
+def unresolvable() -> Comparison:
+    """A candidate whose pins have no solution: every cell breaks for one reason."""
+    base = table(passed("resnet18", "native"), passed("lstm", "native"), unsupported("grid-sample", "onnx-torchscript"))
+    reason = "Because tf2onnx==1.16.1 depends on protobuf>=3.20,<4.dev0 and onnx==1.18.0 on protobuf>=4.25.1, no solution."
+    broken = [
+        replace(
+            record(r.model, r.strategy, Outcome.UNRESOLVABLE, Stage.RESOLVE), error=reason, fingerprint="5e501ab1"
+        )
+        for r in base.records
+    ]
+    pins = {**PINS, "onnx": "1.18.0"}
+    return compare(base, table(*broken, combination="torch2.7", pins=pins, packages={}))

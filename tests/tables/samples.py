@@ -1,0 +1,102 @@
+"""Records, runs and tables for tests, with every value in its place unless a test says otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.bench.record import Record
+from harness.bench.stages import Outcome, Stage
+from harness.tables.ingest import Session, assemble
+from harness.tables.schema import Gpu, Machine, Table
+
+MACHINE = Machine(cpu="Example CPU", cores=2, memory_mb=7950, os="Linux 6.1")
+GPU = Gpu(name="Example GPU", memory_mb=81559, count=1)
+PINS = {"torch": "2.0.1", "onnx": "1.14.0"}
+PACKAGES = {"torch": "2.0.1", "onnx": "1.14.0", "numpy": "1.24.3", "triton": "2.0.0"}
+
+
+def passed(model: str, strategy: str, **values: Any) -> Record:
+    """A record of a cell that passed."""
+    figures: dict[str, Any] = {
+        "relative_error": 1.2e-7,
+        "latency_ms": 2.0,
+        "rss_peak_mb": 300.0,
+        "artifact_bytes": 1000,
+        "model_digest": "m" * 16,
+        "weights_digest": "w" * 16,
+        "strategy_digest": "s" * 16,
+    }
+    return record(model, strategy, Outcome.PASSED, Stage.MEASURE, **{**figures, **values})
+
+
+def failed(model: str, strategy: str, stage: Stage = Stage.LOAD, **values: Any) -> Record:
+    """A record of a cell that failed at `stage`."""
+    error = {"error_type": "Fail", "error": "the graph is not valid", "fingerprint": "f" * 8}
+    return record(model, strategy, Outcome.FAILED, stage, **{**error, **values})
+
+
+def mismatched(model: str, strategy: str, stage: Stage = Stage.MATCH, **values: Any) -> Record:
+    """A record of a cell whose output is wrong."""
+    return record(model, strategy, Outcome.MISMATCHED, stage, **{"difference": "output 0: off by 0.5", **values})
+
+
+def not_applicable(model: str, strategy: str, reason: str = "needs torch 2.5") -> Record:
+    """A record of a cell that cannot exist."""
+    return record(model, strategy, Outcome.NOT_APPLICABLE, Stage.CONVERT, error=reason)
+
+
+def record(model: str, strategy: str, outcome: Outcome, stage: Stage, **values: Any) -> Record:
+    """A record with nothing measured."""
+    conditions: dict[str, Any] = {"combination": "torch2.0", "extension": "", "device": "cpu", "tier": "quick"}
+    return Record(model=model, strategy=strategy, outcome=outcome, stage=stage, **{**conditions, **values})
+
+
+def session(**values: Any) -> Session:
+    """A session without any planned cell."""
+    conditions: dict[str, Any] = {
+        "combination": "torch2.0",
+        "extension": "",
+        "device": "cpu",
+        "tier": "quick",
+        "selected": False,
+        "planned": (),
+        "started": "2026-01-31T12:00:00Z",
+        "ended": "2026-01-31T12:03:20Z",
+        "lock_digest": "0123456789abcdef",
+        "packages": PACKAGES,
+        "python": "3.11.7",
+        "machine": MACHINE,
+        "gpu": None,
+        "driver": None,
+        "threads": 2,
+        "loadavg": (0.5, 0.4, 0.3),
+        "harness_version": "0.1.0",
+        "policy": {"timeout_s": 300.0, "launches": 1},
+    }
+    return Session(**{**conditions, **values})
+
+
+def table(
+    *records: Record, pins: dict[str, str] | None = None, missing: Iterable[tuple[str, str]] = (), **values: Any
+) -> Table:
+    """A table of `records`, which take on its combination, device and tier; `missing` was planned as well."""
+    planned = (*((r.model, r.strategy) for r in records), *missing)
+    made = session(planned=planned, **values)
+    belonging = [replace(r, combination=made.combination, device=made.device, tier=made.tier) for r in records]
+    return assemble(made, belonging, pins=PINS if pins is None else pins)
+
+
+def write_session(folder: Path, records: Iterable[Record], **values: Any) -> None:
+    """The bench's output folder, as the bench leaves it; `values` replace keys of `session.json`."""
+    records = list(records)
+    (folder / "records").mkdir(parents=True)
+    made = session(planned=tuple((r.model, r.strategy) for r in records))
+    stated = {**vars(made), "machine": vars(made.machine), **values}
+    (folder / "session.json").write_text(json.dumps(stated))
+    for each in records:
+        path = folder / "records" / f"{each.model}--{each.strategy.replace(':', '@')}.json"
+        path.write_text(json.dumps({"row": each.to_json(), "details": {"samples_ms": [1.0]}}))

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bench.errors import UsageError
+from harness.tables import writing
+from harness.tables.migration import RawTable
+from harness.tables.reading import find_table, read_table
+from harness.tables.schema import SCHEMA_VERSION, Table
+from harness.tables.writing import write_table
+from tests.tables.samples import GPU, MACHINE, failed, passed, table
+
+RESNET = (passed("resnet18", "native"), failed("resnet18", "onnx-torchscript:16"))
+
+
+def edit(folder: Path, *, drop: str = "", **values: Any) -> None:
+    run = {**json.loads((folder / "run.json").read_text()), **values}
+    run.pop(drop, None)
+    (folder / "run.json").write_text(json.dumps(run))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    written = table(*RESNET, missing=[("resnet18", "onnx-dynamo")], gpu=GPU, driver="550.1", ended=None)
+    folder = write_table(tmp_path, written)
+    assert folder == tmp_path / "torch2.0" / "cpu-quick" / "20260131T120000Z"
+    assert names(folder) == ["cells.csv", "run.json"]
+    assert names(folder.parent) == ["20260131T120000Z"]
+    back = read_table(folder)
+    assert back.run == written.run
+    assert back.folder == folder
+    assert [r.cell for r in back.records] == [r.cell for r in written.records]
+    assert not back.run.complete
+    assert back.run.missing == ("resnet18/onnx-dynamo",)
+
+
+def test_the_folder_is_named_in_utc(tmp_path: Path) -> None:
+    folder = write_table(tmp_path, table(*RESNET, started="2026-01-31T23:30:00.25-02:00"))
+    assert folder.name == "20260201T013000Z"
+
+
+def test_a_table_has_the_rights_of_an_ordinary_folder(tmp_path: Path) -> None:
+    ordinary = tmp_path / "ordinary"
+    ordinary.mkdir()
+    assert stat.S_IMODE(write_table(tmp_path, table(*RESNET)).stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+
+
+def test_writing_the_same_table_twice_changes_nothing(tmp_path: Path) -> None:
+    first = write_table(tmp_path, table(*RESNET))
+    before = (first / "cells.csv").stat()
+    assert write_table(tmp_path, table(*RESNET)) == first
+    assert (first / "cells.csv").stat() == before
+
+
+def test_an_unfinished_table_gives_way_to_its_resumed_run(tmp_path: Path) -> None:
+    write_table(tmp_path, table(RESNET[0], missing=[("resnet18", "onnx-torchscript:16")], ended=None))
+    folder = write_table(tmp_path, table(*RESNET))
+    assert read_table(folder).run.complete
+    assert names(folder.parent) == [folder.name]
+
+
+def test_another_table_in_the_same_place_is_kept(tmp_path: Path) -> None:
+    folder = write_table(tmp_path, table(*RESNET))
+    before = (folder / "cells.csv").read_bytes()
+    with pytest.raises(UsageError, match="another table already"):
+        write_table(tmp_path, table(passed("vgg11-bn", "native")))
+    assert (folder / "cells.csv").read_bytes() == before
+
+
+def test_a_writer_that_dies_leaves_no_half_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(_folder: Path) -> None:
+        raise Killed
+
+    monkeypatch.setattr(writing, "_sync", die)
+    with pytest.raises(Killed):
+        write_table(tmp_path, table(*RESNET))
+    assert names(tmp_path / "torch2.0" / "cpu-quick") == []
+
+
+def test_a_rename_that_fails_keeps_the_table_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_table(tmp_path, table(RESNET[0], missing=[("resnet18", "native:1")]))
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name.endswith(".partial"):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UsageError, match="No space left on device"):
+        write_table(tmp_path, table(*RESNET))
+    assert names(folder.parent) == [folder.name]
+    assert not read_table(folder).run.complete
+
+
+def test_a_place_that_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "torch2.0").write_text("a file where a folder should be")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_table(tmp_path, table(*RESNET))
+
+
+@pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b"])
+def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a folder"):
+        write_table(tmp_path, table(combination=name))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_table(tmp_path / "results", table(*RESNET))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "machine",
+            {"cpu": "x", "cores": "2", "memory_mb": 1, "os": "Linux"},
+            "'machine.cores': expected int, got str",
+        ),
+        ("machine", {"cpu": "x", "memory_mb": 1, "os": "Linux"}, "the key 'machine.cores' is missing"),
+        ("selected", "no", "'selected': expected bool, got str"),
+        ("planned", True, "'planned': expected int, got bool"),
+        ("gpu", {"name": "x", "memory_mb": 1.5, "count": 1}, "'gpu.memory_mb': expected int, got float"),
+        ("gpu", [], "'gpu': expected object, got list"),
+        ("packages", {"torch": None}, "'packages.torch': expected str, got null"),
+        ("policy", {"timeout_s": "x"}, "'policy.timeout_s': expected int, got str"),
+        ("loadavg", [1.0], "'loadavg.1"),
+        ("mood", "good", "the key 'mood' is not known"),
+        ("started", "yesterday", "'started': expected a time in UTC"),
+        ("started", "2026-01-31T12:00:00", "'started': expected a time in UTC"),
+        ("ended", "later", "'ended': expected a time in UTC"),
+        ("device", "cdua", "unknown device 'cdua'. Did you mean 'cuda'?"),
+        ("tier", "quik", "unknown tier 'quik'. Did you mean 'quick'?"),
+        ("planned", 3, "do not add up"),
+        ("complete", False, "do not add up"),
+        ("combination", "torch2.1", "column 'combination': 'torch2.0', and run.json says 'torch2.1'"),
+        (
+            "schema_version",
+            SCHEMA_VERSION + 1,
+            "written by a newer harness (schema 2, this one reads up to 1): upgrade",
+        ),
+        ("schema_version", 0, "schema 0 is older than this harness can read"),
+        ("schema_version", "1", "'schema_version': expected int, got '1'"),
+    ],
+)
+def test_a_wrong_key_is_named_by_its_path(folder: Path, key: str, value: Any, message: str) -> None:
+    edit(folder, **{key: value})
+    with pytest.raises(UsageError) as caught:
+        read_table(folder)
+    assert message in str(caught.value)
+    assert str(folder) in str(caught.value) or key in ("device", "tier")
+
+
+def test_a_table_that_is_cut_short_is_refused(folder: Path) -> None:
+    text = (folder / "cells.csv").read_text()
+    lines = text.splitlines(keepends=True)
+    for broken, message in [
+        ("".join(lines[:-1]), "cut short, 1 rows where run.json says 2"),
+        (text[:-20] + "\n", "row 2"),
+        (text[:-1], "its last line has no end"),
+        ("", "its last line has no end"),
+        (text + lines[1], "not of this run, 3 rows"),
+    ]:
+        (folder / "cells.csv").write_text(broken)
+        with pytest.raises(UsageError, match=message) as caught:
+            read_table(folder)
+        assert str(caught.value).startswith(str(folder / "cells.csv"))
+        assert "`harness run`" in str(caught.value)
+
+
+def test_a_repeated_cell_is_refused(folder: Path) -> None:
+    lines = (folder / "cells.csv").read_text().splitlines(keepends=True)
+    (folder / "cells.csv").write_text(lines[0] + lines[1] * 2)
+    with pytest.raises(UsageError, match=r"row 2 \(line 3\) repeats the cell of row 1"):
+        read_table(folder)
+
+
+def test_windows_line_ends_are_read(folder: Path) -> None:
+    before = read_table(folder)
+    text = (folder / "cells.csv").read_bytes()
+    (folder / "cells.csv").write_bytes(text.replace(b"\n", b"\r\n"))
+    assert read_table(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("run.json", b'{"schema_version": 1,', "run.json: not valid JSON, perhaps cut short"),
+        ("run.json", b"\xff", "run.json: not valid JSON"),
+        ("run.json", b"[]", "'schema_version': expected int"),
+        ("run.json", None, "no run.json in it"),
+        ("cells.csv", b"\xff\n", "cells.csv: not UTF-8 at byte 0"),
+        ("cells.csv", None, "cells.csv: no such file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(folder: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read_table(folder)
+
+
+def rename_host(raw: RawTable) -> RawTable:
+    """A made-up migration: the key `host` of run.json became `machine`."""
+    run = {("machine" if key == "host" else key): value for key, value in raw.run.items()}
+    return replace(raw, run=run)
+
+
+def seconds_to_milliseconds(raw: RawTable) -> RawTable:
+    """A made-up migration: the column `latency_s` became `latency_ms`."""
+    at = raw.header.index("latency_s")
+    rows = (tuple(f"{float(v) * 1000:.4f}" if n == at and v else v for n, v in enumerate(row)) for row in raw.rows)
+    return replace(raw, header=(*raw.header[:at], "latency_ms", *raw.header[at + 1 :]), rows=tuple(rows))
+
+
+def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
+    text = (folder / "cells.csv").read_text()
+    (folder / "cells.csv").write_text(text.replace("latency_ms", "latency_s", 1).replace("2.0000", "0.0020"))
+    edit(folder, drop="machine", schema_version=-1, host=vars(MACHINE))
+    back = read_table(folder, migrations={-1: rename_host, 0: seconds_to_milliseconds})
+    assert back.run == table(*RESNET).run
+    assert back.records[0].latency_ms == 2.0
+    with pytest.raises(UsageError, match="schema 0 is older"):
+        read_table(folder, migrations={-1: rename_host})
+
+
+def at(day: int, *records: Any, **values: Any) -> Table:
+    return table(*(records or RESNET), started=f"2026-01-{day:02}T12:00:00Z", **values)
+
+
+def find(root: Path, reference: str, tier: str = "quick", device: str = "cpu") -> Table:
+    return find_table(root, reference, tier=tier, device=device)
+
+
+def test_a_name_stands_for_its_newest_complete_table_that_is_not_of_selected_cells(tmp_path: Path) -> None:
+    write_table(tmp_path, at(1))
+    newest = write_table(tmp_path, at(2))
+    write_table(tmp_path, at(3, RESNET[0], missing=[("resnet18", "onnx-torchscript:16")]))
+    write_table(tmp_path, at(4, selected=True))
+    write_table(tmp_path, at(5, device="cuda"))
+    write_table(tmp_path, at(6, tier="core"))
+    (newest.parent / ".20260107T120000Z.1.partial").mkdir()
+    (tmp_path / "README.md").write_text("not a combination")
+    assert find(tmp_path, "torch2.0").folder == newest
+    assert find(tmp_path, "torch2.0", tier="core").run.tier == "core"
+    assert find(tmp_path, "torch2.0", device="cuda").run.device == "cuda"
+
+
+def test_a_path_stands_for_its_own_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_table(tmp_path / "results", at(1, selected=True))
+    for reference in (str(folder), str(folder / "run.json"), str(folder / "cells.csv")):
+        assert find(tmp_path, reference).folder == folder
+    monkeypatch.chdir(folder.parent)
+    assert find(tmp_path, folder.name).run.selected
+    monkeypatch.chdir(folder)
+    assert find(tmp_path, ".").run.selected
+
+
+def test_what_is_not_there_is_told_with_the_nearest_name_and_what_to_run(tmp_path: Path) -> None:
+    write_table(tmp_path, at(1))
+    write_table(tmp_path, at(3, RESNET[0], missing=[("a", "b")], tier="core"))
+    for arguments, parts in [
+        (("torch2.00",), ["Did you mean 'torch2.0'?", "`harness run torch2.00 --tier quick --device cpu`"]),
+        (("torch2.0", "full"), ["for cpu-full", "only cpu-core, cpu-quick", "`harness run torch2.0 --tier full"]),
+        (("torch2.0", "core"), ["no complete table", "20260103T120000Z is not complete", "name the folder"]),
+        (("torch2.0", "quick", "auto"), ["unknown device 'auto'"]),
+        (("torch2.0", "huge"), ["unknown tier 'huge'"]),
+        ((str(tmp_path / "torch2.0"),), ["no run.json in it", f"Did you mean {tmp_path}/torch2.0/cpu-quick/2026"]),
+        ((str(tmp_path / "nowhere"),), ["no such table folder"]),
+        (("",), ["no run.json in it"]),
+    ]:
+        with pytest.raises(UsageError) as caught:
+            find(tmp_path, *arguments)
+        for part in parts:
+            assert part in str(caught.value)
+
+
+def test_without_any_results_a_name_is_told_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"There are: none\. Make one with `harness run "):
+        find(tmp_path / "results", "torch2.0")
+
+
+def test_a_broken_newest_table_is_not_passed_over(tmp_path: Path) -> None:
+    write_table(tmp_path, at(1))
+    newest = write_table(tmp_path, at(2))
+    (newest / "run.json").write_text("{")
+    with pytest.raises(UsageError, match="not valid JSON"):
+        find(tmp_path, "torch2.0")

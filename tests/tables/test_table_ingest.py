@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bench.errors import UsageError
+from harness.tables.ingest import ingest
+from harness.tables.reading import read_table
+from harness.tables.writing import write_table
+from tests.tables.samples import failed, passed, write_session
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_what_the_bench_left_becomes_a_table(out: Path, tmp_path: Path) -> None:
+    records = [
+        passed("a", "onnx:16", latency_ms=3.0),
+        passed("a", "native", latency_ms=2.0),
+        failed("a", "twin"),
+        passed("b", "onnx:16", latency_ms=3.0),
+        failed("b", "native"),
+        passed("c", "native", latency_ms=0.0),
+    ]
+    write_session(out, records, packages={"Torch_Vision": "0.15.2"})
+    made = ingest(out, pins={"Typing.Extensions": "4.0"})
+    assert [(r.model, r.strategy, r.latency_ratio) for r in made.records] == [
+        ("a", "native", 1.0),
+        ("a", "onnx:16", 1.5),
+        ("a", "twin", None),
+        ("b", "native", None),
+        ("b", "onnx:16", None),
+        ("c", "native", None),
+    ]
+    assert (made.run.planned, made.run.recorded, made.run.complete, made.run.missing) == (6, 6, True, ())
+    assert made.run.pins == {"typing-extensions": "4.0"}
+    assert made.run.packages == {"torch-vision": "0.15.2"}
+    assert read_table(write_table(tmp_path, made)).run == made.run
+
+
+def test_planned_cells_without_a_record_are_missing_and_unplanned_records_are_passed_over(out: Path) -> None:
+    stray = passed("a", "native", combination="torch2.1")
+    write_session(
+        out,
+        [passed("b", "native"), passed("zoo", "stray"), stray],
+        planned=[["a", "native"], ["b", "native"], ["b", "onnx:16"], ["b", "native"]],
+        ended=None,
+    )
+    made = ingest(out, pins={})
+    assert [r.cell_id for r in made.records] == ["torch2.0/b/native"]
+    assert (made.run.planned, made.run.recorded, made.run.complete) == (3, 1, False)
+    assert made.run.missing == ("a/native", "b/onnx:16")
+    assert made.run.ended is None
+
+
+def test_numbers_that_are_not_finite_and_bytes_that_are_no_text_come_through(out: Path) -> None:
+    write_session(out, [failed("a", "native", relative_error=math.nan, max_abs_error=math.inf, error="bad \udc80")])
+    (record,) = ingest(out, pins={}).records
+    assert record.relative_error is not None
+    assert math.isnan(record.relative_error)
+    assert record.max_abs_error == math.inf
+    assert record.error == "bad ?"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"machine": {"cpu": "x", "cores": "2", "memory_mb": 1, "os": "x"}}, "'machine.cores': expected int, got str"),
+        ({"planned": 3}, "'planned': expected list, got int"),
+        ({"planned": [["a"]]}, "'planned.0.1'"),
+        ({"device": "auto"}, "unknown device 'auto'"),
+        ({"started": None}, "'started': expected str, got null"),
+        ({"started": "noon"}, "'started': expected a time in UTC"),
+    ],
+)
+def test_a_wrong_session_is_told_by_key(out: Path, change: dict[str, Any], message: str) -> None:
+    write_session(out, [passed("a", "native")], **change)
+    with pytest.raises(UsageError) as caught:
+        ingest(out, pins={})
+    assert message in str(caught.value)
+
+
+def test_keys_of_the_bench_s_own_are_passed_over(out: Path) -> None:
+    write_session(out, [passed("a", "native")], plan_digest="abc")
+    assert ingest(out, pins={}).run.complete
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "'row': expected object"),
+        (
+            json.dumps({"row": {**passed("a", "native").to_json(), "opset": 1.5}}),
+            "'row.opset': expected int, got float",
+        ),
+        (json.dumps({"row": {**passed("a", "native").to_json(), "mood": 1}}), "the key 'row.mood' is not known"),
+        (
+            json.dumps({"row": {**passed("a", "native").to_json(), "outcome": "pased"}}),
+            "'row.outcome': input should be",
+        ),
+        (json.dumps({"row": {"model": "a"}}), "the key 'row.combination' is missing"),
+    ],
+)
+def test_a_wrong_record_is_told_by_file_and_key(out: Path, content: str, message: str) -> None:
+    write_session(out, [passed("a", "native")])
+    (out / "records" / "a--native.json").write_text(content)
+    with pytest.raises(UsageError) as caught:
+        ingest(out, pins={})
+    assert message in str(caught.value)
+    assert "a--native.json" in str(caught.value)
+
+
+def test_a_folder_that_is_not_the_bench_s_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no session\.json in it. Name the folder"):
+        ingest(tmp_path, pins={})
+    with pytest.raises(UsageError, match="no such folder"):
+        ingest(tmp_path / "nowhere", pins={})

@@ -1,0 +1,51 @@
+"""One tox environment for each lock in `matrices/locks`.
+
+A toxfile that raises breaks every environment, so this one only lists files and reads a header, with the standard
+library, and never raises. All else about these environments is in tox.ini.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tox.config.loader.memory import MemoryLoader
+from tox.config.sets import ConfigSet
+from tox.plugin import impl
+from tox.session.state import State
+
+_LOCKS = Path(__file__).resolve().parent / "matrices" / "locks"
+# uv writes the command that made the lock into its head, and with it the Python version.
+_PYTHON = re.compile(r"--python-version[ =](3\.\d+)")
+
+
+def _locks() -> dict[str, str]:
+    """Environment name to Python version."""
+    found = {}
+    try:
+        for path in sorted(_LOCKS.glob("*.txt")):
+            with path.open(encoding="utf-8", errors="replace") as file:
+                version = _PYTHON.search(file.read(1000))
+            if version:
+                found[path.name.removesuffix(".txt")] = version[1]
+    except OSError:
+        pass
+    return found
+
+
+@impl
+def tox_extend_envs() -> tuple[str, ...]:
+    """Names of the pinned environments."""
+    return tuple(_locks())
+
+
+@impl
+def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
+    """Python version, label and description of each."""
+    del core_conf
+    for name, python in _locks().items():
+        state.conf.memory_seed_loaders[name].append(
+            MemoryLoader(
+                base_python=[f"python{python}"], labels={"matrix"}, description=f"pinned combination {name}"
+            )
+        )
