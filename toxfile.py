@@ -45,7 +45,5 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     del core_conf
     for name, python in _locks().items():
         state.conf.memory_seed_loaders[name].append(
-            MemoryLoader(
-                base_python=[f"python{python}"], labels={"matrix"}, description=f"pinned combination {name}"
-            )
+            MemoryLoader(base_python=[f"python{python}"], labels={"matrix"}, description=f"pinned combination {name}")
         )

@@ -13,32 +13,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import Signals
 from typing import Any
 
 from harness.bench import match, tensors
 from harness.bench.definitions import Strategy
+from harness.bench.failure import Failure, failure_of
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
 from harness.bench.plan import Cell, Plan, split
-from harness.bench.processes import LOG_FILE, Ended, Limits, Warm, WarmError, child_environ, start, watch
+from harness.bench.processes import LOG_FILE, Limits, Warm, WarmError, child_environ, start, watch
 from harness.bench.progress import Trail, read_trail
 from harness.bench.record import Record, write_json
 from harness.bench.registry import Registry
 from harness.bench.serve import BENCHMARK_FILE
 from harness.bench.stages import Outcome, Stage
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a cell ended before its end."""
-
-    outcome: Outcome
-    stage: Stage
-    error_type: str
-    error: str
-    traceback: str = ""
-    rejected_probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,35 +46,6 @@ class Built:
     facts: Mapping[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-def failure_of(trail: Trail, ended: Ended, limits: Limits, *, fallback: Stage) -> Failure | None:
-    """What a child's end means; None where it came to a passing result."""
-    stage = trail.last or fallback
-    if ended.stopped == "timed-out":
-        return Failure(Outcome.TIMED_OUT, stage, "Timeout", f"not done within {limits.timeout_s:g} s")
-    if ended.stopped == "out-of-memory":
-        text = f"the process group used more than the limit of {limits.memory_limit_mb:g} MiB"
-        return Failure(Outcome.OUT_OF_MEMORY, stage, "MemoryLimit", text)
-    if ended.oom_killed:
-        return Failure(Outcome.OUT_OF_MEMORY, stage, "OomKiller", "the kernel's OOM killer ended the process")
-    if trail.result is None:
-        if ended.returncode < 0:
-            name = Signals(-ended.returncode).name if -ended.returncode in set(Signals) else str(-ended.returncode)
-            return Failure(Outcome.CRASHED, stage, name, f"the process died of {name}")
-        text = f"the process ended with exit code {ended.returncode} and left no result"
-        return Failure(Outcome.CRASHED, stage, "NoResult", text)
-    result = trail.result
-    if result["outcome"] == Outcome.PASSED.value:
-        return None
-    return Failure(
-        Outcome(result["outcome"]),
-        stage,
-        result["error_type"],
-        result["error"],
-        result.get("traceback", ""),
-        result.get("rejected_probe", False),
-    )
 
 
 class Bench:
@@ -128,7 +87,7 @@ class Bench:
                 names.update(dict.fromkeys(found.value.imports if found and found.value else ()))
         return tuple(names)
 
-    def _warmed(self, imports: tuple[str, ...]) -> Warm | None:
+    def warmed(self, imports: tuple[str, ...]) -> Warm | None:
         """The process that has imported these; None where that is not to be had. One is kept at a time."""
         if self.fresh or imports in self._cold:
             return None
@@ -149,13 +108,13 @@ class Bench:
             self._cold.add(imports)
         return self._warm
 
-    def _work_in_child(self, request: dict[str, Any], warm_imports: tuple[str, ...]) -> Done:
+    def work_in_child(self, request: dict[str, Any], warm_imports: tuple[str, ...]) -> Done:
         """Run a request in a fork of the warm process; where that crashes or hangs, again in a fresh one."""
         folder = Path(request["folder"])
         started = time.monotonic()
-        warm = self._warmed(warm_imports)
+        warm = self.warmed(warm_imports)
         if warm is not None:
-            path = self._request(request)
+            path = self.write_request(request)
             try:
                 ended = watch(warm.fork(path, cwd=folder), self.limits)
             except WarmError:
@@ -168,13 +127,14 @@ class Bench:
                     return Done(trail, failure, time.monotonic() - started)
             shutil.rmtree(folder)
             folder.mkdir()
-        path = self._request(request)
+        path = self.write_request(request)
         ended = watch(start("worker", path, cwd=folder, environ=self._converting_environ), self.limits)
         trail = read_trail(folder)
         failure = failure_of(trail, ended, self.limits, fallback=Stage.IMPORT)
         return Done(trail, failure, time.monotonic() - started)
 
-    def _request(self, request: dict[str, Any]) -> Path:
+    def write_request(self, request: dict[str, Any]) -> Path:
+        """Write what a child shall do into its folder."""
         path = Path(request["folder"]) / "request.json"
         write_json(path, {"plan": self.plan.to_json(), "threads": self.plan.policy.threads, **request})
         return path
@@ -185,7 +145,7 @@ class Bench:
             folder = self.work / "built" / model
             folder.mkdir(parents=True)
             request = {"job": "build", "model": model, "folder": str(folder), "imports": self.imports(None, model)}
-            done = self._work_in_child(request, warm_imports or self.imports(None))
+            done = self.work_in_child(request, warm_imports or self.imports(None))
             facts = {} if done.failure else json.loads((folder / "built.json").read_text(encoding="utf-8"))
             self._built[model] = Built(folder, facts, done.failure, done.trail.seconds())
         return self._built[model]
@@ -227,7 +187,7 @@ class _CellRun:
         else:
             imports = self.bench.imports(self.cell.strategy)
             if not self.bench.fresh:
-                self.bench._warmed(imports)  # importing is the run's cost, not this cell's
+                self.bench.warmed(imports)  # importing is the run's cost, not this cell's
             built = self.bench.built(self.cell.model, imports)
             started = time.monotonic()
             failure = built.failure or self._converted_and_served(built, imports)
@@ -277,7 +237,7 @@ class _CellRun:
             "folder": str(self._own_folder("convert")),
             "imports": self.bench.imports(self.cell.strategy, self.cell.model),
         }
-        done = self.bench._work_in_child(request, imports)
+        done = self.bench.work_in_child(request, imports)
         self._spent("convert", done)
         if done.failure:
             return done.failure
@@ -296,7 +256,9 @@ class _CellRun:
         self.details["seconds"][part] = {**seconds, "whole": done.seconds}
         log = self.folder / part / LOG_FILE
         if done.failure and log.exists():
-            self.details["log"] = normalise_paths(log.read_text(encoding="utf-8", errors="replace"), self.folder)[-8000:]
+            self.details["log"] = normalise_paths(log.read_text(encoding="utf-8", errors="replace"), self.folder)[
+                -8000:
+            ]
 
     def _served(self, built: Built, artifact: Mapping[str, Any]) -> Failure | None:
         names, same = built.facts["names"], built.facts["same_shape"]
@@ -326,7 +288,7 @@ class _CellRun:
         imports = dict.fromkeys(runtime.imports)
         if runtime.needs_module:
             imports.update(dict.fromkeys(self.bench.imports(None, self.cell.model)))
-        path = self.bench._request(
+        path = self.bench.write_request(
             {
                 "runtime": self.strategy.runtime,
                 "imports": list(imports),
@@ -414,10 +376,3 @@ class _CellRun:
         self.columns["launches"] = len(timed)
         self.columns["iterations"] = sum(len(samples) for samples in timed)
         self.details["samples_s"] = [list(samples) for samples in launches]
-
-
-def describe_failure(record: Record) -> str:
-    """A few lines for a person, for pytest's failure section."""
-    what = record.difference or record.error or ""
-    head = f"{record.outcome.value} at {record.stage.value}"
-    return f"{head}: {record.error_type}: {what}" if record.error_type else f"{head}: {what}"

@@ -22,7 +22,7 @@ TIERS = ("quick", "core", "full")
 """From the smallest to the largest; each tier includes the ones before it."""
 
 
-class NotApplicable(Exception):
+class NotApplicable(Exception):  # noqa: N818 - it is an outcome, no error
     """A step or a runtime raises this where a cell cannot exist; the message is the reason, in a user's terms."""
 
 

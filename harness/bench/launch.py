@@ -1,9 +1,10 @@
-"""Entry of every process that the bench starts: ``launch.py warm IMPORT…``, ``launch.py worker REQUEST``, ``… serve …``.
+"""Entry of every process that the bench starts: ``launch.py warm IMPORT…``, ``launch.py worker|serve REQUEST``.
 
 It runs as a plain file so that nothing is on `sys.path` but the environment's own packages and, after them, the
 folder that holds `harness`: what the harness is made of never shadows a pinned package.
 """
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -16,14 +17,6 @@ if __name__ == "__main__":
     from harness.bench.processes import die_with_parent
 
     die_with_parent()
-    if role == "warm":
-        from harness.bench.warm import main
-
-        main(arguments)
-    else:
+    if role != "warm":
         offer_to_oom_killer()
-        if role == "worker":
-            from harness.bench.worker import main
-        else:
-            from harness.bench.serve import main
-        main(arguments)
+    importlib.import_module(f"harness.bench.{role}").main(arguments)

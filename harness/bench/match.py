@@ -13,6 +13,8 @@ from typing import Any
 DEFAULT_TOLERANCE = 1e-4
 TF32_TOLERANCE = 1e-2
 NOISE_FACTOR = 10.0
+EXCELLENT_MSE = 1e-5
+ACCEPTABLE_MSE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ def worst(figures: Sequence[Errors]) -> Errors | None:
 def _structure(actual: Sequence[Any], expected: Sequence[Any]) -> str:
     if len(actual) != len(expected):
         return f"{len(actual)} outputs instead of {len(expected)}"
-    for index, (a, b) in enumerate(zip(actual, expected)):
+    for index, (a, b) in enumerate(zip(actual, expected, strict=True)):
         if a.dtype != b.dtype:
             return f"output {index}: dtype {a.dtype} instead of {b.dtype}"
-    for index, (a, b) in enumerate(zip(actual, expected)):
+    for index, (a, b) in enumerate(zip(actual, expected, strict=True)):
         if a.shape != b.shape:
             return f"output {index}: shape {list(a.shape)} instead of {list(b.shape)}"
     return ""
@@ -83,7 +85,7 @@ def _special(actual: Sequence[Any], expected: Sequence[Any]) -> str:
     """The first position where one side is NaN, +Inf or -Inf and the other is not."""
     import numpy as np
 
-    for index, (a, b) in enumerate(zip(actual, expected)):
+    for index, (a, b) in enumerate(zip(actual, expected, strict=True)):
         if a.dtype.kind not in "fc":
             continue
         for name, test in (("NaN", np.isnan), ("+Inf", np.isposinf), ("-Inf", np.isneginf)):
@@ -103,10 +105,10 @@ def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) ->
     if difference:
         return Match(difference, None)
     difference = _special(actual, expected)
-    figures = [errors_of(a, b) for a, b in zip(actual, expected)]
+    figures = [errors_of(a, b) for a, b in zip(actual, expected, strict=True)]
     if difference:
         return Match(difference, worst(figures))
-    for index, (a, b, figure) in enumerate(zip(actual, expected, figures)):
+    for index, (a, b, figure) in enumerate(zip(actual, expected, figures, strict=True)):
         if figure.relative_error > tolerance:
             gap = np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64))
             where = np.unravel_index(int(np.nanargmax(np.where(np.isfinite(gap), gap, -1.0))), gap.shape)
@@ -127,6 +129,6 @@ def tolerance_for(noise: float, *, own: float | None, tf32: bool = False) -> flo
 
 def grade(mse: float) -> str:
     """How practitioners' guides grade an MSE. It is shown and never decides."""
-    if mse < 1e-5:
+    if mse < EXCELLENT_MSE:
         return "excellent"
-    return "acceptable" if mse < 1e-3 else "investigate"
+    return "acceptable" if mse < ACCEPTABLE_MSE else "investigate"

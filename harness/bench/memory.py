@@ -55,17 +55,17 @@ def oom_kills() -> int:
 def session_members(session: int) -> list[int]:
     """Process ids of the session that `session` leads, zombies left out."""
     members = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
             continue
         try:
-            stat = Path("/proc", entry, "stat").read_text(encoding="utf-8", errors="replace")
+            stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
         # The name is in parentheses and may hold anything; what follows the last one is fixed.
         fields = stat.rpartition(")")[2].split()
         if int(fields[3]) == session and fields[0] != "Z":
-            members.append(int(entry))
+            members.append(int(entry.name))
     return members
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from harness.bench import environment, gpu
-from harness.bench.cell import Bench, describe_failure
+from harness.bench.cell import Bench
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
+from harness.bench.failure import describe_failure
 from harness.bench.plan import Cell, Plan, Policy, expand, split_models
 from harness.bench.processes import die_with_parent
 from harness.bench.registry import Registry, discover
@@ -129,7 +130,7 @@ class CellsFile(pytest.File):
             yield CellItem.from_parent(self, name=cell.id, cell=cell)
 
 
-class CellFailed(Exception):
+class CellFailedError(Exception):
     """Tells pytest that a cell is broken; the record says all there is."""
 
 
@@ -153,11 +154,11 @@ class CellItem(pytest.Item):
         if record.outcome is Outcome.NOT_APPLICABLE:
             pytest.skip(record.error or "not applicable")
         if record.outcome.broken:
-            raise CellFailed(describe_failure(record))
+            raise CellFailedError(describe_failure(record))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The record's own words; a traceback only where the bench itself broke."""
-        if isinstance(excinfo.value, CellFailed):
+        if isinstance(excinfo.value, CellFailedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -221,4 +222,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if _OUTPUT in config.stash and config.stash[_OUTPUT].session.exists():
         folder = config.stash[_OUTPUT].folder
         terminalreporter.write_line(f"records in {folder}; `harness ingest {folder}` makes their table")
-

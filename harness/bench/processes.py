@@ -61,7 +61,7 @@ class Child(Protocol):
 
 
 def die_with_parent() -> None:
-    """Let the kernel kill this process when the one that started it dies, so that a killed run leaves nothing behind."""
+    """Let the kernel kill this process when its parent dies, so that a killed run leaves nothing behind."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -158,9 +158,7 @@ class Warm:
     import that fails is left to the children, which meet the same error at the stage `import`.
     """
 
-    def __init__(
-        self, imports: tuple[str, ...], log: Path, *, environ: Mapping[str, str], timeout_s: float
-    ) -> None:
+    def __init__(self, imports: tuple[str, ...], log: Path, *, environ: Mapping[str, str], timeout_s: float) -> None:
         self.imports = imports
         with log.open("ab") as output:
             self._process = subprocess.Popen(

@@ -94,7 +94,7 @@ class Trail:
         """Wall seconds by stage."""
         spent: dict[str, float] = {}
         ends = [line["at"] for line in self.stages[1:]] + [self.ended]
-        for line, end in zip(self.stages, ends):
+        for line, end in zip(self.stages, ends, strict=True):
             if line["stage"] is not None:
                 spent[line["stage"]] = spent.get(line["stage"], 0.0) + end - line["at"]
         return spent
@@ -105,10 +105,7 @@ def read_trail(folder: Path) -> Trail:
     stages = []
     path = folder / STAGES_FILE
     if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                stages.append(json.loads(line))
-            except ValueError:
-                break
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        stages = [json.loads(line) for line in lines if line.endswith("\n")]
     result = folder / RESULT_FILE
     return Trail(tuple(stages), json.loads(result.read_text(encoding="utf-8")) if result.exists() else None)

@@ -64,9 +64,8 @@ def _assigns(path: Path, constant: str) -> bool | None:
             targets = node.targets
         elif isinstance(node, ast.AnnAssign):
             targets = [node.target]
-        elif isinstance(node, ast.ImportFrom):
-            if any((alias.asname or alias.name) in (constant, "*") for alias in node.names):
-                return True
+        elif isinstance(node, ast.ImportFrom) and any((a.asname or a.name) in (constant, "*") for a in node.names):
+            return True
         if any(isinstance(target, ast.Name) and target.id == constant for target in targets):
             return True
     return False
@@ -84,7 +83,7 @@ def load(path: Path, constant: str, kind: type[T]) -> Entry[T]:
     try:
         module = sys.modules.get(module_name) or _execute(path, module_name)
         value = getattr(module, constant)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a file that raises is a result of its cells
         return Entry(name_of(path), path, None, f"{type(error).__name__}: {error}")
     if not isinstance(value, kind):
         msg = f"{path}: {constant} is of type {type(value).__name__}, and must be a {kind.__name__}."

@@ -71,20 +71,18 @@ class Serving:
         self.progress.enter(Stage.LOAD, rss_import_mb=memory.rss_mb())
         session, load_s = self._load(runtime, registry)
         sets = [
-            dict(zip(request["input_names"], tensors.load(Path(request["built"]) / f"inputs-{index}.npz")))
+            dict(zip(request["input_names"], tensors.load(Path(request["built"]) / f"inputs-{index}.npz"), strict=True))
             for index in request["sets"]
         ]
         peak_is_own = memory.reset_peak()
-        self.progress.enter(
-            Stage.EXECUTE, rss_load_mb=memory.rss_mb(), load_s=load_s, provider=session.provider
-        )
+        self.progress.enter(Stage.EXECUTE, rss_load_mb=memory.rss_mb(), load_s=load_s, provider=session.provider)
         self._execute(session, sets[0], request["sets"][0])
         self.progress.enter(Stage.PROBE)
         rejected = {}
-        for index, inputs in zip(request["sets"][1:], sets[1:]):
+        for index, inputs in zip(request["sets"][1:], sets[1:], strict=True):
             try:
                 self._execute(session, inputs, index)
-            except Exception as error:  # noqa: BLE001 - a probe that the artifact refuses is a finding, told apart
+            except Exception as error:  # noqa: BLE001, PERF203 - a probe that the artifact refuses is a finding, told apart
                 rejected[str(index)] = described(error)
         self.progress.enter(Stage.MEASURE)
         call = session.prepare(sets[0])
@@ -112,13 +110,14 @@ class Serving:
 
 def _measure(benchmark: Any, call: Any, measure_s: float) -> None:
     """Warm up until first-call costs are gone, then time as many calls as fit into `measure_s`."""
-    started, spent = time.perf_counter(), []
+    started = time.perf_counter()
+    spent: list[float] = []
     while len(spent) < _WARM_UP_CALLS or time.perf_counter() - started < measure_s / 2:
         before = time.perf_counter()
         call()
         spent.append(time.perf_counter() - before)
-        if len(spent) >= 2 and time.perf_counter() - started > measure_s * 2:
-            break
+        if time.perf_counter() - started > measure_s * 2:
+            break  # so slow that one call more would cost more than it tells
     typical = max(min(spent), 1e-7)
     rounds = min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, int(measure_s / typical)))
     benchmark.pedantic(call, rounds=rounds, iterations=1, warmup_rounds=0)

@@ -43,9 +43,7 @@ def to_arrays(value: Any) -> list[Any]:
     """What a PyTorch module returned, as numpy arrays."""
     import numpy as np
 
-    return [
-        leaf.detach().cpu().numpy() if hasattr(leaf, "detach") else np.asarray(leaf) for leaf in flatten(value)
-    ]
+    return [leaf.detach().cpu().numpy() if hasattr(leaf, "detach") else np.asarray(leaf) for leaf in flatten(value)]
 
 
 def to_tensors(inputs: Inputs) -> tuple[Any, ...]:
@@ -103,7 +101,7 @@ def check_probe(model: Model, name: str, example: Inputs, probe: Inputs) -> None
             raise ProbeRejectedError(msg)
         dynamic = model.dynamic.get(key, {})
         fits = given.ndim == expected.ndim and all(
-            a == b or axis in dynamic for axis, (a, b) in enumerate(zip(given.shape, expected.shape))
+            a == b or axis in dynamic for axis, (a, b) in enumerate(zip(given.shape, expected.shape, strict=True))
         )
         if not fits:
             free = ", ".join(map(str, sorted(dynamic))) or "none"

@@ -56,12 +56,12 @@ def _noise(model: Model, sets: Sequence[Mapping[str, Any]], native: Sequence[lis
 
     module, _ = tensors.build(model)
     inputs = sets[0]
-    figures = [match.worst([match.errors_of(a, b) for a, b in zip(_run(module, inputs), native[0])])]
+    figures = [match.worst([match.errors_of(a, b) for a, b in zip(_run(module, inputs), native[0], strict=True)])]
     try:
         module, _ = tensors.build(model)
         doubled = {k: v.astype(np.float64) if v.dtype == np.float32 else v for k, v in inputs.items()}
         exact = _run(module.double(), doubled)
-        figures.append(match.worst([match.errors_of(a, b) for a, b in zip(native[0], exact)]))
+        figures.append(match.worst([match.errors_of(a, b) for a, b in zip(native[0], exact, strict=True)]))
     except Exception as error:  # noqa: BLE001 - any refusal of float64 only means that there is no such figure
         print(f"no float64 reference: {type(error).__name__}: {error}")  # noqa: T201
     known = [f for f in figures if f is not None]
@@ -94,7 +94,7 @@ def build(request: Mapping[str, Any], registry: Registry, progress: Progress) ->
             raise ProbeRejectedError(msg) from error
         sets.append(inputs)
         names.append(name)
-    for index, (inputs, outputs) in enumerate(zip(sets, native)):
+    for index, (inputs, outputs) in enumerate(zip(sets, native, strict=True)):
         tensors.save(folder / f"inputs-{index}.npz", list(inputs.values()))
         tensors.save(folder / f"native-{index}.npz", outputs)
     noise_mse, noise_relative = _noise(model, sets, native)
@@ -136,7 +136,7 @@ def convert(request: Mapping[str, Any], registry: Registry, progress: Progress) 
     model = entry.declared
     module, _ = tensors.build(model)
     built = json.loads((Path(request["built"]) / "built.json").read_text(encoding="utf-8"))
-    inputs = dict(zip(built["inputs"], tensors.load(Path(request["built"]) / "inputs-0.npz")))
+    inputs = dict(zip(built["inputs"], tensors.load(Path(request["built"]) / "inputs-0.npz"), strict=True))
     name, value = split(request["strategy"])
     parameter = registry.strategies[name].declared.parameter
     folder = Path(request["folder"])

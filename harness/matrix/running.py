@@ -7,12 +7,13 @@ there by the digest of its plan and of everything that it ran, and goes on where
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,10 +23,12 @@ from harness.bench.errors import UsageError
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.plan import Plan, split
 from harness.bench.record import Record, write_json
-from harness.bench.registry import PACKAGE
+from harness.bench.registry import PACKAGE, Entry
 from harness.bench.session import Output
 from harness.bench.stages import Outcome, Stage
-from harness.matrix.environment import Environment, clean_environ
+from harness.matrix.combination import Combination
+from harness.matrix.environment import Environment, clean_environ, install
+from harness.matrix.locks import Lock
 from harness.tables.ingest import ingest
 from harness.tables.schema import Table
 
@@ -47,22 +50,36 @@ class Observer(Protocol):
     def note(self, text: str) -> None:
         """Something that a person should know."""
 
+    def busy(self, text: str) -> None:
+        """What is being done before cells run."""
+
 
 @dataclass(frozen=True)
 class Ready:
-    """A plan and what it runs in."""
+    """A plan and what it runs in. `unresolvable` is the resolver's reason where there is nothing to install."""
 
     plan: Plan
-    environment: Environment
+    environment: Environment | None
     pins: Mapping[str, str]
+    unresolvable: str = ""
+
+
+def prepare(root: Path, combination: Combination, lock: Lock, plan: Plan, observer: Observer) -> Ready:
+    """Have a combination's environment installed, or say why it cannot be."""
+    if lock.reason:
+        return Ready(plan, None, combination.pins, lock.reason)
+    observer.busy(f"{combination.name}: installing through tox")
+    log = root / ".harness" / "logs" / f"{combination.name}-install.log"
+    return Ready(plan, install(root, combination.name, log), combination.pins)
 
 
 def digest(plan: Plan) -> str:
     """Equal for two runs that would record the same: the plan, and every file that has a say in it."""
     registry = plan.registry()
     contents = hashlib.sha256(json.dumps(asdict(plan), sort_keys=True).encode())
-    entries = [*registry.models.values(), *registry.steps.values(), *registry.strategies.values()]
-    for entry in [*entries, *registry.runtimes.values()]:
+    kinds: list[Iterable[Entry[Any]]] = [registry.models.values(), registry.steps.values()]
+    kinds += [registry.strategies.values(), registry.runtimes.values()]
+    for entry in itertools.chain.from_iterable(kinds):
         contents.update(f"{entry.name} {entry.digest}".encode())
     for path in sorted((PACKAGE / "bench").glob("*.py")):
         contents.update(path.read_bytes())
@@ -90,10 +107,13 @@ def run(root: Path, ready: Ready, observer: Observer, *, fresh: bool = False, ke
     if resume:
         observer.note(f"going on with {sum(before.values())} cells that an interrupted run recorded")
     observer.begin(ready.plan.combination, len(ready.plan.cells), before)
-    if ready.environment.problem:
+    if ready.environment is None:
+        refuse(output, ready.plan, Outcome.UNRESOLVABLE, Stage.RESOLVE, "NoSolution", ready.unresolvable)
+    elif ready.environment.problem:
         refuse(output, ready.plan, Outcome.FAILED, Stage.INSTALL, "InstallError", ready.environment.problem)
     else:
-        _bench(root, ready, output, observer, fresh=fresh, resume=resume)
+        python = ready.environment.python
+        _bench(root, python, ready.plan, output, observer, fresh=fresh, resume=resume)
     return ingest(output.folder, pins=ready.pins)
 
 
@@ -139,12 +159,13 @@ def refuse(output: Output, plan: Plan, outcome: Outcome, stage: Stage, error_typ
     output.end()
 
 
-def _bench(root: Path, ready: Ready, output: Output, observer: Observer, *, fresh: bool, resume: bool) -> None:
+def _bench(
+    root: Path, python: Path, plan: Plan, output: Output, observer: Observer, *, fresh: bool, resume: bool
+) -> None:
     """Run pytest in the environment until it ends, telling the observer what it writes."""
-    plan = output.folder / "plan.json"
-    write_json(plan, ready.plan.to_json())
-    command = [str(ready.environment.python), "-m", "pytest", f"-c{PACKAGE / 'bench' / 'pytest.ini'}"]
-    command += ["-pharness.bench", f"--plan={plan}", f"--out={output.folder}", "-q", "-pno:cacheprovider"]
+    write_json(output.plan, plan.to_json())
+    command = [str(python), "-m", "pytest", f"-c{PACKAGE / 'bench' / 'pytest.ini'}"]
+    command += ["-pharness.bench", f"--plan={output.plan}", f"--out={output.folder}", "-q", "-pno:cacheprovider"]
     command += [*(["--fresh"] if fresh else []), *(["--resume"] if resume else [])]
     log = output.folder / "pytest.log"
     events = _events(output)
@@ -167,7 +188,7 @@ def _bench(root: Path, ready: Ready, output: Output, observer: Observer, *, fres
         raise UsageError(reason)
     if not output.session.exists():
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        msg = f"the bench did not start in {ready.plan.combination}:\n{tail}"
+        msg = f"the bench did not start in {plan.combination}:\n{tail}"
         raise UsageError(msg)
 
 

@@ -15,12 +15,11 @@ SHOWN = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """A table of numbers. `hidden` counts the cells left out, `notes` say what to know of the rest."""
+    """A table of numbers. `hidden` counts the cells left out."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     hidden: int
-    notes: tuple[str, ...]
 
 
 def figures(comparison: Comparison, *, arrow: str = "->") -> Figures:
@@ -32,22 +31,16 @@ def figures(comparison: Comparison, *, arrow: str = "->") -> Figures:
     header = ["cell"]
     for quantity in quantities:
         header += _header(quantity)
-    notes = []
-    if comparison.numbers_left_out:
-        notes.append(f"Latency and memory are left out: {comparison.numbers_left_out}.")
-    else:
-        notes.append("Latency and memory are shown, and never decide: one launch a side is no evidence of a change.")
     return Figures(
         header=tuple(header),
         rows=tuple(_row(change, quantities, arrow=arrow) for change in shown),
         hidden=len(changes) - len(shown),
-        notes=tuple(notes),
     )
 
 
 def _header(quantity: Quantity) -> list[str]:
     if quantity is Quantity.SIZE:
-        return [quantity.value]
+        return ["size ratio"]
     named = f"{quantity.value} ({quantity.unit})" if quantity.unit else quantity.value
     return [named] if quantity is Quantity.ERROR else [named, "ratio"]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.report.wording import SHORT_ERROR, detail, outcomes
-from harness.tables.ingest import BASELINE
-from harness.tables.schema import Table, strategy_order
+from harness.tables.schema import BASELINE, Table, strategy_order
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from harness.report.wording import (
     headline,
     machine_line,
     next_step,
-    packages_text,
+    notes,
+    packages_texts,
     plain,
     run_line,
     state,
@@ -25,8 +26,8 @@ from harness.report.wording import (
     unchanged_line,
 )
 from harness.tables.schema import Table
-from harness.verdict.comparison import MEANINGS, Comparison
-from harness.verdict.gate import Verdict, count_of
+from harness.verdict.comparison import MEANINGS, Comparison, count_of
+from harness.verdict.gate import Verdict
 
 _ARROW = "→"
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
@@ -74,12 +75,11 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None) -> str:
 def _environment(comparison: Comparison, verdict: Verdict | None) -> list[str]:
     bumped = f"**{bumped_title(comparison)}**"
     if comparison.bumped:
-        bumped += f": {_text(packages_text(comparison.bumped, arrow=_ARROW))}"
+        bumped += f": {_text('; '.join(packages_texts(comparison.bumped, arrow=_ARROW)))}"
     also = f"**{also_title(comparison)}**"
     if comparison.also_differs:
-        also += f": {_text(packages_text(comparison.also_differs, arrow=_ARROW))}"
-    notes = [*comparison.notes, *(verdict.notes if verdict else ())]
-    return [bumped, also, *(["\n".join(f"- {_text(plain(note))}" for note in notes)] if notes else [])]
+        also += f": {_text('; '.join(packages_texts(comparison.also_differs, arrow=_ARROW)))}"
+    return [bumped, also, "\n".join(f"- {_text(plain(note))}" for note in notes(comparison, verdict))]
 
 
 def _cause(cause: Cause) -> list[str]:
@@ -104,7 +104,6 @@ def _figures(comparison: Comparison) -> list[str]:
         "#### Numbers of cells that pass on both sides",
         _table(found.header, rows),
         *more,
-        *map(_text, found.notes),
     ]
 
 

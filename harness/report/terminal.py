@@ -22,8 +22,9 @@ from harness.report.wording import (
     headline,
     machine_line,
     next_step,
+    notes,
     package_text,
-    packages_text,
+    packages_texts,
     plain,
     run_line,
     state,
@@ -31,8 +32,8 @@ from harness.report.wording import (
     unchanged_line,
 )
 from harness.tables.schema import Table
-from harness.verdict.comparison import MEANINGS, Comparison
-from harness.verdict.gate import Decision, Verdict, count_of
+from harness.verdict.comparison import MEANINGS, Comparison, count_of
+from harness.verdict.gate import Decision, Verdict
 
 _GAP = "  "
 _DECISION_STYLES = {
@@ -160,7 +161,7 @@ def comparison_lines(comparison: Comparison, verdict: Verdict | None, *, width: 
             lines.append(Text(f"{_GAP}{category.value} ({count_of(count)}): {MEANINGS[category]}"))
             for cause in causes:
                 lines += _cause_lines(cause, width=width)
-    lines += [Text(), Text(unchanged_line(comparison)), *_figure_lines(comparison, width=width)]
+    lines += [Text(), Text(unchanged_line(comparison)), *_figure_lines(comparison)]
     return [*lines, Text(), *_wrapped(f"Next: {next_step(comparison)}", width=width, indent=0)]
 
 
@@ -168,8 +169,9 @@ def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width
     lines = [Text(bumped_title(comparison), style="bold")]
     lines += [Text(f"{_GAP}{package_text(change)}") for change in comparison.bumped]
     lines += [Text(also_title(comparison), style="bold")]
-    lines += _wrapped(packages_text(comparison.also_differs), width=width, indent=2)
-    for note in (*comparison.notes, *(verdict.notes if verdict else ())):
+    for text in packages_texts(comparison.also_differs):
+        lines += _wrapped(text, width=width, indent=2)
+    for note in notes(comparison, verdict):
         first, *rest = _wrapped(plain(note), width=width, indent=2)
         first.plain = f"- {first.plain[2:]}"
         lines += [first, *rest]
@@ -185,7 +187,7 @@ def _cause_lines(cause: Cause, *, width: int) -> list[Text]:
     return lines
 
 
-def _figure_lines(comparison: Comparison, *, width: int) -> list[Text]:
+def _figure_lines(comparison: Comparison) -> list[Text]:
     found = figures(comparison)
     if not found.rows:
         return []
@@ -194,4 +196,4 @@ def _figure_lines(comparison: Comparison, *, width: int) -> list[Text]:
     lines += [Text(_GAP).append_text(line) for line in table]
     if found.hidden:
         lines.append(Text(f"{_GAP}and {count_of(found.hidden)} more, whose numbers moved less."))
-    return lines + [line for note in found.notes for line in _wrapped(note, width=width, indent=2)]
+    return lines

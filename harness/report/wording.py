@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from harness.bench.record import ERROR_LENGTH, Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.schema import Run
-from harness.verdict.comparison import Category, CellChange, Comparison
+from harness.verdict.comparison import Category, CellChange, Comparison, count_of
 from harness.verdict.environments import PackageChange
-from harness.verdict.gate import Verdict, count_of
+from harness.verdict.gate import LATENCY_NOTE, Verdict
 
 SHORT_ERROR = 160
 """Characters of an error where many are listed."""
@@ -30,7 +30,7 @@ def state(record: Record | None) -> str:
     """What became of a cell: `passed`, `failed at load`, `not applicable`."""
     if record is None:
         return NO_RECORD
-    words = record.outcome.value.replace("-", " ") if record.outcome is not Outcome.OUT_OF_MEMORY else "out-of-memory"
+    words = record.outcome.value.replace("-", " ")
     settled = record.outcome in (Outcome.PASSED, Outcome.NOT_APPLICABLE, Outcome.UNRESOLVABLE)
     return words if settled else f"{words} at {record.stage.value}"
 
@@ -57,7 +57,9 @@ def detail(record: Record | None, *, length: int = ERROR_LENGTH) -> str:
     """Why a cell does not pass: the error's class and message, and the first difference from the native output."""
     if record is None:
         return ""
-    error = ": ".join(part for part in (record.error_type, record.error) if part)
+    # Of a cell that cannot exist the reason is all there is to say; the class of the error says it again.
+    error_type = None if record.outcome is Outcome.NOT_APPLICABLE else record.error_type
+    error = ": ".join(part for part in (error_type, record.error) if part)
     parts = [error] if error else []
     if record.difference and record.difference not in error:
         parts.append(record.difference)
@@ -79,7 +81,8 @@ def run_line(run: Run) -> str:
     """One line on what a table is of."""
     cells = f"{run.recorded} of {count_of(run.planned)}"
     kind = f"{run.device}, tier {run.tier}" + (", selected cells" if run.selected else "")
-    return f"{run.combination}: {kind}, {cells}, started {run.started}, Python {run.python}"
+    python = f"Python {run.python}" if run.python else "no environment"
+    return f"{run.combination}: {kind}, {cells}, started {run.started}, {python}"
 
 
 def machine_line(run: Run) -> str:
@@ -94,9 +97,17 @@ def package_text(change: PackageChange, *, arrow: str = "->") -> str:
     return f"{change.name} {change.base or 'absent'} {arrow} {change.candidate or 'absent'}"
 
 
-def packages_text(changes: Iterable[PackageChange], *, arrow: str = "->") -> str:
-    """Package changes as one list; what is beyond a screenful is only counted."""
-    texts = [package_text(change, arrow=arrow) for change in changes]
+def packages_texts(changes: Iterable[PackageChange], *, arrow: str = "->") -> list[str]:
+    """Package changes as lists: what has two versions, what only one side has. Beyond a screenful they are counted."""
+    changes = list(changes)
+    both = [package_text(change, arrow=arrow) for change in changes if change.base and change.candidate]
+    base = [f"{change.name} {change.base}" for change in changes if not change.candidate]
+    candidate = [f"{change.name} {change.candidate}" for change in changes if not change.base]
+    lists = (("", both), ("only in the base: ", base), ("only in the candidate: ", candidate))
+    return [label + _listed(texts) for label, texts in lists if texts]
+
+
+def _listed(texts: list[str]) -> str:
     rest = len(texts) - SHOWN_PACKAGES
     return ", ".join(texts[:SHOWN_PACKAGES]) + (f", and {rest} more" if rest > 0 else "")
 
@@ -116,7 +127,8 @@ def also_title(comparison: Comparison) -> str:
         known = comparison.base.packages and comparison.candidate.packages
         return "Also differs: no other installed package" if known else "Also differs: not known"
     count = len(comparison.also_differs)
-    return f"Also differs: {count} installed package{'' if count == 1 else 's'} beside the bumped pins"
+    beside = " beside the bumped pins" if comparison.bumped else ""
+    return f"Also differs: {count} installed package{'' if count == 1 else 's'}{beside}"
 
 
 def headline(comparison: Comparison, verdict: Verdict | None) -> str:
@@ -141,10 +153,16 @@ def unchanged_line(comparison: Comparison) -> str:
     return f"Unchanged: {count_of(len(changes))}" + (f" ({inside})" if inside else "")
 
 
+def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[str, ...]:
+    """What to know before believing the comparison, and what the verdict does not rest on."""
+    left_out = comparison.numbers_left_out
+    said = [f"Latency and memory are left out: {left_out}."] if left_out else []
+    return (*comparison.notes, *said, *(verdict.notes if verdict else (LATENCY_NOTE,)))
+
+
 def next_step(comparison: Comparison) -> str:
     """One sentence on what to do now."""
     base, candidate = comparison.base, comparison.candidate
-    flags = f"--tier {candidate.tier} --device {candidate.device}"
     worse = [change for change in comparison.changes if change.category.worse and change.candidate]
     if worse and all(c.candidate and c.candidate.stage in (Stage.RESOLVE, Stage.INSTALL) for c in worse):
         return f"mend the pins of {candidate.combination} until its environment can be had, then run it again."
@@ -152,14 +170,18 @@ def next_step(comparison: Comparison) -> str:
         first = min(worse, key=lambda change: list(Category).index(change.category))
         pins = ", ".join(change.name for change in comparison.bumped)
         hold = f" Hold back {pins} until it is mended." if pins else ""
-        chosen = f"--models {first.model} --strategies {first.strategy}"
-        return f"`harness run {candidate.combination} {chosen} {flags}` runs the first of them alone.{hold}"
+        again = _command(candidate, f" --models {first.model} --strategies {first.strategy}")
+        return f"{again} runs the first of them alone.{hold}"
     if not candidate.complete or comparison.of(Category.MISSING_IN_CANDIDATE):
-        return f"`harness run {candidate.combination} {flags}` records what the candidate lacks."
+        return f"{_command(candidate)} records what the candidate lacks."
     if not base.complete or comparison.of(Category.MISSING_IN_BASE):
-        return (
-            f"`harness run {base.combination} --tier {base.tier} --device {base.device}` records what the base lacks."
-        )
+        return f"{_command(base)} records what the base lacks."
     if comparison.of(Category.NOT_COMPARABLE) or not comparison.changes:
-        return f"`harness run {base.combination} {candidate.combination} {flags}` runs both with the same model files."
-    return "nothing to mend: nothing that worked in the base is lost in the candidate."
+        return f"{_command(base)} and {_command(candidate)}, so that both have the same cells of the same model files."
+    return "nothing, since whatever worked in the base works in the candidate."
+
+
+def _command(run: Run, selection: str = "") -> str:
+    """The command that makes the table of `run` again. An environment without pins is known by its Python alone."""
+    which = run.combination if run.pins else "--python PYTHON_OF_ITS_ENVIRONMENT"
+    return f"`harness run {which}{selection} --tier {run.tier} --device {run.device}`"

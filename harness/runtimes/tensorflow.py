@@ -53,7 +53,9 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     if device == "cuda":
         gpus = tf.config.list_physical_devices("GPU")
         if not gpus:
-            msg = f"tensorflow {tf.__version__} sees no GPU: it is built without CUDA, or its CUDA libraries are missing"
+            msg = (
+                f"tensorflow {tf.__version__} sees no GPU: it is built without CUDA, or its CUDA libraries are missing"
+            )
             raise NotApplicable(msg)
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)

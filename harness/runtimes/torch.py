@@ -52,6 +52,4 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     return TorchSession(module.to(device), device)
 
 
-RUNTIME = Runtime(
-    summary="PyTorch eager", serves="state-dict", load=load, imports=("torch",), needs_module=True
-)
+RUNTIME = Runtime(summary="PyTorch eager", serves="state-dict", load=load, imports=("torch",), needs_module=True)

@@ -9,7 +9,7 @@ from harness.bench import Artifact, NotApplicable, Step, StepContext
 
 
 def run(context: StepContext, source: Artifact | None) -> Artifact:
-    """Save the twin with one signature: inputs by the model's names, outputs `output_0`, `output_1`, …"""
+    """Save the twin with one signature: inputs by the model's names, outputs `output_0` and so on."""
     del source
     if context.model.twin is None:
         msg = f"{context.model_name} has no twin: nobody has recreated it in TensorFlow"

@@ -18,17 +18,16 @@ from pydantic import ConfigDict
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
-from harness.tables.schema import SCHEMA_VERSION, Conditions, Run, Table, in_order
+from harness.tables.schema import BASELINE, SCHEMA_VERSION, Conditions, Run, Table, in_order
 
 SESSION = "session.json"
 RECORDS = "records"
-BASELINE = "native"
 
 _REMEDY = "Run the bench again with `--out` naming this folder: it keeps what is recorded and resumes."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session(Conditions):
+class BenchSession(Conditions):
     """`session.json`: the conditions of a run, and its planned cells as (model, strategy).
 
     Keys beside these are the bench's own business and are passed over.
@@ -49,7 +48,7 @@ def ingest(folder: Path, *, pins: Mapping[str, str]) -> Table:
     return assemble(read_session(folder), read_records(folder), pins=pins)
 
 
-def read_session(folder: Path) -> Session:
+def read_session(folder: Path) -> BenchSession:
     """`session.json` of the bench's output folder. Raises `UsageError` where it is missing or wrong."""
     if not folder.is_dir():
         msg = f"{folder}: no such folder. Name the one that the bench was given with `--out`."
@@ -58,7 +57,7 @@ def read_session(folder: Path) -> Session:
     if not path.is_file():
         msg = f"{folder}: no {SESSION} in it. Name the folder that the bench was given with `--out`."
         raise UsageError(msg)
-    session = decode(Session, read_json(path, where=str(path), remedy=_REMEDY), where=str(path))
+    session = decode(BenchSession, read_json(path, where=str(path), remedy=_REMEDY), where=str(path))
     check_device(session.device)
     check_tier(session.tier)
     moment(session.started, where=str(path), key="started")
@@ -87,7 +86,7 @@ def _read_record(path: Path) -> Record:
     return decode(Record, row, where=str(path), prefix="row")
 
 
-def assemble(session: Session, records: Iterable[Record], *, pins: Mapping[str, str]) -> Table:
+def assemble(session: BenchSession, records: Iterable[Record], *, pins: Mapping[str, str]) -> Table:
     """A table of `records` as far as `session` planned them, with `latency_ratio` filled in."""
     planned = dict.fromkeys(session.planned)
     of_run = {

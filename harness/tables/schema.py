@@ -15,6 +15,9 @@ from harness.bench.record import Record
 
 SCHEMA_VERSION = 1
 
+BASELINE = "native"
+"""The strategy that latencies are held against."""
+
 
 def _about(description: str, *, unit: str = "") -> dict[str, str]:
     return {"description": description, "unit": unit}
@@ -84,7 +87,9 @@ class Conditions:
     )
     started: str = field(metadata=_about("when the run started, in UTC"))
     ended: str | None = field(metadata=_about("when it ended; null where it was killed"))
-    python: str = field(metadata=_about("version of Python in the environment"))
+    python: str = field(
+        metadata=_about("version of Python in the environment; empty where the environment could not be had")
+    )
     machine: Machine = field(metadata=_about("the machine"))
     gpu: Gpu | None = field(metadata=_about("its GPUs; null where there is none"))
     driver: str | None = field(metadata=_about("version of the GPU's driver; null where there is none"))
@@ -99,7 +104,11 @@ class Conditions:
     lock_digest: str = field(
         metadata=_about("digest of the lock that the environment was installed from; empty where there is none")
     )
-    packages: Mapping[str, str] = field(metadata=_about("every installed distribution, canonical name to version"))
+    packages: Mapping[str, str] = field(
+        metadata=_about(
+            "every installed distribution, canonical name to version; empty where the environment could not be had"
+        )
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,6 +136,11 @@ class Comparison:
         return {category: count for category, count in counts.items() if count}
 
 
+def count_of(cells: int) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{cells} cell{'' if cells == 1 else 's'}"
+
+
 def categories_markdown() -> str:
     """The documentation of the categories, as a Markdown table."""
     verdicts = dict.fromkeys(WORSE, "worse") | dict.fromkeys(UNTOLD, "cannot tell")
@@ -165,12 +170,12 @@ def compare(base: Table, candidate: Table) -> Comparison:
     notes = [*run_notes(base.run, candidate.run)]
     if base.run.tier != candidate.run.tier:
         notes.append(
-            f"The tiers differ ({base.run.tier} and {candidate.run.tier}): {len(changes)} cells are compared, and "
-            f"{len(left_out)} that only the larger tier has are left out."
+            f"The tiers differ ({base.run.tier} and {candidate.run.tier}): {count_of(len(changes))} compared, and "
+            f"{len(left_out)} that only the larger tier has left out."
         )
     moved = sum(_digest_moved(c.base, c.candidate, "strategy_digest") for c in changes)
     if moved:
-        notes.append(f"The files of a strategy, its steps or its runtime differ on {moved} cells.")
+        notes.append(f"The files of a strategy, its steps or its runtime differ on {count_of(moved)}.")
     return Comparison(
         base=base.run,
         candidate=candidate.run,

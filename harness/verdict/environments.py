@@ -78,12 +78,14 @@ def _shown(value: object) -> str:
 def run_notes(base: Run, candidate: Run) -> tuple[str, ...]:
     """Sentences on what else to know of the two runs before believing a difference."""
     notes = []
-    if base.python != candidate.python:
+    if base.python and candidate.python and base.python != candidate.python:
         notes.append(f"Python differs: {base.python} and {candidate.python}.")
     if base.harness_version != candidate.harness_version:
         notes.append(f"The harness differs: {base.harness_version} and {candidate.harness_version}.")
-    if base.policy != candidate.policy:
-        keys = [k for k in sorted({*base.policy, *candidate.policy}) if base.policy.get(k) != candidate.policy.get(k)]
+    # Threads are a matter of comparing latency, and said there.
+    names = sorted({*base.policy, *candidate.policy} - {"threads"})
+    keys = [name for name in names if base.policy.get(name) != candidate.policy.get(name)]
+    if keys:
         differing = ", ".join(f"{k} {_shown(base.policy.get(k))} and {_shown(candidate.policy.get(k))}" for k in keys)
         notes.append(f"The cells were run under different policies: {differing}.")
     for side, run in (("base", base), ("candidate", candidate)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.verdict.comparison import UNTOLD, WORSE, Category, Comparison
+from harness.verdict.comparison import UNTOLD, WORSE, Category, Comparison, count_of
 
 
 class Decision(Enum):
@@ -72,8 +72,3 @@ def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY) -> Ver
 def _counted(comparison: Comparison, categories: frozenset[Category]) -> list[str]:
     """`3 cells newly failing`, a phrase for each of `categories` that has cells, the worst first."""
     return [f"{count_of(n)} {c.words}" for c, n in comparison.counts.items() if c in categories]
-
-
-def count_of(cells: int) -> str:
-    """`1 cell`, `2 cells`."""
-    return f"{cells} cell{'' if cells == 1 else 's'}"

@@ -8,7 +8,7 @@ from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
-from tests.tables.samples import PACKAGES, PINS, failed, mismatched, not_applicable, passed, record, table
+from tests.tables.samples import GPU, PINS, failed, mismatched, not_applicable, passed, record, table
 
 LOAD_ERROR = (
     "[ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model from <folder>/model.onnx failed: This is an invalid model. "
@@ -57,7 +57,9 @@ def candidate_table() -> Table:
         invalid_graph("embedding", "onnx-torchscript:17"),
         passed("grid-sample", "onnx-torchscript"),
         mismatched("lstm", "manual-recreation", Stage.PROBE, relative_error=0.31),
-        record("loop", "onnx-torchscript", Outcome.CRASHED, Stage.EXECUTE, error_type="SIGSEGV", fingerprint="0badcafe"),
+        record(
+            "loop", "onnx-torchscript", Outcome.CRASHED, Stage.EXECUTE, error_type="SIGSEGV", fingerprint="0badcafe"
+        ),
         not_applicable("old", "native", "gone since 2.1"),
         failed("early", "onnx-torchscript", Stage.CONVERT),
         failed("late", "onnx-torchscript", Stage.LOAD),
@@ -67,7 +69,7 @@ def candidate_table() -> Table:
         passed("new", "native"),
         combination="torch2.1",
         pins={**PINS, "torch": "2.1.0"},
-        packages={**PACKAGES, "torch": "2.1.0", "triton": "2.1.0"},
+        packages={"torch": "2.1.0", "onnx": "1.14.0", "triton": "2.1.0", "fsspec": "2023.10.0"},
         started="2026-01-31T13:00:00Z",
     )
 
@@ -94,12 +96,19 @@ def clean() -> Comparison:
 def unresolvable() -> Comparison:
     """A candidate whose pins have no solution: every cell breaks for one reason."""
     base = table(passed("resnet18", "native"), passed("lstm", "native"), unsupported("grid-sample", "onnx-torchscript"))
-    reason = "Because tf2onnx==1.16.1 depends on protobuf>=3.20,<4.dev0 and onnx==1.18.0 on protobuf>=4.25.1, no solution."
+    reason = (
+        "Because tf2onnx==1.16.1 depends on protobuf>=3.20,<4.dev0 and onnx==1.18.0 on protobuf>=4.25.1, no solution."
+    )
     broken = [
-        replace(
-            record(r.model, r.strategy, Outcome.UNRESOLVABLE, Stage.RESOLVE), error=reason, fingerprint="5e501ab1"
-        )
+        replace(record(r.model, r.strategy, Outcome.UNRESOLVABLE, Stage.RESOLVE), error=reason, fingerprint="5e501ab1")
         for r in base.records
     ]
     pins = {**PINS, "onnx": "1.18.0"}
-    return compare(base, table(*broken, combination="torch2.7", pins=pins, packages={}))
+    return compare(base, table(*broken, combination="torch2.7", pins=pins, packages={}, python=""))
+
+
+def unfinished_table() -> Table:
+    """A run on a GPU that was killed."""
+    base = base_table()
+    missing = [("resnet18", "tflite"), ("lstm", "tflite")]
+    return table(*base.records, missing=missing, device="cuda", gpu=GPU, driver="550.1", selected=True, ended=None)

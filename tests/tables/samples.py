@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
-from harness.tables.ingest import Session, assemble
+from harness.tables.ingest import BenchSession, assemble
 from harness.tables.schema import Gpu, Machine, Table
 
 MACHINE = Machine(cpu="Example CPU", cores=2, memory_mb=7950, os="Linux 6.1")
@@ -46,7 +46,7 @@ def mismatched(model: str, strategy: str, stage: Stage = Stage.MATCH, **values: 
 
 def not_applicable(model: str, strategy: str, reason: str = "needs torch 2.5") -> Record:
     """A record of a cell that cannot exist."""
-    return record(model, strategy, Outcome.NOT_APPLICABLE, Stage.CONVERT, error=reason)
+    return record(model, strategy, Outcome.NOT_APPLICABLE, Stage.CONVERT, error_type="NotApplicable", error=reason)
 
 
 def record(model: str, strategy: str, outcome: Outcome, stage: Stage, **values: Any) -> Record:
@@ -55,7 +55,7 @@ def record(model: str, strategy: str, outcome: Outcome, stage: Stage, **values: 
     return Record(model=model, strategy=strategy, outcome=outcome, stage=stage, **{**conditions, **values})
 
 
-def session(**values: Any) -> Session:
+def session(**values: Any) -> BenchSession:
     """A session without any planned cell."""
     conditions: dict[str, Any] = {
         "combination": "torch2.0",
@@ -77,7 +77,7 @@ def session(**values: Any) -> Session:
         "harness_version": "0.1.0",
         "policy": {"timeout_s": 300.0, "launches": 1},
     }
-    return Session(**{**conditions, **values})
+    return BenchSession(**{**conditions, **values})
 
 
 def table(

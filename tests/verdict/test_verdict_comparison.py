@@ -136,7 +136,7 @@ def test_of_a_larger_tier_only_the_cells_of_the_smaller_are_compared() -> None:
             ("a/s", missing),
             ("m/s", Category.UNCHANGED),
         ]
-        assert "2 cells are compared, and 1 that only the larger tier has are left out." in found.notes[-1]
+        assert "2 cells compared, and 1 that only the larger tier has left out." in found.notes[-1]
 
 
 def test_tables_of_two_devices_share_no_cell() -> None:
@@ -198,7 +198,7 @@ def test_an_installed_version_that_belies_its_pin_is_among_what_else_differs() -
 
 
 def test_an_environment_that_could_not_be_had_differs_in_its_pins_alone() -> None:
-    found = compare(table(PASSED), table(UNRESOLVABLE, packages={}, pins={**PINS, "torch": "2.1.0"}))
+    found = compare(table(PASSED), table(UNRESOLVABLE, packages={}, python="", pins={**PINS, "torch": "2.1.0"}))
     assert [change.name for change in found.bumped] == ["torch"]
     assert found.also_differs == ()
     assert found.notes == ("The candidate's installed packages are not known: its environment could not be had.",)
@@ -211,7 +211,7 @@ def test_what_else_to_know_is_noted() -> None:
         python="3.12.1",
         harness_version="0.2.0",
         selected=True,
-        policy={"timeout_s": 60.0, "launches": 1},
+        policy={"timeout_s": 60.0, "launches": 1, "threads": 4},
     )
     assert compare(table(PASSED), candidate).notes == (
         "Python differs: 3.11.7 and 3.12.1.",
@@ -219,5 +219,5 @@ def test_what_else_to_know_is_noted() -> None:
         "The cells were run under different policies: timeout_s 300.0 and 60.0.",
         "The candidate's table is incomplete: 1 of 2 cells are recorded.",
         "The candidate's table is of selected cells only.",
-        "The files of a strategy, its steps or its runtime differ on 1 cells.",
+        "The files of a strategy, its steps or its runtime differ on 1 cell.",
     )

@@ -37,6 +37,11 @@ class Lock:
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
 
 
+def path_or_none(lock: Lock) -> Path | None:
+    """Where an installable lock is; None where there is no solution."""
+    return None if lock.reason else lock.path
+
+
 def lock_path(root: Path, name: str) -> Path:
     """Where the lock of a combination is."""
     return root / "matrices" / "locks" / f"{name}.txt"

@@ -1,0 +1,59 @@
+"""Whole reports against their expected text in `expected/`: a change of a report is seen as a reader sees it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.report import markdown
+from harness.report.terminal import print_comparison, print_grid
+from harness.verdict.gate import judge
+from tests.report import comparisons
+
+EXPECTED = Path(__file__).parent / "expected"
+
+
+def console(*, width: int = 110) -> Console:
+    return Console(file=io.StringIO(), width=width)
+
+
+def printed(made: Console) -> str:
+    assert isinstance(made.file, io.StringIO)
+    return made.file.getvalue()
+
+
+def expected(name: str) -> str:
+    return (EXPECTED / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["mixed", "untold", "unresolvable", "clean"])
+def test_gate(name: str) -> None:
+    comparison = getattr(comparisons, name)()
+    made = console()
+    print_comparison(made, comparison, judge(comparison))
+    assert printed(made) == expected(f"gate-{name}.txt")
+    assert markdown.comparison(comparison, judge(comparison)) == expected(f"gate-{name}.md")
+
+
+def test_a_comparison_without_a_verdict() -> None:
+    made = console()
+    print_comparison(made, comparisons.untold())
+    assert printed(made) == expected("comparison-untold.txt")
+    assert markdown.comparison(comparisons.untold()) == expected("comparison-untold.md")
+
+
+def test_a_grid() -> None:
+    made = console()
+    print_grid(made, comparisons.candidate_table())
+    assert printed(made) == expected("grid.txt")
+    assert markdown.grid(comparisons.candidate_table()) == expected("grid.md")
+
+
+def test_a_grid_that_is_too_wide_goes_on_below() -> None:
+    made = console(width=60)
+    print_grid(made, comparisons.unfinished_table())
+    assert printed(made) == expected("grid-narrow.txt")
+    assert markdown.grid(comparisons.unfinished_table()) == expected("grid-narrow.md")
