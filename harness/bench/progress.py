@@ -55,7 +55,7 @@ class Progress:
 def described(error: BaseException) -> dict[str, Any]:
     """Outcome, error type, message and traceback of an exception."""
     kind = type(error).__name__
-    text = str(error)
+    text = str(error) or f"{kind} without a message"
     if isinstance(error, SystemExit):
         text = f"the tool ended the process: SystemExit({error.code!r})"
     outcome = Outcome.FAILED

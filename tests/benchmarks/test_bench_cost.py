@@ -1,0 +1,47 @@
+"""What the bench itself costs: the quick tier as a whole, and what it adds to each cell."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real.conftest import bench, pinned  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.real
+
+QUICK_TIER_S = 240.0
+ADDED_S = 1.5
+
+
+def added_s(record: dict[str, Any]) -> float:
+    """Seconds of a cell less those that import, build, convert, load, execute, probe and measure."""
+    details = record["details"]["seconds"]
+    accounted = sum(s for part in details.values() for stage, s in part.items() if stage != "whole")
+    return float(record["row"]["duration_s"]) - accounted
+
+
+def test_the_quick_tier_and_what_the_bench_adds_to_a_cell(
+    bench: Callable[..., subprocess.CompletedProcess[str]],  # noqa: F811
+    benchmark: Any,
+    tmp_path: Path,
+) -> None:
+    def quick() -> None:
+        done = bench("torch2.0", "--tier=quick", "--device=cpu", "--out", tmp_path)
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+
+    benchmark.pedantic(quick, rounds=1, iterations=1)
+    records = [json.loads(p.read_text(encoding="utf-8")) for p in (tmp_path / "records").glob("*.json")]
+    added = sorted(added_s(record) for record in records if record["row"]["outcome"] == "passed")
+    benchmark.extra_info.update(cells=len(records), added_median_s=statistics.median(added), added_largest_s=added[-1])
+    print(
+        f"\n{len(records)} cells; added to a cell: median {statistics.median(added):.2f} s, at most {added[-1]:.2f} s"
+    )
+    assert benchmark.stats.stats.max <= QUICK_TIER_S
+    assert statistics.median(added) <= ADDED_S
+    assert added[-1] <= ADDED_S

@@ -1,0 +1,66 @@
+"""What the real tests share: pinned environments, installed by tox as a user's are."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.matrix.environment import clean_environ, install
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@functools.cache
+def _installed(name: str) -> Path:
+    environment = install(ROOT, name, ROOT / ".harness" / "logs" / f"{name}-install.log")
+    assert not environment.problem, environment.problem
+    return environment.python
+
+
+@pytest.fixture(scope="session")
+def pinned() -> Callable[[str], Path]:
+    """The interpreter of a pinned environment, installed on first use."""
+    return _installed
+
+
+@pytest.fixture(scope="session")
+def harness() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The `harness` command in the checkout, as a user calls it."""
+
+    def call(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def bench(pinned: Callable[[str], Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The bench alone, in a pinned environment: `bench("torch2.0", "-k", "resnet18", "--out", folder)`."""
+
+    def call(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [str(pinned(name)), "-m", "pytest", "-c", "harness/bench/pytest.ini", "-p", "harness.bench"]
+        return subprocess.run(
+            [*command, "--combination", name, *map(str, arguments)],
+            cwd=ROOT,
+            env=clean_environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+
+    return call
