@@ -22,14 +22,14 @@ _PYTHON = re.compile(r"--python-version[ =](3\.\d+)")
 def _locks() -> dict[str, str]:
     """Environment name to Python version."""
     found = {}
-    try:
-        for path in sorted(_LOCKS.glob("*.txt")):
+    for path in sorted(_LOCKS.glob("*.txt")):
+        try:
             with path.open(encoding="utf-8", errors="replace") as file:
                 version = _PYTHON.search(file.read(1000))
-            if version:
-                found[path.name.removesuffix(".txt")] = version[1]
-    except OSError:
-        pass
+        except OSError:
+            continue
+        if version:
+            found[path.name.removesuffix(".txt")] = version[1]
     return found
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,12 @@ from harness import __version__
 from harness.bench import gpu
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
-from harness.bench.plan import Plan, Policy, expand, split_models
-from harness.bench.registry import discover
 from harness.matrix import combination as combinations
 from harness.matrix import environment, locks, matrixfile, running
+from harness.matrix.selection import Selection
 from harness.report import markdown, terminal
 from harness.report.live import RunDisplay
-from harness.tables.ingest import ingest
+from harness.tables.ingest import ingest, merge
 from harness.tables.reading import find_table
 from harness.tables.schema import Table
 from harness.tables.writing import write_table
@@ -48,6 +49,10 @@ def _told(command: Callable[..., int]) -> Callable[..., None]:
             click.echo(
                 "harness: interrupted. Run the same command again to go on from the last recorded cell.", err=True
             )
+            code = COULD_NOT_TELL
+        except Exception:  # noqa: BLE001 - a bug of ours says nothing of the models: its exit code must not be 1
+            traceback.print_exc()
+            click.echo("harness: this is a bug in the harness. Please report it with the lines above.", err=True)
             code = COULD_NOT_TELL
         sys.exit(code)
 
@@ -78,47 +83,6 @@ def _root(context: click.Context) -> Path:
     return combinations.find_root((given or Path.cwd()).resolve())
 
 
-@dataclass(frozen=True)
-class Selection:
-    """What of the zoo to run, as the command line has it."""
-
-    tier: str
-    device: str
-    models: Sequence[str] = ()
-    strategies: Sequence[str] = ()
-    plugins: Sequence[Path] = ()
-    policy: Policy = field(default_factory=Policy)
-
-    @property
-    def narrowed(self) -> bool:
-        """Whether this is less or other than the whole tier; such a run never replaces a table."""
-        return bool(self.models or self.strategies or self.plugins)
-
-    def plan(self, name: str, lock: Path | None) -> Plan:
-        """The plan for one combination."""
-        files, globs = split_models(self.models)
-        plugins = [folder.resolve() for folder in self.plugins]
-        device = gpu.resolve(self.device)
-        return Plan(
-            combination=name,
-            device=device,
-            tier=self.tier,
-            cells=expand(
-                discover(models=files, plugins=plugins),
-                combination=name,
-                device=device,
-                tier=self.tier,
-                models=globs,
-                strategies=self.strategies,
-            ),
-            models=tuple(map(str, files)),
-            plugins=tuple(map(str, plugins)),
-            lock=str(lock) if lock else "",
-            policy=self.policy,
-            selected=self.narrowed,
-        )
-
-
 _SELECTION_OPTIONS = (
     click.option(
         "--models", multiple=True, metavar="GLOB|FILE", help="Models of the zoo, or files and folders of your own."
@@ -135,6 +99,7 @@ _SELECTION_OPTIONS = (
         type=click.Path(path_type=Path),
         help="A folder with your own steps/, strategies/ and runtimes/.",
     ),
+    click.option("--extensions", is_flag=True, help="Also the strategies and models that need an extension."),
     click.option("--matrix", type=click.Path(path_type=Path), help="The matrix file (matrices/nightly.toml)."),
 )
 
@@ -158,7 +123,8 @@ def _select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any)
             models=given["models"] or file.models,
             strategies=given["strategies"] or file.strategies,
             plugins=given["plugins"],
-            policy=given.get("policy") or file.policy.policy(),
+            policy=file.policy.policy(),
+            extensions=given["extensions"] or file.extensions,
         )
         for device in ([given["device"]] if given["device"] else file.devices)
     ]
@@ -174,12 +140,11 @@ def _select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any)
 def plan(context: click.Context, names: tuple[str, ...], matrix: Path | None, as_json: bool, **given: Any) -> int:
     """Print the cells that `harness run` would run."""
     chosen, selections = _select(_root(context), names, matrix, **given)
-    cells = [cell for selection in selections for name in chosen for cell in selection.plan(name, None).cells]
+    root = _root(context)
+    plans = [plan for selection in selections for name in chosen for plan in selection.plans(name, root)]
+    cells = [cell for each in plans for cell in each.cells]
     if as_json:
-        rows = [
-            {"id": c.id, "combination": c.combination, "model": c.model, "strategy": c.strategy, "device": c.device}
-            for c in cells
-        ]
+        rows = [{"id": cell.id, **asdict(cell)} for cell in cells]
         click.echo(json.dumps(rows, indent=1))
     else:
         for cell in cells:
@@ -193,10 +158,14 @@ def plan(context: click.Context, names: tuple[str, ...], matrix: Path | None, as
 @click.pass_context
 @_told
 def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
-    """Resolve combinations with uv into matrices/locks, with hashes (all of them, where none is named)."""
+    """Resolve combinations and their extensions with uv into matrices/locks, with hashes (all, where none is named)."""
     root = _root(context)
-    chosen = [combinations.read(root, name) for name in names or combinations.names(root)]
-    for each in chosen:
+    wanted = [
+        combinations.extended(name, extension)
+        for name in names or combinations.names(root)
+        for extension in ["", *([] if combinations.EXTENDS in name else combinations.extensions(root, name))]
+    ]
+    for each in [combinations.read(root, name) for name in wanted]:
         made = locks.lock(root, each, upgrade=upgrade)
         told = "no solution; the reason is recorded" if made.reason else "locked"
         click.echo(f"{each.name}: {told} in {made.path.relative_to(root)}")
@@ -238,28 +207,42 @@ def run(
     chosen, selections = _select(root, names, matrix, **given)
     console = _console()
     if interpreter is not None:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+            msg = f"--name {name!r} cannot name a folder of results. Use letters, digits, dots and hyphens."
+            raise UsageError(msg)
         ready = environment.check_ambient(root, interpreter.absolute())
-        jobs = [running.Ready(selection.plan(name, None), ready, {}) for selection in selections]
+        jobs = [
+            [running.Ready(plan, ready.python, {}) for plan in selection.plans(name, None)] for selection in selections
+        ]
         return _run_all(root, lambda _: iter(jobs), results, console, fresh=fresh, restart=restart)
-    prepared = [combinations.read(root, each) for each in chosen]
-    found = {each.name: locks.read_lock(root, each) for each in prepared}
-    environment.require_pythons({each.name: each.python for each in prepared if not found[each.name].reason})
-    plans = [
-        (each, selection.plan(each.name, locks.path_or_none(found[each.name])))
-        for each in prepared
-        for selection in selections
-    ]
+    plans = [[selection.plans(each, root) for selection in selections] for each in chosen]
+    sources = _sources(
+        root, {combinations.extended(p.combination, p.extension) for each in plans for ps in each for p in ps}
+    )
+    environment.require_pythons({name: each.python for name, (each, found) in sources.items() if not found.reason})
 
-    def jobs_of(display: RunDisplay) -> Any:
-        for each, planned in plans:
-            yield running.prepare(root, each, found[each.name], planned, display)
+    def jobs_of(display: RunDisplay) -> Iterator[list[running.Ready]]:
+        for group in (ps for each in plans for ps in each):
+            pairs = [(p, sources.get(combinations.extended(p.combination, p.extension), (None, None))) for p in group]
+            yield [running.prepare(root, p, source, found, display) for p, (source, found) in pairs]
 
     return _run_all(root, jobs_of, results, console, fresh=fresh, restart=restart)
 
 
+def _sources(root: Path, names: set[str]) -> dict[str, tuple[combinations.Combination, locks.Lock]]:
+    """The combinations and extensions called `names` with their locks; an extension that does not exist is left out."""
+    found = {}
+    for name in sorted(names):
+        base, _, extension = name.partition(combinations.EXTENDS)
+        if not extension or extension in combinations.extensions(root, base):
+            each = combinations.read(root, name)
+            found[name] = (each, locks.read_lock(root, each))
+    return found
+
+
 def _run_all(
     root: Path,
-    jobs: Callable[[RunDisplay], Any],
+    jobs: Callable[[RunDisplay], Iterable[Sequence[running.Ready]]],
     results: Path | None,
     console: Console,
     *,
@@ -270,7 +253,7 @@ def _run_all(
     incomplete = False
     with RunDisplay(console) as display:
         for job in jobs(display):
-            table = running.run(root, job, display, fresh=fresh, keep=not restart)
+            table = merge([running.run(root, each, display, fresh=fresh, keep=not restart) for each in job])
             store = root / ".harness" / "scratch" if table.run.selected else results or root / "results"
             folder = write_table(store, table)
             terminal.print_grid(console, table)
@@ -330,6 +313,26 @@ def _tables(
     store = results or _root(context) / "results"
     first, second = (find_table(store, each, tier=tier, device=device) for each in (base, candidate))
     return first, second
+
+
+@cli.command()
+@click.argument("table")
+@click.option(
+    "--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="Which table a name stands for."
+)
+@click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
+@click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown.")
+@click.pass_context
+@_told
+def show(context: click.Context, table: str, as_markdown: bool, results: Path | None, **given: Any) -> int:
+    """Print a table as a grid. TABLE is a combination, or the folder of a table."""
+    found = find_table(results or _root(context) / "results", table, **given)
+    if as_markdown:
+        click.echo(markdown.grid(found), nl=False)
+    else:
+        terminal.print_grid(_console(), found)
+    return 0
 
 
 @cli.command("compare")

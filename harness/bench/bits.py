@@ -47,7 +47,10 @@ def _count(shape: tuple[int, ...]) -> int:
 
 
 def uniform(shape: tuple[int, ...], *, seed: int | str = 0, low: float = -1.0, high: float = 1.0) -> Any:
-    """A float32 numpy array of `shape`, uniform in [low, high), equal bits for equal arguments everywhere."""
+    """A float32 numpy array of `shape`, uniform in [low, high), equal bits for equal arguments everywhere.
+
+    Values are rounded to float32 last, as the bounds would be.
+    """
     import numpy as np
 
     words = _words(_stream("uniform", shape, seed), _count(shape)) >> np.uint64(40)

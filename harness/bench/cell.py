@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.bench import match, tensors
 from harness.bench.definitions import Strategy
-from harness.bench.failure import Failure, failure_of
+from harness.bench.failure import Failure, failure_of, not_installed
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
 from harness.bench.plan import Cell, Plan, split
@@ -150,6 +150,13 @@ class Bench:
             self._built[model] = Built(folder, facts, done.failure, done.trail.seconds())
         return self._built[model]
 
+    def native(self, model: str) -> dict[str, Any] | None:
+        """A digest and a sample of the model's native outputs, once it is built."""
+        built = self._built.get(model)
+        if built is None or not built.facts:
+            return None
+        return {"weights_digest": built.facts["weights_digest"], "outputs": built.facts["native"]}
+
     def run(self, cell: Cell) -> tuple[Record, dict[str, Any]]:
         """The record of one cell and its details."""
         name, _ = split(cell.strategy)
@@ -195,8 +202,10 @@ class _CellRun:
             self.columns["weights_digest"] = built.facts.get("weights_digest")
             self.details["build_seconds"] = dict(built.seconds)
         self.columns["duration_s"] = duration
-        self._tell(failure)
         plan = self.bench.plan
+        if failure is not None and not plan.lock:
+            failure = not_installed(failure)
+        self._tell(failure)
         record = Record(
             combination=plan.combination,
             extension=plan.extension,
@@ -284,9 +293,10 @@ class _CellRun:
         self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path
     ) -> tuple[Done, list[float]]:
         """One serving process to its end: what it left, and the raw samples in seconds."""
-        runtime = self.bench.registry.runtimes[self.strategy.runtime].declared
-        imports = dict.fromkeys(runtime.imports)
-        if runtime.needs_module:
+        entry = self.bench.registry.runtimes.get(self.strategy.runtime)
+        runtime = entry.value if entry else None  # one that is not there, or raises, is told in the child
+        imports = dict.fromkeys(runtime.imports if runtime else ())
+        if runtime is not None and runtime.needs_module:
             imports.update(dict.fromkeys(self.bench.imports(None, self.cell.model)))
         path = self.bench.write_request(
             {
@@ -300,6 +310,7 @@ class _CellRun:
                 "input_names": built.facts["inputs"],
                 "sets": list(sets),
                 "measure_s": self.bench.plan.policy.measure_s,
+                "batch": built.facts.get("batch", 0),
                 "folder": str(folder),
             }
         )
@@ -322,6 +333,8 @@ class _CellRun:
             self.columns[name] = trail.fact(name)
         if trail.result is not None:
             self.columns["rss_peak_mb"] = trail.result.get("rss_peak_mb")
+            if trail.result.get("session"):
+                self.details["session"] = trail.result["session"]
 
     def _matched(self, built: Built, done: Done, sets: Sequence[int], folder: Path) -> Failure | None:
         """Hold saved outputs against native ones, example first; what the process died of comes after them."""
@@ -355,10 +368,20 @@ class _CellRun:
             if result.errors:
                 self.details.setdefault("errors", {})[name] = vars(result.errors)
         self._error_figures(figures)
-        self.columns["probes_passed"] = passed
+        self._accuracy(built, folder)
+        if (folder / f"outputs-{sets[0]}.npz").exists():
+            self.columns["probes_passed"] = passed
         if failed is None or (done.failure and done.failure.stage.rank <= failed.stage.rank):
             return done.failure
         return failed
+
+    def _accuracy(self, built: Built, folder: Path) -> None:
+        """How many rows of the labelled data the artifact gets right, beside the native model."""
+        predictions = folder / "predictions.npz"
+        self.columns["accuracy_native"] = built.facts.get("accuracy")
+        if predictions.exists():
+            (labels,), (classes,) = tensors.load(built.folder / "labels.npz"), tensors.load(predictions)
+            self.columns["accuracy_converted"] = float((classes == labels).mean())
 
     def _error_figures(self, figures: Sequence[match.Errors]) -> None:
         for figure in figures:

@@ -38,7 +38,15 @@ class Model:
     `gains` scales the weights: glob on the parameter's name to a factor (default 1.0; the first match counts).
     `twin` builds the same model by hand in TensorFlow: it takes the state dict as numpy arrays and returns a
     callable that takes the inputs, as tensors in `forward`'s order and layout, and returns the outputs likewise.
+    `tensorflow_implementation` builds the same architecture from a TensorFlow library that nobody wrote for this model
+    (`keras.applications`, Hugging Face's TF classes), for weights to be transferred into: a built Keras model.
     `tolerance` replaces the relative error from which a conversion counts as mismatched; `tolerance_reason` says why.
+    `weights` gives a trained state dict, used instead of filling.
+    `labelled` gives a held-out test set: the inputs of all its rows in one batch, and an integer label a row; output
+    0 holds the logits. The number of rows is a multiple of the example's batch, and rows are served in batches of
+    that size: accuracy is then to be had of artifacts that are static in shape, and comparable between strategies.
+    `extension` names the extension that the model's own imports need; its cells run there.
+    `expected_breaks` tells readers where the model should break, and since which issue; the bench never reads it.
     """
 
     summary: str
@@ -49,11 +57,16 @@ class Model:
     dynamic: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     gains: Mapping[str, float] = field(default_factory=dict)
     twin: Callable[[State], Any] | None = None
+    tensorflow_implementation: Callable[[], Any] | None = None
     imports: tuple[str, ...] = ("torch",)
     tier: str = "quick"
     train_mode: bool = False
     tolerance: float | None = None
     tolerance_reason: str = ""
+    weights: Callable[[], State] | None = None
+    labelled: Callable[[], tuple[Inputs, Any]] | None = None
+    extension: str = ""
+    expected_breaks: str = ""
 
     def __post_init__(self) -> None:
         if self.tier not in TIERS:
@@ -81,7 +94,7 @@ class StepContext:
     """What a step may use. `module` is built, filled and in the model's mode; `inputs` is the example.
 
     `parameters` holds what the strategy's spelling binds (``{"opset": 16}``), `folder` is an empty folder of the
-    cell's own to write to.
+    cell's own to write to, `model_file` the file that declares the model.
     """
 
     model_name: str
@@ -91,6 +104,7 @@ class StepContext:
     output_count: int
     parameters: Mapping[str, Any]
     folder: Path
+    model_file: Path = Path()
 
     def tensors(self) -> tuple[Any, ...]:
         """The example as torch tensors, in the order of `forward`."""
@@ -125,6 +139,8 @@ class Strategy:
     `shapes` says whether the artifact takes other sizes in the model's dynamic dimensions: "dynamic" or "static".
     `parameter` is the name that ``strategy:value`` binds (an integer), with `values` its spellings per tier; the
     strategy without a value always exists and leaves the choice to the tool.
+    `tools` names the distributions that do the work, whose versions are worth showing; `limits` says in a sentence
+    what the route cannot do, whatever the model.
     """
 
     summary: str
@@ -135,6 +151,8 @@ class Strategy:
     values: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     needs_twin: bool = False
     extension: str = ""
+    tools: tuple[str, ...] = ()
+    limits: str = ""
 
     def __post_init__(self) -> None:
         if self.shapes not in ("dynamic", "static"):
@@ -143,7 +161,11 @@ class Strategy:
 
 
 class Session(Protocol):
-    """A loaded artifact. `provider` is what really executes it, as the runtime itself reports it."""
+    """A loaded artifact. `provider` is what really executes it, as the runtime itself reports it.
+
+    A session may have `facts()`, asked after measuring: figures of this runtime alone (a second process's memory),
+    name to number. They go into the record's details.
+    """
 
     provider: str
 

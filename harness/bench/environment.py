@@ -46,6 +46,18 @@ def pins_of(lock: str) -> dict[str, str]:
     return pins
 
 
+def _same_version(one: str | None, other: str | None) -> bool:
+    """Whether two versions are equal, spelled alike or not: a lock has 2024.7.4 where a package says 2024.07.04."""
+    if one is None or other is None or one == other:
+        return one == other
+    from packaging.version import InvalidVersion, Version  # comes with pytest
+
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return False
+
+
 @dataclass(frozen=True)
 class Deviation:
     """One package that is not as the lock says; None where a side does not have it."""
@@ -64,7 +76,7 @@ def deviations(pins: Mapping[str, str], packages: Mapping[str, str]) -> list[Dev
     return [
         Deviation(name, pins.get(name), packages.get(name))
         for name in sorted({*pins, *packages})
-        if pins.get(name) != packages.get(name) and not (name in _SEEDS and name not in pins)
+        if not _same_version(pins.get(name), packages.get(name)) and not (name in _SEEDS and name not in pins)
     ]
 
 

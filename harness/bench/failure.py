@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from signal import Signals
 from typing import Any
 
@@ -58,6 +58,19 @@ def failure_of(trail: Trail, ended: Ended, limits: Limits, *, fallback: Stage) -
         result["error"],
         result.get("traceback", ""),
         result.get("rejected_probe", False),
+    )
+
+
+def not_installed(failure: Failure) -> Failure:
+    """In an ambient environment a package that is not there makes a cell not applicable: no lock promised it."""
+    if failure.stage is not Stage.IMPORT or failure.error_type != ModuleNotFoundError.__name__:
+        return failure
+    return replace(
+        failure,
+        outcome=Outcome.NOT_APPLICABLE,
+        error_type="NotApplicable",
+        error=f"not installed in this environment: {failure.error}",
+        traceback="",
     )
 
 

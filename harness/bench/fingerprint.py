@@ -14,9 +14,11 @@ from harness.bench.record import ERROR_LENGTH
 _ROOT = Path(__file__).resolve().parents[2]
 
 _PATTERNS = (
+    (re.compile(r"<temporary>/[^\s/'\",:;)\]]+"), "<temporary>/#"),
     (re.compile(r"0x[0-9a-fA-F]+"), "0x#"),
     (re.compile(r"[\[({]\s*-?\d+(?:\s*[,x]\s*-?\d+)*\s*,?\s*[\])}]"), "[#]"),
-    (re.compile(r"(?<![A-Za-z0-9])\d+(?:\.\d+)*(?:e[+-]?\d+)?"), "#"),
+    (re.compile(r"(?<![A-Za-z0-9])-?\d+(?:x\d+)+"), "#"),
+    (re.compile(r"(?<![A-Za-z0-9])-?\d+(?:\.\d+)*(?:e[+-]?\d+)?"), "#"),
     (re.compile(r"\s+"), " "),
 )
 
@@ -29,11 +31,14 @@ def normalise_paths(text: str, scratch: Path | None = None) -> str:
         (sys.prefix, "<environment>"),
         (sys.base_prefix, "<python>"),
         (str(_ROOT), "<harness>"),
-        (tempfile.gettempdir() + "/", "<temporary>/"),
-        (str(Path.home()) + "/", "~/"),
+        (tempfile.gettempdir(), "<temporary>"),
+        (str(Path.home()), "~"),
     ]
     for place, name in places:
-        text = text.replace(place, name)
+        if place == "/":
+            continue
+        # Whole names only: /usr is no part of /usrdata, nor /tmp of /var/tmp.
+        text = re.sub(rf"(?<![\w.-]){re.escape(place)}(?![\w-])", name, text)
     return text
 
 

@@ -81,12 +81,19 @@ def _structure(actual: Sequence[Any], expected: Sequence[Any]) -> str:
     return ""
 
 
+def _as_real(value: Any) -> Any:
+    """A complex array with its real and imaginary parts along a last axis of two; any other as it is."""
+    import numpy as np
+
+    return np.stack([value.real, value.imag], axis=-1) if value.dtype.kind == "c" else value
+
+
 def _special(actual: Sequence[Any], expected: Sequence[Any]) -> str:
     """The first position where one side is NaN, +Inf or -Inf and the other is not."""
     import numpy as np
 
     for index, (a, b) in enumerate(zip(actual, expected, strict=True)):
-        if a.dtype.kind not in "fc":
+        if a.dtype.kind != "f":
             continue
         for name, test in (("NaN", np.isnan), ("+Inf", np.isposinf), ("-Inf", np.isneginf)):
             differ = np.argwhere(test(a) != test(b))
@@ -104,13 +111,15 @@ def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) ->
     difference = _structure(actual, expected)
     if difference:
         return Match(difference, None)
+    actual, expected = ([_as_real(value) for value in side] for side in (actual, expected))
     difference = _special(actual, expected)
     figures = [errors_of(a, b) for a, b in zip(actual, expected, strict=True)]
     if difference:
         return Match(difference, worst(figures))
     for index, (a, b, figure) in enumerate(zip(actual, expected, figures, strict=True)):
-        if figure.relative_error > tolerance:
-            gap = np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64))
+        if not figure.relative_error <= tolerance:  # not a number is no match either
+            with np.errstate(invalid="ignore"):
+                gap = np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64))
             where = np.unravel_index(int(np.nanargmax(np.where(np.isfinite(gap), gap, -1.0))), gap.shape)
             return Match(
                 f"output {index}: values differ, relative error {figure.relative_error:.2e} above {tolerance:.0e}, "

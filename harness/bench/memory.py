@@ -53,8 +53,12 @@ def oom_kills() -> int:
 
 
 def session_members(session: int) -> list[int]:
-    """Process ids of the session that `session` leads, zombies left out."""
+    """Process ids of the session that `session` leads and of all their descendants, zombies left out.
+
+    A descendant that leads a session of its own is found as long as the processes between are alive.
+    """
     members = []
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -64,8 +68,16 @@ def session_members(session: int) -> list[int]:
             continue
         # The name is in parentheses and may hold anything; what follows the last one is fixed.
         fields = stat.rpartition(")")[2].split()
-        if int(fields[3]) == session and fields[0] != "Z":
+        if len(fields) < 4 or fields[0] == "Z":  # noqa: PLR2004 - state, parent, group, session
+            continue
+        children.setdefault(int(fields[1]), []).append(int(entry.name))
+        if int(fields[3]) == session:
             members.append(int(entry.name))
+    known = set(members)
+    for member in members:
+        found = [pid for pid in children.get(member, ()) if pid not in known]
+        known.update(found)
+        members += found  # the loop goes on with them
     return members
 
 

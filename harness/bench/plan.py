@@ -6,7 +6,7 @@ import fnmatch
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,12 @@ class Policy:
     measure_s: float = 0.5
     threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                msg = f"{name.replace('_', '-')} is {value}, and must be above 0."
+                raise UsageError(msg)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -41,6 +47,7 @@ class Cell:
     model: str
     strategy: str
     device: str
+    extension: str = ""
 
     @property
     def id(self) -> str:
@@ -144,7 +151,12 @@ def _matching(what: str, patterns: Sequence[str], known: Sequence[str]) -> list[
 
 
 def select_models(registry: Registry, patterns: Sequence[str], tier: str) -> list[str]:
-    """Names of the models of `tier`, or those that `patterns` match, whatever their tier when they are named whole."""
+    """Names of the models of `tier`, or those that `patterns` match, whatever their tier when they are named whole.
+
+    A user's own files are named whole.
+    """
+    if registry.own and not patterns:
+        return list(registry.models)
     if not patterns:
         return [n for n, e in registry.models.items() if e.value is None or within(e.value.tier, tier)]
     inside = [n for n, e in registry.models.items() if n in patterns or e.value is None or within(e.value.tier, tier)]
@@ -159,12 +171,31 @@ def select_models(registry: Registry, patterns: Sequence[str], tier: str) -> lis
 
 def select_strategies(registry: Registry, patterns: Sequence[str], tier: str) -> list[str]:
     """Spellings of the strategies of `tier`, or those that `patterns` match or bind."""
+    for entry in registry.strategies.values():
+        if entry.value is None:
+            msg = f"{entry.path} raised at import: {entry.error}. Mend it, or move it away."
+            raise UsageError(msg)
     known = [s for n, e in registry.strategies.items() for s in spellings(n, e.declared, tier)]
     if not patterns:
         return known
     bound = [p for p in patterns if p not in known and not set("*?[") & set(p) and _bound(p, registry)]
     globs = [p for p in patterns if p not in bound]
-    return [*(_matching("strategy", globs, known) if globs else []), *bound]
+    # `:016` is `:16`: one value, one spelling.
+    spelled = ["{}:{}".format(*split(p)) for p in bound]
+    return list(dict.fromkeys([*(_matching("strategy", globs, known) if globs else []), *spelled]))
+
+
+def extension_of(registry: Registry, model: str, strategy: str, known: Collection[str]) -> str:
+    """The extension that a cell runs in, or nothing where the combination itself has all that it needs.
+
+    `known` are the extensions that the combination has. One that bears the strategy's own name comes before the one
+    that the strategy asks for: it is there because that tool does not resolve together with the others.
+    """
+    name, _ = split(strategy)
+    if name in known:
+        return name
+    declared = registry.models[model].value
+    return registry.strategies[name].declared.extension or (declared.extension if declared else "")
 
 
 def expand(
@@ -175,13 +206,17 @@ def expand(
     tier: str,
     models: Sequence[str] = (),
     strategies: Sequence[str] = (),
+    extensions: Collection[str] = (),
 ) -> tuple[Cell, ...]:
-    """Every cell of one combination: the selected models times the selected strategies."""
+    """Every cell of one combination: the selected models times the selected strategies.
+
+    `extensions` are the names of those that the combination has.
+    """
     if tier not in TIERS:
         raise UsageError(unknown("tier", tier, TIERS))
     chosen = select_strategies(registry, strategies, tier)
     return tuple(
-        Cell(combination, model, strategy, device)
+        Cell(combination, model, strategy, device, extension_of(registry, model, strategy, extensions))
         for model in select_models(registry, models, tier)
         for strategy in chosen
     )

@@ -65,16 +65,24 @@ def _plan_from_options(config: pytest.Config) -> Plan:
     plugins = [Path(folder).resolve() for folder in option("--plugin-folder")]
     registry = discover(models=files, plugins=plugins)
     device = gpu.resolve(option("--device"))
+    if option("--lock") and not Path(option("--lock")).is_file():
+        msg = f"--lock {option('--lock')}: no such file."
+        raise UsageError(msg)
+    combination, _, extension = option("--combination").partition("+")
     cells = expand(
         registry,
-        combination=option("--combination"),
+        combination=combination,
         device=device,
         tier=option("--tier"),
         models=globs,
         strategies=option("--strategies"),
+        extensions=_extensions(option("--lock"), combination),
     )
+    if option("--lock"):
+        cells = tuple(cell for cell in cells if cell.extension == extension)
     return Plan(
-        combination=option("--combination"),
+        combination=combination,
+        extension=extension,
         device=device,
         tier=option("--tier"),
         cells=cells,
@@ -90,6 +98,13 @@ def _plan_from_options(config: pytest.Config) -> Plan:
         ),
         selected=bool(option("--models") or option("--strategies") or plugins),
     )
+
+
+def _extensions(lock: str, combination: str) -> set[str]:
+    """The extensions of a combination, by the locks beside its own; an ambient environment has none."""
+    if not lock:
+        return set()
+    return {path.stem.partition("+")[2] for path in Path(lock).parent.glob(f"{combination}+*")}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -149,6 +164,9 @@ class CellItem(pytest.Item):
         output.started(self.cell)
         record, details = bench.run(self.cell)
         output.write(self.cell, record, details)
+        native = bench.native(self.cell.model)
+        if native is not None:
+            output.write_native(self.cell.model, native)
         self.user_properties.append(("outcome", record.outcome.value))
         self.user_properties.append(("stage", record.stage.value))
         if record.outcome is Outcome.NOT_APPLICABLE:

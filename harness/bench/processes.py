@@ -68,7 +68,8 @@ def die_with_parent() -> None:
 
 def child_environ(device: str, threads: int) -> dict[str, str]:
     """The variables of every child: equal threads for every runtime, no GPU for CPU cells, no downloads, less noise."""
-    environ = dict(os.environ)
+    # What is set for the outer pytest is not meant for the one that serves.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         environ[name] = str(threads)
     environ.update(
@@ -83,10 +84,11 @@ def child_environ(device: str, threads: int) -> dict[str, str]:
 
 
 def kill_session(pid: int) -> None:
-    """Kill a session and every process in it."""
+    """Kill a session, every process in it, and their descendants."""
+    descendants = memory.session_members(pid)  # their parents' death would hide those with a session of their own
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    for member in memory.session_members(pid):
+    for member in {*descendants, *memory.session_members(pid)}:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(member, signal.SIGKILL)
 

@@ -52,10 +52,19 @@ class Progress:
         write_json(self.folder / RESULT_FILE, described(error))
 
 
+def _text(error: BaseException) -> str:
+    """An exception's message, such that any file can hold it."""
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 - a message that cannot be told is no reason to lose the cell
+        text = f"(its message cannot be told: {type(broken).__name__})"
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def described(error: BaseException) -> dict[str, Any]:
     """Outcome, error type, message and traceback of an exception."""
     kind = type(error).__name__
-    text = str(error) or f"{kind} without a message"
+    text = _text(error) or f"{kind} without a message"
     if isinstance(error, SystemExit):
         text = f"the tool ended the process: SystemExit({error.code!r})"
     outcome = Outcome.FAILED
@@ -93,7 +102,7 @@ class Trail:
     def seconds(self) -> dict[str, float]:
         """Wall seconds by stage."""
         spent: dict[str, float] = {}
-        ends = [line["at"] for line in self.stages[1:]] + [self.ended]
+        ends = [*(line["at"] for line in self.stages), self.ended][1:]
         for line, end in zip(self.stages, ends, strict=True):
             if line["stage"] is not None:
                 spent[line["stage"]] = spent.get(line["stage"], 0.0) + end - line["at"]

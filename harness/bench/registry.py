@@ -43,8 +43,9 @@ class Entry(Generic[T]):
 
     @property
     def digest(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
+        """First 16 hexadecimal digits of the SHA-256 of the file and of the private files beside it that it imports."""
+        contents = b"".join(path.read_bytes() for path in [self.path, *_helpers(self.path)])
+        return hashlib.sha256(contents).hexdigest()[:16]
 
 
 def name_of(path: Path) -> str:
@@ -58,7 +59,7 @@ def _assigns(path: Path, constant: str) -> bool | None:
         tree = ast.parse(path.read_bytes(), filename=str(path))
     except (SyntaxError, ValueError):
         return None
-    for node in tree.body:
+    for node in _top_level(tree.body):
         targets: list[ast.expr] = []
         if isinstance(node, ast.Assign):
             targets = node.targets
@@ -69,6 +70,32 @@ def _assigns(path: Path, constant: str) -> bool | None:
         if any(isinstance(target, ast.Name) and target.id == constant for target in targets):
             return True
     return False
+
+
+def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+    """The statements that a file's import runs, those under `if`, `try` and `with` among them."""
+    for node in body:
+        yield node
+        if isinstance(node, (ast.If, ast.Try, ast.With)):
+            inner = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt)]
+            handlers = [part for handler in getattr(node, "handlers", ()) for part in handler.body]
+            yield from _top_level([*inner, *handlers])
+
+
+def _helpers(path: Path) -> list[Path]:
+    """The files beside `path` whose name starts with an underscore and that it imports, anywhere in it."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return []
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names.update((node.module or "").split("."), (alias.name for alias in node.names))
+        elif isinstance(node, ast.Import):
+            names.update(part for alias in node.names for part in alias.name.split("."))
+    beside = (path.with_name(f"{name}.py") for name in sorted(names) if name.startswith("_") and name != "__future__")
+    return [file for file in beside if file.is_file()]
 
 
 def load(path: Path, constant: str, kind: type[T]) -> Entry[T]:
@@ -112,12 +139,13 @@ def _files(folders: Iterable[Path]) -> list[Path]:
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything there is to run, by name."""
+    """Everything there is to run, by name. `own` says that the models are a user's own files, and not the zoo's."""
 
     models: dict[str, Entry[Model]]
     steps: dict[str, Entry[Step]]
     strategies: dict[str, Entry[Strategy]]
     runtimes: dict[str, Entry[Runtime]]
+    own: bool = False
 
     def strategy_digest(self, name: str) -> str:
         """Digest of the files of a strategy, its steps and its runtime."""
@@ -173,6 +201,7 @@ def discover(*, models: Sequence[Path] = (), plugins: Sequence[Path] = (), zoo: 
         steps=_named((load(p, "STEP", Step) for p in _files(r / "steps" for r in roots)), "step"),
         strategies=_named((load(p, "STRATEGY", Strategy) for p in _files(r / "strategies" for r in roots)), "strategy"),
         runtimes=_named((load(p, "RUNTIME", Runtime) for p in _files(r / "runtimes" for r in roots)), "runtime"),
+        own=bool(models),
     )
 
 

@@ -84,10 +84,14 @@ class Serving:
                 self._execute(session, inputs, index)
             except Exception as error:  # noqa: BLE001, PERF203 - a probe that the artifact refuses is a finding, told apart
                 rejected[str(index)] = described(error)
+        if request["batch"]:
+            self._predict(session)
         self.progress.enter(Stage.MEASURE)
         call = session.prepare(sets[0])
         _measure(benchmark, call, request["measure_s"])
-        return {"rejected": rejected, "rss_peak_mb": memory.peak_rss_mb(), "rss_peak_since_load": peak_is_own}
+        peak_mb = memory.peak_rss_mb()
+        facts = session.facts() if hasattr(session, "facts") else {}
+        return {"rejected": rejected, "rss_peak_mb": peak_mb, "rss_peak_since_load": peak_is_own, "session": facts}
 
     def _load(self, runtime: Runtime, registry: Registry) -> tuple[Session, float]:
         request = self.request
@@ -102,6 +106,19 @@ class Serving:
         started = time.perf_counter()
         session = runtime.load(artifact, request["device"], request["threads"], builder)
         return session, time.perf_counter() - started
+
+    def _predict(self, session: Session) -> None:
+        """Serve the labelled data in batches of the example's size, and keep the predicted classes."""
+        import numpy as np
+
+        rows = self.request["batch"]
+        arrays = tensors.load(Path(self.request["built"]) / "labelled.npz")
+        inputs = dict(zip(self.request["input_names"], arrays, strict=True))
+        classes = []
+        for start in range(0, len(arrays[0]), rows):
+            batch = {name: value[start : start + rows] for name, value in inputs.items()}
+            classes.append(session.outputs(session.prepare(batch)())[0].argmax(-1))
+        tensors.save(self.folder / "predictions.npz", [np.concatenate(classes)])
 
     def _execute(self, session: Session, inputs: Mapping[str, Any], index: int) -> None:
         outputs = session.outputs(session.prepare(inputs)())
@@ -135,6 +152,7 @@ def main(arguments: Sequence[str]) -> None:
             f"-c{here / 'pytest.ini'}",
             "-q",
             "--assert=plain",
+            "--capture=no",  # a process that crashes would take what it printed with it
             *(f"-p{name}" for name in ("pytest_benchmark.plugin", "no:cacheprovider", "no:junitxml", "no:doctest")),
             f"--benchmark-json={folder / BENCHMARK_FILE}",
         ],

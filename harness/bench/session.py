@@ -21,7 +21,7 @@ def now() -> str:
 
 
 class Output:
-    """The folder that `--out` names: `plan.json`, `session.json`, `records/*.json`, `events.jsonl`.
+    """The folder that `--out` names: `plan.json`, `session.json`, `records/*.json`, `natives/*.json`, `events.jsonl`.
 
     `refusal.txt` is there instead where the bench would not begin: it says why, to `harness run`.
     """
@@ -31,6 +31,7 @@ class Output:
         self.plan = folder / "plan.json"
         self.session = folder / "session.json"
         self.records = folder / "records"
+        self.natives = folder / "natives"
         self.events = folder / "events.jsonl"
         self.refusal = folder / "refusal.txt"
 
@@ -47,10 +48,12 @@ class Output:
         started = now()
         if not resume:
             shutil.rmtree(self.records, ignore_errors=True)
+            shutil.rmtree(self.natives, ignore_errors=True)
             self.events.unlink(missing_ok=True)
         elif self.session.exists():
             started = json.loads(self.session.read_text(encoding="utf-8"))["started"]
         self.records.mkdir(parents=True, exist_ok=True)
+        self.natives.mkdir(exist_ok=True)
         write_json(self.plan, plan.to_json())
         write_json(
             self.session,
@@ -83,6 +86,10 @@ class Output:
         """Keep the record of a cell, and tell that it ended."""
         write_json(self.record_of(cell), {"row": record.to_json(), "details": details})
         self._event("ended", cell, outcome=record.outcome.value, stage=record.stage.value)
+
+    def write_native(self, model: str, native: Mapping[str, Any]) -> None:
+        """Keep what was sampled of a model's native outputs."""
+        write_json(self.natives / f"{model}.json", native)
 
     def _event(self, what: str, cell: Cell, **more: str) -> None:
         line = json.dumps({"event": what, "model": cell.model, "strategy": cell.strategy, **more})

@@ -8,13 +8,17 @@ from typing import Any
 
 from harness.bench.definitions import Inputs, Model
 from harness.bench.progress import ProbeRejectedError
-from harness.bench.weights import fill
+from harness.bench.weights import fill, filled_state
 
 
 def save(path: Path, arrays: Sequence[Any]) -> None:
     """Write numpy arrays, in order; the file is whole or not there."""
     import numpy as np
 
+    for index, array in enumerate(arrays):
+        if np.asarray(array).dtype.hasobject:
+            msg = f"output {index} is no array of numbers, but {type(array).__name__}"
+            raise TypeError(msg)
     partial = path.with_name(f".{path.name}.partial.npz")
     np.savez(partial, *arrays)
     partial.replace(path)
@@ -54,9 +58,10 @@ def to_tensors(inputs: Inputs) -> tuple[Any, ...]:
 
 
 def build(model: Model) -> tuple[Any, str]:
-    """The module, filled and in its mode, and the digest of its weights."""
+    """The module in its mode, with trained weights or filled ones, and the digest of their bits."""
     module = unfilled(model)
-    return module, fill(module, model.gains)
+    values = model.weights() if model.weights is not None else filled_state(module, model.gains)
+    return module, fill(module, values)
 
 
 def unfilled(model: Model) -> Any:

@@ -54,11 +54,13 @@ def filled_state(module: Any, gains: Mapping[str, float]) -> dict[str, Any]:
     return values
 
 
-def fill(module: Any, gains: Mapping[str, float]) -> str:
-    """Fill `module` in place and return the SHA-256 of the bits that went in (first 16 hexadecimal digits)."""
+def fill(module: Any, values: Mapping[str, Any]) -> str:
+    """Put `values` into `module` and return the SHA-256 of the bits that went in (first 16 hexadecimal digits).
+
+    Raises `KeyError` where the module has no tensor of that name.
+    """
     import torch
 
-    values = filled_state(module, gains)
     digest = hashlib.sha256()
     state = module.state_dict()
     with torch.no_grad():

@@ -7,6 +7,7 @@ result and the stages go to files beside it; see `harness.bench.progress`.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import match, tensors
+from harness.bench.bits import integers
 from harness.bench.definitions import Artifact, Model, Step, StepContext
 from harness.bench.plan import Plan, split
 from harness.bench.progress import ProbeRejectedError, Progress
@@ -25,6 +27,12 @@ from harness.bench.registry import Registry, get
 from harness.bench.stages import Stage
 
 EXAMPLE = "example"
+
+SAMPLES = 16
+"""Values kept of each native output."""
+
+FACTS = frozenset({"opset", "ir_version"})
+"""The columns of the record that an artifact tells."""
 
 
 def import_all(names: Iterable[str]) -> None:
@@ -68,6 +76,40 @@ def _noise(model: Model, sets: Sequence[Mapping[str, Any]], native: Sequence[lis
     return max(f.mse for f in known), max(f.relative_error for f in known)
 
 
+def _sampled(output: Any) -> dict[str, Any]:
+    """A digest of a native output and a few of its values at fixed positions, to be held against another version's."""
+    import numpy as np
+
+    flat = np.ascontiguousarray(output).reshape(-1)
+    chosen = integers((min(SAMPLES, flat.size),), low=0, high=flat.size, seed="sample") if flat.size else []
+    digest = hashlib.sha256(f"{output.dtype} {output.shape}".encode() + flat.tobytes()).hexdigest()[:16]
+    sample = [float(flat[position]) for position in chosen]
+    return {"digest": digest, "shape": list(output.shape), "dtype": str(output.dtype), "sample": sample}
+
+
+def _labelled(model: Model, module: Any, names: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Keep the labelled data, and say how many of its rows the native model gets right."""
+    import numpy as np
+
+    assert model.labelled is not None
+    given, labels = model.labelled()
+    inputs = tensors.as_inputs(given, "labelled()")
+    rows = next(iter(model.example().values())).shape[0]
+    if list(inputs) != list(names) or any(len(value) != len(labels) for value in inputs.values()):
+        msg = f"labelled() must give the inputs {', '.join(names)} with one row for each of its {len(labels)} labels"
+        raise ValueError(msg)
+    if len(labels) % rows:
+        msg = f"labelled() gives {len(labels)} rows, which is no multiple of the example's batch of {rows}"
+        raise ValueError(msg)
+    tensors.save(folder / "labelled.npz", list(inputs.values()))
+    tensors.save(folder / "labels.npz", [np.asarray(labels)])
+    right = 0
+    for start in range(0, len(labels), rows):
+        batch = {name: value[start : start + rows] for name, value in inputs.items()}
+        right += int((_run(module, batch)[0].argmax(-1) == labels[start : start + rows]).sum())
+    return {"labelled_rows": len(labels), "batch": rows, "accuracy": right / len(labels)}
+
+
 def build(request: Mapping[str, Any], registry: Registry, progress: Progress) -> None:
     """Build the model, run it on its example and its probes, and keep inputs, native outputs and noise."""
     progress.enter(Stage.IMPORT)
@@ -94,6 +136,7 @@ def build(request: Mapping[str, Any], registry: Registry, progress: Progress) ->
             raise ProbeRejectedError(msg) from error
         sets.append(inputs)
         names.append(name)
+    accuracy = _labelled(model, module, list(example), folder) if model.labelled is not None else {}
     for index, (inputs, outputs) in enumerate(zip(sets, native, strict=True)):
         tensors.save(folder / f"inputs-{index}.npz", list(inputs.values()))
         tensors.save(folder / f"native-{index}.npz", outputs)
@@ -109,6 +152,8 @@ def build(request: Mapping[str, Any], registry: Registry, progress: Progress) ->
             "noise_mse": noise_mse,
             "noise_relative": noise_relative,
             "tolerance": model.tolerance,
+            "native": {name: [_sampled(o) for o in outputs] for name, outputs in zip(names, native, strict=True)},
+            **accuracy,
         },
     )
     progress.finish()
@@ -148,6 +193,7 @@ def convert(request: Mapping[str, Any], registry: Registry, progress: Progress) 
         output_count=built["outputs"],
         parameters={} if parameter is None or value is None else {parameter: value},
         folder=folder,
+        model_file=entry.path,
     )
     artifact: Artifact | None = None
     facts: dict[str, int] = {}
@@ -159,6 +205,10 @@ def convert(request: Mapping[str, Any], registry: Registry, progress: Progress) 
         artifact = step.run(dataclasses.replace(context, folder=own), artifact)
         if artifact.kind != step.produces or not artifact.path.exists():
             msg = f"the step said that it leaves {step.produces} and left {artifact.kind} at {artifact.path.name}"
+            raise RuntimeError(msg)
+        strange = set(artifact.facts) - FACTS
+        if strange:
+            msg = f"the step told {', '.join(sorted(strange))}; an artifact's facts are {', '.join(sorted(FACTS))}"
             raise RuntimeError(msg)
         facts.update(artifact.facts)
     assert artifact is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from packaging.utils import canonicalize_name
 
 from harness.bench.errors import UsageError, unknown
 
+EXTENDS = "+"
+
 _PYTHON_HEADER = re.compile(r"^#\s*python:\s*(?P<version>\S+)\s*$", re.MULTILINE)
+_INCLUDE = re.compile(r"^(?:-r|--requirement)[ =](?P<file>\S+)$")
 _PYTHON_VERSION = re.compile(r"3\.\d+")
 
 
@@ -44,16 +48,26 @@ def find_root(start: Path) -> Path:
     raise UsageError(msg)
 
 
-def parse(name: str, path: Path, text: str) -> Combination:
-    """The combination of a file's text."""
+def parse(name: str, path: Path, text: str, include: Callable[[str], Combination] | None = None) -> Combination:
+    """The combination of a file's text; `include` reads what a line ``-r FILE`` names."""
     header = _PYTHON_HEADER.search(text)
     if header is None or not _PYTHON_VERSION.fullmatch(header["version"]):
         msg = f"{path}: no Python version. Its first line must be like `# python: 3.11`."
         raise UsageError(msg)
-    requirements = []
+    requirements: list[Requirement] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        content = line.partition("#")[0].strip()
+        content = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
         if not content:
+            continue
+        included = _INCLUDE.match(content)
+        if included and include is not None:
+            base = include(included["file"])
+            if base.python != header["version"]:
+                msg = (
+                    f"{path}: Python {header['version']}, and {included['file']} is for {base.python}. Make them equal."
+                )
+                raise UsageError(msg)
+            requirements += base.requirements
             continue
         try:
             requirements.append(Requirement(content))
@@ -63,14 +77,32 @@ def parse(name: str, path: Path, text: str) -> Combination:
     return Combination(name, path, header["version"], tuple(requirements))
 
 
-def names(root: Path) -> list[str]:
-    """Names of all combinations."""
+def _files(root: Path) -> list[str]:
     return sorted(path.name.removesuffix(".in") for path in (root / "matrices").glob("*.in"))
 
 
+def names(root: Path) -> list[str]:
+    """Names of all combinations, their extensions left out."""
+    return [name for name in _files(root) if EXTENDS not in name]
+
+
+def extensions(root: Path, name: str) -> list[str]:
+    """The extensions that a combination has: `tools` where there is `matrices/NAME+tools.in`."""
+    return [file.partition(EXTENDS)[2] for file in _files(root) if file.startswith(f"{name}{EXTENDS}")]
+
+
+def extended(name: str, extension: str) -> str:
+    """The name of an environment: `torch2.0`, or `torch2.0+tools`."""
+    return f"{name}{EXTENDS}{extension}" if extension else name
+
+
 def read(root: Path, name: str) -> Combination:
-    """The combination called `name`."""
-    if name not in names(root):
-        raise UsageError(unknown("combination", name, names(root)))
+    """The combination or the extended one called `name`."""
+    if name not in _files(root):
+        raise UsageError(unknown("combination", name, _files(root) if EXTENDS in name else names(root)))
     path = root / "matrices" / f"{name}.in"
-    return parse(name, path.relative_to(root), path.read_text(encoding="utf-8"))
+
+    def include(file: str) -> Combination:
+        return read(root, file.removesuffix(".in"))
+
+    return parse(name, path.relative_to(root), path.read_text(encoding="utf-8"), include)

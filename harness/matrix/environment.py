@@ -101,14 +101,18 @@ def install(root: Path, name: str, log: Path) -> Environment:
 
 def check_ambient(root: Path, python: Path) -> Environment:
     """An interpreter of the user's own: it must have pytest and pytest-benchmark, whatever else it has."""
-    done = subprocess.run(
-        [str(python), "-c", "import pytest, pytest_benchmark"],
-        cwd=root,
-        env=clean_environ(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(python), "-c", "import pytest, pytest_benchmark"],
+            cwd=root,
+            env=clean_environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        msg = f"{python} is no interpreter that can be started ({error.strerror}). Name its `python` itself."
+        raise UsageError(msg) from None
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1:] or ["it does not start"]
         msg = f"{python} cannot run the bench: {reason[0]}. Install pytest and pytest-benchmark beside its frameworks."

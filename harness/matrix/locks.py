@@ -83,7 +83,8 @@ def _stale(combination: Combination, pins: Mapping[str, str], text: str) -> str:
     if f"--python-version {combination.python} " not in text:
         return f"it was not made for Python {combination.python}"
     for requirement in combination.requirements:
-        if requirement.marker is not None and not requirement.marker.evaluate():
+        python = {"python_version": combination.python, "python_full_version": f"{combination.python}.0"}
+        if requirement.marker is not None and not requirement.marker.evaluate(python):
             continue
         locked = pins.get(canonicalize_name(requirement.name))
         if locked is None or not requirement.specifier.contains(locked, prereleases=True):
@@ -125,13 +126,13 @@ def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock
     move a pin of the combination.
     """
     path, reason = lock_path(root, combination.name), reason_path(root, combination.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
     options = ["--upgrade"] if upgrade else []
     with tempfile.TemporaryDirectory() as folder:
         alone = Path(folder, "alone.txt")
         if path.exists():
             alone.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
         why = _compile(root, combination.python, [combination.path], alone, *options)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if why:
             reason.write_text(f"{_stated(combination)}\n\n{why}\n", encoding="utf-8")
             path.unlink(missing_ok=True)

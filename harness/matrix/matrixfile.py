@@ -39,6 +39,7 @@ class Matrix(_Strict):
     devices: list[Literal["cpu", "cuda", "auto"]] = Field(default=["auto"], min_length=1)
     models: list[str] = []
     strategies: list[str] = []
+    extensions: bool = False
     policy: PolicyTable = PolicyTable()
 
 
@@ -77,4 +78,9 @@ def read(path: Path, *, known: list[str]) -> Matrix:
     if not path.is_file():
         msg = f"{path}: no such matrix file."
         raise UsageError(msg)
-    return parse(path.read_text(encoding="utf-8"), where=path.name, known=known)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read as UTF-8 text ({error})."
+        raise UsageError(msg) from None
+    return parse(text, where=path.name, known=known)

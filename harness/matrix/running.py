@@ -26,8 +26,8 @@ from harness.bench.record import Record, write_json
 from harness.bench.registry import PACKAGE, Entry
 from harness.bench.session import Output
 from harness.bench.stages import Outcome, Stage
-from harness.matrix.combination import Combination
-from harness.matrix.environment import Environment, clean_environ, install
+from harness.matrix.combination import Combination, extended
+from harness.matrix.environment import clean_environ, install
 from harness.matrix.locks import Lock
 from harness.tables.ingest import ingest
 from harness.tables.schema import Table
@@ -55,26 +55,45 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why none of a plan's cells can run: what is recorded of each."""
+
+    outcome: Outcome
+    stage: Stage
+    error_type: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Ready:
-    """A plan and what it runs in. `unresolvable` is the resolver's reason where there is nothing to install."""
+    """A plan and the interpreter to run it with, or why there is none."""
 
     plan: Plan
-    environment: Environment | None
+    python: Path | None
     pins: Mapping[str, str]
-    unresolvable: str = ""
+    refusal: Refusal | None = None
 
 
-def prepare(root: Path, combination: Combination, lock: Lock, plan: Plan, observer: Observer) -> Ready:
-    """Have a combination's environment installed, or say why it cannot be."""
+def prepare(root: Path, plan: Plan, combination: Combination | None, lock: Lock | None, observer: Observer) -> Ready:
+    """Have the environment of a plan installed, or say why it cannot be; without a combination there is no such one."""
+    name = extended(plan.combination, plan.extension)
+    if combination is None or lock is None:
+        reason = f"{plan.combination} has no extension {plan.extension!r}; add matrices/{name}.in and lock it"
+        return Ready(plan, None, {}, Refusal(Outcome.NOT_APPLICABLE, Stage.RESOLVE, "NotApplicable", reason))
     if lock.reason:
-        return Ready(plan, None, combination.pins, lock.reason)
-    observer.busy(f"{combination.name}: installing through tox")
-    log = root / ".harness" / "logs" / f"{combination.name}-install.log"
-    return Ready(plan, install(root, combination.name, log), combination.pins)
+        refusal = Refusal(Outcome.UNRESOLVABLE, Stage.RESOLVE, "NoSolution", lock.reason)
+        return Ready(plan, None, combination.pins, refusal)
+    observer.busy(f"{name}: installing through tox")
+    environment = install(root, name, root / ".harness" / "logs" / f"{name}-install.log")
+    refusal = Refusal(Outcome.FAILED, Stage.INSTALL, "InstallError", environment.problem)
+    return Ready(plan, environment.python, combination.pins, refusal if environment.problem else None)
 
 
-def digest(plan: Plan) -> str:
-    """Equal for two runs that would record the same: the plan, and every file that has a say in it."""
+def digest(plan: Plan, python: Path | None) -> str:
+    """Equal for two runs that would record the same: the plan, and every file that has a say in it.
+
+    An environment without a lock is known by its interpreter.
+    """
     registry = plan.registry()
     contents = hashlib.sha256(json.dumps(asdict(plan), sort_keys=True).encode())
     kinds: list[Iterable[Entry[Any]]] = [registry.models.values(), registry.steps.values()]
@@ -83,14 +102,14 @@ def digest(plan: Plan) -> str:
         contents.update(f"{entry.name} {entry.digest}".encode())
     for path in sorted((PACKAGE / "bench").glob("*.py")):
         contents.update(path.read_bytes())
-    if plan.lock:
-        contents.update(Path(plan.lock).read_bytes())
+    contents.update(Path(plan.lock).read_bytes() if plan.lock else str(python).encode())
     return contents.hexdigest()[:12]
 
 
-def folder_of(root: Path, plan: Plan) -> Path:
+def folder_of(root: Path, plan: Plan, python: Path | None) -> Path:
     """Where the records of a plan are gathered."""
-    return root / ".harness" / "runs" / plan.combination / f"{plan.device}-{plan.tier}-{digest(plan)}"
+    name = extended(plan.combination, plan.extension)
+    return root / ".harness" / "runs" / name / f"{plan.device}-{plan.tier}-{digest(plan, python)}"
 
 
 def run(root: Path, ready: Ready, observer: Observer, *, fresh: bool = False, keep: bool = True) -> Table:
@@ -98,7 +117,7 @@ def run(root: Path, ready: Ready, observer: Observer, *, fresh: bool = False, ke
 
     Raises `UsageError` where the bench refuses the plan. What it could not record is in the table's run as missing.
     """
-    output = Output(folder_of(root, ready.plan))
+    output = Output(folder_of(root, ready.plan, ready.python))
     resume = keep and _unfinished(output)
     if not resume:
         shutil.rmtree(output.folder, ignore_errors=True)
@@ -106,14 +125,12 @@ def run(root: Path, ready: Ready, observer: Observer, *, fresh: bool = False, ke
     before = _outcomes(output, ready.plan) if resume else {}
     if resume:
         observer.note(f"going on with {sum(before.values())} cells that an interrupted run recorded")
-    observer.begin(ready.plan.combination, len(ready.plan.cells), before)
-    if ready.environment is None:
-        refuse(output, ready.plan, Outcome.UNRESOLVABLE, Stage.RESOLVE, "NoSolution", ready.unresolvable)
-    elif ready.environment.problem:
-        refuse(output, ready.plan, Outcome.FAILED, Stage.INSTALL, "InstallError", ready.environment.problem)
+    observer.begin(extended(ready.plan.combination, ready.plan.extension), len(ready.plan.cells), before)
+    if ready.refusal is not None:
+        refuse(output, ready.plan, ready.refusal)
     else:
-        python = ready.environment.python
-        _bench(root, python, ready.plan, output, observer, fresh=fresh, resume=resume)
+        assert ready.python is not None
+        _bench(root, ready.python, ready.plan, output, observer, fresh=fresh, resume=resume)
     return ingest(output.folder, pins=ready.pins)
 
 
@@ -133,12 +150,13 @@ def _outcomes(output: Output, plan: Plan) -> dict[str, int]:
     return counts
 
 
-def refuse(output: Output, plan: Plan, outcome: Outcome, stage: Stage, error_type: str, reason: str) -> None:
+def refuse(output: Output, plan: Plan, refusal: Refusal) -> None:
     """Record every cell of a plan whose environment could not be had, with the reason."""
     registry = plan.registry()
     description = {**inside.description(), "packages": {}, "python": ""}
     output.begin(plan, description, resume=False)
-    text = normalise_paths(reason)
+    text = normalise_paths(refusal.reason)
+    broken = refusal.outcome.broken
     for cell in plan.cells:
         record = Record(
             combination=plan.combination,
@@ -147,11 +165,11 @@ def refuse(output: Output, plan: Plan, outcome: Outcome, stage: Stage, error_typ
             strategy=cell.strategy,
             device=cell.device,
             tier=plan.tier,
-            outcome=outcome,
-            stage=stage,
-            error_type=error_type,
+            outcome=refusal.outcome,
+            stage=refusal.stage,
+            error_type=refusal.error_type,
             error=shorten(text),
-            fingerprint=fingerprint(error_type, text),
+            fingerprint=fingerprint(refusal.error_type, text) if broken else None,
             model_digest=registry.models[cell.model].digest,
             strategy_digest=registry.strategy_digest(split(cell.strategy)[0]),
         )
@@ -188,7 +206,7 @@ def _bench(
         raise UsageError(reason)
     if not output.session.exists():
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        msg = f"the bench did not start in {plan.combination}:\n{tail}"
+        msg = f"the bench did not start in {extended(plan.combination, plan.extension)}:\n{tail}"
         raise UsageError(msg)
 
 

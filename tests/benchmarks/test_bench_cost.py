@@ -22,7 +22,7 @@ ADDED_S = 1.5
 def added_s(record: dict[str, Any]) -> float:
     """Seconds of a cell less those that import, build, convert, load, execute, probe and measure."""
     details = record["details"]["seconds"]
-    accounted = sum(s for part in details.values() for stage, s in part.items() if stage != "whole")
+    accounted: float = sum(s for part in details.values() for stage, s in part.items() if stage != "whole")
     return float(record["row"]["duration_s"]) - accounted
 
 

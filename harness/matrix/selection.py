@@ -1,0 +1,84 @@
+"""What of the zoo to run, and in which environments: one plan for a combination itself, one for each extension."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.bench import gpu
+from harness.bench.errors import UsageError
+from harness.bench.plan import Cell, Plan, Policy, expand, split, split_models
+from harness.bench.registry import Registry, discover
+from harness.matrix import combination as combinations
+from harness.matrix.locks import lock_path
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Models, strategies and how to run them.
+
+    Cells that need an extension are run where `extensions` asks for all of them, or where `strategies` (or, for a
+    model that needs one itself, `models`) names them.
+    """
+
+    tier: str
+    device: str
+    models: Sequence[str] = ()
+    strategies: Sequence[str] = ()
+    plugins: Sequence[Path] = ()
+    policy: Policy = field(default_factory=Policy)
+    extensions: bool = False
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether this is less or other than the whole tier; such a run never replaces a table."""
+        return bool(self.models or self.strategies or self.plugins)
+
+    def plans(self, name: str, root: Path | None) -> list[Plan]:
+        """The plans for one combination, its own first; `root` is None for an ambient environment, which has one."""
+        files, globs = split_models(self.models)
+        plugins = [folder.resolve() for folder in self.plugins]
+        registry = discover(models=files, plugins=plugins)
+        device = gpu.resolve(self.device)
+        known = combinations.extensions(root, name) if root else []
+        cells = expand(
+            registry,
+            combination=name,
+            device=device,
+            tier=self.tier,
+            models=globs,
+            strategies=self.strategies,
+            extensions=known,
+        )
+        wanted = [cell for cell in cells if self._wanted(cell, registry)]
+        if not wanted:
+            msg = "all of these cells need an extension. Add --extensions."
+            raise UsageError(msg)
+        groups = dict.fromkeys(sorted(cell.extension for cell in wanted)) if root else {"": None}
+        return [
+            Plan(
+                combination=name,
+                extension=extension,
+                device=device,
+                tier=self.tier,
+                cells=tuple(cell for cell in wanted if root is None or cell.extension == extension),
+                models=tuple(map(str, files)),
+                plugins=tuple(map(str, plugins)),
+                lock=self._lock(root, combinations.extended(name, extension)),
+                policy=self.policy,
+                selected=self.narrowed,
+            )
+            for extension in groups
+        ]
+
+    def _wanted(self, cell: Cell, registry: Registry) -> bool:
+        if not cell.extension or self.extensions:
+            return True
+        by_strategy = bool(registry.strategies[split(cell.strategy)[0]].declared.extension)
+        return bool(self.strategies if by_strategy else self.models)
+
+    @staticmethod
+    def _lock(root: Path | None, name: str) -> str:
+        path = lock_path(root, name) if root else None
+        return str(path) if path and path.exists() else ""

@@ -1,0 +1,24 @@
+"""Documents show only what a command really prints of the committed tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.documents import ROOT, existing, rendered
+
+
+@pytest.mark.parametrize("path", existing(), ids=lambda path: path.name)
+def test_the_output_shown_is_the_output_of_the_committed_tables(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert rendered(text) == text, "run `python -m tests.documents`"
+
+
+def test_the_readme_shows_output() -> None:
+    assert "<!-- output: harness compare torch2.0 torch2.1 -->" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_block_is_rendered_and_the_rest_is_kept() -> None:
+    text = "a\n<!-- output: harness x y -->\n```\nold\n```\n<!-- /output -->\nb\n"
+    assert rendered(text, lambda command: f"<{command}>\n") == text.replace("old", "<x y>")
