@@ -20,7 +20,7 @@ from harness.bench import gpu
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.matrix import combination as combinations
-from harness.matrix import environment, locks, matrixfile, running
+from harness.matrix import environment, locks, matrixfile, running, template
 from harness.matrix.selection import Selection
 from harness.report import markdown, terminal
 from harness.report.live import RunDisplay
@@ -210,6 +210,9 @@ def run(
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
             msg = f"--name {name!r} cannot name a folder of results. Use letters, digits, dots and hyphens."
             raise UsageError(msg)
+        if name in combinations.names(root):
+            msg = f"--name {name!r} is a combination's; its tables are of its lock. Choose another name."
+            raise UsageError(msg)
         ready = environment.check_ambient(root, interpreter.absolute())
         jobs = [
             [running.Ready(plan, ready.python, {}) for plan in selection.plans(name, None)] for selection in selections
@@ -332,6 +335,17 @@ def show(context: click.Context, table: str, as_markdown: bool, results: Path | 
         click.echo(markdown.grid(found), nl=False)
     else:
         terminal.print_grid(_console(), found)
+    return 0
+
+
+@cli.command("new-model")
+@click.argument("name")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("models"), show_default=True)
+@_told
+def new_model(name: str, folder: Path) -> int:
+    """Write a model file of your own to start from; it runs as it is."""
+    path = template.write(name, folder)
+    click.echo(f"{path}: edit it, then run `harness run COMBINATION --models {path}`.")
     return 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from harness.bench import Inputs, Model, uniform
+from harness.bench import Inputs, Model, State, uniform
 
 
 def soft_clip(x: Any, limit: float) -> Any:
@@ -53,6 +53,30 @@ def features(seed: str, batch: int = 2) -> Inputs:
     return {"features": uniform((batch, 16), seed=seed, low=-2.0, high=2.0)}
 
 
+def twin(state: State) -> Any:
+    """The same in TensorFlow, where the operator is three of its own: what the guides advise for custom operators."""
+    import tensorflow as tf
+
+    def dense(name: str) -> Any:
+        kernel = state[f"{name}.weight"].T
+        layer = tf.keras.layers.Dense(kernel.shape[1])
+        layer.build((None, kernel.shape[0]))
+        layer.set_weights([kernel, state[f"{name}.bias"]])
+        return layer
+
+    class Twin(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = dense("first")
+            self.second = dense("second")
+
+        def __call__(self, features: Any) -> Any:
+            x = self.first(features)
+            return self.second(1.5 * x / (1.5 + tf.abs(x)))
+
+    return Twin()
+
+
 MODEL = Model(
     summary="An operator of torch.library without an ONNX symbolic: exporters must refuse it by name",
     family="hard-to-export",
@@ -65,4 +89,5 @@ MODEL = Model(
         "larger-batch": lambda: features("larger batch", batch=5),
     },
     dynamic={"features": {0: "batch"}},
+    twin=twin,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.bench import Inputs, Model, integers
+from harness.bench import Inputs, Model, State, integers
 
 
 def build() -> Any:
@@ -32,6 +32,22 @@ def sentences(seed: str, batch: int = 2, length: int = 7) -> Inputs:
     return {"ids": integers((batch, length), low=0, high=50, seed=seed)}
 
 
+def twin(state: State) -> Any:
+    """Two lookups; the second is always that of type 0."""
+    import tensorflow as tf
+
+    class Twin(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens = tf.Variable(state["tokens.weight"])
+            self.types = tf.Variable(state["types.weight"])
+
+        def __call__(self, ids: Any) -> Any:
+            return tf.gather(self.tokens, ids) + tf.gather(self.types, tf.zeros_like(ids))
+
+    return Twin()
+
+
 MODEL = Model(
     summary="Canary pytorch#110597: an embedding indexed by x.new_zeros(x.shape), refused at load after torch 2.1.0",
     family="canary",
@@ -44,4 +60,5 @@ MODEL = Model(
         "longer": lambda: sentences("longer", length=11),
     },
     dynamic={"ids": {0: "batch", 1: "length"}},
+    twin=twin,
 )

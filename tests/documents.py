@@ -5,6 +5,7 @@ A block ``<!-- output: harness compare torch2.0 torch2.1 -->`` … ``<!-- /outpu
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Callable
@@ -12,7 +13,14 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from harness.bench.definitions import TIERS
+from harness.bench.errors import UsageError
+from harness.bench.registry import discover
 from harness.cli import cli
+from harness.matrix import combination as combinations
+from harness.report.catalogue import models_page, strategies_page
+from harness.tables.reading import find_table
+from harness.tables.schema import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "docs/findings.md")
@@ -33,6 +41,28 @@ def rendered(text: str, run: Callable[[str], str] = printed) -> str:
     return _BLOCK.sub(lambda block: f"{block[1]}{run(block['command'])}{block[4]}", text)
 
 
+def newest_tables() -> list[Table]:
+    """The newest complete table of each combination, of the largest tier there is."""
+    found = []
+    for name in combinations.names(ROOT):
+        for tier in reversed(TIERS):
+            with contextlib.suppress(UsageError):
+                found.append(find_table(ROOT / "results", name, tier=tier, device="cpu"))
+                break
+    return found
+
+
+def pages() -> dict[str, str]:
+    """The pages that are wholly made from metadata and tables, by path."""
+    registry, tables = discover(), newest_tables()
+    natives = [item for table in tables for item in table.natives.items()]
+    parameters = {name: native.parameters for name, native in natives if native.parameters is not None}
+    return {
+        "docs/strategies.md": strategies_page(registry, tables),
+        "model_zoo/README.md": models_page(registry, parameters),
+    }
+
+
 def existing() -> list[Path]:
     """The documents that may hold such blocks."""
     return [ROOT / name for name in DOCUMENTS if (ROOT / name).exists()]
@@ -41,3 +71,5 @@ def existing() -> list[Path]:
 if __name__ == "__main__":
     for path in existing():
         path.write_text(rendered(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, page in pages().items():
+        (ROOT / name).write_text(page, encoding="utf-8")

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import ROOT, existing, rendered
+from tests.documents import ROOT, existing, pages, rendered
 
 
 @pytest.mark.parametrize("path", existing(), ids=lambda path: path.name)
 def test_the_output_shown_is_the_output_of_the_committed_tables(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert rendered(text) == text, "run `python -m tests.documents`"
+
+
+@pytest.mark.parametrize(("name", "page"), pages().items())
+def test_a_page_is_what_metadata_and_tables_make_of_it(name: str, page: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8") == page, "run `python -m tests.documents`"
 
 
 def test_the_readme_shows_output() -> None:

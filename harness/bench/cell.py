@@ -155,7 +155,11 @@ class Bench:
         built = self._built.get(model)
         if built is None or not built.facts:
             return None
-        return {"weights_digest": built.facts["weights_digest"], "outputs": built.facts["native"]}
+        return {
+            "weights_digest": built.facts["weights_digest"],
+            "parameters": built.facts["parameters"],
+            "outputs": built.facts["native"],
+        }
 
     def run(self, cell: Cell) -> tuple[Record, dict[str, Any]]:
         """The record of one cell and its details."""
@@ -204,7 +208,7 @@ class _CellRun:
         self.columns["duration_s"] = duration
         plan = self.bench.plan
         if failure is not None and not plan.lock:
-            failure = not_installed(failure)
+            failure = not_installed(failure, self.bench.imports(self.cell.strategy) + self._runtime_imports())
         self._tell(failure)
         record = Record(
             combination=plan.combination,
@@ -289,19 +293,22 @@ class _CellRun:
         self._latency([samples for _, samples in launches])
         return None
 
+    def _runtime_imports(self) -> tuple[str, ...]:
+        """What the serving process imports; a runtime that is not there, or raises, is told in that process."""
+        entry = self.bench.registry.runtimes.get(self.strategy.runtime)
+        if entry is None or entry.value is None:
+            return ()
+        own = self.bench.imports(None, self.cell.model) if entry.value.needs_module else ()
+        return tuple(dict.fromkeys([*entry.value.imports, *own]))
+
     def _launch(
         self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path
     ) -> tuple[Done, list[float]]:
         """One serving process to its end: what it left, and the raw samples in seconds."""
-        entry = self.bench.registry.runtimes.get(self.strategy.runtime)
-        runtime = entry.value if entry else None  # one that is not there, or raises, is told in the child
-        imports = dict.fromkeys(runtime.imports if runtime else ())
-        if runtime is not None and runtime.needs_module:
-            imports.update(dict.fromkeys(self.bench.imports(None, self.cell.model)))
         path = self.bench.write_request(
             {
                 "runtime": self.strategy.runtime,
-                "imports": list(imports),
+                "imports": list(self._runtime_imports()),
                 "model": self.cell.model,
                 "kind": artifact["kind"],
                 "artifact": artifact["path"],
@@ -339,7 +346,8 @@ class _CellRun:
     def _matched(self, built: Built, done: Done, sets: Sequence[int], folder: Path) -> Failure | None:
         """Hold saved outputs against native ones, example first; what the process died of comes after them."""
         own = built.facts["tolerance"]
-        tolerance = match.tolerance_for(built.facts["noise_relative"], own=own)
+        # On CUDA every framework here multiplies in TF32 by default, in convolutions at least.
+        tolerance = match.tolerance_for(built.facts["noise_relative"], own=own, tf32=self.cell.device == "cuda")
         self.columns["tolerance"] = tolerance
         rejected = (done.trail.result or {}).get("rejected", {})
         failed: Failure | None = None

@@ -41,7 +41,8 @@ class Model:
     `tensorflow_implementation` builds the same architecture from a TensorFlow library that nobody wrote for this model
     (`keras.applications`, Hugging Face's TF classes), for weights to be transferred into: a built Keras model.
     `tolerance` replaces the relative error from which a conversion counts as mismatched; `tolerance_reason` says why.
-    `weights` gives a trained state dict, used instead of filling.
+    `weights` gives a trained state dict, used instead of filling; with `keep_weights` the module keeps those that
+    `build` gave it, as a model has that was loaded from a file (`harness.bench.saved`).
     `labelled` gives a held-out test set: the inputs of all its rows in one batch, and an integer label a row; output
     0 holds the logits. The number of rows is a multiple of the example's batch, and rows are served in batches of
     that size: accuracy is then to be had of artifacts that are static in shape, and comparable between strategies.
@@ -64,6 +65,7 @@ class Model:
     tolerance: float | None = None
     tolerance_reason: str = ""
     weights: Callable[[], State] | None = None
+    keep_weights: bool = False
     labelled: Callable[[], tuple[Inputs, Any]] | None = None
     extension: str = ""
     expected_breaks: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from signal import Signals
 from typing import Any
@@ -61,9 +62,14 @@ def failure_of(trail: Trail, ended: Ended, limits: Limits, *, fallback: Stage) -
     )
 
 
-def not_installed(failure: Failure) -> Failure:
-    """In an ambient environment a package that is not there makes a cell not applicable: no lock promised it."""
-    if failure.stage is not Stage.IMPORT or failure.error_type != ModuleNotFoundError.__name__:
+def not_installed(failure: Failure, declared: Iterable[str]) -> Failure:
+    """In an ambient environment a package that is not there makes a cell not applicable: no lock promised it.
+
+    `declared` are the imports of the cell's model, steps and runtime. A package of theirs that is there and lacks one
+    of its own stays a failure.
+    """
+    absent = {f"No module named {name!r}" for module in declared for name in (module, module.partition(".")[0])}
+    if failure.stage is not Stage.IMPORT or failure.error not in absent:
         return failure
     return replace(
         failure,

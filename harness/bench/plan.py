@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import json
+import importlib.metadata
+import importlib.util
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +16,7 @@ from harness.bench.errors import UsageError, unknown
 from harness.bench.registry import Registry, discover
 
 PLAN_VERSION = 1
+ENTRY_POINT = "entry-point:"
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,6 @@ class Plan:
     def registry(self) -> Registry:
         """Where this plan's names are looked up."""
         return discover(models=[Path(p) for p in self.models], plugins=[Path(p) for p in self.plugins])
-
-    @property
-    def digest(self) -> str:
-        """Equal for two plans that would record the same cells under the same policy."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values, for `plan.json`."""
@@ -222,14 +218,29 @@ def expand(
     )
 
 
+def _entry_point_file(name: str) -> Path:
+    declared = {point.name: point for point in importlib.metadata.entry_points(group="harness.models")}
+    if name not in declared:
+        raise UsageError(unknown("entry point of the group harness.models", name, declared))
+    spec = importlib.util.find_spec(declared[name].module)
+    if spec is None or spec.origin is None:
+        msg = f"entry point {name!r}: no module {declared[name].module!r} is installed here."
+        raise UsageError(msg)
+    path = Path(spec.origin)
+    return path.parent if path.name == "__init__.py" else path
+
+
 def split_models(values: Iterable[str]) -> tuple[list[Path], list[str]]:
     """Part what `--models` was given into paths of a user's own files and globs over the zoo.
 
-    A path is what ends in ``.py`` or has a separator in it.
+    A path is what ends in ``.py`` or has a separator in it; ``entry-point:NAME`` is the file of the module that an
+    installed package declares in the group ``harness.models``.
     """
     paths, globs = [], []
     for value in values:
-        if value.endswith(".py") or os.sep in value:
+        if value.startswith(ENTRY_POINT):
+            paths.append(_entry_point_file(value.removeprefix(ENTRY_POINT)))
+        elif value.endswith(".py") or os.sep in value:
             paths.append(Path(value).resolve())
         else:
             globs.append(value)

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -143,6 +144,8 @@ def _measure(benchmark: Any, call: Any, measure_s: float) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Serve one request under pytest, and end the process without running anyone's exit handlers."""
     request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    # What tools leave in the temporary folder goes with the cell: nobody runs their exit handlers.
+    tempfile.tempdir = request["folder"]
     folder = Path(request["folder"])
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     here = Path(__file__).parent

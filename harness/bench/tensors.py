@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.bench.definitions import Inputs, Model
 from harness.bench.progress import ProbeRejectedError
-from harness.bench.weights import fill, filled_state
+from harness.bench.weights import digest_of, fill, filled_state
 
 
 def save(path: Path, arrays: Sequence[Any]) -> None:
@@ -60,6 +60,8 @@ def to_tensors(inputs: Inputs) -> tuple[Any, ...]:
 def build(model: Model) -> tuple[Any, str]:
     """The module in its mode, with trained weights or filled ones, and the digest of their bits."""
     module = unfilled(model)
+    if model.keep_weights:
+        return module, digest_of(to_arrays(module.state_dict()))
     values = model.weights() if model.weights is not None else filled_state(module, model.gains)
     return module, fill(module, values)
 
@@ -73,7 +75,10 @@ def unfilled(model: Model) -> Any:
     if not isinstance(module, torch.nn.Module):
         msg = f"build() returned {type(module).__name__}, and must return a torch.nn.Module"
         raise TypeError(msg)
-    return module.train(model.train_mode)
+    try:
+        return module.train(model.train_mode)
+    except NotImplementedError:  # a loaded torch.export program has the mode that it was exported in
+        return module
 
 
 def as_inputs(value: Any, what: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import fnmatch
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.bench.bits import uniform
@@ -55,17 +55,29 @@ def filled_state(module: Any, gains: Mapping[str, float]) -> dict[str, Any]:
 
 
 def fill(module: Any, values: Mapping[str, Any]) -> str:
-    """Put `values` into `module` and return the SHA-256 of the bits that went in (first 16 hexadecimal digits).
+    """Put `values` into `module` and return the digest of the bits that went in.
 
-    Raises `KeyError` where the module has no tensor of that name.
+    Raises `KeyError` where the module has no tensor of a name, or has a parameter that gets no value.
     """
     import torch
 
-    digest = hashlib.sha256()
     state = module.state_dict()
+    lacking = [name for name, _ in module.named_parameters() if name in state and name not in values]
+    unknown = [name for name in values if name not in state]
+    if lacking or unknown:
+        told = [f"no value for {', '.join(lacking)}"] if lacking else []
+        told += [f"no tensor for {', '.join(unknown)}"] if unknown else []
+        raise KeyError("; ".join(told))
     with torch.no_grad():
         for name, value in values.items():
             state[name].copy_(torch.from_numpy(value))
-            digest.update(repr(value.shape).encode())
-            digest.update(value.tobytes())
+    return digest_of(values.values())
+
+
+def digest_of(values: Iterable[Any]) -> str:
+    """The SHA-256 of numpy arrays, with their shapes, in order: its first 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(repr(value.shape).encode())
+        digest.update(value.tobytes())
     return digest.hexdigest()[:16]

@@ -10,8 +10,10 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import math
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -81,6 +83,7 @@ def _sampled(output: Any) -> dict[str, Any]:
     import numpy as np
 
     flat = np.ascontiguousarray(output).reshape(-1)
+    flat = flat.view(flat.real.dtype) if flat.dtype.kind == "c" else flat
     chosen = integers((min(SAMPLES, flat.size),), low=0, high=flat.size, seed="sample") if flat.size else []
     digest = hashlib.sha256(f"{output.dtype} {output.shape}".encode() + flat.tobytes()).hexdigest()[:16]
     sample = [float(flat[position]) for position in chosen]
@@ -149,6 +152,7 @@ def build(request: Mapping[str, Any], registry: Registry, progress: Progress) ->
             "same_shape": [tensors.same_shape(example, inputs) for inputs in sets],
             "outputs": len(native[0]),
             "weights_digest": weights_digest,
+            "parameters": sum(math.prod(parameter.shape) for _, parameter in module.named_parameters()),
             "noise_mse": noise_mse,
             "noise_relative": noise_relative,
             "tolerance": model.tolerance,
@@ -224,6 +228,8 @@ def convert(request: Mapping[str, Any], registry: Registry, progress: Progress) 
 def main(arguments: Sequence[str]) -> None:
     """Work on one request and end the process without running anyone's exit handlers."""
     request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    # What tools leave in the temporary folder goes with the cell: nobody runs their exit handlers.
+    tempfile.tempdir = request["folder"]
     progress = Progress(Path(request["folder"]))
     try:
         registry = Plan.from_json(request["plan"]).registry()

@@ -103,6 +103,14 @@ def read(root: Path, name: str) -> Combination:
     path = root / "matrices" / f"{name}.in"
 
     def include(file: str) -> Combination:
+        if file.removesuffix(".in") == name:
+            msg = f"{path.relative_to(root)}: it includes itself. Take that line away."
+            raise UsageError(msg)
         return read(root, file.removesuffix(".in"))
 
-    return parse(name, path.relative_to(root), path.read_text(encoding="utf-8"), include)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path.relative_to(root)}: cannot be read as UTF-8 text ({error})."
+        raise UsageError(msg) from None
+    return parse(name, path.relative_to(root), text, include)

@@ -16,6 +16,7 @@ from harness.bench.errors import UsageError
 
 # What would let another Python's packages or another CUDA into a pinned environment.
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_FOREIGN_ANYWHERE = ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 _FOREIGN_PREFIXES = ("TOX_", "PYTEST_")
 
 
@@ -27,12 +28,16 @@ class Environment:
     problem: str = ""
 
 
-def clean_environ() -> dict[str, str]:
-    """This process's variables without those that would reach into a pinned environment."""
+def clean_environ(*, pinned: bool = True) -> dict[str, str]:
+    """This process's variables without those that would reach into a pinned environment.
+
+    An ambient one keeps its own paths: containers find CUDA by them.
+    """
+    foreign = _FOREIGN if pinned else _FOREIGN_ANYWHERE
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in _FOREIGN and not name.startswith(_FOREIGN_PREFIXES)
+        if name not in foreign and not name.startswith(_FOREIGN_PREFIXES)
     }
 
 
@@ -105,7 +110,7 @@ def check_ambient(root: Path, python: Path) -> Environment:
         done = subprocess.run(
             [str(python), "-c", "import pytest, pytest_benchmark"],
             cwd=root,
-            env=clean_environ(),
+            env=clean_environ(pinned=False),
             capture_output=True,
             text=True,
             check=False,

@@ -21,6 +21,7 @@ from harness.matrix.combination import Combination
 
 BENCH_REQUIREMENTS = Path("harness/bench/requirements.in")
 _UNSATISFIABLE = "No solution found"
+_OFFLINE = "network was disabled"  # then it only looked into its cache
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,6 @@ class Lock:
     def digest(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the file."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
-
-
-def path_or_none(lock: Lock) -> Path | None:
-    """Where an installable lock is; None where there is no solution."""
-    return None if lock.reason else lock.path
 
 
 def lock_path(root: Path, name: str) -> Path:
@@ -109,7 +105,7 @@ def _compile(root: Path, python: str, sources: list[Path], output: Path, *option
     if done.returncode == 0:
         return ""
     text = done.stderr.strip()
-    if _UNSATISFIABLE in text:
+    if _UNSATISFIABLE in text and _OFFLINE not in text:
         return text[text.index(_UNSATISFIABLE) :]
     msg = (
         f"uv could not resolve {sources[0]}: {text[-800:]}\n"

@@ -189,7 +189,12 @@ def _bench(
     events = _events(output)
     with log.open("a", encoding="utf-8") as file:
         process = subprocess.Popen(
-            command, cwd=root, env=clean_environ(), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            command,
+            cwd=root,
+            env=clean_environ(pinned=bool(plan.lock)),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
         )
     try:
         while process.poll() is None:

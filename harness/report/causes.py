@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from harness.report.wording import SHORT_ERROR, detail, transition
 from harness.verdict.comparison import Category, CellChange, Comparison
 
+WORSE_SECTION = "Worse"
 SECTIONS: tuple[tuple[str, tuple[Category, ...]], ...] = (
     (
-        "Worse",
+        WORSE_SECTION,
         (Category.NEWLY_FAILING, Category.MISMATCHED, Category.FAILING_EARLIER, Category.NO_LONGER_APPLICABLE),
     ),
     ("Better", (Category.FIXED, Category.FAILING_LATER)),

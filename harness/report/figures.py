@@ -6,27 +6,47 @@ import math
 from dataclasses import dataclass
 
 from harness.report.wording import number
-from harness.verdict.comparison import CellChange, Comparison
-from harness.verdict.numbers import NumberChange, Quantity
+from harness.verdict.comparison import CellChange, Comparison, count_of
+from harness.verdict.numbers import Magnitude, NumberChange, Quantity
 
-SHOWN = 40
-"""Rows of the table; where there are more cells, those whose numbers moved most are shown."""
+FIGURES_TITLE = "Numbers of cells that pass on both sides"
+
+SHOWN = 25
+"""Rows of the table at most; those whose numbers moved most are shown, the largest change first."""
+
+_ERROR_FACTOR = 10.0
+_ERROR_FLOOR = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """A table of numbers. `hidden` counts the cells left out."""
+    """A table of numbers. `cells` counts those that have any, `hidden` those that moved and have no room."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    cells: int
     hidden: int
+
+    @property
+    def rest(self) -> str:
+        """What to say of the cells that are not shown; empty where all are."""
+        level = self.cells - len(self.rows) - self.hidden
+        if level and not self.rows:
+            return f"none moved by 1 % or more ({count_of(level)})."
+        parts = [f"{count_of(self.hidden)} that moved less"] if self.hidden else []
+        parts += [f"{count_of(level)} of which no number moved by 1 % or more"] if level else []
+        return f"Left out: {', '.join(parts)}." if parts else ""
 
 
 def figures(comparison: Comparison, *, arrow: str = "->") -> Figures:
-    """The numbers of the cells that pass on both sides; without latency and memory where the machines differ."""
+    """The numbers of the cells that pass on both sides; without latency and memory where the machines differ.
+
+    Cells of which nothing moved are left out. A relative error moves by orders and means little as long as it is of
+    the size of rounding: it counts where it rose tenfold to more than that.
+    """
     changes = [change for change in comparison.changes if change.numbers]
-    moved_most = sorted(changes, key=_moved, reverse=True)[:SHOWN]
-    shown = [change for change in changes if change in moved_most]
+    notable = sorted((change for change in changes if _moved(change)), key=_moved, reverse=True)
+    shown = notable[:SHOWN]
     quantities = [q for q in Quantity if not (q.of_machine and comparison.numbers_left_out)]
     header = ["cell"]
     for quantity in quantities:
@@ -34,7 +54,8 @@ def figures(comparison: Comparison, *, arrow: str = "->") -> Figures:
     return Figures(
         header=tuple(header),
         rows=tuple(_row(change, quantities, arrow=arrow) for change in shown),
-        hidden=len(changes) - len(shown),
+        cells=len(changes),
+        hidden=len(notable) - len(shown),
     )
 
 
@@ -64,6 +85,14 @@ def _ratio(change: NumberChange | None) -> str:
 
 
 def _moved(change: CellChange) -> float:
-    """The largest factor by which a number moved, either way; a relative error moves by orders and means little."""
-    ratios = [n.ratio for n in change.numbers if n.ratio and n.quantity is not Quantity.ERROR]
-    return max((abs(math.log(ratio)) for ratio in ratios), default=0.0)
+    """The largest factor by which a number moved, either way, as a logarithm; 0 where none moved notably."""
+    return max((_distance(each) for each in change.numbers), default=0.0)
+
+
+def _distance(change: NumberChange) -> float:
+    level = change.magnitude is Magnitude.NONE
+    if change.quantity is Quantity.ERROR:
+        level = change.candidate < max(_ERROR_FLOOR, _ERROR_FACTOR * change.base)
+    if level:
+        return 0.0
+    return abs(math.log(change.ratio)) if change.ratio else math.inf

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
-from harness.report.wording import SHORT_ERROR, detail, outcomes
+from harness.report.wording import SHORT_ERROR, detail, outcomes, state
 from harness.tables.schema import BASELINE, Table, strategy_order
 
 
@@ -17,6 +18,43 @@ class Grid:
     models: tuple[str, ...]
     strategies: tuple[str, ...]
     cells: dict[tuple[str, str], Record | None]
+
+    def planned(self, strategies: Sequence[str]) -> tuple[str, ...]:
+        """The models for which any of `strategies` was planned."""
+        return tuple(model for model in self.models if any((model, each) in self.cells for each in strategies))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuccessRate:
+    """How many cells passed, of those that can exist and have a record."""
+
+    passed: int
+    applicable: int
+
+    def __str__(self) -> str:
+        return f"{self.passed}/{self.applicable}" if self.applicable else "n/a"
+
+    @property
+    def percent(self) -> str:
+        """The rate in whole percent, rounded down, so that only what all cells passed is 100 %."""
+        return f"{100 * self.passed // self.applicable} %" if self.applicable else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breakage:
+    """Cells that are broken in one way: one state, and one fingerprint."""
+
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        """The record whose error is shown for all."""
+        return self.records[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The cells without their combination."""
+        return tuple(f"{record.model}/{record.strategy}" for record in self.records)
 
 
 def grid_of(table: Table) -> Grid:
@@ -41,9 +79,31 @@ def summary(table: Table) -> str:
     return ", ".join(parts) or "no cells"
 
 
-def broken(table: Table) -> tuple[Record, ...]:
-    """The records of cells that were tried and do not work."""
-    return tuple(record for record in table.records if record.outcome.broken)
+def success_rates(table: Table) -> dict[str, SuccessRate]:
+    """The success rate of each strategy that has a record."""
+    found: dict[str, list[Record]] = {}
+    for record in table.records:
+        found.setdefault(record.strategy, []).append(record)
+    return {
+        strategy: SuccessRate(
+            passed=sum(record.outcome is Outcome.PASSED for record in records),
+            applicable=sum(record.outcome is not Outcome.NOT_APPLICABLE for record in records),
+        )
+        for strategy, records in found.items()
+    }
+
+
+def breakages(table: Table) -> tuple[Breakage, ...]:
+    """The cells that were tried and do not work, by state and fingerprint, what breaks most cells first.
+
+    Without a fingerprint the error's own text tells one from another.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in table.records:
+        if record.outcome.broken:
+            groups.setdefault((state(record), record.fingerprint or detail(record)), []).append(record)
+    found = (Breakage(records=tuple(records)) for records in groups.values())
+    return tuple(sorted(found, key=lambda each: -len(each.records)))
 
 
 def not_applicable(table: Table) -> dict[str, list[Record]]:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.report.causes import Cause, sections
-from harness.report.figures import figures
-from harness.report.grids import broken, grid_of, not_applicable, summary
+from harness.report import accuracy
+from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
+from harness.report.causes import WORSE_SECTION, Cause, sections
+from harness.report.figures import FIGURES_TITLE, figures
+from harness.report.grids import Grid, breakages, grid_of, not_applicable, success_rates, summary
 from harness.report.wording import (
+    MOVED_HEADER,
+    MOVED_MEANING,
+    MOVED_TITLE,
     SHORT_ERROR,
+    SUCCESS,
     also_title,
     bumped_title,
     detail,
     grid_text,
     headline,
     machine_line,
+    moved_rows,
+    natives_line,
     next_step,
     notes,
     packages_texts,
@@ -30,26 +39,33 @@ from harness.verdict.comparison import MEANINGS, Comparison, count_of
 from harness.verdict.gate import Verdict
 
 _ARROW = "→"
+_BAND = 8
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
 def grid(table: Table) -> str:
-    """A table as Markdown: models x strategies, how many cells came to what, and each that is broken."""
+    """A table as Markdown: models x strategies, how many cells came to what, and what is broken, cause by cause."""
     shown = grid_of(table)
-    rows = []
-    for model in shown.models:
-        cells = [grid_text(shown.cells[model, s]) if (model, s) in shown.cells else "" for s in shown.strategies]
-        rows.append((_code(model), *cells))
+    rates = {strategy: f"{rate} {rate.percent}".rstrip() for strategy, rate in success_rates(table).items()}
     parts = [f"**{_text(run_line(table.run))}**", _text(machine_line(table.run))]
-    parts += [_table(("model", *(_code(s) for s in shown.strategies)), rows), summary(table)]
-    tried = broken(table)
-    if tried:
-        lines = [(_code(r.cell_id), state(r), _text(detail(r, length=SHORT_ERROR))) for r in tried]
-        parts.append(_table(("broken cell", "outcome", "error"), lines))
+    parts += [_band(shown, rates, band) for band in _bands(shown.strategies)]
+    parts.append(summary(table))
+    found = breakages(table)
+    if found:
+        lines = [
+            (
+                ", ".join(_code(name) for name in each.names),
+                state(each.first),
+                _text(detail(each.first, length=SHORT_ERROR)),
+            )
+            for each in found
+        ]
+        parts.append(_table(("broken cells", "outcome", "error"), lines))
     reasons = not_applicable(table)
     if reasons:
         items = [f"- {count_of(len(records))}: {_text(reason)}" for reason, records in reasons.items()]
         parts += ["Not applicable:", "\n".join(items)]
+    parts += _accuracy(accuracies(table))
     if table.run.missing:
         parts.append(f"Without a record: {', '.join(_code(name) for name in table.run.missing)}")
     return "\n\n".join(parts) + "\n"
@@ -61,15 +77,37 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None) -> str:
     sides = (("base", comparison.base), ("candidate", comparison.candidate))
     parts.append("\n".join(f"- {side}: {_text(run_line(run))}" for side, run in sides))
     parts += _environment(comparison, verdict)
+    moved = _moved(comparison)
     for section in sections(comparison):
+        if section.title != WORSE_SECTION:
+            parts, moved = [*parts, *moved], []
         parts.append(f"#### {section.title}")
         for category, causes in section.categories:
             count = count_of(len(comparison.of(category)))
             parts.append(f"**{category.value}** ({count}): {MEANINGS[category]}")
             for cause in causes:
                 parts += _cause(cause)
-    parts += [unchanged_line(comparison), *_figures(comparison), f"Next: {next_step(comparison)}"]
+    parts += [*moved, unchanged_line(comparison)]
+    parts += [_text(line) for line in (natives_line(comparison),) if line]
+    parts += [*_accuracy(accuracy_changes(comparison, arrow=_ARROW)), *_figures(comparison)]
+    parts.append(f"Next: {next_step(comparison)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _bands(strategies: Sequence[str]) -> list[Sequence[str]]:
+    """The strategies parted into tables of much the same width, of which each fits a page."""
+    count = max(1, math.ceil(len(strategies) / _BAND))
+    size = math.ceil(len(strategies) / count)
+    return [strategies[start : start + size] for start in range(0, len(strategies), max(size, 1))] or [()]
+
+
+def _band(grid: Grid, rates: Mapping[str, str], strategies: Sequence[str]) -> str:
+    rows = [
+        (_code(m), *(grid_text(grid.cells[m, s]) if (m, s) in grid.cells else "" for s in strategies))
+        for m in grid.planned(strategies)
+    ]
+    rows.append((f"**{SUCCESS}**", *(rates.get(strategy, "") for strategy in strategies)))
+    return _table(("model", *(_code(s) for s in strategies)), rows)
 
 
 def _environment(comparison: Comparison, verdict: Verdict | None) -> list[str]:
@@ -94,21 +132,35 @@ def _cause(cause: Cause) -> list[str]:
     return parts
 
 
+def _moved(comparison: Comparison) -> list[str]:
+    rows = [
+        (_code(model), _code(inputs), *(_text(cell) for cell in rest))
+        for model, inputs, *rest in moved_rows(comparison)
+    ]
+    return [f"#### {MOVED_TITLE}", MOVED_MEANING, _table(MOVED_HEADER, rows)] if rows else []
+
+
+def _accuracy(found: Accuracies) -> list[str]:
+    if not found.rows:
+        return [f"{accuracy.TITLE}: {found.rest}"] if found.rest else []
+    rows = [(_code(name), *cells) for name, *cells in found.rows]
+    return [f"#### {accuracy.TITLE}", _table(found.header, rows), *([found.rest] if found.rest else [])]
+
+
 def _figures(comparison: Comparison) -> list[str]:
     found = figures(comparison, arrow=_ARROW)
-    if not found.rows:
+    if not found.cells:
         return []
+    if not found.rows:
+        return [f"{FIGURES_TITLE}: {found.rest}"]
     rows = [(_code(name), *cells) for name, *cells in found.rows]
-    more = [f"and {count_of(found.hidden)} more, whose numbers moved less."] if found.hidden else []
-    return [
-        "#### Numbers of cells that pass on both sides",
-        _table(found.header, rows),
-        *more,
-    ]
+    return [f"#### {FIGURES_TITLE}", _table(found.header, rows), *([found.rest] if found.rest else [])]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
+    # Code spans cannot escape, and a bare bar ends a field even in one.
+    fields = [[re.sub(r"(?<!\\)\|", r"\\|", field) for field in row] for row in rows]
+    lines = [header, ["---"] * len(header), *fields]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
-from harness.report.causes import Cause, sections
-from harness.report.figures import figures
-from harness.report.grids import Grid, broken, grid_of, not_applicable, summary
+from harness.report import accuracy
+from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
+from harness.report.causes import WORSE_SECTION, Cause, sections
+from harness.report.figures import FIGURES_TITLE, figures
+from harness.report.grids import Breakage, Grid, breakages, grid_of, not_applicable, success_rates, summary
 from harness.report.wording import (
+    COMPACT_LEGEND,
+    MOVED_HEADER,
+    MOVED_MEANING,
+    MOVED_TITLE,
     SHORT_ERROR,
+    SUCCESS,
     also_title,
     bumped_title,
+    compact_text,
     detail,
     grid_text,
     headline,
     machine_line,
+    moved_rows,
+    natives_line,
     next_step,
     notes,
     package_text,
@@ -45,7 +56,7 @@ _SECTION_STYLES = {"Worse": "bold red", "Better": "bold green", "Not compared": 
 
 
 def print_grid(console: Console, table: Table) -> None:
-    """Print a table: models x strategies, how many cells came to what, and a line for each that is broken."""
+    """Print a table: models x strategies, how many cells came to what, and what is broken, cause by cause."""
     _print(console, grid_lines(table, width=console.width))
 
 
@@ -61,29 +72,41 @@ def _print(console: Console, lines: Iterable[Text]) -> None:
 
 
 def grid_lines(table: Table, *, width: int) -> list[Text]:
-    """The lines of `print_grid`. Columns that do not fit `width` follow below in a band of their own."""
+    """The lines of `print_grid`.
+
+    Columns that do not fit `width` follow below in bands of their own, without the models that have no cell there,
+    and with shorter words.
+    """
     lines = [Text(run_line(table.run), style="bold"), Text(machine_line(table.run), style="dim")]
     grid = grid_of(table)
-    for band in _bands(grid, width=width):
+    rates = {strategy: f"{rate}{_GAP}{rate.percent}".rstrip() for strategy, rate in success_rates(table).items()}
+    bands = _bands(grid, _columns(grid, rates, grid_text), width=width)
+    if len(bands) > 1:
+        lines += [Text(), Text(COMPACT_LEGEND, style="dim")]
+        bands = _bands(grid, _columns(grid, rates, compact_text), width=width)
+    for band in bands:
         lines += [Text(), *_band_lines(grid, band)]
     lines += [Text(), Text(summary(table))]
-    tried = broken(table)
-    if tried:
+    found = breakages(table)
+    if found:
         lines += [Text(), Text("Broken", style="bold")]
-        lines += [_broken_line(record) for record in tried]
+        lines += [line for each in found for line in _breakage_lines(each, width=width)]
     reasons = not_applicable(table)
     if reasons:
         lines += [Text(), Text("Not applicable", style="bold")]
         lines += [Text(f"{_GAP}{count_of(len(records))}: {reason}") for reason, records in reasons.items()]
+    lines += _accuracy_lines(accuracies(table))
     if table.run.missing:
         lines += [Text(), Text("Without a record", style="bold yellow")]
         lines += _wrapped(", ".join(table.run.missing), width=width, indent=2)
     return lines
 
 
-def _broken_line(record: Record) -> Text:
-    why = detail(record, length=SHORT_ERROR)
-    return Text(f"{_GAP}{record.cell_id}{_GAP}").append(state(record), _style(record)).append(why and f"{_GAP}{why}")
+def _breakage_lines(breakage: Breakage, *, width: int) -> list[Text]:
+    count = f" ({count_of(len(breakage.records))})" if len(breakage.records) > 1 else ""
+    lines = [Text(f"{_GAP}{state(breakage.first)}{count}", style=_style(breakage.first))]
+    lines += _wrapped(", ".join(breakage.names), width=width, indent=4, style="bold")
+    return lines + _wrapped(detail(breakage.first, length=SHORT_ERROR), width=width, indent=4)
 
 
 def _style(record: Record | None) -> str:
@@ -96,36 +119,52 @@ def _style(record: Record | None) -> str:
     return "magenta" if record.outcome is Outcome.MISMATCHED else "red"
 
 
-def _cell(grid: Grid, model: str, strategy: str) -> Text:
-    if (model, strategy) not in grid.cells:
-        return Text()
-    record = grid.cells[model, strategy]
-    return Text(grid_text(record), style=_style(record))
+@dataclass(frozen=True)
+class _Column:
+    """One strategy of a grid: its cells by model, and its success rate."""
+
+    strategy: str
+    cells: Mapping[str, Text]
+    rate: str
+
+    @property
+    def width(self) -> int:
+        return max(len(self.strategy), len(self.rate), *(cell.cell_len for cell in self.cells.values()))
 
 
-def _column_width(grid: Grid, strategy: str) -> int:
-    return max(len(strategy), *(_cell(grid, model, strategy).cell_len for model in grid.models))
-
-
-def _bands(grid: Grid, *, width: int) -> list[list[str]]:
-    """The strategies parted into bands that fit `width` beside the models' names."""
-    room = width - max((len(model) for model in grid.models), default=0)
-    bands: list[list[str]] = []
-    used = room
+def _columns(grid: Grid, rates: Mapping[str, str], words: Callable[[Record | None], str]) -> list[_Column]:
+    columns = []
     for strategy in grid.strategies:
-        needed = len(_GAP) + _column_width(grid, strategy)
+        records = {model: grid.cells[model, strategy] for model in grid.planned([strategy])}
+        cells = {model: Text(words(record), style=_style(record)) for model, record in records.items()}
+        columns.append(_Column(strategy, cells, rates.get(strategy, "")))
+    return columns
+
+
+def _bands(grid: Grid, columns: Sequence[_Column], *, width: int) -> list[list[_Column]]:
+    """The columns parted into bands that fit `width` beside the models' names."""
+    room = width - max(len(name) for name in ("model", SUCCESS, *grid.models))
+    bands: list[list[_Column]] = []
+    used = room
+    for column in columns:
+        needed = len(_GAP) + column.width
         if used + needed > room or not bands:
             bands.append([])
             used = 0
-        bands[-1].append(strategy)
+        bands[-1].append(column)
         used += needed
     return bands
 
 
-def _band_lines(grid: Grid, strategies: Sequence[str]) -> list[Text]:
-    rows = [[Text("model"), *(Text(strategy) for strategy in strategies)]]
-    rows += [[Text(model), *(_cell(grid, model, strategy) for strategy in strategies)] for model in grid.models]
-    return _aligned(rows)
+def _band_lines(grid: Grid, band: Sequence[_Column]) -> list[Text]:
+    """A header, the models that have a cell in the band, and how many cells of each strategy passed."""
+    models = grid.planned([column.strategy for column in band])
+    rows = [[Text("model"), *(Text(column.strategy) for column in band)]]
+    rows += [[Text(model), *(column.cells.get(model, Text()) for column in band)] for model in models]
+    rows.append([Text(SUCCESS), *(Text(column.rate) for column in band)])
+    *lines, last = _aligned(rows)
+    last.stylize("bold")
+    return [*lines, last]
 
 
 def _aligned(rows: Sequence[Sequence[Text]]) -> list[Text]:
@@ -154,14 +193,19 @@ def comparison_lines(comparison: Comparison, verdict: Verdict | None, *, width: 
     lines += [Text(f"{_GAP}base       {run_line(comparison.base)}")]
     lines += [Text(f"{_GAP}candidate  {run_line(comparison.candidate)}"), Text()]
     lines += _environment_lines(comparison, verdict, width=width)
+    moved = _moved_lines(comparison, width=width)
     for section in sections(comparison):
+        if section.title != WORSE_SECTION:
+            lines, moved = [*lines, *moved], []
         lines += [Text(), Text(section.title, style=_SECTION_STYLES.get(section.title, "bold"))]
         for category, causes in section.categories:
             count = len(comparison.of(category))
             lines.append(Text(f"{_GAP}{category.value} ({count_of(count)}): {MEANINGS[category]}"))
             for cause in causes:
                 lines += _cause_lines(cause, width=width)
-    lines += [Text(), Text(unchanged_line(comparison)), *_figure_lines(comparison)]
+    lines += [*moved, Text(), Text(unchanged_line(comparison))]
+    lines += _wrapped(natives_line(comparison), width=width, indent=0)
+    lines += [*_accuracy_lines(accuracy_changes(comparison)), *_figure_lines(comparison)]
     return [*lines, Text(), *_wrapped(f"Next: {next_step(comparison)}", width=width, indent=0)]
 
 
@@ -187,13 +231,33 @@ def _cause_lines(cause: Cause, *, width: int) -> list[Text]:
     return lines
 
 
+def _moved_lines(comparison: Comparison, *, width: int) -> list[Text]:
+    rows = moved_rows(comparison)
+    if not rows:
+        return []
+    lines = [Text(), Text(MOVED_TITLE, style=_SECTION_STYLES[WORSE_SECTION])]
+    lines += _wrapped(MOVED_MEANING, width=width, indent=2)
+    return lines + _table_lines(MOVED_HEADER, rows)
+
+
+def _accuracy_lines(found: Accuracies) -> list[Text]:
+    if not found.rows:
+        return [Text(), Text(f"{accuracy.TITLE}: {found.rest}")] if found.rest else []
+    lines = [Text(), Text(accuracy.TITLE, style="bold"), *_table_lines(found.header, found.rows)]
+    return lines + ([Text(f"{_GAP}{found.rest}")] if found.rest else [])
+
+
 def _figure_lines(comparison: Comparison) -> list[Text]:
     found = figures(comparison)
-    if not found.rows:
+    if not found.cells:
         return []
-    lines = [Text(), Text("Numbers of cells that pass on both sides", style="bold")]
-    table = _aligned([[Text(cell) for cell in row] for row in (found.header, *found.rows)])
-    lines += [Text(_GAP).append_text(line) for line in table]
-    if found.hidden:
-        lines.append(Text(f"{_GAP}and {count_of(found.hidden)} more, whose numbers moved less."))
-    return lines
+    if not found.rows:
+        return [Text(), Text(f"{FIGURES_TITLE}: {found.rest}")]
+    lines = [Text(), Text(FIGURES_TITLE, style="bold"), *_table_lines(found.header, found.rows)]
+    return lines + ([Text(f"{_GAP}{found.rest}")] if found.rest else [])
+
+
+def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Text]:
+    return [
+        Text(_GAP).append_text(line) for line in _aligned([[Text(cell) for cell in row] for row in (header, *rows)])
+    ]

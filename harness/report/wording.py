@@ -9,13 +9,16 @@ from harness.bench.record import ERROR_LENGTH, Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.schema import Run
 from harness.verdict.comparison import Category, CellChange, Comparison, count_of
-from harness.verdict.environments import PackageChange
-from harness.verdict.gate import LATENCY_NOTE, Verdict
+from harness.verdict.environments import PackageChange, packages_known
+from harness.verdict.gate import LATENCY_NOTE, Verdict, natives_words
+from harness.verdict.natives import Movement, NativeChange
 
 SHORT_ERROR = 160
 """Characters of an error where many are listed."""
 
 NO_RECORD = "no record"
+COMPACT_LEGEND = "ok: passed, with its latency in ms; at convert: failed at that stage, and so on."
+SUCCESS = "passed"
 SHOWN_PACKAGES = 30
 """How many differing packages are named before the rest is only counted."""
 
@@ -44,6 +47,15 @@ def grid_text(record: Record | None) -> str:
     if record.outcome is Outcome.PASSED:
         return "ok" if record.latency_ms is None else f"ok {number(record.latency_ms)} ms"
     return state(record)
+
+
+def compact_text(record: Record | None) -> str:
+    """What `grid_text` says, in a grid that would not fit otherwise; `COMPACT_LEGEND` explains it."""
+    if record is None or record.outcome in (Outcome.NOT_APPLICABLE, Outcome.UNRESOLVABLE):
+        return grid_text(record)
+    if record.outcome is Outcome.PASSED:
+        return grid_text(record).removesuffix(" ms")
+    return f"at {record.stage.value}" if record.outcome is Outcome.FAILED else record.outcome.value.replace("-", " ")
 
 
 def number(value: float) -> str:
@@ -93,16 +105,20 @@ def machine_line(run: Run) -> str:
 
 
 def package_text(change: PackageChange, *, arrow: str = "->") -> str:
-    """`torch 2.0.1 -> 2.1.0`."""
-    return f"{change.name} {change.base or 'absent'} {arrow} {change.candidate or 'absent'}"
+    """`torch 2.0.1 -> 2.1.0`; in an extension's environment `tools: onnx2tf 1.17.5 -> 1.28.8`."""
+    return f"{_package_name(change)} {change.base or 'absent'} {arrow} {change.candidate or 'absent'}"
+
+
+def _package_name(change: PackageChange) -> str:
+    return f"{change.extension}: {change.name}" if change.extension else change.name
 
 
 def packages_texts(changes: Iterable[PackageChange], *, arrow: str = "->") -> list[str]:
     """Package changes as lists: what has two versions, what only one side has. Beyond a screenful they are counted."""
     changes = list(changes)
     both = [package_text(change, arrow=arrow) for change in changes if change.base and change.candidate]
-    base = [f"{change.name} {change.base}" for change in changes if not change.candidate]
-    candidate = [f"{change.name} {change.candidate}" for change in changes if not change.base]
+    base = [f"{_package_name(change)} {change.base}" for change in changes if not change.candidate]
+    candidate = [f"{_package_name(change)} {change.candidate}" for change in changes if not change.base]
     lists = (("", both), ("only in the base: ", base), ("only in the candidate: ", candidate))
     return [label + _listed(texts) for label, texts in lists if texts]
 
@@ -124,7 +140,7 @@ def bumped_title(comparison: Comparison) -> str:
 def also_title(comparison: Comparison) -> str:
     """What heads the list of the other packages that differ, or stands in its place."""
     if not comparison.also_differs:
-        known = comparison.base.packages and comparison.candidate.packages
+        known = packages_known(comparison.base, comparison.candidate)
         return "Also differs: no other installed package" if known else "Also differs: not known"
     count = len(comparison.also_differs)
     beside = " beside the bumped pins" if comparison.bumped else ""
@@ -143,6 +159,7 @@ def headline(comparison: Comparison, verdict: Verdict | None) -> str:
     parts = [f"{worse} worse", f"{better} better", f"{unchanged} unchanged"]
     parts += [f"{other} different"] if other else []
     parts += [f"{untold} not compared"] if untold else []
+    parts += [natives_words(comparison)] if comparison.moved_natives else []
     return f"{count_of(len(comparison.changes))}: {', '.join(parts)}"
 
 
@@ -151,6 +168,42 @@ def unchanged_line(comparison: Comparison) -> str:
     changes = comparison.of(Category.UNCHANGED)
     inside = outcomes(change.candidate for change in changes if change.candidate)
     return f"Unchanged: {count_of(len(changes))}" + (f" ({inside})" if inside else "")
+
+
+MOVED_TITLE = "Moved native outputs: PyTorch itself computes something else here"
+MOVED_MEANING = (
+    "Conversions are held against the native output of their own environment, and so moved with it: no cell tells this."
+)
+MOVED_HEADER = ("model", "input set", "output", "relative error")
+
+
+def moved_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    """The native outputs that moved: model, the input set and output where it shows most, and by how much."""
+    return [(each.model, each.input_set, str(each.output), moved_by(each)) for each in comparison.moved_natives]
+
+
+def moved_by(change: NativeChange) -> str:
+    """`3.1e-02`, or what differs where values cannot be compared."""
+    return plain(change.difference) if change.relative_error is None else f"{change.relative_error:.1e}"
+
+
+def natives_line(comparison: Comparison) -> str:
+    """How the native outputs compare, with the models that moved within rounding; empty where none were compared."""
+    of = {movement: [each for each in comparison.natives if each.movement is movement] for movement in Movement}
+    parts = [f"{len(found)} {movement.value}" for movement, found in of.items() if found]
+    if not parts:
+        return ""
+    line = f"Native outputs of {_models(len(comparison.natives))}: {', '.join(parts)}."
+    rounded = of[Movement.ROUNDING]
+    if rounded:
+        most = max(rounded, key=lambda each: each.relative_error or 0.0)
+        names = ", ".join(each.model for each in rounded)
+        line += f" Within rounding: {names}; largest relative error {moved_by(most)} ({most.model})."
+    return line
+
+
+def _models(count: int) -> str:
+    return f"{count} model{'' if count == 1 else 's'}"
 
 
 def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[str, ...]:
@@ -164,21 +217,32 @@ def next_step(comparison: Comparison) -> str:
     """One sentence on what to do now."""
     base, candidate = comparison.base, comparison.candidate
     worse = [change for change in comparison.changes if change.category.worse and change.candidate]
+    pins = ", ".join(change.name for change in comparison.bumped)
     if worse and all(c.candidate and c.candidate.stage in (Stage.RESOLVE, Stage.INSTALL) for c in worse):
         return f"mend the pins of {candidate.combination} until its environment can be had, then run it again."
     if worse:
         first = min(worse, key=lambda change: list(Category).index(change.category))
-        pins = ", ".join(change.name for change in comparison.bumped)
         hold = f" Hold back {pins} until it is mended." if pins else ""
         again = _command(candidate, f" --models {first.model} --strategies {first.strategy}")
         return f"{again} runs the first of them alone.{hold}"
+    if comparison.moved_natives:
+        model = comparison.moved_natives[0].model
+        hold = f" Hold back {pins} until that is known." if pins else ""
+        return f"find in the release notes of {pins or 'what differs'} whether {model} is meant to move.{hold}"
+    return (
+        _next_run(comparison, base, candidate) or "nothing, since whatever worked in the base works in the candidate."
+    )
+
+
+def _next_run(comparison: Comparison, base: Run, candidate: Run) -> str:
+    """What to run so that more can be told; empty where all was."""
     if not candidate.complete or comparison.of(Category.MISSING_IN_CANDIDATE):
         return f"{_command(candidate)} records what the candidate lacks."
     if not base.complete or comparison.of(Category.MISSING_IN_BASE):
         return f"{_command(base)} records what the base lacks."
     if comparison.of(Category.NOT_COMPARABLE) or not comparison.changes:
         return f"{_command(base)} and {_command(candidate)}, so that both have the same cells of the same model files."
-    return "nothing, since whatever worked in the base works in the candidate."
+    return ""
 
 
 def _command(run: Run, selection: str = "") -> str:

@@ -1,1 +1,1 @@
-"""Tables: the records of one run as `cells.csv` and `run.json`; making, reading, finding and migrating them."""
+"""Tables: the records of one run, and what they are of, as files; making, reading, finding and migrating them."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -45,19 +46,27 @@ def read_json(path: Path, *, where: str, remedy: str) -> Any:
     raise UsageError(msg)
 
 
-def decode(kind: type[T], value: Any, *, where: str, prefix: str = "") -> T:
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Made once a type: making one costs more than using it."""
+    return TypeAdapter(kind)
+
+
+def decode(kind: type[T], value: Any, *, where: str, prefix: str = "", remedy: str = "") -> T:
     """`value`, parsed from JSON, as the dataclass `kind`.
 
     Raises `UsageError` with the path to the key, such as ``run.json: 'machine.cores': expected int, got str``.
-    `where` names the file, `prefix` the key under which `value` was found.
+    `where` names the file, `prefix` the key under which `value` was found; `remedy` ends the message.
     """
     # By way of JSON text, since strict validation takes a list for a tuple and a string for an enum only there. What a
     # tool printed may hold bytes that were no UTF-8; they become question marks.
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
     try:
-        return TypeAdapter(kind).validate_json(text, strict=True)
+        decoded: T = _adapter(cast("Hashable", kind)).validate_json(text, strict=True)
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
+    else:
+        return decoded
     parts = list(details["loc"])
     if len(parts) > 1 and parts[-1] in _UNION_BRANCHES:
         parts.pop()
@@ -72,7 +81,7 @@ def decode(kind: type[T], value: Any, *, where: str, prefix: str = "") -> T:
             msg = f"{named}: expected {_EXPECTED[code]}, got {_name(details['input'])}"
         case _:
             msg = f"{named}: {details['msg'][0].lower()}{details['msg'][1:]}, got {details['input']!r}"
-    raise UsageError(msg)
+    raise UsageError(f"{msg}. {remedy}" if remedy else msg)
 
 
 def _name(value: Any) -> str:

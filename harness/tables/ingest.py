@@ -1,14 +1,15 @@
 """What the bench left in its output folder, made into a table.
 
 The folder holds `session.json` (what the run was of, with every planned cell) and `records/<slug>.json`, one file a
-cell: the row under ``"row"`` and more under ``"details"``.
+cell: the row under ``"row"`` and more under ``"details"``. `natives/<model>.json` are a digest and a sample of the
+native outputs of each model that could be built.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,12 +19,17 @@ from pydantic import ConfigDict
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
-from harness.tables.schema import BASELINE, SCHEMA_VERSION, Conditions, Run, Table, in_order
+from harness.tables.natives import Native, in_model_order, merged, read_native
+from harness.tables.schema import BASELINE, SCHEMA_VERSION, Conditions, Extended, Run, Table, in_order
 
 SESSION = "session.json"
 RECORDS = "records"
+NATIVES = "natives"
 
 _REMEDY = "Run the bench again with `--out` naming this folder: it keeps what is recorded and resumes."
+_NATIVE_REMEDY = (
+    "Move it away to ingest without this model's native outputs, or run the bench again into an empty folder."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +48,11 @@ def ingest(folder: Path, *, pins: Mapping[str, str]) -> Table:
     """The table of the bench's output folder; nothing is written.
 
     `pins` are the packages that the combination pins directly, name to version; empty for an ambient environment.
-    Records of cells that were not planned are passed over; planned cells without one are in `run.missing`.
+    Records of cells and native outputs of models that were not planned are passed over; planned cells without a record
+    are in `run.missing`.
     Raises `UsageError` where the folder is not the bench's, or a file in it cannot be read.
     """
-    return assemble(read_session(folder), read_records(folder), pins=pins)
+    return assemble(read_session(folder), read_records(folder), pins=pins, natives=_read_natives(folder))
 
 
 def read_session(folder: Path) -> BenchSession:
@@ -86,8 +93,20 @@ def _read_record(path: Path) -> Record:
     return decode(Record, row, where=str(path), prefix="row")
 
 
-def assemble(session: BenchSession, records: Iterable[Record], *, pins: Mapping[str, str]) -> Table:
-    """A table of `records` as far as `session` planned them, with `latency_ratio` filled in."""
+def _read_natives(folder: Path) -> dict[str, Native]:
+    """The native outputs in the bench's output folder, by model."""
+    paths = (path for path in (folder / NATIVES).glob("*.json") if not path.name.startswith("."))
+    return {path.stem: read_native(path, remedy=_NATIVE_REMEDY) for path in sorted(paths)}
+
+
+def assemble(
+    session: BenchSession,
+    records: Iterable[Record],
+    *,
+    pins: Mapping[str, str],
+    natives: Mapping[str, Native] | None = None,
+) -> Table:
+    """A table of `records` and `natives` as far as `session` planned them, with `latency_ratio` filled in."""
     planned = dict.fromkeys(session.planned)
     of_run = {
         (record.model, record.strategy): record
@@ -107,7 +126,32 @@ def assemble(session: BenchSession, records: Iterable[Record], *, pins: Mapping[
         missing=missing,
         pins=_canonical(pins),
     )
-    return Table(run=run, records=with_latency_ratio(in_order(kept)))
+    models = {model for model, _ in planned}
+    of_models = {model: native for model, native in (natives or {}).items() if model in models}
+    return Table(run=run, records=with_latency_ratio(in_order(kept)), natives=in_model_order(of_models))
+
+
+def merge(tables: Sequence[Table]) -> Table:
+    """One table of a combination's own cells, which come first, and those of its extensions.
+
+    Of a model that ran in several of the environments, the native outputs are those of the combination's own.
+    """
+    first, *others = tables
+    if not others:
+        return first
+    runs = [table.run for table in tables]
+    ends = [run.ended for run in runs if run.ended is not None]
+    run = replace(
+        first.run,
+        planned=sum(run.planned for run in runs),
+        recorded=sum(run.recorded for run in runs),
+        complete=all(run.complete for run in runs),
+        missing=tuple(cell for run in runs for cell in run.missing),
+        ended=max(ends) if len(ends) == len(runs) else None,
+        extensions={run.extension: Extended(lock_digest=run.lock_digest, packages=run.packages) for run in runs[1:]},
+    )
+    records = with_latency_ratio(in_order(record for table in tables for record in table.records))
+    return Table(run=run, records=records, natives=merged(table.natives for table in tables))
 
 
 def with_latency_ratio(records: Iterable[Record]) -> tuple[Record, ...]:

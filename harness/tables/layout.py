@@ -1,4 +1,4 @@
-"""Where tables lie: `<root>/<combination>/<device>-<tier>/<YYYYMMDDThhmmssZ>/{cells.csv,run.json}`."""
+"""Where tables lie: `<root>/<combination>/<device>-<tier>/<YYYYMMDDThhmmssZ>/`, and the files of one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from harness.tables.schema import Run
 
 CELLS = "cells.csv"
 RUN = "run.json"
+NATIVE = "native.json"
 
 
 def series_folder(root: Path, *, combination: str, device: str, tier: str) -> Path:

@@ -9,15 +9,19 @@ from pathlib import Path
 from harness.bench.errors import UsageError, unknown
 from harness.tables.cells import parse_cells, split_cells
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
-from harness.tables.layout import CELLS, RUN, is_hidden, series_folder
+from harness.tables.layout import CELLS, NATIVE, RUN, is_hidden, series_folder
 from harness.tables.migration import MIGRATIONS, Migration, RawTable, migrate, version_of
+from harness.tables.natives import read_natives
 from harness.tables.schema import Run, Table
 
 _REMEDY = "Restore the table from git, or make it again with `harness run`."
+_NATIVE_REMEDY = (
+    f"Restore it from git, or move {NATIVE} away: the table is then compared without what PyTorch itself computed."
+)
 
 
 def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS) -> Table:
-    """The table in `folder`; older schemas are migrated.
+    """The table in `folder`; older schemas are migrated, and native outputs are read where they are there.
 
     Raises `UsageError` where a file is missing, cut short, of a newer schema, or holds a wrong value: it says which
     file, what is wrong there, and what to do.
@@ -39,7 +43,8 @@ def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS
         msg = f"{cells_where}: {what}, {len(raw.rows)} rows where {RUN} says {run.recorded} were recorded. {_REMEDY}"
         raise UsageError(msg)
     records = parse_cells(raw.header, raw.rows, where=cells_where, remedy=_REMEDY)
-    table = Table(run=run, records=records, folder=folder)
+    natives = read_natives(folder / NATIVE, remedy=_NATIVE_REMEDY) if (folder / NATIVE).exists() else {}
+    table = Table(run=run, records=records, natives=natives, folder=folder)
     _check(table, where=cells_where)
     return table
 
@@ -71,7 +76,7 @@ def find_table(results_root: Path, reference: str, *, tier: str, device: str) ->
     check_device(device)
     check_tier(tier)
     path = Path(reference)
-    if path.name in (RUN, CELLS):
+    if path.name in (RUN, CELLS, NATIVE):
         return read_table(path.parent)
     if os.sep in reference or reference in ("", ".", "..") or (path / RUN).is_file():
         return read_table(path)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from harness.bench.record import Record
+from harness.tables.natives import Native
 
 SCHEMA_VERSION = 1
 
@@ -79,7 +80,7 @@ class Conditions:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     combination: str = field(metadata=_about("name of the combination"))
-    extension: str = field(metadata=_about("what was installed on top of the combination; empty where that is nothing"))
+    extension: str = field(metadata=_about("the extension that `packages` are of; empty for the combination's own"))
     device: str = field(metadata=_about("`cpu` or `cuda`"))
     tier: str = field(metadata=_about("`quick`, `core` or `full`"))
     selected: bool = field(
@@ -112,6 +113,18 @@ class Conditions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extended:
+    """The environment of an extension, beside that of the combination itself."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    lock_digest: str = field(metadata=_about("digest of the extension's lock; empty where there is none"))
+    packages: Mapping[str, str] = field(
+        metadata=_about("every distribution installed there; empty where that environment could not be had")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run(Conditions):
     """`run.json`: what the rows of the same table are of."""
 
@@ -123,11 +136,15 @@ class Run(Conditions):
     pins: Mapping[str, str] = field(
         metadata=_about("the packages that the combination pins directly; empty for an ambient environment")
     )
+    extensions: Mapping[str, Extended] = field(
+        default_factory=dict,
+        metadata=_about("the environments of the extensions whose cells are in the table, by the extension's name"),
+    )
 
     def to_json(self) -> dict[str, Any]:
         """The run as plain values, in the order of `run_keys`."""
         values = asdict(self)
-        for name in ("pins", "packages", "policy"):
+        for name in ("pins", "packages", "policy", "extensions"):
             values[name] = dict(sorted(values[name].items()))
         return {name: values[name] for name in run_keys()}
 
@@ -144,7 +161,7 @@ _FIRST = (
     "complete",
     "missing",
 )
-_LAST = ("pins", "packages")
+_LAST = ("pins", "packages", "extensions")
 
 
 def run_keys() -> tuple[str, ...]:
@@ -157,11 +174,13 @@ def run_keys() -> tuple[str, ...]:
 class Table:
     """The records of one run of one combination on one machine and device.
 
-    `folder` is where the table was read from; None for one that was never written.
+    `natives` are the native outputs by model; empty where they are not known, as of an environment that could not be
+    had. `folder` is where the table was read from; None for one that was never written.
     """
 
     run: Run
     records: tuple[Record, ...]
+    natives: Mapping[str, Native] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)
 
     def by_cell(self) -> dict[tuple[str, str, str], Record]:
@@ -188,14 +207,18 @@ def _lines(rows: Iterable[tuple[str, str, str]], *, what: str) -> list[str]:
 def columns_markdown() -> str:
     """The documentation of the columns of `cells.csv` and of the keys of `run.json`, as two Markdown tables."""
     columns = [(c.name, c.unit, c.description) for c in COLUMNS]
-    nested: dict[str, type[Machine | Gpu]] = {"machine": Machine, "gpu": Gpu}
+    nested: dict[str, tuple[str, type[Machine | Gpu | Extended]]] = {
+        "machine": ("machine", Machine),
+        "gpu": ("gpu", Gpu),
+        "extensions": ("extensions.<name>", Extended),
+    }
     described = {f.name: f.metadata for f in fields(Run)}
     keys = []
     for name in run_keys():
         keys.append((name, described[name]["unit"], described[name]["description"]))
         if name in nested:
-            inside = fields(nested[name])
-            keys += [(f"{name}.{f.name}", f.metadata["unit"], f.metadata["description"]) for f in inside]
+            prefix, kind = nested[name]
+            keys += [(f"{prefix}.{f.name}", f.metadata["unit"], f.metadata["description"]) for f in fields(kind)]
     parts = [
         "### `cells.csv`",
         "",

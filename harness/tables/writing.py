@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness.bench.errors import UsageError
 from harness.tables.cells import format_cells
-from harness.tables.layout import CELLS, RUN, table_folder
+from harness.tables.layout import CELLS, NATIVE, RUN, table_folder
+from harness.tables.natives import format_natives
 from harness.tables.reading import decode_run
 from harness.tables.schema import Run, Table, in_order
 
@@ -23,6 +24,8 @@ def write_table(root: Path, table: Table) -> Path:
     """
     target = table_folder(root, table.run)
     content = {CELLS: format_cells(in_order(table.records)), RUN: format_run(table.run)}
+    if table.natives:
+        content[NATIVE] = format_natives(table.natives)
     if target.exists() and _holds(target, content):
         return target
     if target.exists() and not _gives_way(target, table.run):
@@ -50,7 +53,8 @@ def format_run(run: Run) -> str:
 
 def _holds(folder: Path, content: dict[str, str]) -> bool:
     try:
-        return all((folder / name).read_bytes() == text.encode("utf-8") for name, text in content.items())
+        same = all((folder / name).read_bytes() == text.encode("utf-8") for name, text in content.items())
+        return same and (folder / NATIVE).exists() == (NATIVE in content)
     except OSError:
         return False
 

@@ -16,6 +16,8 @@ The rules, in this order:
 6. Broken on both sides otherwise: at an earlier stage is `failing-earlier`, at a later one `failing-later`, at the same
    stage with another outcome or another fingerprint `failing-differently`, else `unchanged`. An environment that could
    not be resolved or installed is broken at the first stages, and follows the same rule.
+
+Beside the cells, each model's native outputs are held against each other, by the rules of `harness.verdict.natives`.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.tables.schema import Run, Table, in_order
 from harness.verdict.environments import PackageChange, also_differs, bumped, machine_difference, run_notes
+from harness.verdict.natives import NativeChange, compare_natives, moved, natives_note
 from harness.verdict.numbers import NumberChange, number_changes
 
 Key = tuple[str, str, str]
@@ -112,7 +115,7 @@ class CellChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All cells of two tables, and what differs between their environments.
+    """All cells of two tables, the native outputs of their models, and what differs between their environments.
 
     `numbers_left_out` says why latency and memory are left out; empty where they are compared.
     """
@@ -120,6 +123,7 @@ class Comparison:
     base: Run
     candidate: Run
     changes: tuple[CellChange, ...]
+    natives: tuple[NativeChange, ...]
     bumped: tuple[PackageChange, ...]
     also_differs: tuple[PackageChange, ...]
     notes: tuple[str, ...]
@@ -128,6 +132,11 @@ class Comparison:
     def of(self, *categories: Category) -> tuple[CellChange, ...]:
         """The changes of these categories, in the order of cells."""
         return tuple(change for change in self.changes if change.category in categories)
+
+    @property
+    def moved_natives(self) -> tuple[NativeChange, ...]:
+        """The models of which the framework itself computes something else, beyond rounding."""
+        return moved(self.natives)
 
     @property
     def counts(self) -> dict[Category, int]:
@@ -161,13 +170,20 @@ def compare(base: Table, candidate: Table) -> Comparison:
         raise UsageError(msg)
     difference = machine_difference(base.run, candidate.run)
     before, after = base.by_cell(), candidate.by_cell()
-    left_out = _beyond_tier(base, candidate)
+    unshared = _beyond_extensions(base, candidate)
+    left_out = _beyond_tier(base, candidate) - unshared.keys()
     changes = tuple(
         _change(key, before.get(key), after.get(key), same_machine=not difference)
         for key in _keys([*base.records, *candidate.records])
-        if key not in left_out
+        if key not in left_out and key not in unshared
     )
     notes = [*run_notes(base.run, candidate.run)]
+    if unshared:
+        names = sorted(set(unshared.values()))
+        notes.append(
+            f"Only one side ran the extension{'' if len(names) == 1 else 's'} {', '.join(names)}: "
+            f"{count_of(len(unshared))} left out. Run both sides with --extensions to compare them."
+        )
     if base.run.tier != candidate.run.tier:
         notes.append(
             f"The tiers differ ({base.run.tier} and {candidate.run.tier}): {count_of(len(changes))} compared, and "
@@ -176,10 +192,13 @@ def compare(base: Table, candidate: Table) -> Comparison:
     moved = sum(_digest_moved(c.base, c.candidate, "strategy_digest") for c in changes)
     if moved:
         notes.append(f"The files of a strategy, its steps or its runtime differ on {count_of(moved)}.")
+    if note := natives_note(base.natives, candidate.natives):
+        notes.append(note)
     return Comparison(
         base=base.run,
         candidate=candidate.run,
         changes=changes,
+        natives=compare_natives(base, candidate),
         bumped=bumped(base.run, candidate.run),
         also_differs=also_differs(base.run, candidate.run),
         notes=tuple(notes),
@@ -198,6 +217,22 @@ def _beyond_tier(base: Table, candidate: Table) -> set[Key]:
         return set()
     smaller, larger = (base, candidate) if ranks[0] < ranks[1] else (candidate, base)
     return set(larger.by_cell()) - set(smaller.by_cell())
+
+
+def _beyond_extensions(base: Table, candidate: Table) -> dict[Key, str]:
+    """Cells of extensions that the other side never planned, and the extension of each.
+
+    What the other side ran without the extension, as an environment of someone's own may, is compared all the same.
+    """
+    cells = base.by_cell(), candidate.by_cell()
+    unplanned = _planned_extensions(base) ^ _planned_extensions(candidate)
+    extensions = {key: record.extension for side in cells for key, record in side.items()}
+    return {key: extensions[key] for key in cells[0].keys() ^ cells[1].keys() if extensions[key] in unplanned}
+
+
+def _planned_extensions(table: Table) -> set[str]:
+    """The extensions that a run had cells of, with a record or without."""
+    return ({r.extension for r in table.records} | {*table.run.extensions, table.run.extension}) - {""}
 
 
 def _change(key: Key, base: Record | None, candidate: Record | None, *, same_machine: bool) -> CellChange:

@@ -11,11 +11,15 @@ from harness.tables.schema import Run
 
 @dataclass(frozen=True, kw_only=True)
 class PackageChange:
-    """A package whose version differs. None where that side does not have it."""
+    """A package whose version differs. None where that side does not have it.
+
+    `extension` names the extension in whose environment it differs; empty for the combination's own.
+    """
 
     name: str
     base: str | None
     candidate: str | None
+    extension: str = ""
 
 
 def bumped(base: Run, candidate: Run) -> tuple[PackageChange, ...]:
@@ -35,14 +39,36 @@ def bumped(base: Run, candidate: Run) -> tuple[PackageChange, ...]:
 
 
 def also_differs(base: Run, candidate: Run) -> tuple[PackageChange, ...]:
-    """The installed packages that differ and are not among the bumped pins.
+    """The installed packages that differ and are not among the bumped pins, in every environment that both sides have.
 
-    Empty where either side's packages are not known.
+    An extension's environment holds the combination's packages too: what differs there just as it does in the
+    combination's own is not said again. Empty where no environment's packages are known on both sides.
     """
-    if not base.packages or not candidate.packages:
-        return ()
-    pinned = {change.name for change in bumped(base, candidate)}
-    return _differing({*base.packages, *candidate.packages} - pinned, base.packages, candidate.packages)
+    found: list[PackageChange] = []
+    said = {(change.name, change.base, change.candidate) for change in bumped(base, candidate)}
+    pinned = {name for name, _, _ in said}
+    for extension, before, after in _shared_environments(base, candidate):
+        changes = _differing({*before, *after}, before, after, extension=extension)
+        if not extension:
+            said |= {(change.name, change.base, change.candidate) for change in changes}
+            found += [change for change in changes if change.name not in pinned]
+        else:
+            found += [change for change in changes if (change.name, change.base, change.candidate) not in said]
+    return tuple(found)
+
+
+def packages_known(base: Run, candidate: Run) -> bool:
+    """Whether the packages of any environment are known on both sides."""
+    return bool(_shared_environments(base, candidate))
+
+
+def _shared_environments(base: Run, candidate: Run) -> list[tuple[str, Mapping[str, str], Mapping[str, str]]]:
+    """The environments whose packages both sides know, by extension; the combination's own, called "", comes first."""
+    before, after = (
+        {run.extension: run.packages, **{name: each.packages for name, each in run.extensions.items()}}
+        for run in (base, candidate)
+    )
+    return [(name, before[name], after[name]) for name in sorted(before) if before[name] and after.get(name)]
 
 
 def _version(run: Run, name: str) -> str | None:
@@ -50,9 +76,15 @@ def _version(run: Run, name: str) -> str | None:
 
 
 def _differing(
-    names: Iterable[str], base: Mapping[str, str | None], candidate: Mapping[str, str | None]
+    names: Iterable[str],
+    base: Mapping[str, str | None] | Mapping[str, str],
+    candidate: Mapping[str, str | None] | Mapping[str, str],
+    *,
+    extension: str = "",
 ) -> tuple[PackageChange, ...]:
-    changes = (PackageChange(name=n, base=base.get(n), candidate=candidate.get(n)) for n in sorted(names))
+    changes = (
+        PackageChange(name=n, base=base.get(n), candidate=candidate.get(n), extension=extension) for n in sorted(names)
+    )
     return tuple(change for change in changes if change.base != change.candidate)
 
 

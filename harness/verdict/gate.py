@@ -23,10 +23,11 @@ class Decision(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class GatePolicy:
-    """Which categories are worse, and which leave the question open."""
+    """Which categories are worse, which leave the question open, and whether a moved native output is worse."""
 
     worse: frozenset[Category] = WORSE
     untold: frozenset[Category] = UNTOLD
+    moved_natives: bool = True
 
 
 DEFAULT_POLICY = GatePolicy()
@@ -52,6 +53,8 @@ LATENCY_NOTE = "Latency and memory never decide: one launch a side is no evidenc
 def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY) -> Verdict:
     """The verdict on `comparison`. Something worse outweighs what could not be told."""
     worse = _counted(comparison, policy.worse)
+    if comparison.moved_natives and policy.moved_natives:
+        worse.append(natives_words(comparison))
     untold = _counted(comparison, policy.untold)
     for side, run in (("base", comparison.base), ("candidate", comparison.candidate)):
         if not run.complete:
@@ -67,6 +70,12 @@ def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY) -> Ver
         return Verdict(decision=Decision.CANNOT_TELL, reasons=tuple(untold), notes=(*notes, LATENCY_NOTE))
     reasons = (f"nothing is worse among {count_of(len(compared))}",)
     return Verdict(decision=Decision.MAY_MERGE, reasons=reasons, notes=(LATENCY_NOTE,))
+
+
+def natives_words(comparison: Comparison) -> str:
+    """`native output of 2 models moved`."""
+    count = len(comparison.moved_natives)
+    return f"native output of {count} model{'' if count == 1 else 's'} moved"
 
 
 def _counted(comparison: Comparison, categories: frozenset[Category]) -> list[str]:

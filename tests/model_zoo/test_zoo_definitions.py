@@ -16,6 +16,31 @@ from harness.bench.registry import ZOO, discover
 
 FILES = sorted(path for path in ZOO.glob("*.py") if not path.stem.startswith("_"))
 NAMES = [path.stem.replace("_", "-") for path in FILES]
+SHARED = [ZOO / "_digits.py"]
+FAMILIES = {
+    "vision": (
+        "convnext-tiny digits-cnn efficientnet-b0 lraspp-mobilenet-v3-large mobilenet-v3-small resnet18 "
+        "resnet50 ssdlite swin vgg11-bn vit"
+    ),
+    "transformer": ("bert causal-decoder fourier-mixing gpt2 masked-attention transformer-encoder"),
+    "sequence": ("bidirectional-lstm gru lstm stft-front-end temporal-convolution"),
+    "recommendation": ("embedding-bag feature-interactions"),
+    "hard-to-export": (
+        "autograd-function custom-operator data-dependent-if data-dependent-if-cond "
+        "data-dependent-if-scripted deformable-attention grid-sample grid-sample-3d length-loop "
+        "length-loop-scripted length-loop-while numpy-in-forward triton-kernel"
+    ),
+    "accuracy-trap": (
+        "average-pool-padding digits-cnn-left-in-train-mode digits-cnn-swapped-statistics "
+        "digits-cnn-train-mode digits-cnn-wrong-epsilon digits-cnn-wrong-momentum "
+        "digits-cnn-wrong-momentum-tuned digits-cnn-wrong-preprocessing dropout-left-in-train-mode "
+        "float64-timestamps"
+    ),
+    "canary": (
+        "attention-fused attention-scale boolean-tril embedding-new-zeros float64-gemm layer-norm "
+        "multihead-attention transformer-encoder-layer unflatten weight-norm"
+    ),
+}
 
 
 @pytest.fixture(params=NAMES)
@@ -66,12 +91,39 @@ def test_module_level_imports_leaves_functions_out() -> None:
     assert sorted(module_level_imports(source)) == [".", "os", "torch.nn"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_the_zoo_spans_its_families() -> None:
+    found: dict[str, set[str]] = {}
+    for name, entry in discover().models.items():
+        found.setdefault(entry.declared.family, set()).add(name)
+    missing = {family: sorted(set(names.split()) - found.get(family, set())) for family, names in FAMILIES.items()}
+    assert not any(missing.values()), missing
+    assert sum(map(len, found.values())) >= 36
+
+
+def test_canaries_say_where_they_break(model: Model) -> None:
+    if model.family == "canary" and model.tier != "quick":
+        assert model.expected_breaks
+        assert "#" in model.summary
+
+
+def test_labelled_rows_fill_whole_batches(model: Model) -> None:
+    if model.labelled is None:
+        pytest.skip("this model has no labelled data set")
+    inputs, labels = model.labelled()
+    assert labels.dtype.kind == "i"
+    assert len(labels) >= 100
+    for name, value in model.example().items():
+        assert inputs[name].shape == (len(labels), *value.shape[1:])
+        assert inputs[name].dtype == value.dtype
+        assert len(labels) % len(value) == 0
+
+
+@pytest.mark.parametrize("path", [*FILES, *SHARED], ids=lambda path: path.stem)
 def test_files_import_no_framework(path: Path) -> None:
     foreign = [
         name
         for name in module_level_imports(path.read_text(encoding="utf-8"))
-        if name != "harness.bench" and name.partition(".")[0] not in sys.stdlib_module_names
+        if name != "harness.bench" and name.partition(".")[0] not in {"model_zoo", *sys.stdlib_module_names}
     ]
     assert foreign == []
 

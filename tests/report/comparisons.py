@@ -6,9 +6,22 @@ from dataclasses import replace
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
+from harness.tables.ingest import merge
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
-from tests.tables.samples import GPU, PINS, failed, mismatched, not_applicable, passed, record, table
+from tests.tables.samples import (
+    GPU,
+    PACKAGES,
+    PINS,
+    failed,
+    mismatched,
+    native,
+    not_applicable,
+    output,
+    passed,
+    record,
+    table,
+)
 
 LOAD_ERROR = (
     "[ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model from <folder>/model.onnx failed: This is an invalid model. "
@@ -105,6 +118,54 @@ def unresolvable() -> Comparison:
     ]
     pins = {**PINS, "onnx": "1.18.0"}
     return compare(base, table(*broken, combination="torch2.7", pins=pins, packages={}, python=""))
+
+
+def moved() -> Comparison:
+    """Nothing is worse but what PyTorch itself computes, and one accuracy; an extension was upgraded too."""
+    pins = {**PINS, "torch": "2.1.0"}
+    return compare(_moved_table(), _moved_table(pins=pins, started="2026-01-31T13:00:00Z", factor=1.5))
+
+
+def _moved_table(*, pins: dict[str, str] = PINS, started: str = "2026-01-31T12:00:00Z", factor: float = 1.0) -> Table:
+    newer = factor > 1
+    bits = {"digest": f"{'new' if newer else 'old':>16}"}
+    natives = {
+        "resnet18": native(output(1.0, -2.0), longer=(output(0.5),)),
+        "stft": native(output(1.0), output(0.5 * factor, 0.25, **bits), longer=(output(3.0, **bits),)),
+        "loop": native(output(1.0, 2.0), **({} if newer else {"longer": (output(2.0),)})),
+        "new|shape": native(output(*([1.0] * (3 if newer else 2)), **bits)),
+        "gru": native(output(1.0 + factor * 1e-7, **bits)),
+        "lstm": native(output(2.0 + factor * 1e-8, **bits)),
+    }
+    own = [passed(model, "native") for model in natives]
+    accuracies = {"accuracy_native": 0.9778, "accuracy_converted": 0.9778 if not newer else 0.6511}
+    own += [passed("digits", "onnx-torchscript", **accuracies)]
+    own += [passed("digits", "native", accuracy_native=0.9778, accuracy_converted=0.9778)]
+    packages = {**PACKAGES, "torch": pins["torch"]}
+    tools = passed("resnet18", "onnx2tf", extension="tools")
+    versions = {"onnx2tf": "1.28.8" if newer else "1.17.5"}
+    return merge(
+        [
+            table(*own, natives=natives, pins=pins, packages=packages, started=started),
+            table(tools, extension="tools", packages={**packages, **versions}, started=started),
+        ]
+    )
+
+
+def large_table() -> Table:
+    """More strategies and models than fit a screen, with labelled data for some of them."""
+    strategies = ["native", "jax", "litert", "coreml", "manual-recreation", "hybrid-in-process-release", "tflite"]
+    strategies += [f"onnx-torchscript:{opset}" for opset in (11, 16, 17)] + [f"tf2onnx:{opset}" for opset in (11, 18)]
+    records = []
+    for strategy in strategies:
+        accuracy = {"accuracy_native": 0.9778, "accuracy_converted": 0.9778 if ":" in strategy else 0.9733}
+        records.append(passed("digits-cnn", strategy, **accuracy))
+        records.append(passed("resnet18", strategy) if strategy != "litert" else unsupported("resnet18", strategy))
+    records += [unsupported(model, s) for s in strategies[1:3] for model in ("grid-sample", "deformable-attention")]
+    records += [mismatched("grid-sample", s, fingerprint="31337000") for s in strategies if "tf2onnx" in s]
+    records += [not_applicable("grid-sample", "manual-recreation", "no twin")]
+    records += [record("grid-sample", "coreml", Outcome.OUT_OF_MEMORY, Stage.CONVERT, error="above 4096 MiB")]
+    return table(*records)
 
 
 def unfinished_table() -> Table:

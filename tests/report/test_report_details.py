@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import replace
 
@@ -11,15 +12,27 @@ from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.report import figures as figures_module
 from harness.report import markdown
+from harness.report.accuracy import accuracies, accuracy_changes
 from harness.report.causes import causes
 from harness.report.figures import figures
+from harness.report.grids import breakages, success_rates
 from harness.report.terminal import comparison_lines, grid_lines, print_comparison
-from harness.report.wording import detail, number, plain, state
+from harness.report.wording import (
+    COMPACT_LEGEND,
+    compact_text,
+    detail,
+    natives_line,
+    number,
+    package_text,
+    plain,
+    state,
+)
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
+from harness.verdict.environments import PackageChange
 from harness.verdict.gate import judge
 from tests.report import comparisons
-from tests.tables.samples import failed, mismatched, passed, record, table
+from tests.tables.samples import failed, mismatched, native, not_applicable, output, passed, record, table
 
 NASTY = "[bold]a|b[/bold] \x1b[31mred\x1b[0m `code` ```fence``` <b>html</b> :smile:\r\nsecond line"
 
@@ -139,14 +152,28 @@ def test_of_many_numbers_those_that_moved_most_are_shown(monkeypatch: pytest.Mon
     base = table(*(passed(name, "s", latency_ms=1.0) for name in "abcd"))
     moved = {"a": 1.0, "b": 2.0, "c": 1.1, "d": 0.1}
     found = figures(compare(base, table(*(passed(name, "s", latency_ms=ms) for name, ms in moved.items()))))
-    assert [row[0] for row in found.rows] == ["b/s", "d/s"]
-    assert found.hidden == 2
+    assert [row[0] for row in found.rows] == ["d/s", "b/s"]
+    assert (found.cells, found.hidden) == (4, 1)
+    assert found.rest == "Left out: 1 cell that moved less, 1 cell of which no number moved by 1 % or more."
+
+
+def test_a_relative_error_moved_where_it_rose_by_orders_above_rounding() -> None:
+    errors = {"a": (1e-9, 9e-7), "b": (1e-7, 1e-5), "c": (2e-6, 1.9e-5), "d": (1e-5, 1e-9), "e": (0.0, 2e-6)}
+    base, candidate = (table(*(passed(m, "s", relative_error=pair[n]) for m, pair in errors.items())) for n in (0, 1))
+    assert [row[0] for row in figures(compare(base, candidate)).rows] == ["e/s", "b/s"]
+
+
+def test_a_screenful_of_numbers_at_most() -> None:
+    base = table(*(passed(f"m{n}", "s", latency_ms=1.0) for n in range(60)))
+    found = figures(compare(base, table(*(passed(f"m{n}", "s", latency_ms=2.0) for n in range(60)))))
+    assert (len(found.rows), found.hidden) == (25, 35)
 
 
 def test_numbers_that_one_side_lacks_are_blank() -> None:
     base = table(passed("m", "s", latency_ms=None, relative_error=None, artifact_bytes=0))
     found = figures(compare(base, table(passed("m", "s"))))
     assert found.rows == (("m/s", "", "", "300 -> 300", "x1.00", "", ""),)
+    assert found.rest == ""
 
 
 @pytest.mark.parametrize(
@@ -176,3 +203,146 @@ def test_many_differing_packages_are_counted() -> None:
     text = terminal(compare(base, replace(base, run=replace(base.run, packages=dict.fromkeys(packages, "2")))))
     assert "Also differs: 40 installed packages\n" in text
     assert "and 10 more" in text
+
+
+def grid_text_at(made: Table, *, width: int) -> list[str]:
+    return [line.plain for line in grid_lines(made, width=width)]
+
+
+def test_a_grid_fits_its_width_and_repeats_no_empty_model() -> None:
+    strategies = [f"onnx-torchscript:{n}" for n in range(10, 32)]
+    records = [passed(f"a-model-with-a-long-name-{n}", s) for n in range(40) for s in strategies[: n + 1]]
+    lines = grid_text_at(table(*records), width=120)
+    assert max(len(line) for line in lines) <= 120
+    rows = [line for line in lines if line.startswith("a-model")]
+    assert all("ok" in row for row in rows)
+    assert COMPACT_LEGEND in lines
+    assert sum(line.startswith("passed ") for line in lines) == sum(line.startswith("model ") for line in lines)
+
+
+def test_a_grid_that_fits_has_whole_words() -> None:
+    lines = grid_text_at(table(failed("m", "native"), passed("m", "s")), width=80)
+    assert COMPACT_LEGEND not in lines
+    assert "m       failed at load  ok 2.00 ms" in lines
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (passed("m", "s", latency_ms=12.34), "ok 12.3"),
+        (passed("m", "s", latency_ms=None), "ok"),
+        (failed("m", "s"), "at load"),
+        (mismatched("m", "s"), "mismatched"),
+        (record("m", "s", Outcome.TIMED_OUT, Stage.CONVERT), "timed out"),
+        (record("m", "s", Outcome.UNRESOLVABLE, Stage.RESOLVE), "unresolvable"),
+        (not_applicable("m", "s"), "n/a"),
+        (None, "no record"),
+    ],
+)
+def test_states_in_few_words(made: Record | None, words: str) -> None:
+    assert compact_text(made) == words
+
+
+def test_what_broke_in_one_way_is_one_entry_what_broke_most_first() -> None:
+    made = table(
+        passed("a", "native"),
+        failed("a", "x", Stage.CONVERT),
+        failed("b", "x"),
+        failed("c", "y", error="with other words"),
+        failed("d", "x", fingerprint="other"),
+        failed("e", "x", fingerprint=None, error="one"),
+        failed("f", "x", fingerprint=None, error="one"),
+        failed("g", "x", fingerprint=None, error="two"),
+        record("h", "x", Outcome.CRASHED, Stage.LOAD, fingerprint="f" * 8),
+        not_applicable("i", "x"),
+    )
+    assert [found.names for found in breakages(made)] == [
+        ("b/x", "c/y"),
+        ("e/x", "f/x"),
+        ("a/x",),
+        ("d/x",),
+        ("g/x",),
+        ("h/x",),
+    ]
+
+
+def test_a_success_rate_is_of_what_can_exist() -> None:
+    made = table(
+        passed("a", "x"),
+        failed("b", "x"),
+        mismatched("c", "x"),
+        not_applicable("d", "x"),
+        not_applicable("a", "never"),
+        record("a", "lost", Outcome.UNRESOLVABLE, Stage.RESOLVE),
+        *(passed(f"m{n}", "most") for n in range(999)),
+        failed("a", "most"),
+        missing=[("z", "x"), ("z", "unrecorded")],
+    )
+    found = {strategy: (str(rate), rate.percent) for strategy, rate in success_rates(made).items()}
+    assert found == {
+        "x": ("1/3", "33 %"),
+        "never": ("n/a", ""),
+        "lost": ("0/1", "0 %"),
+        "most": ("999/1000", "99 %"),
+    }
+
+
+def test_markdown_grids_are_parted_evenly() -> None:
+    text = markdown.grid(table(*(passed("m", f"s:{n}") for n in range(20))))
+    headers = [line for line in text.splitlines() if line.startswith("| model ")]
+    assert [line.count("`s:") for line in headers] == [7, 7, 6]
+
+
+def labelled(strategy: str, converted: float | None, before: float | None = 0.98) -> Record:
+    return passed("digits", strategy, accuracy_native=before, accuracy_converted=converted)
+
+
+def test_accuracies_name_the_strategies_that_keep_them_and_those_that_lose() -> None:
+    kept = [labelled(f"s:{n}", 0.98) for n in range(6)]
+    found = accuracies(table(*kept, labelled("lossy", 0.5), labelled("unknown", None), passed("other", "native")))
+    assert found.rows == (
+        ("digits", "98.00 %", "98.00 %", "s:0, s:1, s:2, s:3, and 2 more"),
+        ("digits", "98.00 %", "50.00 %", "lossy"),
+    )
+    assert accuracies(table(passed("other", "native"))).rows == ()
+
+
+def test_accuracies_that_changed_are_shown_the_largest_change_first() -> None:
+    base = table(labelled("a", 0.98), labelled("b", 0.98), labelled("c", 0.98), labelled("d", None))
+    candidate = table(labelled("a", 0.97), labelled("b", 0.5), labelled("c", 0.98), labelled("d", 0.98))
+    found = accuracy_changes(compare(base, candidate))
+    assert found.rows == (
+        ("digits/b", "98.00 % -> 98.00 %", "98.00 % -> 50.00 %"),
+        ("digits/a", "98.00 % -> 98.00 %", "98.00 % -> 97.00 %"),
+    )
+    assert found.rest == "Left out: 1 cell with the same accuracy."
+    assert accuracy_changes(compare(base, base)).rest == "the same on both sides (3 cells)."
+    assert "Accuracy on labelled data: the same on both sides (3 cells)." in terminal(compare(base, base))
+
+
+def test_a_package_of_an_extension_is_named_with_it() -> None:
+    change = PackageChange(name="onnx2tf", base="1.17.5", candidate="1.28.8", extension="tools")
+    assert package_text(change) == "tools: onnx2tf 1.17.5 -> 1.28.8"
+    assert package_text(PackageChange(name="jax", base=None, candidate="0.4")) == "jax absent -> 0.4"
+
+
+def test_native_outputs_that_did_not_move_are_one_line() -> None:
+    cells = [passed("a", "native"), passed("b", "native")]
+    known = {"a": native(output(1.0)), "b": native(output(1.0))}
+    base = table(*cells, natives=known)
+    assert natives_line(compare(table(*cells), table(*cells))) == ""
+    assert natives_line(compare(base, base)) == "Native outputs of 2 models: 2 same bits."
+    rounded = table(*cells, natives={**known, "b": native(output(1.0 + 3e-7))})
+    assert natives_line(compare(base, rounded)) == (
+        "Native outputs of 2 models: 1 same bits, 1 moved within rounding. "
+        "Within rounding: b; largest relative error 3.0e-07 (b)."
+    )
+
+
+def test_moved_native_outputs_stand_after_what_is_worse_and_before_what_is_better() -> None:
+    base = table(passed("a", "s"), failed("b", "s"), natives={"a": native(output(1.0))})
+    candidate = table(failed("a", "s"), passed("b", "s"), natives={"a": native(output(math.nan))})
+    for text in (terminal(compare(base, candidate)), markdown.comparison(compare(base, candidate))):
+        at = [text.index(words) for words in ("Worse", "Moved native outputs", "is NaN instead of finite", "Better")]
+        assert at == sorted(at)
+    assert "native output of 1 model moved" in markdown.comparison(compare(base, candidate)).splitlines()[0]

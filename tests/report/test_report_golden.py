@@ -29,7 +29,7 @@ def expected(name: str) -> str:
     return (EXPECTED / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["mixed", "untold", "unresolvable", "clean"])
+@pytest.mark.parametrize("name", ["mixed", "moved", "untold", "unresolvable", "clean"])
 def test_gate(name: str) -> None:
     comparison = getattr(comparisons, name)()
     made = console()
@@ -57,3 +57,10 @@ def test_a_grid_that_is_too_wide_goes_on_below() -> None:
     print_grid(made, comparisons.unfinished_table())
     assert printed(made) == expected("grid-narrow.txt")
     assert markdown.grid(comparisons.unfinished_table()) == expected("grid-narrow.md")
+
+
+def test_a_grid_of_many_strategies() -> None:
+    made = console(width=100)
+    print_grid(made, comparisons.large_table())
+    assert printed(made) == expected("grid-large.txt")
+    assert markdown.grid(comparisons.large_table()) == expected("grid-large.md")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.ingest import BenchSession, assemble
+from harness.tables.natives import Native, NativeOutput
 from harness.tables.schema import Gpu, Machine, Table
 
 MACHINE = Machine(cpu="Example CPU", cores=2, memory_mb=7950, os="Linux 6.1")
@@ -80,14 +81,29 @@ def session(**values: Any) -> BenchSession:
     return BenchSession(**{**conditions, **values})
 
 
+def output(*sample: float, **values: Any) -> NativeOutput:
+    """A native output that holds `sample` and nothing else, with a digest of its own unless a test says otherwise."""
+    facts = {"digest": f"{hash(sample) & (1 << 64) - 1:016x}", "shape": (len(sample),), "dtype": "float32"}
+    return NativeOutput(sample=sample, **{**facts, **values})
+
+
+def native(*outputs: NativeOutput, **probes: tuple[NativeOutput, ...]) -> Native:
+    """A model's native outputs on its example, and on `probes`."""
+    return Native(weights_digest="w" * 16, outputs={"example": outputs, **probes})
+
+
 def table(
-    *records: Record, pins: dict[str, str] | None = None, missing: Iterable[tuple[str, str]] = (), **values: Any
+    *records: Record,
+    pins: dict[str, str] | None = None,
+    missing: Iterable[tuple[str, str]] = (),
+    natives: Mapping[str, Native] | None = None,
+    **values: Any,
 ) -> Table:
     """A table of `records`, which take on its combination, device and tier; `missing` was planned as well."""
     planned = (*((r.model, r.strategy) for r in records), *missing)
     made = session(planned=planned, **values)
     belonging = [replace(r, combination=made.combination, device=made.device, tier=made.tier) for r in records]
-    return assemble(made, belonging, pins=PINS if pins is None else pins)
+    return assemble(made, belonging, pins=PINS if pins is None else pins, natives=natives)
 
 
 def write_session(folder: Path, records: Iterable[Record], **values: Any) -> None:

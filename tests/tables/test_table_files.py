@@ -10,6 +10,7 @@ import pytest
 
 from harness.bench.errors import UsageError
 from harness.tables import writing
+from harness.tables.ingest import merge
 from harness.tables.migration import RawTable
 from harness.tables.reading import find_table, read_table
 from harness.tables.schema import SCHEMA_VERSION, Table
@@ -59,6 +60,21 @@ def test_writing_the_same_table_twice_changes_nothing(tmp_path: Path) -> None:
     before = (first / "cells.csv").stat()
     assert write_table(tmp_path, table(*RESNET)) == first
     assert (first / "cells.csv").stat() == before
+
+
+def test_the_environments_of_extensions_come_back(tmp_path: Path) -> None:
+    own = table(*RESNET)
+    tools = table(passed("resnet18", "onnx2tf", extension="tools"), extension="tools", packages={"onnx2tf": "1.17.5"})
+    written = merge([own, tools])
+    back = read_table(write_table(tmp_path, written))
+    assert back.run == written.run
+    assert back.run.extensions["tools"].packages == {"onnx2tf": "1.17.5"}
+
+
+def test_a_run_of_before_there_were_extensions_is_read(tmp_path: Path) -> None:
+    folder = write_table(tmp_path, table(*RESNET))
+    edit(folder, drop="extensions")
+    assert read_table(folder).run.extensions == {}
 
 
 def test_an_unfinished_table_gives_way_to_its_resumed_run(tmp_path: Path) -> None:
@@ -138,6 +154,25 @@ def folder(tmp_path: Path) -> Path:
         ("packages", {"torch": None}, "'packages.torch': expected str, got null"),
         ("policy", {"timeout_s": "x"}, "'policy.timeout_s': expected int, got str"),
         ("loadavg", [1.0], "'loadavg.1"),
+        ("extensions", None, "'extensions': expected object, got null"),
+        ("extensions", {"tools": []}, "'extensions.tools': expected object, got list"),
+        ("extensions", {"tools": {"packages": {}}}, "the key 'extensions.tools.lock_digest' is missing"),
+        ("extensions", {"tools": {"lock_digest": "x"}}, "the key 'extensions.tools.packages' is missing"),
+        (
+            "extensions",
+            {"tools": {"lock_digest": 1, "packages": {}}},
+            "'extensions.tools.lock_digest': expected str, got int",
+        ),
+        (
+            "extensions",
+            {"tools": {"lock_digest": "x", "packages": {"onnx2tf": 1.17}}},
+            "'extensions.tools.packages.onnx2tf': expected str, got float",
+        ),
+        (
+            "extensions",
+            {"tools": {"lock_digest": "x", "packages": {}, "mood": 1}},
+            "the key 'extensions.tools.mood' is not known",
+        ),
         ("mood", "good", "the key 'mood' is not known"),
         ("started", "yesterday", "'started': expected a time in UTC"),
         ("started", "2026-01-31T12:00:00", "'started': expected a time in UTC"),

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from harness.bench.errors import UsageError
-from harness.tables.ingest import ingest
+from harness.tables.ingest import ingest, merge
 from harness.tables.reading import read_table
+from harness.tables.schema import Extended, Table
 from harness.tables.writing import write_table
-from tests.tables.samples import failed, passed, write_session
+from tests.tables.samples import PACKAGES, PINS, failed, native, not_applicable, output, passed, table, write_session
 
 
 @pytest.fixture
@@ -122,3 +123,55 @@ def test_a_folder_that_is_not_the_bench_s_is_told(tmp_path: Path) -> None:
         ingest(tmp_path, pins={})
     with pytest.raises(UsageError, match="no such folder"):
         ingest(tmp_path / "nowhere", pins={})
+
+
+def of_extension(name: str, *records: Any, **values: Any) -> Table:
+    conditions = {"packages": {**PACKAGES, name: "1.0"}, "lock_digest": f"lock of {name}", **values}
+    return table(*records, extension=name, pins={name: "1.0"}, **conditions)
+
+
+def test_a_combination_and_its_extensions_become_one_table(tmp_path: Path) -> None:
+    own = table(passed("b", "native", latency_ms=2.0), passed("a", "native", latency_ms=4.0))
+    tools = of_extension(
+        "tools",
+        passed("b", "onnx2tf", extension="tools", latency_ms=3.0),
+        missing=[("a", "onnx2tf")],
+        ended="2026-01-31T12:30:00Z",
+    )
+    other = of_extension("hf4", not_applicable("a", "weight-transfer"), ended="2026-01-31T12:20:00Z")
+    made = merge([own, tools, other])
+    assert [(r.model, r.strategy, r.latency_ratio) for r in made.records] == [
+        ("a", "native", 1.0),
+        ("a", "weight-transfer", None),
+        ("b", "native", 1.0),
+        ("b", "onnx2tf", 1.5),
+    ]
+    run = made.run
+    assert (run.planned, run.recorded, run.complete, run.missing) == (5, 4, False, ("a/onnx2tf",))
+    assert (run.extension, run.pins, run.packages, run.lock_digest) == ("", PINS, own.run.packages, own.run.lock_digest)
+    assert (run.started, run.ended) == (own.run.started, "2026-01-31T12:30:00Z")
+    assert run.extensions == {
+        "tools": Extended(lock_digest="lock of tools", packages=tools.run.packages),
+        "hf4": Extended(lock_digest="lock of hf4", packages=other.run.packages),
+    }
+    assert list(run.to_json()["extensions"]) == ["hf4", "tools"]
+    assert read_table(write_table(tmp_path, made)).run == run
+
+
+def test_a_run_that_was_killed_in_an_extension_has_no_end() -> None:
+    tools = of_extension("tools", missing=[("a", "onnx2tf")], ended=None)
+    assert merge([table(passed("a", "native")), tools]).run.ended is None
+
+
+def test_one_table_alone_is_merged_as_it_is() -> None:
+    alone = of_extension("tools", passed("a", "onnx2tf", extension="tools"))
+    assert merge([alone]) is alone
+
+
+def test_of_a_model_that_ran_in_several_environments_the_combination_s_own_native_outputs_count() -> None:
+    mine, theirs = native(output(1.0)), native(output(2.0))
+    own = table(passed("b", "native"), natives={"b": mine})
+    tools = of_extension("tools", passed("b", "x"), passed("a", "x"), natives={"b": theirs, "a": theirs})
+    made = merge([own, tools])
+    assert dict(made.natives) == {"a": theirs, "b": mine}
+    assert list(made.natives) == ["a", "b"]

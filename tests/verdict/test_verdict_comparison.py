@@ -8,6 +8,8 @@ import pytest
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
+from harness.tables.ingest import merge
+from harness.tables.schema import Table
 from harness.verdict.comparison import MEANINGS, UNTOLD, WORSE, Category, CellChange, categorise, compare
 from harness.verdict.environments import PackageChange
 from harness.verdict.numbers import Quantity
@@ -221,3 +223,108 @@ def test_what_else_to_know_is_noted() -> None:
         "The candidate's table is of selected cells only.",
         "The files of a strategy, its steps or its runtime differ on 1 cell.",
     )
+
+
+def with_extension(*records: Record, extension: str = "tools", packages: dict[str, str] | None = None) -> Table:
+    """A table of `PASSED`, and of `records` in an extension whose environment holds `packages` beside the others."""
+    belonging = [replace(each, extension=extension) for each in records]
+    extended = {**PACKAGES, **(packages or {})}
+    return merge([table(PASSED), table(*belonging, extension=extension, packages=extended)])
+
+
+CONVERTED = passed("m", "onnx2tf")
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_an_extension_that_only_one_side_ran_is_left_out(swapped: bool) -> None:
+    sides = (table(PASSED), with_extension(CONVERTED, passed("n", "onnx2tf")))
+    found = compare(*(sides[::-1] if swapped else sides))
+    assert [(change.name, change.category) for change in found.changes] == [("m/s", Category.UNCHANGED)]
+    assert found.notes == (
+        "Only one side ran the extension tools: 2 cells left out. Run both sides with --extensions to compare them.",
+    )
+
+
+def test_extensions_that_either_side_ran_alone_are_named_together() -> None:
+    found = compare(with_extension(CONVERTED), with_extension(passed("m", "x"), extension="hf4"))
+    assert found.notes[0].startswith("Only one side ran the extensions hf4, tools: 2 cells left out.")
+
+
+def test_an_extension_of_both_sides_is_compared() -> None:
+    found = compare(with_extension(CONVERTED, passed("n", "x")), with_extension(failed("m", "onnx2tf")))
+    assert [(change.name, change.category) for change in found.changes] == [
+        ("m/onnx2tf", Category.NEWLY_FAILING),
+        ("m/s", Category.UNCHANGED),
+        ("n/x", Category.MISSING_IN_CANDIDATE),
+    ]
+    assert found.notes == ()
+
+
+def test_an_extension_that_was_planned_and_not_reached_is_missing_and_not_left_out() -> None:
+    killed = merge([table(PASSED), table(extension="tools", missing=[("m", "onnx2tf")], ended=None)])
+    found = compare(with_extension(CONVERTED), killed)
+    assert [(change.name, change.category) for change in found.changes] == [
+        ("m/onnx2tf", Category.MISSING_IN_CANDIDATE),
+        ("m/s", Category.UNCHANGED),
+    ]
+
+
+def test_what_one_side_ran_without_the_extension_is_compared() -> None:
+    """In an environment of someone's own, a strategy needs no extension where its tools are there already."""
+    found = compare(with_extension(CONVERTED), table(PASSED, replace(CONVERTED, extension="")))
+    assert [(change.name, change.category) for change in found.changes] == [
+        ("m/onnx2tf", Category.UNCHANGED),
+        ("m/s", Category.UNCHANGED),
+    ]
+    assert found.notes == ()
+
+
+def test_a_cell_is_left_out_once_where_tier_and_extension_differ() -> None:
+    own = table(PASSED, passed("z", "s"), tier="core")
+    tools = table(replace(CONVERTED, extension="tools"), extension="tools", tier="core")
+    found = compare(table(PASSED), merge([own, tools]))
+    assert [change.name for change in found.changes] == ["m/s"]
+    assert [note.split(":")[1].split(".")[0] for note in found.notes] == [
+        " 1 cell left out",
+        " 1 cell compared, and 1 that only the larger tier has left out",
+    ]
+
+
+def test_packages_of_an_extension_that_both_sides_have_are_compared() -> None:
+    base = with_extension(CONVERTED, packages={"onnx2tf": "1.17.5", "nobuco": "0.14"})
+    candidate = with_extension(CONVERTED, packages={"onnx2tf": "1.28.8", "jax": "0.4"})
+    assert compare(base, candidate).also_differs == (
+        PackageChange(name="jax", base=None, candidate="0.4", extension="tools"),
+        PackageChange(name="nobuco", base="0.14", candidate=None, extension="tools"),
+        PackageChange(name="onnx2tf", base="1.17.5", candidate="1.28.8", extension="tools"),
+    )
+    assert compare(table(PASSED), candidate).also_differs == ()
+
+
+def test_what_differs_in_an_extension_just_as_without_it_is_said_once() -> None:
+    bumped = {**PACKAGES, "torch": "2.1.0", "numpy": "1.25.0"}
+    base = with_extension(CONVERTED, packages={"triton": "1.9"})
+    own = table(PASSED, packages=bumped, pins={**PINS, "torch": "2.1.0"})
+    tools = replace(CONVERTED, extension="tools")
+    for packages, expected in [
+        (bumped, [("", "numpy"), ("tools", "triton")]),
+        ({**bumped, "numpy": "1.26.0", "triton": "1.9"}, [("", "numpy"), ("tools", "numpy")]),
+        ({}, [("", "numpy")]),
+    ]:
+        found = compare(base, merge([own, table(tools, extension="tools", packages=packages)]))
+        assert [change.name for change in found.bumped] == ["torch"]
+        assert [(change.extension, change.name) for change in found.also_differs] == expected
+
+
+def test_an_extension_is_compared_where_the_combination_itself_could_not_be_had() -> None:
+    own = table(UNRESOLVABLE, packages={}, python="", pins={**PINS, "torch": "2.1.0"})
+    packages = {**PACKAGES, "torch": "2.1.0", "onnx2tf": "2.0"}
+    tools = table(replace(CONVERTED, extension="tools"), extension="tools", packages=packages)
+    found = compare(with_extension(CONVERTED, packages={"onnx2tf": "1.0"}), merge([own, tools]))
+    assert [(change.extension, change.name) for change in found.also_differs] == [("tools", "onnx2tf")]
+
+
+def test_a_table_of_an_extension_alone_is_held_against_that_extension() -> None:
+    alone = table(replace(CONVERTED, extension="tools"), extension="tools", packages={**PACKAGES, "onnx2tf": "2.0"})
+    found = compare(with_extension(CONVERTED, packages={"onnx2tf": "1.0"}), alone)
+    assert found.also_differs == (PackageChange(name="onnx2tf", base="1.0", candidate="2.0", extension="tools"),)

@@ -6,7 +6,7 @@ from harness.bench.stages import Stage
 from harness.tables.schema import Table
 from harness.verdict.comparison import Category, compare
 from harness.verdict.gate import LATENCY_NOTE, Decision, GatePolicy, Verdict, judge
-from tests.tables.samples import failed, mismatched, not_applicable, passed, table
+from tests.tables.samples import failed, mismatched, native, not_applicable, output, passed, table
 
 PASSED = passed("m", "s")
 FAILED = failed("m", "s")
@@ -81,3 +81,28 @@ def test_a_policy_of_one_s_own_decides() -> None:
     comparison = compare(table(FAILED, OTHER), table(failed("m", "s", fingerprint="other")))
     assert judge(comparison).exit_code == 3
     assert judge(comparison, policy=strict).reasons == ("1 cell failing differently",)
+
+
+def test_a_moved_native_output_is_worse_though_every_cell_passes() -> None:
+    known = {"m": native(output(1.0)), "other": native(output(1.0))}
+    base = table(PASSED, OTHER, natives=known)
+    for moved, reason in [
+        ({"m": native(output(1.1))}, "native output of 1 model moved"),
+        ({"m": native(output(1.1)), "other": native(output(2.0))}, "native output of 2 models moved"),
+    ]:
+        comparison = compare(base, table(PASSED, OTHER, natives={**known, **moved}))
+        assert judge(comparison).reasons == (reason,)
+        assert judge(comparison).exit_code == 1
+        assert judge(comparison, policy=GatePolicy(moved_natives=False)).exit_code == 0
+    found = verdict(base, table(FAILED, OTHER, natives={**known, "m": native(output(1.1))}))
+    assert found.reasons == ("1 cell newly failing", "native output of 1 model moved")
+
+
+def test_a_native_output_within_rounding_may_merge() -> None:
+    base = table(PASSED, natives={"m": native(output(1.0))})
+    assert verdict(base, table(PASSED, natives={"m": native(output(1.0 + 1e-7))})).exit_code == 0
+
+
+def test_what_only_one_side_ran_an_extension_for_leaves_nothing_open() -> None:
+    found = verdict(table(PASSED), table(PASSED, passed("m", "onnx2tf", extension="tools")))
+    assert found.reasons == ("nothing is worse among 1 cell",)

@@ -1,0 +1,127 @@
+"""PyTorch eager inside a TensorFlow process: what claim C14 calls hybrid deployment without a service.
+
+A request is TensorFlow tensors, before and after; between them PyTorch runs. Both frameworks are imported, have
+their thread pools and allocators, and have run operations before memory is read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.bench import Artifact, Inputs, NotApplicable, Runtime
+from harness.bench.memory import rss_mb
+from harness.bench.tensors import flatten
+
+
+class _Mallinfo(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks"),
+            *("uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def heap() -> dict[str, float]:
+    """What malloc holds, and how much of that lies idle, kept from the system by fragmentation; empty where unknown."""
+    try:
+        mallinfo = ctypes.CDLL(None).mallinfo2  # glibc 2.33 and later
+    except (AttributeError, OSError):
+        return {}
+    mallinfo.restype = _Mallinfo
+    info = mallinfo()
+    return {"heap_mb": info.arena / 2**20, "heap_free_mb": info.fordblks / 2**20}
+
+
+class HybridSession:
+    """A module on a device, between two functions of TensorFlow's."""
+
+    def __init__(self, module: Any, device: str, *, release: Callable[[], None] | None) -> None:
+        import tensorflow as tf
+
+        self._module = module
+        self._device = device
+        self._release = release
+        self._side = "/GPU:0" if device == "cuda" else "/CPU:0"
+        # Whatever stands around the model: enough for TensorFlow to have traced, optimised and run a graph.
+        self._around = tf.function(lambda *tensors: [tf.identity(tensor) for tensor in tensors], autograph=False)
+        self.provider = f"torch-{device} in tensorflow"
+
+    def prepare(self, inputs: Inputs) -> Callable[[], Any]:
+        """Make the request's tensors on TensorFlow's side."""
+        import tensorflow as tf
+
+        with tf.device(self._side):
+            placed = [tf.constant(value) for value in inputs.values()]
+        return lambda: self._answer(placed)
+
+    def _answer(self, request: list[Any]) -> list[Any]:
+        import tensorflow as tf
+        import torch
+
+        # By way of numpy: DLPack would share the memory, and several versions of the two refuse each other's.
+        given = [torch.from_numpy(tensor.numpy().copy()).to(self._device) for tensor in self._around(*request)]
+        with torch.inference_mode():
+            result = [leaf.cpu().numpy() for leaf in flatten(self._module(*given))]
+        with tf.device(self._side):
+            answer = list(self._around(*(tf.constant(array) for array in result)))
+        if self._release is not None:
+            del given, result
+            self._release()
+        return answer
+
+    def outputs(self, result: Any) -> list[Any]:
+        """The answer's tensors as numpy arrays."""
+        return [tensor.numpy() for tensor in result]
+
+    def facts(self) -> Mapping[str, float]:
+        """Memory after the last request, and how much of malloc's share lies idle."""
+        return {"rss_after_mb": rss_mb(), **heap()}
+
+
+def open_session(
+    artifact: Artifact,
+    device: str,
+    threads: int,
+    build: Callable[[], Any] | None,
+    *,
+    release: Callable[[], None] | None,
+) -> HybridSession:
+    """Set both frameworks' threads before their first operation, then load the module."""
+    import tensorflow as tf
+    import torch
+
+    assert build is not None
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    torch.set_num_threads(threads)
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            msg = f"torch {torch.__version__} sees no usable CUDA device"
+            raise NotApplicable(msg)
+        gpus = tf.config.list_physical_devices("GPU")
+        if not gpus:
+            msg = f"tensorflow {tf.__version__} sees no GPU: it is built without CUDA, or lacks CUDA libraries"
+            raise NotApplicable(msg)
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    module = build()
+    module.load_state_dict(torch.load(artifact.path, map_location="cpu", weights_only=True))
+    return HybridSession(module.to(device), device, release=release)
+
+
+def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> HybridSession:
+    """Without any release: both frameworks keep what they have taken."""
+    return open_session(artifact, device, threads, build, release=None)
+
+
+RUNTIME = Runtime(
+    summary="PyTorch eager and TensorFlow in one process",
+    serves="state-dict",
+    load=load,
+    imports=("torch", "tensorflow"),
+    needs_module=True,
+)

@@ -1,0 +1,27 @@
+"""Keeps what a PyTorch service needs to start by itself: the state dict, and which file declares the model."""
+
+from __future__ import annotations
+
+import json
+
+from harness.bench import Artifact, Step, StepContext
+
+
+def run(context: StepContext, source: Artifact | None) -> Artifact:
+    """Save both into one folder."""
+    del source
+    import torch
+
+    path = context.folder / "service"
+    path.mkdir()
+    torch.save(context.module.state_dict(), path / "state.pt")
+    (path / "service.json").write_text(json.dumps({"model_file": str(context.model_file.resolve())}), encoding="utf-8")
+    return Artifact("torch-service", path)
+
+
+STEP = Step(
+    summary="save the state dict beside the name of the model's file",
+    run=run,
+    produces="torch-service",
+    imports=("torch",),
+)

@@ -1,0 +1,38 @@
+"""EfficientNet: inverted bottlenecks with SiLU; its stochastic depth must vanish in eval mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.bench import Inputs, Model, uniform
+
+
+def build() -> Any:
+    """EfficientNet-B0 of torchvision, as it comes."""
+    from torchvision.models import efficientnet_b0
+
+    return efficientnet_b0(weights=None)
+
+
+def images(seed: str, batch: int = 2) -> Inputs:
+    """A batch of small images of 8 x 8 patches: fine noise would be averaged away, and all images alike."""
+    patches = uniform((batch, 3, 8, 8), seed=seed, low=-2.0, high=2.0)
+    return {"image": patches.repeat(8, axis=2).repeat(8, axis=3)}
+
+
+MODEL = Model(
+    summary="EfficientNet-B0 of torchvision at 64 x 64",
+    family="vision",
+    build=build,
+    example=lambda: images("example"),
+    probes={
+        "other-values": lambda: images("other values"),
+        "more-values": lambda: images("more values"),
+        "single": lambda: images("single", batch=1),
+        "larger-batch": lambda: images("larger batch", batch=3),
+    },
+    dynamic={"image": {0: "batch"}},
+    gains={"features.*": 1.48},
+    imports=("torch", "torchvision"),
+    tier="core",
+)

@@ -1,0 +1,39 @@
+"""A Swin transformer: shifted windows by `roll`, relative position bias, patch merging by strided slices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.bench import Inputs, Model, uniform
+
+
+def build() -> Any:
+    """Torchvision's `SwinTransformer` of two stages; the whole of Swin-T takes half a minute to export."""
+    from torchvision.models import SwinTransformer
+
+    return SwinTransformer(
+        patch_size=[4, 4], embed_dim=32, depths=[2, 2], num_heads=[2, 4], window_size=[4, 4], num_classes=10
+    )
+
+
+def images(seed: str, batch: int = 2) -> Inputs:
+    """A batch of small images of 8 x 8 patches: fine noise would be averaged away, and all images alike."""
+    patches = uniform((batch, 3, 8, 8), seed=seed, low=-2.0, high=2.0)
+    return {"image": patches.repeat(8, axis=2).repeat(8, axis=3)}
+
+
+MODEL = Model(
+    summary="A Swin transformer of torchvision with two stages at 64 x 64",
+    family="vision",
+    build=build,
+    example=lambda: images("example"),
+    probes={
+        "other-values": lambda: images("other values"),
+        "more-values": lambda: images("more values"),
+        "single": lambda: images("single", batch=1),
+        "larger-batch": lambda: images("larger batch", batch=3),
+    },
+    dynamic={"image": {0: "batch"}},
+    imports=("torch", "torchvision"),
+    tier="core",
+)

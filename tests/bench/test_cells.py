@@ -1,0 +1,310 @@
+"""Cells from end to end without any framework: a stand-in for torch, and steps and a runtime of the test's own."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bench.cell import Bench
+from harness.bench.plan import Cell, Plan, Policy, expand
+from harness.bench.record import Record
+from harness.bench.registry import discover
+from harness.tables.ingest import ingest
+
+ROOT = Path(__file__).resolve().parents[2]
+STAND_IN = Path(__file__).with_name("stand_in")
+
+MODEL = """
+from harness.bench import Model, uniform
+
+
+def build():
+    import torch
+
+    return torch.nn.Linear(8, 4)
+
+
+MODEL = Model(
+    summary="a linear layer",
+    family="test",
+    build=build,
+    example=lambda: {"x": uniform((2, 8), seed="example")},
+    probes={
+        "other values": lambda: {"x": uniform((2, 8), seed="other")},
+        "more rows": lambda: {"x": uniform((3, 8), seed="rows")},
+    },
+    dynamic={"x": {0: "batch"}},
+)
+"""
+
+STEP = """
+from harness.bench import Artifact, NotApplicable, Step
+
+
+def run(context, source):
+    import os, sys, time
+    import numpy as np
+
+    weight = context.state()["weight"]
+    path = context.folder / "weight.npy"
+    facts = {{}}
+    {body}
+    np.save(path, weight)
+    return Artifact("array", path, facts)
+
+
+STEP = Step(summary="keeps the weight", run=run, produces="array", imports={imports})
+"""
+
+STRATEGY = """
+from harness.bench import Strategy
+
+STRATEGY = Strategy(summary="of the test", steps=({name!r},), runtime={runtime!r}, shapes={shapes!r})
+"""
+
+RUNTIME = """
+from harness.bench import Runtime
+
+
+class Session:
+    provider = "numpy"
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def prepare(self, inputs):
+        return lambda: inputs["x"] @ self.weight.T
+
+    def outputs(self, result):
+        return [result]
+
+
+def load(artifact, device, threads, build):
+    import numpy as np
+
+    return Session(np.load(artifact.path))
+
+
+RUNTIME = Runtime(summary="numpy", serves="array", load=load, imports=("numpy",))
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a step does, and what becomes of its cell: outcome, stage, error type, and a part of what is told."""
+
+    body: str
+    ends: tuple[str, str, str | None]
+    told: str = ""
+    imports: tuple[str, ...] = ()
+    runtime: str = "arrays"
+    shapes: str = "dynamic"
+
+
+PASSED = ("passed", "measure", None)
+CASES = {
+    "good": Case("facts = {'opset': 16}", PASSED),
+    "static": Case("pass", PASSED, shapes="static"),
+    "off": Case(
+        "weight = weight * 1.01", ("mismatched", "match", None), "output 0: values differ, relative error 1.00e-02"
+    ),
+    "narrow": Case("weight = weight[:3]", ("mismatched", "match", None), "output 0: shape [2, 3] instead of [2, 4]"),
+    "impossible": Case(
+        "raise NotApplicable('needs x 2.5')", ("not-applicable", "convert", "NotApplicable"), "needs x 2.5"
+    ),
+    "raises": Case("raise KeyError('lost')", ("failed", "convert", "KeyError"), "lost"),
+    "exits": Case("sys.exit(0)", ("failed", "convert", "SystemExit"), "SystemExit(0)"),
+    "vanishes": Case("os._exit(0)", ("crashed", "convert", "NoResult"), "exit code 0"),
+    "aborts": Case("os.abort()", ("crashed", "convert", "SIGABRT"), "SIGABRT"),
+    "greedy": Case("kept = [b'x' * 2**26 for _ in range(99)]", ("out-of-memory", "convert", "MemoryLimit"), "1200 MiB"),
+    "boasts": Case("facts = {'speed': 3}", ("failed", "convert", "RuntimeError"), "the step told speed"),
+    "missing-import": Case(
+        "pass", ("failed", "import", "ModuleNotFoundError"), "nothing_like_it", ("nothing_like_it",)
+    ),
+    "killing-import": Case("pass", ("crashed", "import", "SIGABRT"), "SIGABRT", ("killing_import",)),
+    "unserved": Case("pass", ("failed", "load", "UsageError"), "unknown runtime 'arays'", runtime="arays"),
+    "broken-runtime": Case("pass", ("failed", "load", "ImportError"), "no disk", runtime="broken"),
+    "unreadable": Case("weight = np.array([None])", ("failed", "load", "ValueError"), "allow_pickle"),
+    "wrong-size": Case("weight = weight[:, :5]", ("failed", "execute", "ValueError"), "mismatch"),
+}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model's file, and a plugin folder with a step and a strategy for each case."""
+    made = tmp_path_factory.mktemp("cells")
+    _write(made / "linear.py", MODEL)
+    _write(made / "lock.txt", "")
+    _write(made / "modules" / "killing_import.py", "import os\nos.abort()\n")
+    _write(made / "plugins" / "runtimes" / "arrays.py", RUNTIME)
+    _write(made / "plugins" / "runtimes" / "broken.py", "raise OSError('no disk')\nRUNTIME = None\n")
+    for name, case in CASES.items():
+        stem = name.replace("-", "_")
+        _write(made / "plugins" / "steps" / f"{stem}.py", STEP.format(body=case.body, imports=case.imports))
+        strategy = STRATEGY.format(name=name, runtime=case.runtime, shapes=case.shapes)
+        _write(made / "plugins" / "strategies" / f"{stem}.py", strategy)
+    return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _path(folder: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{STAND_IN}:{folder / 'modules'}")
+        yield
+
+
+def _plan(folder: Path, *strategies: str) -> Plan:
+    registry = discover(models=[folder / "linear.py"], plugins=[folder / "plugins"])
+    return Plan(
+        combination="none",
+        device="cpu",
+        tier="quick",
+        cells=expand(registry, combination="none", device="cpu", tier="quick", strategies=strategies),
+        models=(str(folder / "linear.py"),),
+        plugins=(str(folder / "plugins"),),
+        lock=str(folder / "lock.txt"),
+        policy=Policy(timeout_s=30.0, memory_limit_mb=1200, measure_s=0.01, threads=1),
+        selected=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def bench(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A bench over every case."""
+    plan = _plan(folder, *CASES)
+    made = Bench(plan, plan.registry(), tmp_path_factory.mktemp("work"), fresh=False)
+    yield made
+    made.close()
+    assert not made.work.exists()
+
+
+def _run(bench: Bench, name: str) -> tuple[Record, dict[str, Any]]:
+    return bench.run(Cell("none", "linear", name, "cpu"))
+
+
+@pytest.fixture(scope="module")
+def ran(bench: Bench) -> Callable[[str], tuple[Record, dict[str, Any]]]:
+    """The record of a case and its details, run once."""
+    return functools.cache(lambda name: _run(bench, name))
+
+
+Ran = Callable[[str], tuple[Record, dict[str, Any]]]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_a_step_does_becomes_its_outcome(ran: Ran, name: str) -> None:
+    case = CASES[name]
+    record, details = ran(name)
+    assert (record.outcome.value, record.stage.value, record.error_type) == case.ends, details
+    assert case.told in (record.error or record.difference or "")
+    assert bool(record.fingerprint) is (record.outcome.value not in ("passed", "not-applicable"))
+    assert (record.model_digest, record.strategy_digest, record.weights_digest) != (None, None, None)
+    assert record.probes_total == 2
+    json.dumps(record.to_json())
+
+
+def test_a_passing_cell_has_every_figure(ran: Ran) -> None:
+    record, details = ran("good")
+    assert (record.probes_passed, record.probes_skipped, record.opset, record.provider) == (2, 0, 16, "numpy")
+    assert record.relative_error is not None
+    assert record.relative_error < 1e-6
+    assert (record.grade, record.tolerance, record.launches) == ("excellent", 1e-4, 1)
+    for name in ("convert_s", "load_s", "latency_ms", "latency_iqr_ms", "duration_s", "artifact_bytes"):
+        assert getattr(record, name) > 0, name
+    memory = [record.rss_base_mb, record.rss_import_mb, record.rss_load_mb, record.rss_peak_mb]
+    assert None not in memory
+    assert set(details["errors"]) == {"example", "other values", "more rows"}
+    assert details["samples_s"][0]
+
+
+def test_probes_of_another_shape_are_skipped_where_the_artifact_is_static(ran: Ran) -> None:
+    record, _ = ran("static")
+    assert (record.probes_passed, record.probes_skipped, record.probes_total) == (1, 1, 2)
+
+
+def test_nothing_is_measured_where_nothing_was_served(ran: Ran) -> None:
+    for name in ("raises", "unreadable"):
+        record, _ = ran(name)
+        measured = (record.probes_passed, record.mse, record.latency_ms, record.rss_peak_mb, record.grade)
+        assert measured == (None,) * 5
+
+
+def test_fresh_processes_give_the_same_outcome_and_a_hang_ends(folder: Path, tmp_path: Path) -> None:
+    plan = _plan(folder, "good")
+    plan = replace(plan, policy=replace(plan.policy, timeout_s=2.5, launches=2))
+    _write(folder / "plugins" / "steps" / "hangs.py", STEP.format(body="time.sleep(60)", imports=()))
+    _write(
+        folder / "plugins" / "strategies" / "hangs.py", STRATEGY.format(name="hangs", runtime="arrays", shapes="static")
+    )
+    bench = Bench(plan, plan.registry(), tmp_path / "work", fresh=True)
+    try:
+        records = [_run(bench, name)[0] for name in ("good", "hangs")]
+    finally:
+        bench.close()
+    ends = [(record.outcome.value, record.stage.value, record.error_type) for record in records]
+    assert ends == [PASSED, ("timed-out", "convert", "Timeout")]
+    assert (records[0].launches, records[1].launches) == (2, None)
+
+
+def test_what_no_lock_promised_is_not_applicable(folder: Path, tmp_path: Path) -> None:
+    plan = replace(_plan(folder, "missing-import"), lock="")
+    bench = Bench(plan, plan.registry(), tmp_path / "work", fresh=False)
+    try:
+        record, _ = _run(bench, "missing-import")
+    finally:
+        bench.close()
+    assert (record.outcome.value, record.stage.value) == ("not-applicable", "import")
+    assert "No module named 'nothing_like_it'" in (record.error or "")
+
+
+def _pytest(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-c", "harness/bench/pytest.ini", "-p", "harness.bench"]
+    command += ["--models", str(folder / "linear.py"), "--plugin-folder", str(folder / "plugins")]
+    command += ["--measure-s=0.01", "--timeout-s=20", "--device=cpu", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_the_bench_alone_leaves_a_table_and_resumes(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    strategies = [f"--strategies={name}" for name in ("good", "off", "impossible")]
+    done = _pytest(folder, *strategies, "--out", out, "-x")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "mismatched at match: output 0: values differ" in done.stdout
+    done = _pytest(folder, *strategies, "--out", out, "--resume")
+    assert done.returncode in (0, 5), done.stdout + done.stderr
+    table = ingest(out, pins={})
+    assert (table.run.complete, table.run.selected, table.run.combination) == (True, True, "ambient")
+    outcomes = {record.strategy: record.outcome.value for record in table.records}
+    assert outcomes == {"good": "passed", "off": "mismatched", "impossible": "not-applicable"}
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [event["event"] for event in events] == ["started", "ended"] * 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--strategies=godo"], "unknown strategy 'godo'. Did you mean 'good'?"),
+        (["--lock=nothing.txt"], "--lock nothing.txt: no such file"),
+        (["--launches=0"], "launches is 0, and must be above 0"),
+    ],
+)
+def test_wrong_use_of_the_bench_alone_is_told(folder: Path, tmp_path: Path, arguments: list[str], told: str) -> None:
+    done = _pytest(folder, *arguments, "--out", tmp_path / "out")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert told in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,81 @@
+"""Arrays on disk, and what a model's file may get wrong about its probes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.bench import Model
+from harness.bench.progress import ProbeRejectedError
+from harness.bench.tensors import as_inputs, check_probe, flatten, load, same_shape, save
+
+EXAMPLE: dict[str, Any] = {"x": np.zeros((2, 8), np.float32), "mask": np.zeros((2,), np.int64)}
+
+
+def _model() -> Model:
+    return Model(
+        summary="",
+        family="test",
+        build=dict,
+        example=lambda: EXAMPLE,
+        probes={},
+        dynamic={"x": {0: "batch"}, "mask": {0: "batch"}},
+    )
+
+
+def test_arrays_come_back_in_order_with_their_types(tmp_path: Path) -> None:
+    arrays: list[Any] = [
+        np.array([[1.5, np.nan]], np.float32),
+        np.int64(3),
+        np.zeros((0, 4)),
+        np.array([True]),
+        np.array([1 + 2j]),
+    ]
+    arrays += [np.full(1, index) for index in range(12)]
+    save(tmp_path / "a.npz", arrays)
+    back = load(tmp_path / "a.npz")
+    assert [b.dtype for b in back] == [np.asarray(a).dtype for a in arrays]
+    for a, b in zip(arrays, back, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_what_is_no_array_of_numbers_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="output 1 is no array of numbers, but list"):
+        save(tmp_path / "a.npz", [np.zeros(1), [{"label": 1}]])
+    assert not list(tmp_path.iterdir())
+
+
+def test_outputs_are_flattened_in_their_own_order() -> None:
+    assert flatten({"b": [1, (2, None)], "a": {"z": 3}}) == [1, 2, 3]
+    assert flatten(None) == []
+
+
+@pytest.mark.parametrize("value", [[1, 2], {}, None, np.zeros(3)])
+def test_an_example_that_is_no_dict_is_told(value: object) -> None:
+    with pytest.raises(ProbeRejectedError, match=r"example\(\) must return a dict"):
+        as_inputs(value, "example()")
+
+
+def test_a_probe_may_differ_in_values_and_dynamic_dimensions() -> None:
+    probe = {"x": np.ones((5, 8), np.float32), "mask": np.ones((5,), np.int64)}
+    check_probe(_model(), "more", EXAMPLE, probe)
+    assert not same_shape(EXAMPLE, probe)
+    assert same_shape(EXAMPLE, {name: value + 1 for name, value in EXAMPLE.items()})
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"x": np.zeros((2, 9), np.float32)}, r"input 'x' has the shape \[2, 9\].*declared dynamic are: 0"),
+        ({"x": np.zeros((2, 8, 1), np.float32)}, r"input 'x' has the shape \[2, 8, 1\]"),
+        ({"x": np.zeros((2, 8), np.float64)}, "input 'x' is float64, and the example's is float32"),
+        ({"y": np.zeros((2,), np.float32)}, "gives the inputs x, mask, y; the example gives x, mask"),
+    ],
+)
+def test_a_probe_that_differs_in_more_is_told(changed: dict[str, Any], told: str) -> None:
+    with pytest.raises(ProbeRejectedError, match=told):
+        check_probe(_model(), "wrong", EXAMPLE, {**EXAMPLE, **changed})

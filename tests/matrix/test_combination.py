@@ -1,0 +1,101 @@
+"""Combinations: requirements files with a Python version, and what is told of wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.bench.errors import UsageError
+from harness.matrix.combination import extended, extensions, find_root, names, parse, read
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = Path("matrices/x.in")
+
+TEXT = """\
+# python: 3.11
+# A comment of one's own.
+torch==2.0.1
+
+onnx==1.14.0  # why this one
+TensorFlow_CPU==2.13.0 ; python_version >= "3.9"
+numpy>=1.24,<2
+torchvision[extra]==0.15.*
+own @ https://example.org/own.whl#sha256=00
+"""
+
+
+def test_a_file_becomes_a_combination() -> None:
+    combination = parse("x", PATH, TEXT)
+    assert (combination.name, combination.python, len(combination.requirements)) == ("x", "3.11", 6)
+    assert combination.pins == {"onnx": "1.14.0", "tensorflow-cpu": "2.13.0", "torch": "2.0.1"}
+    assert combination.requirements[-1].url == "https://example.org/own.whl#sha256=00"
+
+
+@pytest.mark.parametrize(
+    "text", ["torch==2.0.1\n", "", "# python 3.11\n", "# python: 3\n", "# python: 3.11.4\n", "# python: 2.7\n"]
+)
+def test_a_file_without_a_python_version_is_told(text: str) -> None:
+    with pytest.raises(UsageError, match=r"x.in: no Python version. Its first line must be like `# python: 3.11`"):
+        parse("x", PATH, text)
+
+
+@pytest.mark.parametrize(
+    "line", ["torch=2.0.1", "torch==", "==2.0.1", "torch==2.0.1 onnx", "--index-url https://x", "./torch.whl"]
+)
+def test_a_pin_that_is_no_requirement_is_told_with_its_line(line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("x", PATH, f"# python: 3.11\n\nonnx==1.14.0\n{line}\n")
+    assert f"matrices/x.in, line 4: '{line}' is no requirement" in str(caught.value)
+    assert "Write it like `torch==2.1.0`" in str(caught.value)
+
+
+def test_the_root_is_found_from_inside(tmp_path: Path) -> None:
+    (tmp_path / "matrices").mkdir()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert find_root(tmp_path / "a" / "b") == tmp_path
+    assert find_root(tmp_path) == tmp_path
+
+
+def test_a_folder_outside_any_checkout_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"no folder `matrices` in .* Run inside a checkout of the harness, or name it"
+    ):
+        find_root(tmp_path)
+
+
+def test_an_unknown_combination_is_told_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "matrices").mkdir()
+    with pytest.raises(UsageError, match=r"unknown combination 'x'\. There are: none"):
+        read(tmp_path, "x")
+    (tmp_path / "matrices" / "torch2.0.in").write_text(TEXT, encoding="utf-8")
+    assert names(tmp_path) == ["torch2.0"]
+    with pytest.raises(UsageError, match=r"unknown combination 'torch2'\. Did you mean 'torch2\.0'\?"):
+        read(tmp_path, "torch2")
+
+
+@pytest.mark.parametrize("name", names(ROOT))
+def test_every_committed_combination_reads(name: str) -> None:
+    combination = read(ROOT, name)
+    assert "torch" in combination.pins
+    assert str(combination.path) == f"matrices/{name}.in"
+
+
+def test_an_extension_is_its_combination_and_more(tmp_path: Path) -> None:
+    (tmp_path / "matrices").mkdir()
+    (tmp_path / "matrices" / "x.in").write_text("# python: 3.11\ntorch==2.0.1\n", encoding="utf-8")
+    more = tmp_path / "matrices" / "x+tools.in"
+    more.write_text("# python: 3.11\n-r x.in\nonnxslim==0.1\n", encoding="utf-8")
+    assert names(tmp_path) == ["x"]
+    assert extensions(tmp_path, "x") == ["tools"]
+    assert read(tmp_path, extended("x", "tools")).pins == {"onnxslim": "0.1", "torch": "2.0.1"}
+    assert extended("x", "") == "x"
+    more.write_text("# python: 3.11\n-r x+tools.in\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"x\+tools.in: it includes itself"):
+        read(tmp_path, "x+tools")
+    more.write_bytes(b"# python: 3.11\n\xff\n")
+    with pytest.raises(UsageError, match=r"x\+tools.in: cannot be read as UTF-8 text"):
+        read(tmp_path, "x+tools")
+    more.write_text("# python: 3.12\n-r x.in\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"x\+tools.in: Python 3.12, and x.in is for 3.11"):
+        read(tmp_path, "x+tools")

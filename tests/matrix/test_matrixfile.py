@@ -1,0 +1,103 @@
+"""Matrix files, and the path to whatever is wrong in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.bench.errors import UsageError
+from harness.bench.plan import Policy
+from harness.matrix import combination
+from harness.matrix.matrixfile import parse, read
+
+ROOT = Path(__file__).resolve().parents[2]
+KNOWN = ["torch2.0", "torch2.1"]
+HEAD = 'combinations = ["torch2.0"]\n'
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    matrix = parse(HEAD, where="x.toml", known=KNOWN)
+    assert (matrix.combinations, matrix.tier, matrix.devices) == (["torch2.0"], "quick", ["auto"])
+    assert matrix.policy.policy() == Policy()
+
+
+def test_everything_can_be_said() -> None:
+    text = """
+combinations = ["torch2.0", "torch2.1"]
+tier = "core"
+devices = ["cpu", "cuda"]
+models = ["res*"]
+strategies = ["onnx-*"]
+
+[policy]
+timeout_s = 60
+memory_limit_mb = 1024
+launches = 3
+measure_s = 0.25
+threads = 2
+"""
+    matrix = parse(text, where="x.toml", known=KNOWN)
+    assert (matrix.tier, matrix.devices, matrix.models, matrix.strategies) == (
+        "core",
+        ["cpu", "cuda"],
+        ["res*"],
+        ["onnx-*"],
+    )
+    policy = matrix.policy.policy()
+    assert policy == Policy(timeout_s=60, memory_limit_mb=1024, launches=3, measure_s=0.25, threads=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "x.toml: 'combinations': Field required."),
+        ("combinations = []\n", "x.toml: 'combinations': List should have at least 1 item"),
+        ('combinations = "torch2.0"\n', "x.toml: 'combinations': Input should be a valid list."),
+        ('combinations = ["torch2.0", 3]\n', "x.toml: 'combinations.1': Input should be a valid string."),
+        (
+            'combinations = ["torch2.0", "torch21"]\n',
+            "x.toml: 'combinations.1': unknown combination 'torch21'. Did you",
+        ),
+        (HEAD + 'tiers = "core"\n', "x.toml: 'tiers': no such key. Did you mean 'tier'?"),
+        (HEAD + "zzz = 1\n", "x.toml: 'zzz': no such key. There are: combinations, tier"),
+        (HEAD + 'tier = "huge"\n', "x.toml: 'tier': Input should be 'quick', 'core' or 'full'."),
+        (HEAD + 'devices = ["cpu", "tpu"]\n', "x.toml: 'devices.1': Input should be 'cpu', 'cuda' or 'auto'."),
+        (HEAD + "devices = []\n", "x.toml: 'devices': List should have at least 1 item"),
+        (HEAD + "policy = 3\n", "x.toml: 'policy': "),
+        (HEAD + "[policy]\ntimeout = 3\n", "x.toml: 'policy.timeout': no such key. Did you mean 'timeout_s'?"),
+        (HEAD + "[policy]\ntimeout_s = 0\n", "x.toml: 'policy.timeout_s': Input should be greater than 0."),
+        (HEAD + '[policy]\ntimeout_s = "3"\n', "x.toml: 'policy.timeout_s': Input should be a valid number."),
+        (HEAD + "[policy]\nlaunches = 1.5\n", "x.toml: 'policy.launches': Input should be a valid integer."),
+        (HEAD + "[policy]\nlaunches = true\n", "x.toml: 'policy.launches': Input should be a valid integer."),
+        (HEAD + "[policy]\nlaunches = 0\n", "x.toml: 'policy.launches': Input should be greater than or equal to 1."),
+        ("combinations = [\n", "x.toml: not valid TOML: "),
+        (HEAD + HEAD, "x.toml: not valid TOML: "),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_path_to_it(text: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text, where="x.toml", known=KNOWN)
+    assert told in str(caught.value)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(HEAD + 'tier = 3\nzzz = 1\n[policy]\nthreads = "many"\n', where="x.toml", known=KNOWN)
+    lines = str(caught.value).splitlines()
+    assert [line.split("'")[1] for line in lines] == ["tier", "policy.threads", "zzz"]
+
+
+def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    with pytest.raises(UsageError, match=r"x\.toml: no such matrix file"):
+        read(path, known=KNOWN)
+    path.write_bytes(b"combinations = ['\xff']\n")
+    with pytest.raises(UsageError, match=r"x\.toml: cannot be read as UTF-8 text"):
+        read(path, known=KNOWN)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "matrices").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_committed_matrix_file_reads(path: Path) -> None:
+    if path.name != "expectations.toml":
+        assert read(path, known=combination.names(ROOT)).combinations
