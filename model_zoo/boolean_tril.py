@@ -29,7 +29,7 @@ def build() -> Any:
             batch, length, width = sequence.shape
             split = self.mixed_in(sequence).reshape(batch, length, 3, HEADS, width // HEADS)
             query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-            visible = torch.ones(length, length, dtype=torch.bool).tril()
+            visible = torch.ones(length, length, dtype=torch.bool, device=sequence.device).tril()
             scores = torch.matmul(query, key.transpose(2, 3)).masked_fill(~visible, float("-inf"))
             mixed = torch.matmul(scores.softmax(dim=-1), value)
             return self.head(mixed.transpose(1, 2).reshape(batch, length, width))

@@ -50,7 +50,7 @@ def build() -> Any:
 
         def forward(self, ids: Any) -> Any:
             length = ids.shape[1]
-            mask = torch.full((length, length), float("-inf")).triu(1)
+            mask = torch.full((length, length), float("-inf"), device=ids.device).triu(1)
             x = self.tokens(ids) + self.positions[:length]
             for layer in self.layers:
                 x = layer(x, mask)

@@ -25,7 +25,9 @@ def build() -> Any:
             self.head = nn.Linear(HIDDEN, 4)
 
         def forward(self, sequence: torch.Tensor) -> torch.Tensor:
-            state = torch.zeros(sequence.shape[0], self.cell.out_features)
+            state = torch.zeros(
+                [sequence.shape[0], self.cell.out_features], dtype=sequence.dtype, device=sequence.device
+            )
             for step in range(sequence.shape[1]):
                 state = torch.tanh(self.cell(torch.cat([sequence[:, step], state], dim=1)))
             return self.head(state)

@@ -38,7 +38,8 @@ def build() -> Any:
                 current = sequence.index_select(1, step.reshape(1)).squeeze(1)
                 return step + 1, torch.tanh(self.cell(torch.cat([current, state], dim=1)))
 
-            start = (torch.zeros((), dtype=torch.int64), sequence.new_zeros((sequence.shape[0], HIDDEN)))
+            first = torch.zeros((), dtype=torch.int64, device=sequence.device)
+            start = (first, sequence.new_zeros((sequence.shape[0], HIDDEN)))
             _, state = while_loop(within, advance, start)
             return self.head(state)
 

@@ -1,6 +1,7 @@
 """What the guides say cannot be exported (claim C9): a step that leaves torch, here for NumPy.
 
-So does a call into a compiled extension. The tracer sees nothing of what happens outside.
+So does a call into a compiled extension. The tracer sees nothing of what happens outside, and writes the result for the
+example into the graph as a constant; the rest of the graph still follows its input.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from harness.bench import Inputs, Model, uniform
 
 
 def build() -> Any:
-    """Two linear layers with NumPy's arc tangent between them."""
+    """Two linear layers with NumPy's arc tangent on a branch between them."""
     import numpy as np
     import torch
     from torch import nn
@@ -25,7 +26,7 @@ def build() -> Any:
         def forward(self, features: Any) -> Any:
             hidden = self.first(features)
             bent = torch.from_numpy(np.arctan(hidden.detach().cpu().numpy()))
-            return self.second(bent.to(hidden.device))
+            return self.second(hidden + 4 * bent.to(hidden.device))
 
     return Bent()
 

@@ -39,5 +39,5 @@ MODEL = Model(
     dynamic={"image": {0: "batch"}},
     imports=("torch", "torchvision"),
     tier="core",
-    expected_breaks="onnx-torchscript fails at convert under torch 2.0 (unflatten), and below opset 14 in every version",
+    expected_breaks="onnx-torchscript fails at convert under torch 2.0 (unflatten), and always below opset 14",
 )

@@ -11,6 +11,7 @@ STRATEGY = Strategy(
     runtime="tensorflow",
     shapes="static",
     parameter="opset",
+    values={"core": (16,)},
     extension="tools",
     tools=("torch", "onnx2tf"),
     limits="shapes are the example's; moves everything to TensorFlow's layout; outputs of rank 4 may stay in it",
