@@ -33,10 +33,15 @@ def _locks() -> dict[str, str]:
     return found
 
 
+def _environment(name: str) -> str:
+    """`torch2.0+tools` is installed as `torch2.0-tools`: tox takes no plus sign in a name."""
+    return name.replace("+", "-")
+
+
 @impl
 def tox_extend_envs() -> tuple[str, ...]:
     """Names of the pinned environments."""
-    return tuple(_locks())
+    return tuple(map(_environment, _locks()))
 
 
 @impl
@@ -44,6 +49,11 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     """Python version, label and description of each."""
     del core_conf
     for name, python in _locks().items():
-        state.conf.memory_seed_loaders[name].append(
-            MemoryLoader(base_python=[f"python{python}"], labels={"matrix"}, description=f"pinned combination {name}")
+        state.conf.memory_seed_loaders[_environment(name)].append(
+            MemoryLoader(
+                base_python=[f"python{python}"],
+                labels={"matrix"},
+                description=f"pinned combination {name}",
+                set_env={"PYTHONNOUSERSITE": "1", "HARNESS_COMBINATION": name},
+            )
         )

@@ -1,6 +1,6 @@
 """What the guides say cannot be exported (claim C7): an `if` on a tensor's value, as `torch.cond`.
 
-`torch.export` keeps both branches of it; tracing follows one, as it does with a Python `if`.
+`torch.export` keeps both branches of it; the TorchScript exporter refuses it, since torch compiles it by dynamo.
 """
 
 from __future__ import annotations
@@ -64,5 +64,5 @@ MODEL = Model(
     # Running it imports this, which crashes once TensorFlow is imported (seen with torch 2.13 and TensorFlow 2.21).
     imports=("torch", "torch._dynamo"),
     tier="core",
-    expected_breaks="onnx-torchscript, which does not know torch.cond",
+    expected_breaks="onnx-torchscript fails at convert: it cannot trace torch.cond",
 )

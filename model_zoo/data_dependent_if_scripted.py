@@ -55,5 +55,5 @@ MODEL = Model(
     },
     dynamic={"features": {0: "batch"}},
     tier="core",
-    expected_breaks="exporters by torch.export, which take no scripted module",
+    expected_breaks="onnx-dynamo fails at convert: torch.export takes no scripted module",
 )

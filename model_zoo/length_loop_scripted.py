@@ -54,5 +54,5 @@ MODEL = Model(
     },
     dynamic={"sequence": {0: "batch", 1: "length"}},
     tier="core",
-    expected_breaks="exporters by torch.export, which take no scripted module",
+    expected_breaks="onnx-dynamo fails at convert: torch.export takes no scripted module",
 )

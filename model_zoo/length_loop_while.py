@@ -1,6 +1,7 @@
 """What the guides say cannot be exported (claim C8): a loop over the length of a sequence, as torch's `while_loop`.
 
-It is an operator of higher order that `torch.export` keeps; tracing unrolls it, as it does a Python loop.
+It is an operator of higher order that `torch.export` keeps; the TorchScript exporter refuses it, since torch compiles
+it by dynamo.
 """
 
 from __future__ import annotations
@@ -67,5 +68,5 @@ MODEL = Model(
     # Running it imports this, which crashes once TensorFlow is imported (seen with torch 2.13 and TensorFlow 2.21).
     imports=("torch", "torch._dynamo"),
     tier="core",
-    expected_breaks="onnx-torchscript, which does not know while_loop",
+    expected_breaks="onnx-torchscript fails at convert: it cannot trace while_loop",
 )

@@ -70,15 +70,20 @@ def require_pythons(wanted: dict[str, str]) -> None:
     raise UsageError("\n".join(lines))
 
 
+def tox_name(name: str) -> str:
+    """What tox calls the environment of a combination or an extended one; toxfile.py says the same."""
+    return name.replace("+", "-")
+
+
 def python_of(root: Path, name: str) -> Path:
     """The interpreter of a tox environment."""
-    return root / ".tox" / name / "bin" / "python"
+    return root / ".tox" / tox_name(name) / "bin" / "python"
 
 
 def install(root: Path, name: str, log: Path) -> Environment:
     """Let tox install the environment `name`, and hold it against its lock; output goes to `log`."""
     python = python_of(root, name)
-    command = [sys.executable, "-m", "tox", "run", "--notest", "-e", name, "--workdir", str(root / ".tox")]
+    command = [sys.executable, "-m", "tox", "run", "--notest", "-e", tox_name(name), "--workdir", str(root / ".tox")]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as output:
         done = subprocess.run(
@@ -99,7 +104,8 @@ def install(root: Path, name: str, log: Path) -> Environment:
     if verified.returncode != 0:
         found = "; ".join((verified.stdout or verified.stderr).strip().splitlines())
         return Environment(
-            python, f"the environment is not what its lock says ({found}). Run `tox run -r --notest -e {name}`."
+            python,
+            f"the environment is not what its lock says ({found}). Run `tox run -r --notest -e {tox_name(name)}`.",
         )
     return Environment(python)
 
