@@ -259,6 +259,8 @@ def _run_all(
             table = merge([running.run(root, each, display, fresh=fresh, keep=not restart) for each in job])
             store = root / ".harness" / "scratch" if table.run.selected else results or root / "results"
             folder = write_table(store, table)
+            if table.run.complete:
+                running.settle(root, job)
             terminal.print_grid(console, table)
             console.print(f"\nTable: {_shown(folder)}\n", markup=False, soft_wrap=True)
             incomplete = incomplete or not table.run.complete

@@ -31,7 +31,9 @@ class Model:
     """A reference model: a module, an example input, probes, and what is known of them.
 
     `build` returns the `torch.nn.Module`; the bench puts it into eval mode (unless `train_mode`) and fills its
-    weights from `harness.bench.weights`, so `build` never loads or draws any.
+    weights from `harness.bench.weights`, so `build` never loads or draws any. With `train_mode` it is deployed as
+    somebody who forgot `model.eval()` does (claim C11): converted and served in train mode, and held against what it
+    answers in eval mode.
     `example` and each probe return the inputs as numpy arrays (`uniform`, `integers`), in the order of `forward`.
     `dynamic` names the dimensions that may vary: ``{"x": {0: "batch"}}``. A probe of another shape than the
     example's may differ in those dimensions only.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -136,7 +137,8 @@ def _measure(benchmark: Any, call: Any, measure_s: float) -> None:
         spent.append(time.perf_counter() - before)
         if time.perf_counter() - started > measure_s * 2:
             break  # so slow that one call more would cost more than it tells
-    typical = max(min(spent), 1e-7)
+    # The median, not the fastest: on a busy machine a few fast calls would ask for far too many rounds.
+    typical = max(statistics.median(spent), 1e-7)
     rounds = min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, int(measure_s / typical)))
     benchmark.pedantic(call, rounds=rounds, iterations=1, warmup_rounds=0)
 

@@ -34,6 +34,7 @@ class Output:
         self.natives = folder / "natives"
         self.events = folder / "events.jsonl"
         self.refusal = folder / "refusal.txt"
+        self.settled = folder / "settled"
 
     def record_of(self, cell: Cell) -> Path:
         """Where the record of a cell is, once there is one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,19 @@ def unfilled(model: Model) -> Any:
         return module.train(model.train_mode)
     except NotImplementedError:  # a loaded torch.export program has the mode that it was exported in
         return module
+
+
+@contextlib.contextmanager
+def in_eval_mode(module: Any) -> Iterator[None]:
+    """Put a module into eval mode, and back into the mode that it was in."""
+    was_training = module.training
+    if was_training:
+        module.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            module.train()
 
 
 def as_inputs(value: Any, what: str) -> dict[str, Any]:

@@ -51,9 +51,10 @@ def limit_threads(threads: int) -> None:
 
 
 def _run(module: Any, inputs: Mapping[str, Any]) -> list[Any]:
+    """What the model is meant to answer: always in eval mode, also where it is deployed in train mode by mistake."""
     import torch
 
-    with torch.no_grad():
+    with tensors.in_eval_mode(module), torch.no_grad():
         return tensors.to_arrays(module(*tensors.to_tensors(inputs)))
 
 

@@ -128,18 +128,24 @@ def run(root: Path, ready: Ready, observer: Observer, *, fresh: bool = False, ke
     observer.begin(extended(ready.plan.combination, ready.plan.extension), len(ready.plan.cells), before)
     if ready.refusal is not None:
         refuse(output, ready.plan, ready.refusal)
-    else:
+    elif sum(before.values()) < len(ready.plan.cells):
         assert ready.python is not None
         _bench(root, ready.python, ready.plan, output, observer, fresh=fresh, resume=resume)
     return ingest(output.folder, pins=ready.pins)
 
 
+def settle(root: Path, jobs: Iterable[Ready]) -> None:
+    """Say that the table of these plans is written: the next run of the same begins anew.
+
+    Not before: a run of several environments that is killed in the second goes on there, and keeps the first.
+    """
+    for ready in jobs:
+        Output(folder_of(root, ready.plan, ready.python)).settled.touch()
+
+
 def _unfinished(output: Output) -> bool:
-    """Whether an earlier run of the same digest was interrupted."""
-    if not output.session.exists():
-        return False
-    session = json.loads(output.session.read_text(encoding="utf-8"))
-    return session["ended"] is None or len(list(output.records.glob("*.json"))) < len(session["planned"])
+    """Whether an earlier run of the same digest left records that no table was made of."""
+    return output.session.exists() and not output.settled.exists()
 
 
 def _outcomes(output: Output, plan: Plan) -> dict[str, int]:

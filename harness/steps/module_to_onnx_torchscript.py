@@ -23,7 +23,6 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
         input_names=list(context.inputs),
         output_names=[f"output_{index}" for index in range(context.output_count)],
         dynamic_axes={name: dict(axes) for name, axes in context.model.dynamic.items()} or None,
-        training=torch.onnx.TrainingMode.PRESERVE if context.model.train_mode else torch.onnx.TrainingMode.EVAL,
         **options,
     )
     return Artifact("onnx", path)
