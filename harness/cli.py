@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import traceback
@@ -45,6 +46,10 @@ def _told(command: Callable[..., int]) -> Callable[..., None]:
         except UsageError as error:
             click.echo(f"harness: {error}", err=True)
             code = WRONG_USE
+        except BrokenPipeError:
+            # Whoever read the output has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
         except KeyboardInterrupt:
             click.echo(
                 "harness: interrupted. Run the same command again to go on from the last recorded cell.", err=True
@@ -113,7 +118,7 @@ def _selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any) -> tuple[list[str], list[Selection]]:
     """Combinations and one selection a device: what the command line says, and the matrix file where it is silent."""
     known = combinations.names(root)
-    file = matrixfile.read(matrix or root / "matrices" / "nightly.toml", known=known)
+    file = matrixfile.read(matrix or root / "matrices" / "nightly.toml", known=None if names else known)
     for name in names:
         combinations.read(root, name)
     selections = [
@@ -253,7 +258,7 @@ def _run_all(
     restart: bool,
 ) -> int:
     """Run job after job, writing each table as it is done."""
-    incomplete = False
+    incomplete, scratch = False, []
     with RunDisplay(console) as display:
         for job in jobs(display):
             table = merge([running.run(root, each, display, fresh=fresh, keep=not restart) for each in job])
@@ -264,6 +269,9 @@ def _run_all(
             terminal.print_grid(console, table)
             console.print(f"\nTable: {_shown(folder)}\n", markup=False, soft_wrap=True)
             incomplete = incomplete or not table.run.complete
+            scratch += [str(_shown(folder))] if table.run.selected else []
+    if len(scratch) > 1:
+        console.print(f"Compare: harness gate {scratch[0]} {scratch[-1]}", markup=False, soft_wrap=True)
     if incomplete:
         click.echo("harness: not every planned cell was recorded. Run the same command again to go on.", err=True)
     return COULD_NOT_TELL if incomplete else 0
@@ -286,6 +294,12 @@ def ingest_command(context: click.Context, folder: Path, results: Path | None) -
     first = ingest(folder, pins={})
     known = first.run.combination in combinations.names(root)
     table = ingest(folder, pins=combinations.read(root, first.run.combination).pins) if known else first
+    if known and table.run.lock_digest != locks.read_lock(root, combinations.read(root, table.run.combination)).digest:
+        msg = (
+            f"{folder} says that it is of {table.run.combination}, and was not run from that combination's own lock. "
+            "Run the bench with another --combination, or let `harness run` make the table."
+        )
+        raise UsageError(msg)
     store = root / ".harness" / "scratch" if table.run.selected else results or root / "results"
     written = write_table(store, table)
     console = _console()

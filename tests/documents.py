@@ -5,9 +5,14 @@ A block ``<!-- output: harness compare torch2.0 torch2.1 -->`` … ``<!-- /outpu
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import re
 import shlex
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +25,7 @@ from harness.cli import cli
 from harness.matrix import combination as combinations
 from harness.report.catalogue import models_page, strategies_page
 from harness.tables.reading import find_table
-from harness.tables.schema import Table
+from harness.tables.schema import Table, columns_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "docs/findings.md")
@@ -32,7 +37,8 @@ _BLOCK = re.compile(
 
 def printed(command: str) -> str:
     """What `harness COMMAND` prints in the checkout."""
-    done = CliRunner().invoke(cli, ["--root", str(ROOT), *shlex.split(command)])
+    arguments = ["--root", str(ROOT), *shlex.split(command), "--results", str(committed_results())]
+    done = CliRunner(env={"NO_COLOR": "1", "FORCE_COLOR": None}).invoke(cli, arguments)
     return re.sub(r"[ \t]+\n", "\n", done.stdout)
 
 
@@ -41,14 +47,28 @@ def rendered(text: str, run: Callable[[str], str] = printed) -> str:
     return _BLOCK.sub(lambda block: f"{block[1]}{run(block['command'])}{block[4]}", text)
 
 
+@functools.cache
+def committed_results() -> Path:
+    """A copy of the tables that git knows: those that a run has just left here are not what documents show."""
+    listed = subprocess.run(["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        return ROOT / "results"
+    copy = Path(tempfile.mkdtemp(prefix="harness-results-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    for name in listed.stdout.splitlines():
+        target = copy / Path(name).relative_to("results")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target)
+    return copy
+
+
 def newest_tables() -> list[Table]:
-    """The newest complete table of each combination, of the largest tier there is."""
+    """The newest complete table of each combination and tier, the larger tiers first."""
     found = []
     for name in combinations.names(ROOT):
         for tier in reversed(TIERS):
             with contextlib.suppress(UsageError):
-                found.append(find_table(ROOT / "results", name, tier=tier, device="cpu"))
-                break
+                found.append(find_table(committed_results(), name, tier=tier, device="cpu"))
     return found
 
 
@@ -68,7 +88,17 @@ def existing() -> list[Path]:
     return [ROOT / name for name in DOCUMENTS if (ROOT / name).exists()]
 
 
+def write_columns() -> None:
+    """The documentation of the schema in `results/README.md`."""
+    path = ROOT / "results" / "README.md"
+    opening, closing = "<!-- columns -->\n", "\n<!-- /columns -->"
+    text = path.read_text(encoding="utf-8")
+    before, after = text.partition(opening)[0], text.partition(closing)[2]
+    path.write_text(f"{before}{opening}{columns_markdown()}{closing}{after}", encoding="utf-8")
+
+
 if __name__ == "__main__":
+    write_columns()
     for path in existing():
         path.write_text(rendered(path.read_text(encoding="utf-8")), encoding="utf-8")
     for name, page in pages().items():

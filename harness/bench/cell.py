@@ -191,7 +191,7 @@ class _CellRun:
     def record(self) -> tuple[Record, dict[str, Any]]:
         """Run every stage and make the record."""
         failure: Failure | None
-        duration = 0.0
+        duration: float | None = None
         if self.strategy.needs_twin and self.twin_missing:
             text = f"{self.cell.model} has no twin: nobody has recreated it in TensorFlow"
             failure = Failure(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
@@ -342,6 +342,7 @@ class _CellRun:
             self.columns["rss_peak_mb"] = trail.result.get("rss_peak_mb")
             if trail.result.get("session"):
                 self.details["session"] = trail.result["session"]
+                self.columns["service_rss_mb"] = trail.result["session"].get("service_rss_peak_mb")
 
     def _matched(self, built: Built, done: Done, sets: Sequence[int], folder: Path) -> Failure | None:
         """Hold saved outputs against native ones, example first; what the process died of comes after them."""
@@ -373,8 +374,8 @@ class _CellRun:
                 text = result.difference if position == 0 else f"probe {name!r}: {result.difference}"
                 stage = Stage.MATCH if position == 0 else Stage.PROBE
                 failed = Failure(Outcome.MISMATCHED, stage, "Mismatch", text)
-            if result.errors:
-                self.details.setdefault("errors", {})[name] = vars(result.errors)
+            if result.outputs:
+                self.details.setdefault("errors", {})[name] = [vars(errors) for errors in result.outputs]
         self._error_figures(figures)
         self._accuracy(built, folder)
         if (folder / f"outputs-{sets[0]}.npz").exists():

@@ -13,6 +13,8 @@ from harness.bench.record import ERROR_LENGTH
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
 _PATTERNS = (
     (re.compile(r"<temporary>/[^\s/'\",:;)\]]+"), "<temporary>/#"),
     (re.compile(r"0x[0-9a-fA-F]+"), "0x#"),
@@ -24,7 +26,8 @@ _PATTERNS = (
 
 
 def normalise_paths(text: str, scratch: Path | None = None) -> str:
-    """Replace the folders that differ between machines and runs by what they are."""
+    """Replace the folders that differ between machines and runs by what they are; colours of a terminal go too."""
+    text = _ESCAPES.sub("", text)
     places = [
         *([(str(scratch), "<scratch>")] if scratch else []),
         (sysconfig.get_path("purelib"), "<site-packages>"),

@@ -6,6 +6,7 @@ use before, which holds only where nobody else uses it. Which one it was is reco
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,9 @@ def _text(value: Any) -> str:
 
 
 def describe() -> Found:
-    """The GPUs of this machine."""
+    """The GPUs of this machine, unless CUDA_VISIBLE_DEVICES hides them all."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return Found(None, None, "CUDA_VISIBLE_DEVICES hides every GPU")
     try:
         nvml = _nvml()
     except ImportError:

@@ -30,10 +30,15 @@ class Errors:
 
 @dataclass(frozen=True)
 class Match:
-    """`difference` is empty where the outputs match; `errors` is None where values could not be compared."""
+    """What a comparison of outputs came to.
+
+    `difference` is empty where they match; `errors`, the worst of each figure, is None where values could not be
+    compared. `outputs` has the figures of each output.
+    """
 
     difference: str
     errors: Errors | None
+    outputs: tuple[Errors, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -116,7 +121,7 @@ def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) ->
     difference = _special(actual, expected)
     figures = [errors_of(a, b) for a, b in zip(actual, expected, strict=True)]
     if difference:
-        return Match(difference, worst(figures))
+        return Match(difference, worst(figures), tuple(figures))
     for index, (a, b, figure) in enumerate(zip(actual, expected, figures, strict=True)):
         # Not a number is no match either. Indices, classes and masks have no error that could be small.
         allowed = tolerance if a.dtype.kind in "fc" else 0.0
@@ -128,8 +133,9 @@ def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) ->
                 f"output {index}: values differ, relative error {figure.relative_error:.2e} above {allowed:.0e}, "
                 f"most at {[int(i) for i in where]}: {float(a[where]):.6g} instead of {float(b[where]):.6g}",
                 worst(figures),
+                tuple(figures),
             )
-    return Match("", worst(figures))
+    return Match("", worst(figures), tuple(figures))
 
 
 def tolerance_for(noise: float, *, own: float | None, tf32: bool = False) -> float:

@@ -233,14 +233,14 @@ def _entry_point_file(name: str) -> Path:
 def split_models(values: Iterable[str]) -> tuple[list[Path], list[str]]:
     """Part what `--models` was given into paths of a user's own files and globs over the zoo.
 
-    A path is what ends in ``.py`` or has a separator in it; ``entry-point:NAME`` is the file of the module that an
-    installed package declares in the group ``harness.models``.
+    A path is what ends in ``.py``, has a separator in it or is a folder; ``entry-point:NAME`` is the file of the
+    module that an installed package declares in the group ``harness.models``.
     """
     paths, globs = [], []
     for value in values:
         if value.startswith(ENTRY_POINT):
             paths.append(_entry_point_file(value.removeprefix(ENTRY_POINT)))
-        elif value.endswith(".py") or os.sep in value:
+        elif value.endswith(".py") or os.sep in value or Path(value).is_dir():
             paths.append(Path(value).resolve())
         else:
             globs.append(value)

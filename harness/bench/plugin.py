@@ -79,6 +79,7 @@ def _plan_from_options(config: pytest.Config) -> Plan:
         extensions=_extensions(option("--lock"), combination),
     )
     if option("--lock"):
+        _verify(option("--lock"))
         cells = tuple(cell for cell in cells if cell.extension == extension)
     return Plan(
         combination=combination,
@@ -98,6 +99,15 @@ def _plan_from_options(config: pytest.Config) -> Plan:
         ),
         selected=bool(option("--models") or option("--strategies") or plugins),
     )
+
+
+def _verify(lock: str) -> None:
+    """Hold this environment against its lock, from inside."""
+    text = Path(lock).read_text(encoding="utf-8")
+    found = environment.deviations(environment.pins_of(text), environment.installed())
+    if found:
+        msg = f"this environment is not what {lock} says: {'; '.join(map(str, found))}. Install it anew: tox run -r."
+        raise UsageError(msg)
 
 
 def _extensions(lock: str, combination: str) -> set[str]:

@@ -83,6 +83,12 @@ class Record:
     rss_import_mb: float | None = _column("the same after importing the runtime", unit="MiB", digits=".1f")
     rss_load_mb: float | None = _column("the same after loading the artifact", unit="MiB", digits=".1f")
     rss_peak_mb: float | None = _column("peak of the same while executing and measuring", unit="MiB", digits=".1f")
+    service_rss_mb: float | None = _column(
+        "peak memory of the second process, where the model is a service of its own", unit="MiB", digits=".1f"
+    )
+    overhead_ms: float | None = _column(
+        "latency of a request to such a service less that of the `native` cell of the same run", unit="ms", digits=".4f"
+    )
     gpu_peak_mb: float | None = _column("peak GPU memory while serving", unit="MiB", digits=".1f")
     gpu_source: str | None = _column(
         "where that figure is from: `nvml-process`, `nvml-device` (in use less idle), or why there is none"

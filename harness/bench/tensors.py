@@ -86,13 +86,13 @@ def unfilled(model: Model) -> Any:
 def in_eval_mode(module: Any) -> Iterator[None]:
     """Put a module into eval mode, and back into the mode that it was in."""
     was_training = module.training
-    if was_training:
+    with contextlib.suppress(NotImplementedError):  # a loaded torch.export program has the mode of its export
         module.eval()
     try:
         yield
     finally:
-        if was_training:
-            module.train()
+        with contextlib.suppress(NotImplementedError):
+            module.train(was_training)
 
 
 def as_inputs(value: Any, what: str) -> dict[str, Any]:

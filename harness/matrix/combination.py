@@ -69,6 +69,12 @@ def parse(name: str, path: Path, text: str, include: Callable[[str], Combination
                 raise UsageError(msg)
             requirements += base.requirements
             continue
+        if content.startswith("-") or content.endswith("\\"):
+            msg = (
+                f"{path}, line {number}: {content!r} is an option, and this file holds pins alone. Hashes belong to "
+                "the lock; name another package index by the variable UV_EXTRA_INDEX_URL."
+            )
+            raise UsageError(msg)
         try:
             requirements.append(Requirement(content))
         except InvalidRequirement as error:

@@ -91,7 +91,8 @@ def install(root: Path, name: str, log: Path) -> Environment:
         )
     if done.returncode != 0 or not python.exists():
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        return Environment(python, f"tox ended with exit code {done.returncode}: " + " | ".join(lines[-6:]))
+        told = re.sub(r"https?://\S+", "the package index", " | ".join(lines[-6:]))
+        return Environment(python, f"tox ended with exit code {done.returncode}: {told}")
     lock = root / "matrices" / "locks" / f"{name}.txt"
     verified = subprocess.run(
         [str(python), "-m", "harness.bench.environment", str(lock)],

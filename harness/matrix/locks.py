@@ -6,6 +6,7 @@ A set of pins without a solution leaves the resolver's reason in the lock's plac
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -106,7 +107,7 @@ def _compile(root: Path, python: str, sources: list[Path], output: Path, *option
         return ""
     text = done.stderr.strip()
     if _UNSATISFIABLE in text and _OFFLINE not in text:
-        return text[text.index(_UNSATISFIABLE) :]
+        return re.sub(r"https?://\S+", "the package index", text[text.index(_UNSATISFIABLE) :])
     msg = (
         f"uv could not resolve {sources[0]}: {text[-800:]}\n"
         "Nothing was written. If it could not reach the package index, check the network and try again."

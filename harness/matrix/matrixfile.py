@@ -43,8 +43,8 @@ class Matrix(_Strict):
     policy: PolicyTable = PolicyTable()
 
 
-def parse(text: str, *, where: str, known: list[str]) -> Matrix:
-    """The matrix of a file's text; `known` are the combinations that exist.
+def parse(text: str, *, where: str, known: list[str] | None) -> Matrix:
+    """The matrix of a file's text; `known` are the combinations that exist, None where the file's are not asked for.
 
     Raises `UsageError` with the path to each wrong key.
     """
@@ -57,7 +57,7 @@ def parse(text: str, *, where: str, known: list[str]) -> Matrix:
         lines = [f"{where}: {_told(tuple(map(str, e['loc'])), e['type'], e['msg'])}" for e in error.errors()]
         raise UsageError("\n".join(lines)) from None
     for index, name in enumerate(matrix.combinations):
-        if name not in known:
+        if known is not None and name not in known:
             msg = f"{where}: 'combinations.{index}': {unknown('combination', name, known)}"
             raise UsageError(msg)
     return matrix
@@ -73,7 +73,7 @@ def _told(path: tuple[str, ...], kind: str, message: str) -> str:
     return f"'{where}': no such key. " + (f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(keys)}.")
 
 
-def read(path: Path, *, known: list[str]) -> Matrix:
+def read(path: Path, *, known: list[str] | None) -> Matrix:
     """The matrix in the file `path`."""
     if not path.is_file():
         msg = f"{path}: no such matrix file."

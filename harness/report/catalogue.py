@@ -30,33 +30,37 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _rate(tables: Sequence[Table], name: str) -> str:
-    """Passed of applicable cells of a strategy, in each table that has any."""
-    parts = []
+    """Passed of applicable cells of a strategy, in the first table of each combination that has any."""
+    parts: dict[str, str] = {}
     for table in tables:
         records = [r for r in table.records if r.strategy.partition(":")[0] == name]
+        if table.run.combination in parts:
+            continue  # a larger tier has told
+        where = f"{table.run.combination} ({table.run.tier})"
         tried = [r for r in records if r.outcome is not Outcome.NOT_APPLICABLE]
         passed = sum(r.outcome is Outcome.PASSED for r in tried)
         if tried and all(r.outcome is Outcome.UNRESOLVABLE for r in tried):
-            parts.append(f"{table.run.combination}: unresolvable")
+            parts[table.run.combination] = f"{where}: unresolvable"
         elif tried:
-            parts.append(f"{table.run.combination}: {passed} of {len(tried)}")
+            parts[table.run.combination] = f"{where}: {passed} of {len(tried)}"
         elif records:
-            parts.append(f"{table.run.combination}: not applicable")
-    return "; ".join(parts) or "not run"
+            parts[table.run.combination] = f"{where}: not applicable"
+    return "; ".join(parts.values()) or "not run"
 
 
 def _versions(tables: Sequence[Table], strategy: Strategy) -> str:
-    """The versions of a strategy's tools in each table."""
-    parts = []
+    """The versions of a strategy's tools in each combination."""
+    parts: dict[str, str] = {}
     for table in tables:
         packages: dict[str, str] = dict(table.run.packages)
         extended = table.run.extensions.get(strategy.extension)
         if extended is not None:
             packages.update(extended.packages)
         known = [f"{tool} {packages[tool]}" for tool in strategy.tools if tool in packages]
-        if known:
-            parts.append(f"{table.run.combination}: {', '.join(known)}")
-    return "; ".join(parts)
+        told = f"{table.run.combination}: {', '.join(known)}"
+        if known and len(told) > len(parts.get(table.run.combination, "")):
+            parts[table.run.combination] = told
+    return "; ".join(parts.values())
 
 
 def strategies_page(registry: Registry, tables: Sequence[Table]) -> str:

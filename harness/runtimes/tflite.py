@@ -28,9 +28,12 @@ class TfliteSession:
             if tuple(details[index]["shape"]) != value.shape:
                 self._interpreter.resize_tensor_input(index, value.shape, strict=True)
         self._interpreter.allocate_tensors()
+        values = [
+            _fitted(value, details[index]["dtype"]) for index, value in zip(indices, inputs.values(), strict=True)
+        ]
 
         def call() -> Any:
-            for index, value in zip(indices, inputs.values(), strict=True):
+            for index, value in zip(indices, values, strict=True):
                 self._interpreter.set_tensor(index, value)
             self._interpreter.invoke()
             return [self._interpreter.get_tensor(index) for index in self._outputs]
@@ -40,6 +43,19 @@ class TfliteSession:
     def outputs(self, result: Any) -> list[Any]:
         """Copies of the output tensors."""
         return list(result)
+
+
+def _fitted(value: Any, dtype: Any) -> Any:
+    """Whole numbers as the file's own type: litert-torch makes int64 inputs int32, which its callers have to give.
+
+    Only where every number stays what it is; any other difference is left for the interpreter to refuse.
+    """
+    import numpy as np
+
+    if value.dtype == dtype or not (np.issubdtype(value.dtype, np.integer) and np.issubdtype(dtype, np.integer)):
+        return value
+    narrowed = value.astype(dtype)
+    return narrowed if np.array_equal(narrowed, value) else value
 
 
 def _tensors(interpreter: Any) -> tuple[Callable[[list[str]], list[int]], list[int]]:

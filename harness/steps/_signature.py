@@ -23,9 +23,12 @@ def save(context: StepContext, call: Callable[..., Any], *, dynamic: bool = True
         for name, value in context.inputs.items()
     ]
 
+    # AutoGraph reads sources anew, by line: only what it may have to convert is given to it.
+    flat = tf.autograph.experimental.do_not_convert(flatten)
+
     @tf.function(input_signature=specs)  # type: ignore[untyped-decorator, unused-ignore]
     def serve(*inputs: Any) -> dict[str, Any]:
-        return {f"output_{index}": output for index, output in enumerate(flatten(call(*inputs)))}
+        return {f"output_{index}": output for index, output in enumerate(flat(call(*inputs)))}
 
     concrete = serve.get_concrete_function()
     served = tf.Module()

@@ -158,10 +158,14 @@ def with_latency_ratio(records: Iterable[Record]) -> tuple[Record, ...]:
     """The records with `latency_ratio` against the `native` one of the same model and device; None without that."""
     records = tuple(records)
     native = {(r.model, r.device): r.latency_ms for r in records if r.strategy == BASELINE}
-    return tuple(
-        replace(record, latency_ratio=_ratio(record.latency_ms, native.get((record.model, record.device))))
-        for record in records
-    )
+    return tuple(_beside_native(record, native.get((record.model, record.device))) for record in records)
+
+
+def _beside_native(record: Record, native_ms: float | None) -> Record:
+    overhead = None
+    if record.service_rss_mb is not None and record.latency_ms is not None and native_ms is not None:
+        overhead = record.latency_ms - native_ms
+    return replace(record, latency_ratio=_ratio(record.latency_ms, native_ms), overhead_ms=overhead)
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:

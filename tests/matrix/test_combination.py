@@ -40,14 +40,18 @@ def test_a_file_without_a_python_version_is_told(text: str) -> None:
         parse("x", PATH, text)
 
 
-@pytest.mark.parametrize(
-    "line", ["torch=2.0.1", "torch==", "==2.0.1", "torch==2.0.1 onnx", "--index-url https://x", "./torch.whl"]
-)
+@pytest.mark.parametrize("line", ["torch=2.0.1", "torch==", "==2.0.1", "torch==2.0.1 onnx", "./torch.whl"])
 def test_a_pin_that_is_no_requirement_is_told_with_its_line(line: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse("x", PATH, f"# python: 3.11\n\nonnx==1.14.0\n{line}\n")
     assert f"matrices/x.in, line 4: '{line}' is no requirement" in str(caught.value)
     assert "Write it like `torch==2.1.0`" in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["--extra-index-url https://x", "torch==2.1.0 \\"])
+def test_an_option_is_told_with_where_it_belongs(line: str) -> None:
+    with pytest.raises(UsageError, match="UV_EXTRA_INDEX_URL"):
+        parse("x", PATH, f"# python: 3.11\n{line}\n")
 
 
 def test_the_root_is_found_from_inside(tmp_path: Path) -> None:

@@ -47,6 +47,9 @@ class Linear:
 
     training = False
 
+    def eval(self) -> Linear:
+        return self
+
     def __init__(self, inputs: int, outputs: int) -> None:
         import numpy as np
 
