@@ -103,7 +103,9 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     command = [sys.executable, "-m", "harness.runtimes.service", SOCKET, str(artifact.path), device, str(threads)]
     root = str(Path(__file__).resolve().parents[2])
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
-    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE)
+    log = Path("service.log").resolve()  # a pipe that nobody reads would stop it at its 64th KiB of warnings
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
     channel = grpc.insecure_channel(SOCKET, options=_MESSAGE_BYTES)
     ready = grpc.channel_ready_future(channel)
     deadline = time.monotonic() + _START_S
@@ -114,11 +116,11 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
         except grpc.FutureTimeoutError:
             if process.poll() is None and time.monotonic() < deadline:
                 continue
-        assert process.stderr is not None
-        said = process.stderr.read().decode(errors="replace").strip()
+        process.kill()
+        process.wait()
+        said = log.read_text(encoding="utf-8", errors="replace").strip()
         if process.returncode == _NO_DEVICE:
             raise NotApplicable(said.splitlines()[-1])
-        process.kill()
         msg = f"the service did not start, exit code {process.returncode}: {said[-400:]}"
         raise RuntimeError(msg)
 
