@@ -54,7 +54,14 @@ def bench(pinned: Callable[[str], Path]) -> Callable[..., subprocess.CompletedPr
     def call(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [str(pinned(name)), "-m", "pytest", "-c", "harness/bench/pytest.ini", "-p", "harness.bench"]
         return subprocess.run(
-            [*command, "--combination", name, "--device=cpu", *map(str, arguments)],
+            [
+                *command,
+                "--combination",
+                name,
+                f"--lock=matrices/locks/{name}.txt",
+                "--device=cpu",
+                *map(str, arguments),
+            ],
             cwd=ROOT,
             env=clean_environ(),
             capture_output=True,

@@ -10,9 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.matrix.combination import extended, extensions, names
+from harness.matrix.environment import python_of
 from tests.real.conftest import ROOT
 
 pytestmark = pytest.mark.real
@@ -107,9 +110,22 @@ def test_a_rejected_probe_of_a_users_model_is_exit_2_and_nothing_is_written(
     assert "Table:" not in done.stdout
 
 
-def test_the_zoo_holds_its_promises_under_both_combinations(pinned: Callable[[str], Path], tmp_path: Path) -> None:
-    digests = {}
-    for name in ("torch2.0", "torch2.1"):
+def _installed() -> list[str]:
+    """Every combination and extension whose environment is there, beside the two that always are."""
+    found = [
+        extended(name, extension)
+        for name in names(ROOT)
+        for extension in ("", *extensions(ROOT, name))
+        if python_of(ROOT, extended(name, extension)).exists()
+    ]
+    return list(dict.fromkeys(["torch2.0", "torch2.1", *found]))
+
+
+def test_the_zoo_holds_its_promises_under_every_installed_combination(
+    pinned: Callable[[str], Path], tmp_path: Path
+) -> None:
+    digests: dict[str, dict[str, Any]] = {}
+    for name in _installed():
         report = tmp_path / f"{name}.json"
         done = subprocess.run(
             [str(pinned(name)), "-m", "pytest", "-q", "-pno:cacheprovider", "tests/model_zoo/zoo_in_environment.py"],
@@ -121,6 +137,14 @@ def test_the_zoo_holds_its_promises_under_both_combinations(pinned: Callable[[st
         )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         digests[name] = json.loads(report.read_text(encoding="utf-8"))
-    base, candidate = digests["torch2.0"], digests["torch2.1"]
-    assert base.keys() == candidate.keys()
-    assert {m: base[m]["weights"] for m in base} == {m: candidate[m]["weights"] for m in base}, "the same bits"
+    base = digests["torch2.0"]
+    for name, found in digests.items():
+        both = base.keys() & found.keys()
+        assert {m: base[m]["weights"] for m in both} == {m: found[m]["weights"] for m in both}, (
+            f"the same bits in {name}"
+        )
+    candidate = digests["torch2.1"]
+    for model in base.keys() & candidate.keys():
+        for inputs, outputs in base[model]["outputs"].items():
+            for one, other in zip(outputs, candidate[model]["outputs"][inputs], strict=True):
+                assert one["sample"] == pytest.approx(other["sample"], rel=1e-3, abs=1e-4), (model, inputs)

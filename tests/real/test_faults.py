@@ -31,16 +31,20 @@ FAULTS = {
 }
 
 
+OTHERS = ("missing-import", "well-behaved", "native")
+
+
 @pytest.fixture(scope="module")
 def records(
     bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """The records of a run in which every strategy but `native` misbehaves, by strategy."""
+    """The records of a run in which most strategies, from a folder of a user's own, misbehave, by strategy."""
     plugins, out = tmp_path_factory.mktemp("plugins"), tmp_path_factory.mktemp("out")
     for name, (body, _, _) in FAULTS.items():
         add_strategy(plugins, name, body)
-    add_strategy(plugins, "killing-import", "pass", imports="('antigravity_that_is_not_there',)")
-    selected = [f"--strategies={name}" for name in (*FAULTS, "killing-import", "native")]
+    add_strategy(plugins, "missing-import", "pass", imports="('antigravity_that_is_not_there',)")
+    add_strategy(plugins, "well-behaved", "pass")
+    selected = [f"--strategies={name}" for name in (*FAULTS, *OTHERS)]
     limits = ["--timeout-s=10", "--memory-limit-mb=2500"]
     done = bench("torch2.0", "--models=length-loop", "--plugin-folder", plugins, *selected, *limits, "--out", out)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -58,13 +62,18 @@ def test_a_fault_becomes_its_outcome(records: dict[str, Any], name: str) -> None
 
 
 def test_every_cell_is_recorded_and_the_others_pass(records: dict[str, Any]) -> None:
-    assert set(records) == {*FAULTS, "killing-import", "native"}
+    assert set(records) == {*FAULTS, *OTHERS}
     assert records["native"]["row"]["outcome"] == "passed"
 
 
 def test_an_import_that_fails_costs_only_the_cells_that_need_it(records: dict[str, Any]) -> None:
-    row = records["killing-import"]["row"]
+    row = records["missing-import"]["row"]
     assert (row["outcome"], row["stage"], row["error_type"]) == ("failed", "import", "ModuleNotFoundError")
+
+
+def test_a_step_and_a_strategy_of_a_users_own_run(records: dict[str, Any]) -> None:
+    row = records["well-behaved"]["row"]
+    assert (row["outcome"], row["stage"], row["probes_passed"]) == ("passed", "measure", row["probes_total"]), row
 
 
 def test_no_process_is_left_behind(records: dict[str, Any]) -> None:
