@@ -6,7 +6,6 @@ A block ``<!-- output: harness compare torch2.0 torch2.1 -->`` … ``<!-- /outpu
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import re
 import shlex
@@ -19,12 +18,10 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from harness.bench.definitions import TIERS
-from harness.bench.errors import UsageError
 from harness.bench.registry import discover
 from harness.cli import cli
-from harness.matrix import combination as combinations
 from harness.report.catalogue import models_page, strategies_page
-from harness.tables.reading import find_table
+from harness.tables.reading import read_table
 from harness.tables.schema import Table, columns_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,19 +59,17 @@ def committed_results() -> Path:
     return copy
 
 
-def newest_tables() -> list[Table]:
-    """The newest complete table of each combination and tier, the larger tiers first."""
-    found = []
-    for name in combinations.names(ROOT):
-        for tier in reversed(TIERS):
-            with contextlib.suppress(UsageError):
-                found.append(find_table(committed_results(), name, tier=tier, device="cpu"))
-    return found
+def committed_tables() -> list[Table]:
+    """Every complete table by combination; of each, the larger tiers first, and the newer before the older."""
+    tables = [read_table(path.parent) for path in committed_results().glob("*/*/*/run.json")]
+    newest_first = sorted(tables, key=lambda table: table.run.started, reverse=True)
+    kept = [table for table in newest_first if table.run.complete]
+    return sorted(kept, key=lambda table: (table.run.combination, -TIERS.index(table.run.tier)))
 
 
 def pages() -> dict[str, str]:
     """The pages that are wholly made from metadata and tables, by path."""
-    registry, tables = discover(), newest_tables()
+    registry, tables = discover(), committed_tables()
     natives = [item for table in tables for item in table.natives.items()]
     parameters = {name: native.parameters for name, native in natives if native.parameters is not None}
     return {
