@@ -83,7 +83,7 @@ def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
 
 
 def _helpers(path: Path) -> list[Path]:
-    """The files beside `path` whose name starts with an underscore and that it imports, anywhere in it."""
+    """The files beside `path` that it imports, anywhere in it: private ones, and others of the harness or the zoo."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
@@ -91,11 +91,16 @@ def _helpers(path: Path) -> list[Path]:
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            names.update((node.module or "").split("."), (alias.name for alias in node.names))
+            parts = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
         elif isinstance(node, ast.Import):
-            names.update(part for alias in node.names for part in alias.name.split("."))
-    beside = (path.with_name(f"{name}.py") for name in sorted(names) if name.startswith("_") and name != "__future__")
-    return [file for file in beside if file.is_file()]
+            parts = [part for alias in node.names for part in alias.name.split(".")]
+        else:
+            continue
+        # `import torch` in `runtimes/onnxruntime.py` does not mean the `torch.py` beside it.
+        own = parts[0] in ("harness", "model_zoo")
+        names.update(part for part in parts if own or part.startswith("_"))
+    beside = (path.with_name(f"{name}.py") for name in sorted(names) if name != "__init__")
+    return [file for file in beside if file.is_file() and file != path]
 
 
 def load(path: Path, constant: str, kind: type[T]) -> Entry[T]:

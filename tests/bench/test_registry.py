@@ -9,7 +9,7 @@ import pytest
 from harness.bench import Model, Strategy
 from harness.bench.errors import UsageError
 from harness.bench.plan import expand
-from harness.bench.registry import discover, get, load, model_files, name_of
+from harness.bench.registry import _helpers, discover, get, load, model_files, name_of
 
 MODEL = """
 from harness.bench import Model, uniform
@@ -168,3 +168,9 @@ def test_definitions_say_what_is_wrong_with_them() -> None:
         Model(summary="", family="", build=dict, example=dict, probes={}, tolerance=0.1)
     with pytest.raises(ValueError, match="shapes is 'any'"):
         Strategy(summary="", steps=(), runtime="", shapes="any")
+
+
+def test_a_step_that_builds_on_another_changes_with_it() -> None:
+    steps = discover().steps
+    beside = [path.name for path in _helpers(steps["module-to-onnx-torchscript-static"].path)]
+    assert beside == ["module_to_onnx_torchscript.py"]
