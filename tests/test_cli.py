@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness import __version__, cli
+from harness.cli import reading
 from harness.tables.layout import CELLS, RUN
 from harness.tables.schema import SCHEMA_VERSION, Table
 from harness.tables.writing import write_table
@@ -242,7 +243,7 @@ def test_a_bug_of_ours_is_no_verdict(root: Path, monkeypatch: pytest.MonkeyPatch
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "find_table", broken)
+    monkeypatch.setattr(reading, "find_table", broken)
     result = harness(root, "gate", "torch2.0", "torch2.1")
     assert result.exit_code == 3
     assert "ZeroDivisionError" in result.stderr

@@ -164,10 +164,10 @@ class Strategy:
             raise ValueError(msg)
 
 
-class Session(Protocol):
+class Servable(Protocol):
     """A loaded artifact. `provider` is what really executes it, as the runtime itself reports it.
 
-    A session may have `facts()`, asked after measuring: figures of this runtime alone (a second process's memory),
+    It may have `facts()`, asked after measuring: figures of this runtime alone (a second process's memory),
     name to number. They go into the record's details.
     """
 
@@ -186,13 +186,13 @@ class Session(Protocol):
 class Runtime:
     """What serves an artifact, in a process that imports nothing but `imports`.
 
-    `load(artifact, device, threads, build)` returns a session; `build` makes the filled module, for the runtime that
+    `load(artifact, device, threads, build)` returns a servable; `build` makes the filled module, for the runtime that
     serves PyTorch itself (`needs_module`), and is None for every other. `load` raises `NotApplicable` with what is
     missing where the runtime has no build for the device; it never falls back to another one in silence.
     """
 
     summary: str
     serves: str
-    load: Callable[[Artifact, str, int, Callable[[], Any] | None], Session]
+    load: Callable[[Artifact, str, int, Callable[[], Any] | None], Servable]
     imports: tuple[str, ...]
     needs_module: bool = False

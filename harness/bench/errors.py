@@ -1,13 +1,93 @@
-"""Errors that a person caused and can mend. Their messages say what to do next."""
+"""What ends a command: one class a cause, with its exit code and what to do about it.
+
+Both worlds raise these, the pinned environments and the harness's own. A message says what is wrong and what to do
+next; where the remedy is the same for every such error, the class has it.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
 
-class UsageError(Exception):
+class HarnessError(Exception):
+    """The base of all of them. `exit_code` is the command's; `remedy` ends the message."""
+
+    exit_code: ClassVar[int] = 3
+    remedy: ClassVar[str] = ""
+
+    def __str__(self) -> str:
+        """The message, and the remedy of the class after it."""
+        return " ".join(part for part in (super().__str__(), self.remedy) if part)
+
+
+class UsageError(HarnessError):
     """Wrong use or unreadable input. Nothing was written."""
+
+    exit_code = 2
+
+
+class NoEvidenceError(HarnessError):
+    """There is nothing that a verdict could rest on; the message says what to run."""
+
+
+class PausedError(HarnessError):
+    """An attempt has not come to its end; the message says why, and how to go on."""
+
+
+class InfrastructureError(HarnessError):
+    """The machine, the network or a tool failed. It is no result: nothing goes into `results/`."""
+
+    remedy = "Mend that, and run the same command again: it goes on with what is recorded."
+
+
+class IndexUnreachableError(InfrastructureError):
+    """The package index could not be reached."""
+
+    remedy = (
+        "Check the network and the index's settings (UV_DEFAULT_INDEX, UV_INDEX, proxies), and run the same command "
+        "again: it goes on with what is recorded."
+    )
+
+
+class DiskFullError(InfrastructureError):
+    """No space is left where the harness writes."""
+
+    remedy = (
+        "Make room (`uv cache prune`, environments under .tox/ that are not in use), and run the same command again: "
+        "it goes on with what is recorded."
+    )
+
+
+class NotWritableError(InfrastructureError):
+    """A folder that the harness has to write to refuses."""
+
+    remedy = "Give yourself the right to write there, or run from a checkout that you may write to."
+
+
+class ToolBrokenError(InfrastructureError):
+    """tox or uv did not do its work, and did not say that the pins are to blame."""
+
+
+class EnvironmentChangedError(InfrastructureError):
+    """An environment is not what was installed from its lock, and reinstalling did not mend it."""
+
+
+class InterpreterGoneError(InfrastructureError):
+    """The environment's interpreter has gone while cells ran."""
+
+
+class BenchBrokenError(InfrastructureError):
+    """The bench itself did not start, or died more than once."""
+
+    remedy = "If the lines above do not tell what to mend, report it: this may be a bug in the harness."
+
+
+class RunInterruptedError(InfrastructureError):
+    """A person or the system ended the run by a signal."""
+
+    remedy = "Run the same command again to go on from the last recorded cell."
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -61,9 +61,15 @@ class Record:
         "the native output's own noise: largest MSE between two eager runs, and against float64", digits=".3e"
     )
     tolerance: float | None = _column("relative error above which the cell counts as mismatched", digits=".3e")
+    probes_relative_error: float | None = _column(
+        "the same as `relative_error` over the probes, the worst", digits=".3e"
+    )
     probes_passed: int | None = _column("probes whose outputs matched")
     probes_skipped: int | None = _column("probes of another shape, skipped since the artifact is static in shape")
     probes_total: int | None = _column("probes that the model has")
+    probes_derived: int | None = _column(
+        "those of them that were made from the example, by permuting its values, since the model's file has none"
+    )
     accuracy_native: float | None = _column("accuracy of the native model on its labelled data", digits=".4f")
     accuracy_converted: float | None = _column("accuracy of the converted model on the same data", digits=".4f")
     convert_s: float | None = _column("time of all steps together", unit="s", digits=".3f")
@@ -97,6 +103,10 @@ class Record:
     opset: int | None = _column("opset of the default domain as written in the ONNX file")
     ir_version: int | None = _column("IR version as written in the ONNX file")
     provider: str | None = _column("what executed the artifact, as the runtime reports it")
+    cpu_nodes: int | None = _column(
+        "nodes of the graph that ran on the CPU although the cell's device is `cuda`, by ONNX Runtime's own profile"
+    )
+    tf32: str | None = _column("`on` or `off`: whether the runtime was allowed TF32 while serving; empty on the CPU")
     duration_s: float | None = _column(
         "wall time of the whole cell, the build of its model left out", unit="s", digits=".2f"
     )

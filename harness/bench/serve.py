@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from harness.bench import memory, tensors
-from harness.bench.definitions import Artifact, Runtime, Session
+from harness.bench.definitions import Artifact, Runtime, Servable
 from harness.bench.plan import Plan
 from harness.bench.progress import Progress, described
 from harness.bench.registry import Registry, get
@@ -71,31 +71,31 @@ class Serving:
         for name in request["imports"]:
             importlib.import_module(name)
         self.progress.enter(Stage.LOAD, rss_import_mb=memory.rss_mb())
-        session, load_s = self._load(runtime, registry)
+        servable, load_s = self._load(runtime, registry)
         sets = [
             dict(zip(request["input_names"], tensors.load(Path(request["built"]) / f"inputs-{index}.npz"), strict=True))
             for index in request["sets"]
         ]
         peak_is_own = memory.reset_peak()
-        self.progress.enter(Stage.EXECUTE, rss_load_mb=memory.rss_mb(), load_s=load_s, provider=session.provider)
-        self._execute(session, sets[0], request["sets"][0])
+        self.progress.enter(Stage.EXECUTE, rss_load_mb=memory.rss_mb(), load_s=load_s, provider=servable.provider)
+        self._execute(servable, sets[0], request["sets"][0])
         self.progress.enter(Stage.PROBE)
         rejected = {}
         for index, inputs in zip(request["sets"][1:], sets[1:], strict=True):
             try:
-                self._execute(session, inputs, index)
+                self._execute(servable, inputs, index)
             except Exception as error:  # noqa: BLE001, PERF203 - a probe that the artifact refuses is a finding, told apart
                 rejected[str(index)] = described(error)
         if request["batch"]:
-            self._predict(session)
+            self._predict(servable)
         self.progress.enter(Stage.MEASURE)
-        call = session.prepare(sets[0])
+        call = servable.prepare(sets[0])
         _measure(benchmark, call, request["measure_s"])
         peak_mb = memory.peak_rss_mb()
-        facts = session.facts() if hasattr(session, "facts") else {}
+        facts = servable.facts() if hasattr(servable, "facts") else {}
         return {"rejected": rejected, "rss_peak_mb": peak_mb, "rss_peak_since_load": peak_is_own, "session": facts}
 
-    def _load(self, runtime: Runtime, registry: Registry) -> tuple[Session, float]:
+    def _load(self, runtime: Runtime, registry: Registry) -> tuple[Servable, float]:
         request = self.request
         builder = None
         if runtime.needs_module:
@@ -106,10 +106,10 @@ class Serving:
 
         artifact = Artifact(request["kind"], Path(request["artifact"]))
         started = time.perf_counter()
-        session = runtime.load(artifact, request["device"], request["threads"], builder)
-        return session, time.perf_counter() - started
+        servable = runtime.load(artifact, request["device"], request["threads"], builder)
+        return servable, time.perf_counter() - started
 
-    def _predict(self, session: Session) -> None:
+    def _predict(self, servable: Servable) -> None:
         """Serve the labelled data in batches of the example's size, and keep the predicted classes."""
         import numpy as np
 
@@ -119,11 +119,11 @@ class Serving:
         classes = []
         for start in range(0, len(arrays[0]), rows):
             batch = {name: value[start : start + rows] for name, value in inputs.items()}
-            classes.append(session.outputs(session.prepare(batch)())[0].argmax(-1))
+            classes.append(servable.outputs(servable.prepare(batch)())[0].argmax(-1))
         tensors.save(self.folder / "predictions.npz", [np.concatenate(classes)])
 
-    def _execute(self, session: Session, inputs: Mapping[str, Any], index: int) -> None:
-        outputs = session.outputs(session.prepare(inputs)())
+    def _execute(self, servable: Servable, inputs: Mapping[str, Any], index: int) -> None:
+        outputs = servable.outputs(servable.prepare(inputs)())
         tensors.save(self.folder / f"outputs-{index}.npz", outputs)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness.bench import Artifact, Inputs, NotApplicable, Runtime
 
 
-class CoremlSession:
+class CoremlServable:
     """A Core ML package; outputs in the order that its specification lists them in."""
 
     provider = "coreml"
@@ -28,7 +28,7 @@ class CoremlSession:
         return [result[name] for name in self._names]
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> CoremlSession:
+def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> CoremlServable:
     """Load on macOS; elsewhere there is nothing that could run the package."""
     del threads, build
     if platform.system() != "Darwin":
@@ -40,7 +40,7 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     import coremltools
 
     units = coremltools.ComputeUnit.CPU_ONLY
-    return CoremlSession(coremltools.models.MLModel(str(artifact.path), compute_units=units))
+    return CoremlServable(coremltools.models.MLModel(str(artifact.path), compute_units=units))
 
 
 RUNTIME = Runtime(summary="Core ML", serves="coreml", load=load, imports=())

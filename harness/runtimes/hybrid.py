@@ -36,7 +36,7 @@ def heap() -> dict[str, float]:
     return {"heap_mb": info.arena / 2**20, "heap_free_mb": info.fordblks / 2**20}
 
 
-class HybridSession:
+class HybridServable:
     """A module on a device, between two functions of TensorFlow's."""
 
     def __init__(self, module: Any, device: str, *, release: Callable[[], None] | None) -> None:
@@ -82,14 +82,14 @@ class HybridSession:
         return {"rss_after_mb": rss_mb(), **heap()}
 
 
-def open_session(
+def open_servable(
     artifact: Artifact,
     device: str,
     threads: int,
     build: Callable[[], Any] | None,
     *,
     release: Callable[[], None] | None,
-) -> HybridSession:
+) -> HybridServable:
     """Set both frameworks' threads before their first operation, then load the module."""
     import tensorflow as tf
     import torch
@@ -110,12 +110,12 @@ def open_session(
             tf.config.experimental.set_memory_growth(gpu, True)
     module = build()
     module.load_state_dict(torch.load(artifact.path, map_location="cpu", weights_only=True))
-    return HybridSession(module.to(device), device, release=release)
+    return HybridServable(module.to(device), device, release=release)
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> HybridSession:
+def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> HybridServable:
     """Without any release: both frameworks keep what they have taken."""
-    return open_session(artifact, device, threads, build, release=None)
+    return open_servable(artifact, device, threads, build, release=None)
 
 
 RUNTIME = Runtime(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.bench import Artifact, Runtime
-from harness.runtimes.hybrid import HybridSession, open_session
+from harness.runtimes.hybrid import HybridServable, open_servable
 
 
 def releaser(device: str) -> Callable[[], None]:
@@ -27,9 +27,9 @@ def releaser(device: str) -> Callable[[], None]:
     return release
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> HybridSession:
+def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> HybridServable:
     """As the hybrid runtime, with a release."""
-    return open_session(artifact, device, threads, build, release=releaser(device))
+    return open_servable(artifact, device, threads, build, release=releaser(device))
 
 
 RUNTIME = Runtime(

@@ -14,7 +14,7 @@ from harness.bench import Artifact, Inputs, NotApplicable, Runtime
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-class OnnxSession:
+class OnnxServable:
     """An inference session; on CUDA with inputs and outputs bound to the device, so that copies are not timed."""
 
     def __init__(self, session: Any, device: str) -> None:
@@ -64,7 +64,7 @@ def _preload_cuda() -> None:
                 ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> OnnxSession:
+def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> OnnxServable:
     """Open a session; a provider that is asked for and not in use is an error, never the CPU in silence."""
     del build
     import onnxruntime
@@ -84,7 +84,7 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     if used[0] != wanted:
         msg = f"{wanted} was asked for and is not in use; the session runs on {used[0]}. Its libraries did not load."
         raise RuntimeError(msg)
-    return OnnxSession(session, device)
+    return OnnxServable(session, device)
 
 
 RUNTIME = Runtime(summary="ONNX Runtime", serves="onnx", load=load, imports=("numpy", "onnxruntime"))

@@ -49,7 +49,7 @@ def unpack(message: bytes) -> list[Any]:
     return arrays
 
 
-class ServiceSession:
+class ServiceServable:
     """The TensorFlow side: a request is TensorFlow tensors, before and after."""
 
     def __init__(self, channel: Any, process: subprocess.Popen[bytes]) -> None:
@@ -92,7 +92,7 @@ class ServiceSession:
         }
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> ServiceSession:
+def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> ServiceServable:
     """Start the service in this process's group, so that it is watched and ended with it, and wait for it."""
     del build
     import grpc
@@ -112,7 +112,7 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     while True:
         try:
             ready.result(timeout=0.2)
-            return ServiceSession(channel, process)
+            return ServiceServable(channel, process)
         except grpc.FutureTimeoutError:
             if process.poll() is None and time.monotonic() < deadline:
                 continue

@@ -8,7 +8,7 @@ from typing import Any
 from harness.bench import Artifact, Inputs, NotApplicable, Runtime
 
 
-class SavedModelSession:
+class SavedModelServable:
     """The serving signature of a SavedModel."""
 
     def __init__(self, loaded: Any, device: str) -> None:
@@ -43,7 +43,7 @@ def _position(name: str) -> tuple[int, str]:
     return (int(tail), "") if tail.isdigit() else (0, name)
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> SavedModelSession:
+def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> SavedModelServable:
     """Set threads and memory growth before the first operation, then load."""
     del build
     import tensorflow as tf
@@ -59,7 +59,7 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
             raise NotApplicable(msg)
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
-    return SavedModelSession(tf.saved_model.load(str(artifact.path)), device)
+    return SavedModelServable(tf.saved_model.load(str(artifact.path)), device)
 
 
 RUNTIME = Runtime(summary="TensorFlow", serves="saved-model", load=load, imports=("tensorflow",))

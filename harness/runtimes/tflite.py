@@ -8,7 +8,7 @@ from typing import Any
 from harness.bench import Artifact, Inputs, NotApplicable, Runtime
 
 
-class TfliteSession:
+class TfliteServable:
     """The signature of the file where it has one, else its inputs and outputs in their order.
 
     A new shape makes the interpreter allocate again; that belongs to `prepare`, not to the call.
@@ -82,7 +82,7 @@ def _position(name: str) -> tuple[int, str]:
     return (int(tail), "") if tail.isdigit() else (0, name)
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> TfliteSession:
+def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> TfliteServable:
     """Open the file; the interpreter of this package runs on the CPU."""
     del build
     if device != "cpu":
@@ -91,7 +91,7 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(artifact.path), num_threads=threads)
-    return TfliteSession(interpreter)
+    return TfliteServable(interpreter)
 
 
 RUNTIME = Runtime(

@@ -9,7 +9,7 @@ from harness.bench import Artifact, Inputs, NotApplicable, Runtime
 from harness.bench.tensors import to_arrays, to_tensors
 
 
-class TorchSession:
+class TorchServable:
     """A module on a device, run without gradients and to its end."""
 
     def __init__(self, module: Any, device: str) -> None:
@@ -38,7 +38,7 @@ class TorchSession:
         return to_arrays(result)
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> TorchSession:
+def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> TorchServable:
     """Build the module, read its state dict, and move it to the device."""
     import torch
 
@@ -49,7 +49,7 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
         raise NotApplicable(msg)
     module = build()
     module.load_state_dict(torch.load(artifact.path, map_location="cpu", weights_only=True))
-    return TorchSession(module.to(device), device)
+    return TorchServable(module.to(device), device)
 
 
 RUNTIME = Runtime(summary="PyTorch eager", serves="state-dict", load=load, imports=("torch",), needs_module=True)

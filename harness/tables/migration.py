@@ -22,7 +22,29 @@ class RawTable:
 Migration = Callable[[RawTable], RawTable]
 """Takes a table of one version to the next. It need not set `schema_version`."""
 
-MIGRATIONS: Mapping[int, Migration] = {}
+_ADDED_IN_2 = {
+    "probes_relative_error": "tolerance",
+    "probes_derived": "probes_total",
+    "cpu_nodes": "provider",
+    "tf32": "cpu_nodes",
+}
+"""The columns that schema 2 added, and the one that each follows."""
+
+
+def _from_1(raw: RawTable) -> RawTable:
+    """Schema 2 has more columns; what an older run did not measure is empty."""
+    header, rows = list(raw.header), [list(row) for row in raw.rows]
+    for name, before in _ADDED_IN_2.items():
+        if before not in header:
+            continue  # the header's own check tells what is wrong with it
+        at = header.index(before) + 1
+        header.insert(at, name)
+        for row in rows:
+            row.insert(at, "")
+    return RawTable(run=raw.run, header=tuple(header), rows=tuple(tuple(row) for row in rows))
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _from_1}
 """By the version that a migration starts from. Whoever raises `SCHEMA_VERSION` adds the one from the version before."""
 
 

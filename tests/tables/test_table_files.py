@@ -185,7 +185,7 @@ def folder(tmp_path: Path) -> Path:
         (
             "schema_version",
             SCHEMA_VERSION + 1,
-            "written by a newer harness (schema 2, this one reads up to 1): upgrade",
+            "written by a newer harness (schema 3, this one reads up to 2): upgrade",
         ),
         ("schema_version", 0, "schema 0 is older than this harness can read"),
         ("schema_version", "1", "'schema_version': expected int, got '1'"),
@@ -266,12 +266,12 @@ def seconds_to_milliseconds(raw: RawTable) -> RawTable:
 def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
     text = (folder / "cells.csv").read_text()
     (folder / "cells.csv").write_text(text.replace("latency_ms", "latency_s", 1).replace("2.0000", "0.0020"))
-    edit(folder, drop="machine", schema_version=-1, host=vars(MACHINE))
-    back = read_table(folder, migrations={-1: rename_host, 0: seconds_to_milliseconds})
+    edit(folder, drop="machine", schema_version=0, host=vars(MACHINE))
+    back = read_table(folder, migrations={0: rename_host, 1: seconds_to_milliseconds})
     assert back.run == table(*RESNET).run
     assert back.records[0].latency_ms == 2.0
-    with pytest.raises(UsageError, match="schema 0 is older"):
-        read_table(folder, migrations={-1: rename_host})
+    with pytest.raises(UsageError, match="schema 1 is older"):
+        read_table(folder, migrations={0: rename_host})
 
 
 def at(day: int, *records: Any, **values: Any) -> Table:

@@ -1,0 +1,128 @@
+"""What the bench asks of its children: one typed request a kind of child, a JSON file in the child's own folder.
+
+``launch.py ROLE FOLDER`` starts a child; it reads ``FOLDER/request.json``, works in FOLDER, and leaves there
+
+- ``stages.jsonl``: each stage, written before it begins, with what is known by then (`harness.bench.progress`),
+- ``result.json``: outcome, and what the kind of child adds; absent where it died,
+- ``log.txt``: what it printed (capped; nothing is read from it but its end, for a person).
+
+Nothing goes through stdout, which belongs to the frameworks. Expected failures are data, in ``result.json``; a child
+that dies or hangs is an outcome of its own. A request names every file that its child has to read: a child looks
+nothing up and executes no other file of a user's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.bench.record import write_json
+
+REQUEST_FILE = "request.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What all kinds share. `folder` is the child's own; `role` is the module of `harness.bench` that serves it.
+
+    `imports` are the modules that the child imports first, at the stage `import`.
+    """
+
+    role: ClassVar[str]
+
+    folder: str
+    imports: tuple[str, ...] = ()
+    threads: int = 1
+
+    def write(self) -> Path:
+        """Write the request into its folder, which must be there, and return the file."""
+        path = Path(self.folder) / REQUEST_FILE
+        write_json(path, {"role": self.role, **asdict(self)})
+        return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeRequest(Request):
+    """Import files that declare models, steps, strategies or runtimes, and tell what they declare.
+
+    Reads `files`, each a kind (`model`, `step`, `strategy`, `runtime`) and a path. Each is imported in a fork of its
+    own, for at most `timeout_s` seconds. Leaves ``described.json``, one entry a file: see `harness.bench.describe`.
+    """
+
+    role = "describe"
+
+    files: tuple[tuple[str, str], ...]
+    timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest(Request):
+    """Build a model once, and run it on its example and probes.
+
+    Reads `model_file`. Leaves ``inputs-<i>.npz`` and ``native-<i>.npz`` for each input set, ``labelled.npz`` and
+    ``labels.npz`` where the model has such data, and ``built.json``: see `harness.bench.building`.
+    """
+
+    role = "building"
+
+    model: str
+    model_file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertRequest(Request):
+    """Run a strategy's steps one after the other.
+
+    Reads `model_file`, the files of `steps` (name, path) and the folder `built` of a `BuildRequest`. Leaves the steps'
+    artifacts in ``artifact-<i>/``; the result has `kind`, `path`, `facts`, `artifact_bytes` and `convert_s`.
+    `parameters` are what the strategy's spelling binds.
+    """
+
+    role = "converting"
+
+    model: str
+    model_file: str
+    steps: tuple[tuple[str, str], ...]
+    built: str
+    parameters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeRequest(Request):
+    """Serve one artifact in a process that imports its runtime alone, and time it.
+
+    Reads `runtime_file`, the artifact (`kind`, `artifact`), and from the folder `built` the inputs of `sets`, which
+    are called `input_names`. `model_file` is there for runtimes that serve PyTorch itself, and empty for every other.
+    With `batch` above 0 the labelled data is served too, in batches of that size.
+    Leaves ``outputs-<i>.npz`` for each set that ran, ``outputs-after.npz`` (the example's, as the last timed call
+    returned them), ``predictions.npz`` and ``benchmark.json``. The result has `rejected` (by set), `rss_peak_mb` and
+    `facts` (figures of this runtime alone).
+    """
+
+    role = "serve"
+
+    runtime: str
+    runtime_file: str
+    kind: str
+    artifact: str
+    device: str
+    built: str
+    input_names: tuple[str, ...]
+    sets: tuple[int, ...]
+    measure_s: float
+    batch: int = 0
+    model_file: str = ""
+
+
+def read_request(path: Path) -> Request:
+    """The request in a file that `Request.write` wrote."""
+    value = json.loads(path.read_text(encoding="utf-8"))
+    kind = {k.role: k for k in (DescribeRequest, BuildRequest, ConvertRequest, ServeRequest)}[value.pop("role")]
+    return kind(**{name: _frozen(item) for name, item in value.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,36 @@
+"""The `harness` command, one file a group of commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness import __version__
+from harness.cli.locking import lock
+from harness.cli.models import new_model
+from harness.cli.reading import compare_command, gate, show
+from harness.cli.running import ingest_command, plan, run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+@click.option(
+    "--root", type=click.Path(path_type=Path, file_okay=False), help="The checkout, where it is not around here."
+)
+@click.pass_context
+def cli(context: click.Context, root: Path | None) -> None:
+    """Which of my models break when I move these pins, where, why, and may I merge?
+
+    Exit codes: 0 nothing worse, 1 something is worse, 2 wrong use or unreadable input, 3 could not tell.
+    """
+    context.obj = root
+
+
+for command in (plan, lock, run, ingest_command, show, compare_command, gate, new_model):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry of the `harness` command."""
+    cli(prog_name="harness")

@@ -1,0 +1,61 @@
+"""What all commands share: the checkout, the console, and options that several of them take."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from harness.bench import gpu
+from harness.bench.definitions import TIERS
+from harness.matrix import combination as combinations
+
+
+def new_console() -> Console:
+    """Where reports go."""
+    # Off a terminal, 80 columns would fold what a log or a file has room for.
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+def root_of(context: click.Context) -> Path:
+    """The checkout that a command works in."""
+    given: Path | None = context.obj
+    return combinations.find_root((given or Path.cwd()).resolve())
+
+
+def shown(path: Path) -> Path:
+    """A path as a person would type it from here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+_SELECTION_OPTIONS = (
+    click.option(
+        "--models", multiple=True, metavar="GLOB|FILE", help="Models of the zoo, or files and folders of your own."
+    ),
+    click.option(
+        "--strategies", multiple=True, metavar="GLOB", help="Strategies, such as 'onnx-*' or 'onnx-torchscript:13'."
+    ),
+    click.option("--tier", type=click.Choice(TIERS), default=None, help="How much of the zoo (quick)."),
+    click.option("--device", type=click.Choice(gpu.DEVICES), default=None, help="Where artifacts are served (auto)."),
+    click.option(
+        "--plugin-folder",
+        "plugins",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A folder with your own steps/, strategies/ and runtimes/.",
+    ),
+    click.option("--extensions", is_flag=True, help="Also the strategies and models that need an extension."),
+    click.option("--matrix", type=click.Path(path_type=Path), help="The matrix file (matrices/nightly.toml)."),
+)
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose cells."""
+    for option in reversed(_SELECTION_OPTIONS):
+        command = option(command)
+    return command

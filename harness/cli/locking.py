@@ -1,0 +1,32 @@
+"""`harness lock`."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.context import root_of
+from harness.cli.exits import told
+from harness.matrix import combination as combinations
+from harness.matrix import locks
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[COMBINATION]...")
+@click.option("--upgrade", is_flag=True, help="Take the newest of everything that is not pinned.")
+@click.pass_context
+@told
+def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
+    """Resolve combinations and their extensions with uv into matrices/locks, with hashes (all, where none is named)."""
+    root = root_of(context)
+    wanted = [
+        combinations.extended(name, extension)
+        for name in names or combinations.names(root)
+        for extension in ["", *([] if combinations.EXTENDS in name else combinations.extensions(root, name))]
+    ]
+    for each in [combinations.read(root, name) for name in wanted]:
+        made = locks.lock(root, each, upgrade=upgrade)
+        told = "no solution; the reason is recorded" if made.reason else "locked"
+        click.echo(f"{each.name}: {told} in {made.path.relative_to(root)}")
+        if made.reason:
+            click.echo(f"  {made.reason}")
+    return 0
