@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.bench.record import ERROR_LENGTH
+from harness.bench.text import one_line, printable
 
 _ROOT = Path(__file__).resolve().parents[2]
-
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 _PATTERNS = (
     (re.compile(r"<temporary>/[^\s/'\",:;)\]]+"), "<temporary>/#"),
@@ -26,28 +27,35 @@ _PATTERNS = (
 
 
 def normalise_paths(text: str, scratch: Path | None = None) -> str:
-    """Replace the folders that differ between machines and runs by what they are; colours of a terminal go too."""
-    text = _ESCAPES.sub("", text)
-    places = [
-        *([(str(scratch), "<scratch>")] if scratch else []),
+    """`printable` text in which the folders that differ between machines and runs are told by what they are."""
+    text = printable(text)
+    for place, name in _places(scratch):
+        # Whole names only: /usr is no part of /usrdata, nor /tmp of /var/tmp.
+        text = re.sub(rf"(?<![\w.-]){re.escape(printable(place))}(?![\w-])", name, text)
+    return text
+
+
+def _places(scratch: Path | None) -> Iterator[tuple[str, str]]:
+    """Folders and their names, the inner before the outer."""
+    if scratch:
+        yield str(scratch), "<scratch>"
+    known = [
         (sysconfig.get_path("purelib"), "<site-packages>"),
         (sys.prefix, "<environment>"),
         (sys.base_prefix, "<python>"),
         (str(_ROOT), "<harness>"),
-        (tempfile.gettempdir(), "<temporary>"),
-        (str(Path.home()), "~"),
     ]
-    for place, name in places:
-        if place == "/":
-            continue
-        # Whole names only: /usr is no part of /usrdata, nor /tmp of /var/tmp.
-        text = re.sub(rf"(?<![\w.-]){re.escape(place)}(?![\w-])", name, text)
-    return text
+    # A container's user may have no home, and a machine whose disk is full has no place for temporary files.
+    with contextlib.suppress(OSError):
+        known.append((tempfile.gettempdir(), "<temporary>"))
+    with contextlib.suppress(RuntimeError):
+        known.append((str(Path.home()), "~"))
+    yield from ((place, name) for place, name in known if Path(place).is_absolute() and place != "/")
 
 
 def shorten(text: str) -> str:
-    """At most `ERROR_LENGTH` characters in one line, the beginning and the end of it kept."""
-    line = " ".join(text.split())
+    """At most `ERROR_LENGTH` characters in one printable line, the beginning and the end of it kept."""
+    line = one_line(text)
     if len(line) <= ERROR_LENGTH:
         return line
     tail = 120
@@ -64,7 +72,7 @@ def _telling(text: str) -> str:
 
 def fingerprint(error_type: str, text: str) -> str:
     """First 12 hexadecimal digits of the SHA-256 of the error's type and its normalised message."""
-    line = _telling(text)
+    line = _telling(printable(text))
     for pattern, replacement in _PATTERNS:
         line = pattern.sub(replacement, line)
-    return hashlib.sha256(f"{error_type}|{line.strip()}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{printable(error_type)}|{line.strip()}".encode()).hexdigest()[:12]

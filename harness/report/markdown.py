@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 from harness.report import accuracy
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.causes import WORSE_SECTION, Cause, sections
+from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Grid, breakages, grid_of, not_applicable, success_rates, summary
 from harness.report.wording import (
@@ -28,7 +28,6 @@ from harness.report.wording import (
     next_step,
     notes,
     packages_texts,
-    plain,
     run_line,
     state,
     transition,
@@ -40,42 +39,41 @@ from harness.verdict.gate import Verdict
 
 _ARROW = "→"
 _BAND = 8
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
 def grid(table: Table) -> str:
     """A table as Markdown: models x strategies, how many cells came to what, and what is broken, cause by cause."""
     shown = grid_of(table)
     rates = {strategy: f"{rate} {rate.percent}".rstrip() for strategy, rate in success_rates(table).items()}
-    parts = [f"**{_text(run_line(table.run))}**", _text(machine_line(table.run))]
+    parts = [f"**{text(run_line(table.run))}**", text(machine_line(table.run))]
     parts += [_band(shown, rates, band) for band in _bands(shown.strategies)]
     parts.append(summary(table))
     found = breakages(table)
     if found:
         lines = [
             (
-                ", ".join(_code(name) for name in each.names),
+                ", ".join(code(name) for name in each.names),
                 state(each.first),
-                _text(detail(each.first, length=SHORT_ERROR)),
+                text(detail(each.first, length=SHORT_ERROR)),
             )
             for each in found
         ]
-        parts.append(_table(("broken cells", "outcome", "error"), lines))
+        parts.append(markdown_table(("broken cells", "outcome", "error"), lines))
     reasons = not_applicable(table)
     if reasons:
-        items = [f"- {count_of(len(records))}: {_text(reason)}" for reason, records in reasons.items()]
+        items = [f"- {count_of(len(records))}: {text(reason)}" for reason, records in reasons.items()]
         parts += ["Not applicable:", "\n".join(items)]
     parts += _accuracy(accuracies(table))
     if table.run.missing:
-        parts.append(f"Without a record: {', '.join(_code(name) for name in table.run.missing)}")
+        parts.append(f"Without a record: {', '.join(code(name) for name in table.run.missing)}")
     return "\n\n".join(parts) + "\n"
 
 
 def comparison(comparison: Comparison, verdict: Verdict | None = None) -> str:
     """A comparison as Markdown, under its verdict where there is one."""
-    parts = [f"### {_text(headline(comparison, verdict))}"]
+    parts = [f"### {text(headline(comparison, verdict))}"]
     sides = (("base", comparison.base), ("candidate", comparison.candidate))
-    parts.append("\n".join(f"- {side}: {_text(run_line(run))}" for side, run in sides))
+    parts.append("\n".join(f"- {side}: {text(run_line(run))}" for side, run in sides))
     parts += _environment(comparison, verdict)
     moved = _moved(comparison)
     for section in sections(comparison):
@@ -88,9 +86,9 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None) -> str:
             for cause in causes:
                 parts += _cause(cause)
     parts += [*moved, unchanged_line(comparison)]
-    parts += [_text(line) for line in (natives_line(comparison),) if line]
+    parts += [text(line) for line in (natives_line(comparison),) if line]
     parts += [*_accuracy(accuracy_changes(comparison, arrow=_ARROW)), *_figures(comparison)]
-    parts.append(f"Next: {next_step(comparison)}")
+    parts.append(f"Next: {sentence(next_step(comparison))}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -103,48 +101,43 @@ def _bands(strategies: Sequence[str]) -> list[Sequence[str]]:
 
 def _band(grid: Grid, rates: Mapping[str, str], strategies: Sequence[str]) -> str:
     rows = [
-        (_code(m), *(grid_text(grid.cells[m, s]) if (m, s) in grid.cells else "" for s in strategies))
+        (code(m), *(grid_text(grid.cells[m, s]) if (m, s) in grid.cells else "" for s in strategies))
         for m in grid.planned(strategies)
     ]
     rows.append((f"**{SUCCESS}**", *(rates.get(strategy, "") for strategy in strategies)))
-    return _table(("model", *(_code(s) for s in strategies)), rows)
+    return markdown_table(("model", *(code(s) for s in strategies)), rows)
 
 
 def _environment(comparison: Comparison, verdict: Verdict | None) -> list[str]:
     bumped = f"**{bumped_title(comparison)}**"
     if comparison.bumped:
-        bumped += f": {_text('; '.join(packages_texts(comparison.bumped, arrow=_ARROW)))}"
+        bumped += f": {text('; '.join(packages_texts(comparison.bumped, arrow=_ARROW)))}"
     also = f"**{also_title(comparison)}**"
     if comparison.also_differs:
-        also += f": {_text('; '.join(packages_texts(comparison.also_differs, arrow=_ARROW)))}"
-    return [bumped, also, "\n".join(f"- {_text(plain(note))}" for note in notes(comparison, verdict))]
+        also += f": {text('; '.join(packages_texts(comparison.also_differs, arrow=_ARROW)))}"
+    return [bumped, also, "\n".join(f"- {sentence(note)}" for note in notes(comparison, verdict))]
 
 
 def _cause(cause: Cause) -> list[str]:
     """One cause: its cells, and what is known of it as a block that keeps every character as it is."""
-    named = ", ".join(_code(change.name) for change in cause.changes)
+    named = ", ".join(code(change.name) for change in cause.changes)
     parts = [f"- {transition(cause.first, arrow=_ARROW)}: {named}"]
-    evidence = [f"{label}: {text}" for label, text in cause.evidence()]
-    if evidence:
-        longest = max((len(run) for line in evidence for run in re.findall("`+", line)), default=0)
-        fence = "`" * max(3, longest + 1)
-        parts.append("\n".join(f"  {line}" for line in (f"{fence}text", *evidence, fence)))
-    return parts
+    evidence = [f"{label}: {known}" for label, known in cause.evidence()]
+    return [*parts, fenced(evidence, indent=2)] if evidence else parts
 
 
 def _moved(comparison: Comparison) -> list[str]:
     rows = [
-        (_code(model), _code(inputs), *(_text(cell) for cell in rest))
-        for model, inputs, *rest in moved_rows(comparison)
+        (code(model), code(inputs), *(text(cell) for cell in rest)) for model, inputs, *rest in moved_rows(comparison)
     ]
-    return [f"#### {MOVED_TITLE}", MOVED_MEANING, _table(MOVED_HEADER, rows)] if rows else []
+    return [f"#### {MOVED_TITLE}", MOVED_MEANING, markdown_table(MOVED_HEADER, rows)] if rows else []
 
 
 def _accuracy(found: Accuracies) -> list[str]:
     if not found.rows:
         return [f"{accuracy.TITLE}: {found.rest}"] if found.rest else []
-    rows = [(_code(name), *cells) for name, *cells in found.rows]
-    return [f"#### {accuracy.TITLE}", _table(found.header, rows), *([found.rest] if found.rest else [])]
+    rows = [(code(name), *cells) for name, *cells in found.rows]
+    return [f"#### {accuracy.TITLE}", markdown_table(found.header, rows), *([found.rest] if found.rest else [])]
 
 
 def _figures(comparison: Comparison) -> list[str]:
@@ -153,21 +146,5 @@ def _figures(comparison: Comparison) -> list[str]:
         return []
     if not found.rows:
         return [f"{FIGURES_TITLE}: {found.rest}"]
-    rows = [(_code(name), *cells) for name, *cells in found.rows]
-    return [f"#### {FIGURES_TITLE}", _table(found.header, rows), *([found.rest] if found.rest else [])]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    # Code spans cannot escape, and a bare bar ends a field even in one.
-    fields = [[re.sub(r"(?<!\\)\|", r"\\|", field) for field in row] for row in rows]
-    lines = [header, ["---"] * len(header), *fields]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _code(text: str) -> str:
-    return f"`{plain(text).replace('`', '')}`"
-
-
-def _text(text: str) -> str:
-    """Text that Markdown shows as it is, in a table too."""
-    return _SPECIAL.sub(r"\\\1", text)
+    rows = [(code(name), *cells) for name, *cells in found.rows]
+    return [f"#### {FIGURES_TITLE}", markdown_table(found.header, rows), *([found.rest] if found.rest else [])]

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
+from harness.bench.text import one_line
 from harness.report import accuracy
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.causes import WORSE_SECTION, Cause, sections
@@ -67,8 +68,10 @@ def print_comparison(console: Console, comparison: Comparison, verdict: Verdict 
 
 def _print(console: Console, lines: Iterable[Text]) -> None:
     for line in lines:
+        # What a table or a name may hold is text here too, whatever a terminal would make of it.
+        shown = line if line.plain.isprintable() else Text(one_line(line.plain), style=line.style)
         # Soft wrapping leaves a long line whole, so that a log can be searched and an id copied.
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(shown, soft_wrap=True, highlight=False)
 
 
 def grid_lines(table: Table, *, width: int) -> list[Text]:

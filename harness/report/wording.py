@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from harness.bench.record import ERROR_LENGTH, Record
 from harness.bench.stages import Outcome, Stage
+from harness.bench.text import one_line
 from harness.tables.schema import Run
 from harness.verdict.comparison import Category, CellChange, Comparison, count_of
 from harness.verdict.environments import PackageChange, packages_known
@@ -24,8 +25,8 @@ SHOWN_PACKAGES = 30
 
 
 def plain(text: str, *, length: int = ERROR_LENGTH) -> str:
-    """`text` on one line, without control characters, at most `length` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """`text` on one line, with nothing in it that acts or hides, at most `length` characters."""
+    line = one_line(text)
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
+from harness.bench.text import neutral, original, printable
 from harness.tables.schema import COLUMNS, Column
 
 HEADER = tuple(column.name for column in COLUMNS)
@@ -21,7 +22,7 @@ _NUMBER = re.compile(r"-?([0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|inf|nan)")
 
 
 def format_value(column: Column, value: Any) -> str:
-    """A value as the table holds it: None is nothing, numbers have fixed digits, text is one line."""
+    """A value as the table holds it: None is nothing, numbers have fixed digits, text is one harmless line."""
     if value is None:
         return ""
     if isinstance(value, Enum):
@@ -29,9 +30,7 @@ def format_value(column: Column, value: Any) -> str:
     if column.kind is float:
         return format(value, column.digits)
     if column.kind is str:
-        # What a tool printed may hold bytes that were no UTF-8; a table must be written all the same.
-        printable = value.encode("utf-8", "backslashreplace").decode("utf-8")
-        return " ".join(printable.splitlines())
+        return neutral(printable(value).replace("\n", " "))
     return str(value)
 
 
@@ -51,7 +50,7 @@ def parse_value(column: Column, text: str) -> Any:
     if not good:
         msg = f"column '{column.name}': expected {expected}, got {repr(text) if text else 'nothing'}"
         raise ValueError(msg)
-    return column.kind(text)
+    return original(text) if column.kind is str else column.kind(text)
 
 
 def format_cells(records: Iterable[Record]) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.record import ERROR_LENGTH
+from harness.bench.text import one_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,7 +75,29 @@ def test_no_shape_and_no_address_matters(shape: list[int], address: int) -> None
 
 @given(text=st.text(max_size=2000))
 def test_a_fingerprint_is_twelve_digits_of_any_text(text: str) -> None:
-    assert re.fullmatch(r"[0-9a-f]{12}", fingerprint("E", text.encode("utf-8", "replace").decode()))
+    assert re.fullmatch(r"[0-9a-f]{12}", fingerprint(text, text))
+
+
+@pytest.mark.parametrize("harmful", ["\x1b[31mno\x1b[0m file", "\x1b]0;title\x07no file", "no\tfile\r"])
+def test_what_a_terminal_would_obey_is_no_part_of_it(harmful: str) -> None:
+    assert _of(harmful) == _of("no file")
+
+
+def test_a_coloured_path_is_told_by_what_it_is(tmp_path: Path) -> None:
+    assert normalise_paths(f"\x1b[31m{tmp_path}/model.onnx\x1b[0m", tmp_path) == "<scratch>/model.onnx"
+
+
+def test_a_folder_with_an_odd_name_is_told_by_what_it_is() -> None:
+    assert normalise_paths("no /odd\u202e/x", Path("/odd\u202e")) == "no <scratch>/x"
+
+
+def test_a_user_without_a_home_and_a_place_for_temporary_files_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError))
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    assert normalise_paths(f"in {ROOT}/x") == "in <harness>/x"
 
 
 @pytest.mark.parametrize(
@@ -109,8 +132,10 @@ def test_shortened_text_is_one_line_of_bounded_length(text: str) -> None:
     line = shorten(text)
     assert len(line) <= ERROR_LENGTH
     assert line == " ".join(line.split()) or len(line) == ERROR_LENGTH
-    if len(" ".join(text.split())) <= ERROR_LENGTH:
-        assert line == " ".join(text.split())
+    assert line.isprintable()
+    whole = one_line(text)
+    if len(whole) <= ERROR_LENGTH:
+        assert line == whole
 
 
 def test_beginning_and_end_of_a_long_text_are_kept() -> None:
