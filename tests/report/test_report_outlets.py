@@ -1,0 +1,209 @@
+"""What tools and users wrote is only text in every outlet: a table, a terminal, a comment on GitHub."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import cmarkgfm
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from harness.bench.text import one_line
+from harness.report import markdown
+from harness.report.escaping import code, fenced, markdown_table, sentence, text
+from harness.report.terminal import print_comparison, print_grid
+from harness.tables.cells import format_cells, parse_cells, split_cells
+from harness.tables.schema import Table
+from harness.verdict.comparison import compare
+from harness.verdict.gate import judge
+from tests.tables.samples import failed, mismatched, not_applicable, passed, table
+
+MENTION = re.compile(r"@\w|#\d|\bGH-\d|\w+/\w+#\d|://|www\.|!\d|\b[0-9a-f]{7,40}\b")
+"""What GitHub's filters look for in running text after Markdown has been rendered."""
+
+HARMFUL = (
+    "@octocat @org/team, see #123, org/repo#7, GH-8, !9 and 6014bdcdead",
+    "https://evil.invalid/x www.evil.invalid <https://evil.invalid> a@evil.invalid",
+    "[text](https://evil.invalid) ![image](https://evil.invalid/x.png) [x]: https://evil.invalid",
+    "<script>alert(1)</script> <img src=x onerror=y> <details> &lt;b&gt; &commat;octocat",
+    "**bold** __bold__ ~~gone~~ # heading :tada: $x^2$ [^1] - [ ] task",
+    "`code` ``` fence ``` `` @octocat `` | bar \\| bar \\\\| @octocat | `",
+    "one\n\n## two\n> three\n- four\n```\n@octocat\n| a |\n| --- |",
+    '=HYPERLINK("https://evil.invalid") ;=1+1 @SUM(1) +1 -1 \t=1',
+    "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \x00 \x07 \x7f \udcff",
+    "\u202etxt.exe\u2066 \u200b\u200f\ufeff\u2028\u2029\u3164",
+    "[bold red]markup[/] [link=https://evil.invalid]x[/link]",
+    "1. 2) --- === +++",
+)
+
+
+class _Rendered(HTMLParser):
+    """What a renderer made: the elements, and the text outside code."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.running = ""
+        self.shown = ""
+        self._code = 0
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self._code += tag in ("code", "pre")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._code -= tag in ("code", "pre")
+
+    def handle_comment(self, data: str) -> None:
+        self.elements.add(f"comment {data}")
+
+    def handle_data(self, data: str) -> None:
+        self.shown += data
+        self.running += " " if self._code else data
+
+
+def rendered(source: str) -> _Rendered:
+    """Markdown as GitHub's own renderer makes it, before the filters that link and notify."""
+    return _Rendered(cmarkgfm.github_flavored_markdown_to_html(source))
+
+
+def tables_of(harmful: str) -> tuple[Table, Table]:
+    """Two tables with `harmful` wherever a tool or a user has a say."""
+    error = {"error": harmful, "error_type": harmful}
+    name = " ".join(harmful.split()) or "x"
+    base = table(passed("a", "native"), passed(name, "native"), passed("b", "native"), passed("c", "native"))
+    candidate = table(
+        failed("a", "native", **error),
+        failed(name, "native", **error),
+        mismatched("b", "native", difference=harmful),
+        not_applicable("c", "native", harmful),
+        combination="torch2.1",
+        missing=[(name, "onnx-torchscript")],
+        packages={"torch": "2.1.0", "tool": "1"},
+        pins={"torch": "2.1.0"},
+    )
+    return base, candidate
+
+
+def comments_of(harmful: str) -> list[str]:
+    base, candidate = tables_of(harmful)
+    comparison = compare(base, candidate)
+    return [
+        markdown.grid(candidate),
+        markdown.comparison(comparison),
+        markdown.comparison(comparison, judge(comparison)),
+    ]
+
+
+HARMLESS = {"p", "strong", "h3", "h4", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "pre", "code"}
+
+
+@pytest.mark.parametrize("harmful", HARMFUL)
+def test_a_comment_links_nothing_and_notifies_nobody(harmful: str) -> None:
+    for comment in comments_of(harmful):
+        found = rendered(comment)
+        assert found.elements <= HARMLESS
+        assert not MENTION.search(found.running), found.running
+        assert all(line.isprintable() for line in comment.split("\n"))
+
+
+TEXTS = st.lists(st.sampled_from(HARMFUL) | st.text(max_size=12) | st.sampled_from([*"@#`|\\<>[]()!*_~$:&;/-=+\n "]))
+
+
+@given(parts=TEXTS)
+@settings(max_examples=150, deadline=None)
+def test_no_text_comes_alive_in_a_comment(parts: list[str]) -> None:
+    harmful = "".join(parts)
+    sources = [text(harmful), code(harmful), sentence(harmful), fenced(harmful.split("\n")), f"- {text(harmful)}"]
+    sources.append(markdown_table(("a", "b"), [(text(harmful), code(harmful))]))
+    for source in sources:
+        found = rendered(source)
+        assert found.elements <= HARMLESS, source
+        assert not MENTION.search(found.running), source
+    row = rendered(sources[-1])
+    assert {"table", "td"} <= row.elements
+
+
+@given(parts=TEXTS)
+@settings(max_examples=150, deadline=None)
+def test_a_comment_shows_the_text_itself(parts: list[str]) -> None:
+    harmful = "".join(parts)
+    for source in (text(harmful), code(harmful), markdown_table(("",), [(code(harmful),)])):
+        assert "".join(rendered(source).shown.split()) == "".join(one_line(harmful).split())
+
+
+@pytest.mark.parametrize(
+    ("value", "source"),
+    [
+        ("see @octocat.", "see `@octocat`."),
+        ("(#123, org/repo#7)", "(`#123`, `org/repo#7`)"),
+        ("at https://x.invalid/y?z=1", "at `https://x.invalid/y?z=1`"),
+        ("[x](www.y.invalid)", r"\[`x](www.y.invalid`)"),
+        ("<b>bold</b> & co", "`<b>bold</b>` `&` co"),
+        ("a_b *c* | d", r"a\_b \*c\* \| d"),
+        ("INVALID_GRAPH : 1e-04 at [0, 3]", r"INVALID\_GRAPH : 1e-04 at \[0, 3\]"),
+        ("a ``b`` c", "a ``` ``b`` ``` c"),
+        ("- item", r"\- item"),
+        ("12. item", r"12\. item"),
+        ("aten::grid_sampler failed:This is", r"aten::grid\_sampler failed:This is"),
+        ("2026-11-21T10:00:27Z, 100 %", "2026-11-21T10:00:27Z, 100 %"),
+        ("commit 6014bdc", "commit `6014bdc`"),
+        ("one\ntwo\x1b[0m", "one two"),
+    ],
+)
+def test_what_a_comment_is_written_as(value: str, source: str) -> None:
+    assert text(value) == source
+
+
+def test_a_sentence_keeps_its_commands() -> None:
+    assert sentence("`harness run a_b` runs @octocat. See `x`.") == "`harness run a_b` runs `@octocat`. See `x`."
+    assert sentence("run `harness run @all` now") == "run `harness run @all` now"
+
+
+def _printed_on(*, terminal: bool, harmful: str) -> str:
+    base, candidate = tables_of(harmful)
+    console = Console(
+        file=io.StringIO(), width=100, color_system="standard" if terminal else None, force_terminal=terminal
+    )
+    comparison = compare(base, candidate)
+    print_grid(console, candidate)
+    print_comparison(console, comparison, judge(comparison))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("harmful", HARMFUL)
+def test_a_terminal_is_told_nothing_but_text(harmful: str) -> None:
+    plain = _printed_on(terminal=False, harmful=harmful)
+    assert all(line.isprintable() for line in plain.split("\n"))
+    coloured = _printed_on(terminal=True, harmful=harmful)
+    # The styles of our own are all that a terminal obeys.
+    own = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert own == plain
+
+
+@given(parts=TEXTS)
+@settings(max_examples=30, deadline=None)
+def test_no_text_reaches_a_terminal_as_more(parts: list[str]) -> None:
+    assert all(line.isprintable() for line in _printed_on(terminal=False, harmful="".join(parts)).split("\n"))
+
+
+def test_markup_is_shown_as_it_stands() -> None:
+    assert "[bold red]markup[/]" in _printed_on(terminal=True, harmful=HARMFUL[-2])
+
+
+@pytest.mark.parametrize("harmful", HARMFUL)
+def test_a_table_is_text_to_git_and_to_a_spreadsheet(harmful: str) -> None:
+    _, candidate = tables_of(harmful)
+    written = format_cells(candidate.records)
+    assert all(line.isprintable() for line in written.split("\n"))
+    for row in csv.reader(io.StringIO(written)):
+        assert not [field for field in row if re.search(r"(^|;)\s*[=+@-](?!\d[\d.e+-]*$)", field)]
+    header, rows = split_cells(written, where="", remedy="")
+    assert format_cells(parse_cells(header, rows, where="", remedy="")) == written
