@@ -1,11 +1,12 @@
-"""Runs one cell to its record: the build of its model, its conversion, its serving, and the match.
+"""One cell, from its model to its record: the stages in their order, and what each leaves.
 
-This is the pytest process. It imports no framework: all work is done in children, and what they leave on disk is
-read here.
+This runs in the pytest process. It imports no framework: all work is done in children (`harness.bench.children`), and
+what they leave on disk is read here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import statistics
@@ -13,29 +14,35 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.bench import match, tensors
+from harness.bench.answers import hold_against
+from harness.bench.children import Children, Done
+from harness.bench.consistency import contradictions
 from harness.bench.definitions import Strategy
-from harness.bench.failure import Failure, failure_of, not_installed
+from harness.bench.failure import Failure, not_installed
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
-from harness.bench.plan import Cell, Plan, split
-from harness.bench.processes import LOG_FILE, Limits, Warm, WarmError, child_environ, start, watch
-from harness.bench.progress import Trail, read_trail
-from harness.bench.record import Record, write_json
+from harness.bench.plan import Cell, Plan, imports_of, split
+from harness.bench.processes import LOG_FILE, tail
+from harness.bench.record import Record
 from harness.bench.registry import Registry
+from harness.bench.requests import BuildRequest, ConvertRequest, ServeRequest
 from harness.bench.serve import BENCHMARK_FILE
 from harness.bench.stages import Outcome, Stage
 
+_LOG_BYTES = 8000
+_LIFTED = ("cpu_nodes", "tf32")
+"""Figures of a runtime that are columns of the record."""
 
-@dataclass(frozen=True)
-class Done:
-    """What a child left behind, and the failure it came to, if any."""
 
-    trail: Trail
-    failure: Failure | None
-    seconds: float
+class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error of ours
+    """A cell came no further; `failure` says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error)
+        self.failure = failure
 
 
 @dataclass(frozen=True)
@@ -47,170 +54,126 @@ class Built:
     failure: Failure | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
+    def edited(self) -> list[str]:
+        """The files of the build that are not what was written: inputs and native outputs are nobody's to change."""
+        return [name for name, digest in self.facts.get("digests", {}).items() if _digest(self.folder / name) != digest]
 
-class Bench:
-    """Runs the cells of one plan, one after the other. `close` ends the warm process."""
 
-    def __init__(self, plan: Plan, registry: Registry, work: Path, *, fresh: bool) -> None:
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+class Cells:
+    """Runs the cells of one plan, one after the other; each model is built once. `close` ends what is kept warm."""
+
+    def __init__(self, plan: Plan, registry: Registry, scratch: Path, *, marker: str, fresh: bool) -> None:
         self.plan = plan
         self.registry = registry
-        self.work = work
-        self.fresh = fresh
-        self.limits = Limits(plan.policy.timeout_s, plan.policy.memory_limit_mb)
-        self.environ = child_environ(plan.device, plan.policy.threads)
-        # Converting happens on the CPU, whatever serves.
-        self._converting_environ = child_environ("cpu", plan.policy.threads)
+        self.scratch = scratch
+        self.children = Children(scratch, plan.policy, plan.device, marker=marker, fresh=fresh)
         self._built: dict[str, Built] = {}
-        self._warm: Warm | None = None
-        self._cold: set[tuple[str, ...]] = set()
-        self._planned_models: dict[str, None] = {cell.model: None for cell in plan.cells}
 
     def close(self) -> None:
-        """End what was kept warm and remove the scratch folder."""
-        if self._warm is not None:
-            self._warm.close()
-            self._warm = None
-        shutil.rmtree(self.work, ignore_errors=True)
-
-    def imports(self, strategy: str | None, model: str | None = None) -> tuple[str, ...]:
-        """What converting by `strategy` imports: its steps' modules and the model's, or every planned model's.
-
-        Names that nothing declares any more are met again, and told, in the child.
-        """
-        names: dict[str, None] = {"torch": None}
-        for name in [model] if model else self._planned_models:
-            entry = self.registry.models.get(name)
-            names.update(dict.fromkeys(entry.value.imports if entry and entry.value else ()))
-        if strategy is not None:
-            for step in self.registry.strategies[split(strategy)[0]].declared.steps:
-                found = self.registry.steps.get(step)
-                names.update(dict.fromkeys(found.value.imports if found and found.value else ()))
-        return tuple(names)
-
-    def warmed(self, imports: tuple[str, ...]) -> Warm | None:
-        """The process that has imported these; None where that is not to be had. One is kept at a time."""
-        if self.fresh or imports in self._cold:
-            return None
-        if self._warm is not None and self._warm.imports == imports:
-            return self._warm
-        if self._warm is not None:
-            self._warm.close()
-            self._warm = None
-        try:
-            self._warm = Warm(
-                imports,
-                self.work / "warm.log",
-                environ=self._converting_environ,
-                timeout_s=self.plan.policy.timeout_s,
-            )
-        except WarmError:
-            # An import that kills its process: each cell meets it in a process of its own.
-            self._cold.add(imports)
-        return self._warm
-
-    def work_in_child(self, request: dict[str, Any], warm_imports: tuple[str, ...]) -> Done:
-        """Run a request in a fork of the warm process; where that crashes or hangs, again in a fresh one."""
-        folder = Path(request["folder"])
-        started = time.monotonic()
-        warm = self.warmed(warm_imports)
-        if warm is not None:
-            path = self.write_request(request)
-            try:
-                ended = watch(warm.fork(path, cwd=folder), self.limits)
-            except WarmError:
-                warm.close()
-                self._warm = None
-            else:
-                trail = read_trail(folder)
-                failure = failure_of(trail, ended, self.limits, fallback=Stage.IMPORT)
-                if failure is None or failure.outcome not in (Outcome.CRASHED, Outcome.TIMED_OUT):
-                    return Done(trail, failure, time.monotonic() - started)
-            shutil.rmtree(folder)
-            folder.mkdir()
-        path = self.write_request(request)
-        ended = watch(start("worker", path, cwd=folder, environ=self._converting_environ), self.limits)
-        trail = read_trail(folder)
-        failure = failure_of(trail, ended, self.limits, fallback=Stage.IMPORT)
-        return Done(trail, failure, time.monotonic() - started)
-
-    def write_request(self, request: dict[str, Any]) -> Path:
-        """Write what a child shall do into its folder."""
-        path = Path(request["folder"]) / "request.json"
-        write_json(path, {"plan": self.plan.to_json(), "threads": self.plan.policy.threads, **request})
-        return path
-
-    def built(self, model: str, warm_imports: tuple[str, ...] | None = None) -> Built:
-        """The model's inputs and native outputs, made once."""
-        if model not in self._built:
-            folder = self.work / "built" / model
-            folder.mkdir(parents=True)
-            request = {"job": "build", "model": model, "folder": str(folder), "imports": self.imports(None, model)}
-            done = self.work_in_child(request, warm_imports or self.imports(None))
-            facts = {} if done.failure else json.loads((folder / "built.json").read_text(encoding="utf-8"))
-            self._built[model] = Built(folder, facts, done.failure, done.trail.seconds())
-        return self._built[model]
-
-    def native(self, model: str) -> dict[str, Any] | None:
-        """A digest and a sample of the model's native outputs, once it is built."""
-        built = self._built.get(model)
-        if built is None or not built.facts:
-            return None
-        return {
-            "weights_digest": built.facts["weights_digest"],
-            "parameters": built.facts["parameters"],
-            "outputs": built.facts["native"],
-        }
+        """End what is kept warm and remove the scratch folder."""
+        self.children.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def run(self, cell: Cell) -> tuple[Record, dict[str, Any]]:
-        """The record of one cell and its details."""
-        name, _ = split(cell.strategy)
-        strategy = self.registry.strategies[name].declared
-        folder = self.work / "cells" / cell.slug
+        """The record of one cell and its details. Raises `InfrastructureError` where there is no result."""
+        folder = self.scratch / "cells" / cell.slug
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            return _CellRun(self, cell, strategy, folder).record()
+            return _CellRun(self, cell, folder).record()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def built(self, model: str, warm_imports: tuple[str, ...] | None = None) -> Built:
+        """The model's inputs and native outputs, made once, and again where somebody changed them."""
+        made = self._built.get(model)
+        if made is not None and not made.edited():
+            return made
+        folder = self.scratch / "built" / model
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        request = BuildRequest(
+            folder=str(folder),
+            imports=imports_of(self.registry, None, [model]),
+            threads=self.plan.policy.threads,
+            model=model,
+            model_file=str(self.registry.models[model].path),
+        )
+        done = self.children.work(request, warm_imports or imports_of(self.registry, None, self._models()))
+        facts = {} if done.failure else json.loads((folder / "built.json").read_text(encoding="utf-8"))
+        self._built[model] = Built(folder, facts, done.failure, done.trail.seconds())
+        return self._built[model]
+
+    def warm_imports(self, strategy: str) -> tuple[str, ...]:
+        """What the warm process for cells of `strategy` imports: for every planned model, so that one process does."""
+        return imports_of(self.registry, strategy, self._models())
+
+    def _models(self) -> list[str]:
+        return list(dict.fromkeys(cell.model for cell in self.plan.cells))
+
+    def kept(self, model: str) -> tuple[dict[str, Any], dict[str, str]] | None:
+        """What is kept of a model's build once there is one: of its native outputs, and the modules it imported."""
+        built = self._built.get(model)
+        if built is None or not built.facts:
+            return None
+        facts = built.facts
+        native = {
+            "weights_digest": facts["weights_digest"],
+            "parameters": facts["parameters"],
+            "train_mode": facts["train_mode"],
+            "tolerance": facts["tolerance"],
+            "outputs": facts["native"],
+        }
+        return native, dict(facts["modules"])
+
 
 class _CellRun:
-    """One cell under way: gathers columns and details as it goes."""
+    """One cell under way: gathers columns and details as it goes. A stage that ends the cell raises `Stopped`."""
 
-    def __init__(self, bench: Bench, cell: Cell, strategy: Strategy, folder: Path) -> None:
-        self.bench = bench
+    def __init__(self, cells: Cells, cell: Cell, folder: Path) -> None:
+        self.cells = cells
+        self.registry = cells.registry
+        self.policy = cells.plan.policy
         self.cell = cell
-        self.strategy = strategy
         self.folder = folder
+        self.strategy: Strategy = self.registry.strategies[split(cell.strategy)[0]].declared
+        self.model = self.registry.models[cell.model]
         self.columns: dict[str, Any] = {}
         self.details: dict[str, Any] = {"seconds": {}}
-        entry = bench.registry.models[cell.model]
-        self.model_digest = entry.digest
-        self.twin_missing = entry.value is not None and entry.value.twin is None
 
     def record(self) -> tuple[Record, dict[str, Any]]:
-        """Run every stage and make the record."""
-        failure: Failure | None
-        duration: float | None = None
-        if self.strategy.needs_twin and self.twin_missing:
-            text = f"{self.cell.model} has no twin: nobody has recreated it in TensorFlow"
-            failure = Failure(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
-        else:
-            imports = self.bench.imports(self.cell.strategy)
-            if not self.bench.fresh:
-                self.bench.warmed(imports)  # importing is the run's cost, not this cell's
-            built = self.bench.built(self.cell.model, imports)
+        """Go through every stage in its order, and make the record."""
+        failure: Failure | None = None
+        started: float | None = None
+        try:
+            self._can_exist()
+            built = self._built()  # import, build
             started = time.monotonic()
-            failure = built.failure or self._converted_and_served(built, imports)
-            duration = time.monotonic() - started
-            self.columns["weights_digest"] = built.facts.get("weights_digest")
-            self.details["build_seconds"] = dict(built.seconds)
-        self.columns["duration_s"] = duration
-        plan = self.bench.plan
+            self._ended_by(built.failure)
+            artifact = self._converted(built)  # import, build, convert, validate
+            for launch in range(self.policy.launches):
+                self._served(built, artifact, launch)  # load, execute, match, probe, measure
+            self._latency()
+        except Stopped as stopped:
+            failure = stopped.failure
+        if started is not None:
+            self.columns["duration_s"] = time.monotonic() - started
+        return validated(self._row(failure)), self.details
+
+    def _row(self, failure: Failure | None) -> Record:
+        plan = self.cells.plan
         if failure is not None and not plan.lock:
-            failure = not_installed(failure, self.bench.imports(self.cell.strategy) + self._runtime_imports())
+            declared = imports_of(self.registry, self.cell.strategy, [self.cell.model])
+            failure = not_installed(failure, declared + self._runtime_imports())
         self._tell(failure)
-        record = Record(
+        return Record(
             combination=plan.combination,
             extension=plan.extension,
             model=self.cell.model,
@@ -219,11 +182,10 @@ class _CellRun:
             tier=plan.tier,
             outcome=failure.outcome if failure else Outcome.PASSED,
             stage=failure.stage if failure else Stage.MEASURE,
-            model_digest=self.model_digest,
-            strategy_digest=self.bench.registry.strategy_digest(split(self.cell.strategy)[0]),
+            model_digest=self.model.digest,
+            strategy_digest=self.registry.strategy_digest(split(self.cell.strategy)[0]),
             **self.columns,
         )
-        return record, self.details
 
     def _tell(self, failure: Failure | None) -> None:
         """Columns that say what went wrong."""
@@ -233,31 +195,129 @@ class _CellRun:
         key = "difference" if failure.outcome is Outcome.MISMATCHED else "error"
         self.columns[key] = shorten(text)
         if failure.outcome is not Outcome.MISMATCHED:
-            self.columns["error_type"] = failure.error_type
+            self.columns["error_type"] = shorten(failure.error_type)
         if failure.outcome is not Outcome.NOT_APPLICABLE:
             self.columns["fingerprint"] = fingerprint(failure.error_type, text)
         self.details["error"] = text
         self.details["traceback"] = normalise_paths(failure.traceback, self.folder)
 
-    def _converted_and_served(self, built: Built, imports: tuple[str, ...]) -> Failure | None:
-        self.columns["noise_floor_mse"] = built.facts["noise_mse"]
-        self.columns["probes_total"] = len(built.facts["names"]) - 1
-        request = {
-            "job": "convert",
-            "model": self.cell.model,
-            "strategy": self.cell.strategy,
-            "built": str(built.folder),
-            "folder": str(self._own_folder("convert")),
-            "imports": self.bench.imports(self.cell.strategy, self.cell.model),
-        }
-        done = self.bench.work_in_child(request, imports)
+    def _can_exist(self) -> None:
+        card = self.model.value
+        if self.strategy.needs_twin and card is not None and not card.has_twin:
+            text = f"{self.cell.model} has no twin: nobody has recreated it in TensorFlow"
+            self._stop(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
+
+    @staticmethod
+    def _ended_by(failure: Failure | None) -> None:
+        if failure is not None:
+            raise Stopped(failure)
+
+    @staticmethod
+    def _stop(outcome: Outcome, stage: Stage, error_type: str, text: str) -> NoReturn:
+        raise Stopped(Failure(outcome, stage, error_type, text))
+
+    def _built(self) -> Built:
+        """The model with its native outputs; what it costs is the run's and not this cell's."""
+        imports = self.cells.warm_imports(self.cell.strategy)
+        self.cells.children.warmed(imports)
+        built = self.cells.built(self.cell.model, imports)
+        self.details["build_seconds"] = dict(built.seconds)
+        self.columns["weights_digest"] = built.facts.get("weights_digest")
+        if built.facts:
+            self.columns["noise_floor_mse"] = built.facts["noise_mse"]
+            self.columns["probes_total"] = len(built.facts["names"]) - 1
+            self.columns["probes_derived"] = len(built.facts["derived"]) or None
+        return built
+
+    def _converted(self, built: Built) -> Mapping[str, Any]:
+        """The artifact that the strategy's steps leave."""
+        steps = []
+        for name in self.strategy.steps:
+            if name not in self.registry.steps:
+                self._stop(Outcome.FAILED, Stage.IMPORT, "UsageError", f"the strategy names an unknown step {name!r}")
+            steps.append((name, str(self.registry.steps[name].path)))
+        value = split(self.cell.strategy)[1]
+        parameter = self.strategy.parameter
+        request = ConvertRequest(
+            folder=str(self._own_folder("convert")),
+            imports=imports_of(self.registry, self.cell.strategy, [self.cell.model]),
+            threads=self.policy.threads,
+            model=self.cell.model,
+            model_file=str(self.model.path),
+            steps=tuple(steps),
+            built=str(built.folder),
+            parameters={} if parameter is None or value is None else {parameter: value},
+        )
+        done = self.cells.children.work(request, self.cells.warm_imports(self.cell.strategy))
         self._spent("convert", done)
-        if done.failure:
-            return done.failure
-        assert done.trail.result is not None
-        result = done.trail.result
+        self._untouched(built, Stage.CONVERT)
+        self._ended_by(done.failure)
+        result = done.trail.result or {}
+        lacking = [name for name in ("kind", "path", "facts", "artifact_bytes", "convert_s") if name not in result]
+        if lacking:
+            text = f"the process left a result without {', '.join(lacking)}"
+            self._stop(Outcome.CRASHED, Stage.CONVERT, "NoResult", text)
         self.columns.update(convert_s=result["convert_s"], artifact_bytes=result["artifact_bytes"], **result["facts"])
-        return self._served(built, result)
+        return result
+
+    def _untouched(self, built: Built, stage: Stage) -> None:
+        """End the cell where it changed what it is held against; the model is built anew for the cells after it."""
+        edited = built.edited()
+        if edited:
+            text = f"the cell changed its model's own files: {', '.join(edited)}"
+            self._stop(Outcome.FAILED, stage, "ForeignFilesChanged", text)
+
+    def _served(self, built: Built, artifact: Mapping[str, Any], launch: int) -> None:
+        """One launch: serve, and hold what it answered against the native outputs."""
+        names, same = built.facts["names"], built.facts["same_shape"]
+        sets = [i for i in range(len(names)) if same[i] or self.strategy.shapes == "dynamic"]
+        self.columns["probes_skipped"] = len(names) - len(sets)
+        folder = self._own_folder(f"serve-{launch}" if launch else "serve")
+        done = self._launched(built, artifact, sets, folder)
+        if launch == 0:
+            self._spent("serve", done)
+            self._memory(done)
+        self._untouched(built, Stage.EXECUTE)
+        failure = self._matched(built, done, sets, folder, first=launch == 0)
+        self._ended_by(failure)
+        self.details.setdefault("samples_s", []).append(_samples(folder))
+
+    def _launched(self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path) -> Done:
+        if self.strategy.runtime not in self.registry.runtimes:
+            text = f"the strategy names an unknown runtime {self.strategy.runtime!r}"
+            self._stop(Outcome.FAILED, Stage.LOAD, "UsageError", text)
+        runtime = self.registry.runtimes[self.strategy.runtime]
+        # A runtime's file that raised here is told by the process that needs it.
+        needs_module = runtime.value is not None and runtime.value.needs_module
+        request = ServeRequest(
+            folder=str(folder),
+            imports=self._runtime_imports(),
+            threads=self.policy.threads,
+            runtime=self.strategy.runtime,
+            runtime_file=str(runtime.path),
+            kind=artifact["kind"],
+            artifact=artifact["path"],
+            device=self.cell.device,
+            built=str(built.folder),
+            input_names=tuple(built.facts["inputs"]),
+            sets=tuple(sets),
+            measure_s=self.policy.measure_s,
+            batch=built.facts.get("batch", 0),
+            model_file=str(self.model.path) if needs_module else "",
+        )
+        sampler = PeakSampler() if self.cell.device == "cuda" else None
+        done = self.cells.children.serve(request, sampler)
+        if sampler is not None:
+            self.columns["gpu_peak_mb"], self.columns["gpu_source"] = sampler.result()
+        return done
+
+    def _runtime_imports(self) -> tuple[str, ...]:
+        """What the serving process imports; a runtime that is not there, or raises, is told in that process."""
+        entry = self.registry.runtimes.get(self.strategy.runtime)
+        if entry is None or entry.value is None:
+            return ()
+        own = imports_of(self.registry, None, [self.cell.model]) if entry.value.needs_module else ()
+        return tuple(dict.fromkeys([*entry.value.imports, *own]))
 
     def _own_folder(self, name: str) -> Path:
         folder = self.folder / name
@@ -265,121 +325,38 @@ class _CellRun:
         return folder
 
     def _spent(self, part: str, done: Done) -> None:
-        seconds = done.trail.seconds()
-        self.details["seconds"][part] = {**seconds, "whole": done.seconds}
-        log = self.folder / part / LOG_FILE
-        if done.failure and log.exists():
-            self.details["log"] = normalise_paths(log.read_text(encoding="utf-8", errors="replace"), self.folder)[
-                -8000:
-            ]
+        self.details["seconds"][part] = {**done.trail.seconds(), "whole": done.seconds}
+        if done.failure:
+            self.details["log"] = normalise_paths(tail(self.folder / part / LOG_FILE, _LOG_BYTES), self.folder)
 
-    def _served(self, built: Built, artifact: Mapping[str, Any]) -> Failure | None:
-        names, same = built.facts["names"], built.facts["same_shape"]
-        sets = [i for i in range(len(names)) if same[i] or self.strategy.shapes == "dynamic"]
-        self.columns["probes_skipped"] = len(names) - len(sets)
-        launches: list[tuple[Done, list[float]]] = []
-        for launch in range(self.bench.plan.policy.launches):
-            folder = self._own_folder("serve" if launch == 0 else f"serve-{launch}")
-            done, samples = self._launch(built, artifact, sets, folder)
-            if launch == 0:
-                self._spent("serve", done)
-                self._memory(done.trail)
-                failure = self._matched(built, done, sets, folder)
-                if failure:
-                    return failure
-            elif done.failure:
-                return done.failure
-            launches.append((done, samples))
-        self._latency([samples for _, samples in launches])
-        return None
-
-    def _runtime_imports(self) -> tuple[str, ...]:
-        """What the serving process imports; a runtime that is not there, or raises, is told in that process."""
-        entry = self.bench.registry.runtimes.get(self.strategy.runtime)
-        if entry is None or entry.value is None:
-            return ()
-        own = self.bench.imports(None, self.cell.model) if entry.value.needs_module else ()
-        return tuple(dict.fromkeys([*entry.value.imports, *own]))
-
-    def _launch(
-        self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path
-    ) -> tuple[Done, list[float]]:
-        """One serving process to its end: what it left, and the raw samples in seconds."""
-        path = self.bench.write_request(
-            {
-                "runtime": self.strategy.runtime,
-                "imports": list(self._runtime_imports()),
-                "model": self.cell.model,
-                "kind": artifact["kind"],
-                "artifact": artifact["path"],
-                "device": self.cell.device,
-                "built": str(built.folder),
-                "input_names": built.facts["inputs"],
-                "sets": list(sets),
-                "measure_s": self.bench.plan.policy.measure_s,
-                "batch": built.facts.get("batch", 0),
-                "folder": str(folder),
-            }
-        )
-        sampler = PeakSampler() if self.cell.device == "cuda" else None
-        started = time.monotonic()
-        ended = watch(start("serve", path, cwd=folder, environ=self.bench.environ), self.bench.limits, sampler)
-        seconds = time.monotonic() - started
-        trail = read_trail(folder)
-        if sampler is not None:
-            self.columns["gpu_peak_mb"], self.columns["gpu_source"] = sampler.result()
-        failure = failure_of(trail, ended, self.bench.limits, fallback=Stage.LOAD)
-        samples: list[float] = []
-        benchmark = folder / BENCHMARK_FILE
-        if failure is None and benchmark.exists() and benchmark.stat().st_size:
-            samples = json.loads(benchmark.read_text(encoding="utf-8"))["benchmarks"][0]["stats"]["data"]
-        return Done(trail, failure, seconds), samples
-
-    def _memory(self, trail: Trail) -> None:
+    def _memory(self, done: Done) -> None:
         for name in ("rss_base_mb", "rss_import_mb", "rss_load_mb", "load_s", "provider"):
-            self.columns[name] = trail.fact(name)
-        if trail.result is not None:
-            self.columns["rss_peak_mb"] = trail.result.get("rss_peak_mb")
-            if trail.result.get("session"):
-                self.details["session"] = trail.result["session"]
-                self.columns["service_rss_mb"] = trail.result["session"].get("service_rss_peak_mb")
+            self.columns[name] = done.trail.fact(name)
+        result = done.trail.result
+        if result is None:
+            return
+        self.columns["rss_peak_mb"] = result.get("rss_peak_mb")
+        facts = dict(result.get("facts") or {})
+        self.columns.update({name: facts.pop(name) for name in _LIFTED if name in facts})
+        if facts:
+            self.details["runtime"] = facts
+            self.columns["service_rss_mb"] = facts.get("service_rss_peak_mb")
 
-    def _matched(self, built: Built, done: Done, sets: Sequence[int], folder: Path) -> Failure | None:
-        """Hold saved outputs against native ones, example first; what the process died of comes after them."""
-        own = built.facts["tolerance"]
-        # On CUDA every framework here multiplies in TF32 by default, in convolutions at least.
-        tolerance = match.tolerance_for(built.facts["noise_relative"], own=own, tf32=self.cell.device == "cuda")
+    def _matched(self, built: Built, done: Done, sets: Sequence[int], folder: Path, *, first: bool) -> Failure | None:
+        """Hold what was answered against the native outputs; what the process died of comes after what was wrong.
+
+        Figures are the first launch's.
+        """
+        tf32 = self.columns.get("tf32") == "on"
+        tolerance = match.tolerance_for(built.facts["noise_relative"], own=built.facts["tolerance"], tf32=tf32)
         self.columns["tolerance"] = tolerance
         rejected = (done.trail.result or {}).get("rejected", {})
-        failed: Failure | None = None
-        figures: list[match.Errors] = []
-        passed = 0
-        for position, index in enumerate(sets):
-            name, what = built.facts["names"][index], folder / f"outputs-{index}.npz"
-            if not what.exists():
-                refusal = rejected.get(str(index))
-                if refusal and failed is None:
-                    text = f"probe {name!r}: {refusal['error']}"
-                    failed = Failure(
-                        Outcome(refusal["outcome"]), Stage.PROBE, refusal["error_type"], text, refusal["traceback"]
-                    )
-                continue
-            native = tensors.load(built.folder / f"native-{index}.npz")
-            result = match.compare(tensors.load(what), native, tolerance)
-            if result.errors and position == 0:
-                figures.append(result.errors)
-            if position > 0 and result.equal:
-                passed += 1
-            if not result.equal and (failed is None or position == 0):
-                text = result.difference if position == 0 else f"probe {name!r}: {result.difference}"
-                stage = Stage.MATCH if position == 0 else Stage.PROBE
-                failed = Failure(Outcome.MISMATCHED, stage, "Mismatch", text)
-            if result.outputs:
-                self.details.setdefault("errors", {})[name] = [vars(errors) for errors in result.outputs]
-        self._error_figures(figures)
-        self._accuracy(built, folder)
-        if (folder / f"outputs-{sets[0]}.npz").exists():
-            self.columns["probes_passed"] = passed
+        answers = hold_against(built.folder, folder, built.facts["names"], sets, tolerance, rejected)
+        if first:
+            self.columns.update(answers.columns)
+            self.details["errors"] = answers.errors
+            self._accuracy(built, folder)
+        failed = answers.failure
         if failed is None or (done.failure and done.failure.stage.rank <= failed.stage.rank):
             return done.failure
         return failed
@@ -392,14 +369,9 @@ class _CellRun:
             (labels,), (classes,) = tensors.load(built.folder / "labels.npz"), tensors.load(predictions)
             self.columns["accuracy_converted"] = float((classes == labels).mean())
 
-    def _error_figures(self, figures: Sequence[match.Errors]) -> None:
-        for figure in figures:
-            self.columns.update(vars(figure))
-            self.columns["grade"] = match.grade(figure.mse)
-
-    def _latency(self, launches: Sequence[Sequence[float]]) -> None:
+    def _latency(self) -> None:
         """Median over launches of each launch's median, in milliseconds."""
-        timed = [sorted(samples) for samples in launches if samples]
+        timed = [sorted(samples) for samples in self.details["samples_s"] if samples]
         if not timed:
             return
         quartiles = [statistics.quantiles(samples, n=4, method="inclusive") for samples in timed]
@@ -407,4 +379,35 @@ class _CellRun:
         self.columns["latency_iqr_ms"] = statistics.median(q[2] - q[0] for q in quartiles) * 1000
         self.columns["launches"] = len(timed)
         self.columns["iterations"] = sum(len(samples) for samples in timed)
-        self.details["samples_s"] = [list(samples) for samples in launches]
+
+
+def validated(record: Record) -> Record:
+    """The record, or where its columns cannot be true together, one that says so: a bad value costs one cell."""
+    wrong = contradictions(record)
+    if not wrong:
+        return record
+    text = f"what was recorded of the cell cannot be true: {'; '.join(wrong)}"
+    return Record(
+        combination=record.combination,
+        extension=record.extension,
+        model=record.model,
+        strategy=record.strategy,
+        device=record.device,
+        tier=record.tier,
+        outcome=Outcome.FAILED,
+        stage=record.stage,
+        error_type="InvalidRecord",
+        error=shorten(text),
+        fingerprint=fingerprint("InvalidRecord", text),
+        model_digest=record.model_digest,
+        strategy_digest=record.strategy_digest,
+    )
+
+
+def _samples(folder: Path) -> list[float]:
+    """The raw samples of a launch, in seconds."""
+    benchmark = folder / BENCHMARK_FILE
+    if not benchmark.exists() or not benchmark.stat().st_size:
+        return []
+    data: list[float] = json.loads(benchmark.read_text(encoding="utf-8"))["benchmarks"][0]["stats"]["data"]
+    return data

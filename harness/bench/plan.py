@@ -78,7 +78,18 @@ class Plan:
 
     def registry(self) -> Registry:
         """Where this plan's names are looked up."""
-        return discover(models=[Path(p) for p in self.models], plugins=[Path(p) for p in self.plugins])
+        models, plugins = [Path(p) for p in self.models], [Path(p) for p in self.plugins]
+        return discover(models=models, plugins=plugins, timeout_s=self.policy.timeout_s)
+
+    def in_order(self, registry: Registry) -> list[Cell]:
+        """The cells in the order of running: those that share what they import side by side, the fewest imports first.
+
+        That is PyTorch alone, then the exporters, then TensorFlow: one process at a time has imported what is needed.
+        """
+        models = list(dict.fromkeys(cell.model for cell in self.cells))
+        imports = {cell.strategy: imports_of(registry, cell.strategy, models) for cell in self.cells}
+        groups = {each: rank for rank, each in enumerate(dict.fromkeys(imports.values()))}
+        return sorted(self.cells, key=lambda cell: (len(imports[cell.strategy]), groups[imports[cell.strategy]]))
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values, for `plan.json`."""
@@ -108,6 +119,22 @@ def split(spelling: str) -> tuple[str, int | None]:
     except ValueError:
         msg = f"strategy {spelling!r}: what follows the colon must be a whole number, as in '{name}:16'."
         raise UsageError(msg) from None
+
+
+def imports_of(registry: Registry, strategy: str | None, models: Iterable[str]) -> tuple[str, ...]:
+    """What building `models` and converting them by `strategy` imports: their modules, and those of its steps.
+
+    Names that nothing declares any more are met again, and told, in the child.
+    """
+    names: dict[str, None] = {"torch": None}
+    for name in models:
+        model = registry.models.get(name)
+        names.update(dict.fromkeys(model.value.imports if model and model.value else ()))
+    if strategy is not None:
+        for step in registry.strategies[split(strategy)[0]].declared.steps:
+            found = registry.steps.get(step)
+            names.update(dict.fromkeys(found.value.imports if found and found.value else ()))
+    return tuple(names)
 
 
 def within(tier: str, limit: str) -> bool:

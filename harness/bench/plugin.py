@@ -1,13 +1,16 @@
 """The pytest plugin: a plan in, one item a cell, records out.
 
 ``python -m pytest -c harness/bench/pytest.ini -p harness.bench --out DIR`` plans the zoo's quick tier for the active
-environment and runs it; `--plan` takes a plan that `harness run` made. Into DIR go `plan.json`, `session.json` (what
-ran where), `records/*.json` (one a cell, written as it ends) and `events.jsonl` (for a live display).
+environment and runs it; DIR is then an attempt (`harness.bench.attempt`), as is the one that `harness run` has begun
+and names by `--attempt`. Records are written as cells end.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,30 +19,35 @@ from typing import Any
 import pytest
 
 from harness.bench import environment, gpu
-from harness.bench.cell import Bench
+from harness.bench.attempt import Attempt
+from harness.bench.cell import Cells
 from harness.bench.definitions import TIERS
-from harness.bench.errors import UsageError
+from harness.bench.errors import DiskFullError, HarnessError, InfrastructureError, UsageError
 from harness.bench.failure import describe_failure
+from harness.bench.hold import hold
+from harness.bench.identity import identity, name_of
 from harness.bench.plan import Cell, Plan, Policy, expand, split_models
-from harness.bench.processes import die_with_parent
+from harness.bench.processes import become_subreaper, die_with_parent, end_leftovers
 from harness.bench.registry import Registry, discover
-from harness.bench.session import Output
+from harness.bench.signals import raise_on_termination
 from harness.bench.stages import Outcome
 
 CELLS_FILE = Path(__file__).with_name("cells")
 
 _PLAN = pytest.StashKey[Plan]()
 _REGISTRY = pytest.StashKey[Registry]()
-_BENCH = pytest.StashKey[Bench]()
-_OUTPUT = pytest.StashKey[Output]()
+_CELLS = pytest.StashKey[Cells]()
+_ATTEMPT = pytest.StashKey[Attempt]()
+_CONTEXT = pytest.StashKey[contextlib.ExitStack]()
+_CAUSE = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The bench's options, for plan and policy."""
     group = parser.getgroup("harness", "conversion bench")
     policy = Policy()
-    group.addoption("--out", metavar="DIR", help="folder for the records; scratch where it is left out")
-    group.addoption("--plan", metavar="FILE", help="plan.json, as `harness run` writes it; replaces the options below")
+    group.addoption("--out", metavar="DIR", help="folder of the attempt; a temporary one where it is left out")
+    group.addoption("--attempt", metavar="DIR", help="an attempt that `harness run` has begun; replaces all below")
     group.addoption("--combination", default="ambient", help="name of this environment in the records")
     group.addoption("--models", action="append", default=[], metavar="GLOB|FILE", help="models of the zoo, or your own")
     group.addoption("--strategies", action="append", default=[], metavar="GLOB")
@@ -48,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--plugin-folder", action="append", default=[], metavar="DIR", help="folder with your own steps, …")
     group.addoption("--lock", default="", metavar="FILE", help="lock that this environment was installed from")
     group.addoption("--fresh", action="store_true", help="start a fresh process for each cell instead of forking")
-    group.addoption("--resume", action="store_true", help="keep the records that DIR already has")
+    group.addoption("--resume", action="store_true", help="go on with the attempt in DIR, if it is of the same")
     group.addoption("--timeout-s", type=float, default=policy.timeout_s, help="for each process of a cell")
     group.addoption("--memory-limit-mb", type=int, default=policy.memory_limit_mb, help="for each process group")
     group.addoption("--launches", type=int, default=policy.launches, help="serving processes to time, a cell")
@@ -56,14 +64,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--threads", type=int, default=policy.threads, help="threads of every runtime")
 
 
-def _plan_from_options(config: pytest.Config) -> Plan:
+def _plan(config: pytest.Config) -> tuple[Plan, Registry]:
+    """The plan that the options ask for, and where its names are looked up."""
     option = config.getoption
-    if option("--plan"):
-        die_with_parent()  # `harness run` made the plan and waits; killed, it leaves nothing running
-        return Plan.from_json(json.loads(Path(option("--plan")).read_text(encoding="utf-8")))
+    if option("--attempt"):
+        die_with_parent()  # `harness run` holds the attempt and waits; killed, it leaves nothing running
+        plan = Plan.from_json(json.loads(Attempt(Path(option("--attempt"))).plan.read_text(encoding="utf-8")))
+        return plan, plan.registry()
+    policy = Policy(
+        timeout_s=option("--timeout-s"),
+        memory_limit_mb=option("--memory-limit-mb"),
+        launches=option("--launches"),
+        measure_s=option("--measure-s"),
+        threads=option("--threads"),
+    )
     files, globs = split_models(option("--models"))
     plugins = [Path(folder).resolve() for folder in option("--plugin-folder")]
-    registry = discover(models=files, plugins=plugins)
+    registry = discover(models=files, plugins=plugins, timeout_s=policy.timeout_s)
     device = gpu.resolve(option("--device"))
     if option("--lock") and not Path(option("--lock")).is_file():
         msg = f"--lock {option('--lock')}: no such file."
@@ -81,7 +98,7 @@ def _plan_from_options(config: pytest.Config) -> Plan:
     if option("--lock"):
         _verify(option("--lock"))
         cells = tuple(cell for cell in cells if cell.extension == extension)
-    return Plan(
+    plan = Plan(
         combination=combination,
         extension=extension,
         device=device,
@@ -90,15 +107,10 @@ def _plan_from_options(config: pytest.Config) -> Plan:
         models=tuple(map(str, files)),
         plugins=tuple(map(str, plugins)),
         lock=option("--lock"),
-        policy=Policy(
-            timeout_s=option("--timeout-s"),
-            memory_limit_mb=option("--memory-limit-mb"),
-            launches=option("--launches"),
-            measure_s=option("--measure-s"),
-            threads=option("--threads"),
-        ),
+        policy=policy,
         selected=bool(option("--models") or option("--strategies") or plugins),
     )
+    return plan, registry
 
 
 def _verify(lock: str) -> None:
@@ -121,15 +133,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the plan, or say what is wrong with the call."""
     if config.getoption("--help", default=False):
         return
-    if not any(Path(arg.partition("::")[0]).name == "serving_case.py" for arg in config.args):
-        try:
-            plan = _plan_from_options(config)
-            config.stash[_REGISTRY] = plan.registry()
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
-        config.stash[_PLAN] = plan
-        if config.args_source is not pytest.Config.ArgsSource.ARGS:
-            config.args = [str(CELLS_FILE)]
+    if any(Path(arg.partition("::")[0]).name == "serving_case.py" for arg in config.args):
+        return
+    try:
+        config.stash[_PLAN], config.stash[_REGISTRY] = _plan(config)
+    except UsageError as error:
+        if config.getoption("--attempt"):
+            Attempt(Path(config.getoption("--attempt"))).refuse(str(error))
+        raise pytest.UsageError(str(error)) from None
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args = [str(CELLS_FILE)]
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -140,18 +153,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 class CellsFile(pytest.File):
-    """All cells of the plan, those that share what they import side by side."""
+    """All cells of the plan, in the plan's order of running."""
 
     def collect(self) -> Iterator[pytest.Item]:
         """One item a cell."""
-        plan = self.config.stash[_PLAN]
-        registry = self.config.stash[_REGISTRY]
-        bench = Bench(plan, registry, Path(), fresh=True)
-        groups: dict[tuple[str, ...], int] = {}
-        for cell in plan.cells:
-            groups.setdefault(bench.imports(cell.strategy), len(groups))
-        # The fewest imports first: PyTorch alone, then the exporters, then TensorFlow.
-        for cell in sorted(plan.cells, key=lambda c: (len(i := bench.imports(c.strategy)), groups[i])):
+        for cell in self.config.stash[_PLAN].in_order(self.config.stash[_REGISTRY]):
             yield CellItem.from_parent(self, name=cell.id, cell=cell)
 
 
@@ -169,14 +175,19 @@ class CellItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run the cell and write its record."""
-        bench = self.config.stash[_BENCH]
-        output = self.config.stash[_OUTPUT]
-        output.started(self.cell)
-        record, details = bench.run(self.cell)
-        output.write(self.cell, record, details)
-        native = bench.native(self.cell.model)
-        if native is not None:
-            output.write_native(self.cell.model, native)
+        cells = self.config.stash[_CELLS]
+        attempt = self.config.stash[_ATTEMPT]
+        try:
+            attempt.started(self.cell)
+            record, details = cells.run(self.cell)
+            attempt.write(self.cell, record, details)
+            kept = cells.kept(self.cell.model)
+            if kept is not None:
+                attempt.write_build(self.cell.model, *kept)
+        except (InfrastructureError, OSError) as error:
+            cause = _infrastructure(error)
+            self.config.stash[_CAUSE] = str(cause)
+            pytest.exit(str(cause), returncode=pytest.ExitCode.INTERNAL_ERROR)
         self.user_properties.append(("outcome", record.outcome.value))
         self.user_properties.append(("stage", record.stage.value))
         if record.outcome is Outcome.NOT_APPLICABLE:
@@ -195,58 +206,132 @@ class CellItem(pytest.Item):
         return self.path, None, self.name
 
 
+def _infrastructure(error: Exception) -> HarnessError:
+    """What stopped the run. Raises `error` where it is a bug of ours."""
+    if isinstance(error, InfrastructureError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        msg = "the disk is full where the bench writes its records and scratch."
+        return DiskFullError(msg)
+    raise error
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a resumed run already has."""
-    if not config.getoption("--resume") or not config.getoption("--out"):
+    """Leave out what an attempt that is gone on with already has."""
+    folder = config.getoption("--attempt") or (config.getoption("--resume") and config.getoption("--out"))
+    if not folder:
         return
-    output = Output(Path(config.getoption("--out")))
-    done = [item for item in items if isinstance(item, CellItem) and output.record_of(item.cell).exists()]
+    attempt = Attempt(Path(folder))
+    done = [item for item in items if isinstance(item, CellItem) and attempt.record_of(item.cell).exists()]
     if done:
         config.hook.pytest_deselected(items=done)
         items[:] = [item for item in items if item not in done]
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Prepare the output folder and the bench once it is known that cells will run."""
+    """Have the attempt and what its cells need, once it is known that cells will run."""
     config = session.config
     if _PLAN not in config.stash or config.option.collectonly or not session.items:
         return
-    plan = config.stash[_PLAN]
-    out = Path(config.getoption("--out") or tempfile.mkdtemp(prefix="harness-")).resolve()
-    work = Path(tempfile.mkdtemp(prefix="harness-bench-"))
-    bench = Bench(plan, config.stash[_REGISTRY], work, fresh=config.getoption("--fresh"))
-    config.stash[_BENCH] = bench
-    config.stash[_OUTPUT] = Output(out)
-    _reject_unusable_models(config, bench, [item.cell for item in session.items if isinstance(item, CellItem)])
-    config.stash[_OUTPUT].begin(plan, environment.description(), resume=config.getoption("--resume"))
+    context = contextlib.ExitStack()
+    config.stash[_CONTEXT] = context
+    context.enter_context(raise_on_termination())
+    become_subreaper()
+    attempt = _begun(config, context)
+    config.stash[_ATTEMPT] = attempt
+    marker = str(attempt.folder)
+    end_leftovers(marker)
+    attempt.clear_scratch()
+    cells = Cells(
+        config.stash[_PLAN],
+        config.stash[_REGISTRY],
+        attempt.scratch,
+        marker=marker,
+        fresh=config.getoption("--fresh"),
+    )
+    config.stash[_CELLS] = cells
+    context.callback(end_leftovers, marker)
+    context.callback(cells.close)
+    _reject_unusable_models(config, [item.cell for item in session.items if isinstance(item, CellItem)])
 
 
-def _reject_unusable_models(config: pytest.Config, bench: Bench, cells: list[Cell]) -> None:
-    """Build a user's own models first: a probe that their `forward` rejects is told before anything is written."""
-    if not bench.plan.models:
+def _begun(config: pytest.Config, context: contextlib.ExitStack) -> Attempt:
+    """The attempt to write to: the one that `harness run` began, or one of our own, which is then held."""
+    if config.getoption("--attempt"):
+        return Attempt(Path(config.getoption("--attempt")).resolve())
+    plan, registry = config.stash[_PLAN], config.stash[_REGISTRY]
+    lock = Path(plan.lock).read_text(encoding="utf-8") if plan.lock else ""
+    inside = environment.description()
+    parts = identity(plan, registry, inside=inside, lock=lock)
+    attempt = Attempt(_folder(config, name_of(parts)))
+    context.enter_context(hold(attempt.folder, f"the attempt in {attempt.folder}", lambda text: _tell(config, text)))
+    if config.getoption("--resume") and attempt.state is not None:
+        obstacles = attempt.obstacles(parts)
+        if obstacles:
+            msg = f"--resume: {attempt.folder} is of another execution: {'; '.join(obstacles)}. Leave --resume out."
+            raise pytest.UsageError(msg)
+        attempt.go_on()
+    else:
+        attempt.begin(plan, parts, inside, lock=lock)
+    return attempt
+
+
+def _folder(config: pytest.Config, name: str) -> Path:
+    """Where `--out` says, else a folder that the next start of the same finds again, with what a killed one left."""
+    if config.getoption("--out"):
+        return Path(config.getoption("--out")).resolve()
+    root = Path(tempfile.gettempdir(), f"harness-{os.getuid()}")
+    root.mkdir(mode=0o700, exist_ok=True)
+    if root.is_symlink() or root.stat().st_uid != os.getuid():
+        msg = f"{root} belongs to somebody else. Name a folder of your own by --out."
+        raise pytest.UsageError(msg)
+    return root / f"{config.stash[_PLAN].combination}-{name}"
+
+
+def _tell(config: pytest.Config, text: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(text)
+
+
+def _reject_unusable_models(config: pytest.Config, chosen: list[Cell]) -> None:
+    """Build a user's own models first: a probe that their `forward` rejects is told before anything is recorded."""
+    cells = config.stash[_CELLS]
+    if not cells.plan.models:
         return
-    for model in {cell.model: None for cell in cells}:
-        failure = bench.built(model).failure
+    for model in {cell.model: None for cell in chosen}:
+        failure = cells.built(model).failure
         if failure is not None and failure.rejected_probe:
-            bench.close()
-            message = f"{bench.registry.models[model].path}: {failure.error}"
-            if config.getoption("--plan"):
-                config.stash[_OUTPUT].refusal.write_text(message, encoding="utf-8")
+            message = f"{cells.registry.models[model].path}: {failure.error}"
+            config.stash[_ATTEMPT].refuse(message)
+            config.stash[_CAUSE] = message
             pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Say that the run came to its end, and end what was kept warm."""
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Say how the attempt ended, and end what was kept warm."""
     config = session.config
-    if _BENCH in config.stash:
-        config.stash[_BENCH].close()
-        config.stash[_OUTPUT].end()
+    if _CONTEXT not in config.stash:
+        return
+    with config.stash[_CONTEXT]:
+        if _ATTEMPT not in config.stash or config.stash[_ATTEMPT].is_refused:
+            return
+        attempt = config.stash[_ATTEMPT]
+        cause = config.stash.get(_CAUSE, "")
+        if not cause and (session.shouldstop or session.shouldfail):
+            cause = str(session.shouldstop or session.shouldfail)
+        if not cause and exitstatus == pytest.ExitCode.INTERRUPTED:
+            cause = "it was interrupted."
+        if cause:
+            attempt.pause(cause)
+        else:
+            attempt.end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Where the records are."""
-    if _OUTPUT in config.stash and config.stash[_OUTPUT].session.exists():
-        folder = config.stash[_OUTPUT].folder
+    if _ATTEMPT in config.stash and config.stash[_ATTEMPT].state is not None:
+        folder = config.stash[_ATTEMPT].folder
         terminalreporter.write_line(f"records in {folder}; `harness ingest {folder}` makes their table")

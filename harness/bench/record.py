@@ -6,6 +6,7 @@ for (raw samples, the traceback, seconds by stage). Tables are made from the row
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 from collections.abc import Mapping
@@ -133,6 +134,11 @@ class Record:
     def from_json(cls, row: Mapping[str, Any]) -> Record:
         """The inverse of `to_json`."""
         return cls(**{**row, "outcome": Outcome(row["outcome"]), "stage": Stage(row["stage"])})
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,12 +1,14 @@
 """Finds models, steps, strategies and runtimes: one file each, registered by a module constant.
 
-Listing a folder is all the registration there is. A file that raises at import is kept, with its error: its cells
-fail at `build`, and the rest runs.
+Listing a folder is all the registration there is. Files are imported in a guarded child (`harness.bench.describe`),
+and known here by their cards; what runs a file loads it itself. A file that raises at import is kept, with its error:
+its cells fail at `build`, and the rest runs.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import sys
@@ -15,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness.bench.definitions import Model, Runtime, Step, Strategy
+from harness.bench.cards import Card, ModelCard, RuntimeCard, StepCard, from_json
+from harness.bench.definitions import Strategy
 from harness.bench.errors import UsageError, unknown
 
 T = TypeVar("T")
@@ -26,7 +29,7 @@ ZOO = PACKAGE.parent / "model_zoo"
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """One file and what it declares. `value` is None where the file raised at import: `error` says what."""
+    """One file and what it declares, or its card. `value` is None where it raised at import: `error` says what."""
 
     name: str
     path: Path
@@ -104,7 +107,7 @@ def _helpers(path: Path) -> list[Path]:
 
 
 def load(path: Path, constant: str, kind: type[T]) -> Entry[T]:
-    """The entry of one file.
+    """The entry of one file, imported here and now: only a child may do that to a user's file.
 
     Raises `UsageError` where the file does not declare `constant` at all: that is a mistake in the call, not a result.
     """
@@ -146,10 +149,10 @@ def _files(folders: Iterable[Path]) -> list[Path]:
 class Registry:
     """Everything there is to run, by name. `own` says that the models are a user's own files, and not the zoo's."""
 
-    models: dict[str, Entry[Model]]
-    steps: dict[str, Entry[Step]]
+    models: dict[str, Entry[ModelCard]]
+    steps: dict[str, Entry[StepCard]]
     strategies: dict[str, Entry[Strategy]]
-    runtimes: dict[str, Entry[Runtime]]
+    runtimes: dict[str, Entry[RuntimeCard]]
     own: bool = False
 
     def strategy_digest(self, name: str) -> str:
@@ -160,6 +163,16 @@ class Registry:
             entries += [self.steps[step] for step in strategy.value.steps if step in self.steps]
             entries += [self.runtimes[strategy.value.runtime]] if strategy.value.runtime in self.runtimes else []
         return hashlib.sha256("".join(entry.digest for entry in entries).encode()).hexdigest()[:16]
+
+    def digests(self) -> dict[str, str]:
+        """The digest of every file, by kind and name."""
+        kinds: dict[str, dict[str, Entry[Any]]] = {
+            "model": {**self.models},
+            "step": {**self.steps},
+            "strategy": {**self.strategies},
+            "runtime": {**self.runtimes},
+        }
+        return {f"{kind} {name}": entry.digest for kind, found in kinds.items() for name, entry in found.items()}
 
 
 def _named(entries: Iterable[Entry[T]], what: str) -> dict[str, Entry[T]]:
@@ -190,23 +203,61 @@ def model_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def discover(*, models: Sequence[Path] = (), plugins: Sequence[Path] = (), zoo: Path = ZOO) -> Registry:
+def discover(
+    *, models: Sequence[Path] = (), plugins: Sequence[Path] = (), zoo: Path = ZOO, timeout_s: float = 60.0
+) -> Registry:
     """List the zoo, or `models` in its place, and the steps, strategies and runtimes.
 
-    `plugins` are folders of a user's own with the sub-folders `steps`, `strategies` and `runtimes`.
+    `plugins` are folders of a user's own with the sub-folders `steps`, `strategies` and `runtimes`. A file that cannot
+    be imported within `timeout_s` seconds, or that ends the process that imports it, is refused.
     """
     for folder in plugins:
         if not folder.is_dir():
             msg = f"{folder}: no such plugin folder."
             raise UsageError(msg)
     roots = (PACKAGE, *plugins)
-    files = model_files(models) if models else _files([zoo])
+    files = {
+        "model": model_files(models) if models else _files([zoo]),
+        "step": _files(root / "steps" for root in roots),
+        "strategy": _files(root / "strategies" for root in roots),
+        "runtime": _files(root / "runtimes" for root in roots),
+    }
+    stamped = tuple((kind, *_stamp(path)) for kind, paths in files.items() for path in paths)
+    found: dict[str, list[Entry[Any]]] = {kind: [] for kind in files}
+    for (kind, path, *_), (card, error) in zip(stamped, _cards(stamped, timeout_s), strict=True):
+        found[kind].append(Entry(name_of(path), path, card, error))
     return Registry(
-        models=_named((load(path, "MODEL", Model) for path in files), "model"),
-        steps=_named((load(p, "STEP", Step) for p in _files(r / "steps" for r in roots)), "step"),
-        strategies=_named((load(p, "STRATEGY", Strategy) for p in _files(r / "strategies" for r in roots)), "strategy"),
-        runtimes=_named((load(p, "RUNTIME", Runtime) for p in _files(r / "runtimes" for r in roots)), "runtime"),
+        models=_named(found["model"], "model"),
+        steps=_named(found["step"], "step"),
+        strategies=_named(found["strategy"], "strategy"),
+        runtimes=_named(found["runtime"], "runtime"),
         own=bool(models),
+    )
+
+
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    """A file as it is now: another content is another file to `_cards`."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        msg = f"{str(path).encode('utf-8', 'backslashreplace').decode()}: the file's name is no UTF-8. Rename it."
+        raise UsageError(msg) from None
+    status = path.stat()
+    return path, status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=16)
+def _cards(files: tuple[tuple[str, Path, int, int], ...], timeout_s: float) -> tuple[tuple[Card | None, str], ...]:
+    """The card of each file, or None and what it raised. A command asks for the same files several times."""
+    from harness.bench.describe import described
+
+    told = described([(kind, path) for kind, path, *_ in files], timeout_s=timeout_s)
+    for line in told:
+        if "refused" in line:
+            raise UsageError(line["refused"])
+    return tuple(
+        (from_json(kind, line["card"]), "") if "card" in line else (None, line["error"])
+        for (kind, *_), line in zip(files, told, strict=True)
     )
 
 

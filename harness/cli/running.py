@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from harness.bench.errors import UsageError
+from harness.attempts.execution import Task, execute
+from harness.attempts.journal import Run
+from harness.attempts.settling import combination_of, settle, table_of
+from harness.bench import gpu
+from harness.bench.attempt import Attempt, State
+from harness.bench.errors import HarnessError, InfrastructureError, PausedError, UsageError
+from harness.bench.plan import Plan
+from harness.bench.signals import raise_on_termination
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL, told
 from harness.matrix import combination as combinations
-from harness.matrix import environment, locks, matrixfile, running
+from harness.matrix import environment, locks, matrixfile
 from harness.matrix.selection import Selection
 from harness.report import terminal
 from harness.report.live import RunDisplay
-from harness.tables.ingest import ingest, merge
 from harness.tables.writing import write_table
 
 AMBIENT = "ambient"
@@ -99,66 +104,80 @@ def run(
         msg = f"--python runs the environment as it is; leave out {', '.join(names)}, or leave out --python."
         raise UsageError(msg)
     chosen, selections = select(root, names, matrix, **given)
-    console = new_console()
     if interpreter is not None:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-            msg = f"--name {name!r} cannot name a folder of results. Use letters, digits, dots and hyphens."
-            raise UsageError(msg)
-        if name in combinations.names(root):
-            msg = f"--name {name!r} is a combination's; its tables are of its lock. Choose another name."
-            raise UsageError(msg)
-        ready = environment.check_ambient(root, interpreter.absolute())
+        check_name(root, name)
         jobs = [
-            [running.Ready(plan, ready.python, {}) for plan in selection.plans(name, None)] for selection in selections
+            [Task(plan=plan, interpreter=interpreter.absolute()) for plan in selection.plans(name, None)]
+            for selection in selections
         ]
-        return _run_all(root, lambda _: iter(jobs), results, console, fresh=fresh, restart=restart)
-    plans = [[selection.plans(each, root) for selection in selections] for each in chosen]
-    sources = _sources(
-        root, {combinations.extended(p.combination, p.extension) for each in plans for ps in each for p in ps}
-    )
-    environment.require_pythons({name: each.python for name, (each, found) in sources.items() if not found.reason})
-
-    def jobs_of(display: RunDisplay) -> Iterator[list[running.Ready]]:
-        for group in (ps for each in plans for ps in each):
-            pairs = [(p, sources.get(combinations.extended(p.combination, p.extension), (None, None))) for p in group]
-            yield [running.prepare(root, p, source, found, display) for p, (source, found) in pairs]
-
-    return _run_all(root, jobs_of, results, console, fresh=fresh, restart=restart)
+    else:
+        jobs = _jobs(root, [selection.plans(each, root) for each in chosen for selection in selections])
+    _tell_device(selections)
+    return _run_all(root, jobs, results, fresh=fresh, restart=restart)
 
 
-def _sources(root: Path, names: set[str]) -> dict[str, tuple[combinations.Combination, locks.Lock]]:
-    """The combinations and extensions called `names` with their locks; an extension that does not exist is left out."""
-    found = {}
+def check_name(root: Path, name: str) -> None:
+    """Raise where `name` cannot be that of an environment of somebody's own."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        msg = f"--name {name!r} cannot name a folder of results. Use letters, digits, dots and hyphens."
+        raise UsageError(msg)
+    if name in combinations.names(root):
+        msg = f"--name {name!r} is a combination's; its tables are of its lock. Choose another name."
+        raise UsageError(msg)
+
+
+def _tell_device(selections: Sequence[Selection]) -> None:
+    """Say why `auto` is the CPU."""
+    if any(selection.device == "auto" for selection in selections) and (reason := gpu.why_cpu()):
+        click.echo(f"device: cpu ({reason})")
+
+
+def _jobs(root: Path, groups: Sequence[Sequence[Plan]]) -> list[list[Task]]:
+    """The tasks of each combination and device, with their locks; refuses before anything is built."""
+    names = {combinations.extended(plan.combination, plan.extension) for group in groups for plan in group}
+    sources = {}
     for name in sorted(names):
         base, _, extension = name.partition(combinations.EXTENDS)
         if not extension or extension in combinations.extensions(root, base):
             each = combinations.read(root, name)
-            found[name] = (each, locks.read_lock(root, each))
-    return found
+            sources[name] = each, locks.read_lock(root, each)
+    environment.require_pythons({name: each.python for name, (each, lock) in sources.items() if not lock.reason})
+    return [[_task(plan, sources) for plan in group] for group in groups]
 
 
-def _run_all(
-    root: Path,
-    jobs: Callable[[RunDisplay], Iterable[Sequence[running.Ready]]],
-    results: Path | None,
-    console: Console,
-    *,
-    fresh: bool,
-    restart: bool,
-) -> int:
-    """Run job after job, writing each table as it is done."""
+def _task(plan: Plan, sources: Mapping[str, tuple[combinations.Combination, locks.Lock]]) -> Task:
+    combination, lock = sources.get(combinations.extended(plan.combination, plan.extension), (None, None))
+    return Task(plan=plan, combination=combination, lock=lock)
+
+
+def _run_all(root: Path, jobs: Sequence[Sequence[Task]], results: Path | None, *, fresh: bool, restart: bool) -> int:
+    """Run job after job, writing each table as it is done. One that was stopped does not stop those after it."""
+    console = new_console()
+    run = Run(root, [task.plan for job in jobs for task in job], restart=restart)
+    stopped: list[HarnessError] = []
     incomplete, scratch = False, []
-    with RunDisplay(console) as display:
-        for job in jobs(display):
-            table = merge([running.run(root, each, display, fresh=fresh, keep=not restart) for each in job])
-            store = root / ".harness" / "scratch" if table.run.selected else results or root / "results"
-            folder = write_table(store, table)
-            if table.run.complete:
-                running.settle(root, job)
-            terminal.print_grid(console, table)
-            console.print(f"\nTable: {shown(folder)}\n", markup=False, soft_wrap=True)
-            incomplete = incomplete or not table.run.complete
-            scratch += [str(shown(folder))] if table.run.selected else []
+    with raise_on_termination(), RunDisplay(console) as display, run.open():
+        for job in jobs:
+            try:
+                attempts = [execute(root, task, display, run=run.name, fresh=fresh, restart=restart) for task in job]
+            except (PausedError, InfrastructureError) as error:
+                display.note(f"{job[0].name}: {error}")
+                stopped.append(error)
+                continue
+            if all(attempt.state is State.SETTLED for attempt in attempts):
+                shown_folder = (attempts[0].read() or {})["table"]
+            else:
+                table = table_of(attempts, pins=job[0].pins)
+                store = root / ".harness" / "scratch" if table.run.selected else results or root / "results"
+                shown_folder = str(shown(write_table(store, table)))
+                settle(attempts, shown_folder, display)
+                terminal.print_grid(console, table)
+                incomplete = incomplete or not table.run.complete
+            console.print(f"\nTable: {shown_folder}\n", markup=False, soft_wrap=True)
+            scratch += [shown_folder] if job[0].plan.selected else []
+        if stopped:
+            msg = f"{len(stopped)} of {len(jobs)} runs did not come to an end, and made no table: {stopped[0]}"
+            raise PausedError(msg)
     if len(scratch) > 1:
         console.print(f"Compare: harness gate {scratch[0]} {scratch[-1]}", markup=False, soft_wrap=True)
     if incomplete:
@@ -174,12 +193,13 @@ def _run_all(
 def ingest_command(context: click.Context, folder: Path, results: Path | None) -> int:
     """Make the table of a folder that the bench wrote with --out."""
     root = root_of(context)
-    first = ingest(folder, pins={})
-    known = first.run.combination in combinations.names(root)
-    table = ingest(folder, pins=combinations.read(root, first.run.combination).pins) if known else first
-    if known and table.run.lock_digest != locks.read_lock(root, combinations.read(root, table.run.combination)).digest:
+    attempt = Attempt(folder)
+    name = combination_of(attempt)
+    known = name in combinations.names(root)
+    table = table_of([attempt], pins=combinations.read(root, name).pins if known else {})
+    if known and table.run.lock_digest != locks.read_lock(root, combinations.read(root, name)).digest:
         msg = (
-            f"{folder} says that it is of {table.run.combination}, and was not run from that combination's own lock. "
+            f"{folder} says that it is of {name}, and was not run from that combination's own lock. "
             "Run the bench with another --combination, or let `harness run` make the table."
         )
         raise UsageError(msg)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.bench.definitions import Model, Strategy
+from harness.bench.cards import ModelCard
+from harness.bench.definitions import Strategy
 from harness.bench.plan import spellings
 from harness.bench.registry import Registry
 from harness.bench.stages import Outcome
@@ -111,7 +112,7 @@ def _strategy_section(registry: Registry, name: str, strategy: Strategy, tables:
 
 def models_page(registry: Registry, parameters: Mapping[str, int]) -> str:
     """`model_zoo/README.md`: each model, its family, what it is for, parameters, tier, probes, expected breaks."""
-    families: dict[str, list[tuple[str, Model]]] = {}
+    families: dict[str, list[tuple[str, ModelCard]]] = {}
     for name, entry in registry.models.items():
         families.setdefault(entry.declared.family, []).append((name, entry.declared))
     lines = [
@@ -131,7 +132,7 @@ def models_page(registry: Registry, parameters: Mapping[str, int]) -> str:
         for name, model in families[family]:
             count = f"{parameters[name]:,}" if name in parameters else ""
             file = f"[`{name}`]({name.replace('-', '_')}.py)"
-            twin = "yes" if model.twin is not None else ""
+            twin = "yes" if model.has_twin else ""
             probes = ", ".join(model.probes)
             lines.append(_row([file, model.summary, count, model.tier, probes, twin, model.expected_breaks]))
     return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ _STYLES = {Outcome.PASSED.value: "green", Outcome.NOT_APPLICABLE.value: "dim"}
 
 
 class RunDisplay:
-    """An observer of `harness.matrix.running`, and the context in which it displays."""
+    """An observer of `harness.attempts.execution`, and the context in which it displays."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

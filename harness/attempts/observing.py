@@ -1,0 +1,25 @@
+"""Who follows a run; see `harness.report.live`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Observer(Protocol):
+    """Is told what a run does, as it does it."""
+
+    def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
+        """A combination's cells begin; `done` counts the outcomes that were recorded before."""
+
+    def started(self, model: str, strategy: str) -> None:
+        """A cell is under way."""
+
+    def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
+        """A cell has its record."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+
+    def busy(self, text: str) -> None:
+        """What is being done before cells run."""

@@ -1,0 +1,41 @@
+"""Rows that no bench wrote: of cells whose environment cannot be had, or with which the bench itself died."""
+
+from __future__ import annotations
+
+from harness.bench.attempt import Attempt
+from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
+from harness.bench.plan import Cell, Plan, split
+from harness.bench.record import Record
+from harness.bench.registry import Registry
+from harness.bench.stages import Outcome, Stage
+
+
+def write_row(
+    attempt: Attempt,
+    plan: Plan,
+    registry: Registry,
+    cell: Cell,
+    *,
+    outcome: Outcome,
+    stage: Stage,
+    error_type: str,
+    error: str,
+) -> None:
+    """Record `cell` as broken, or as one that cannot exist, for a reason that lies outside of it."""
+    text = normalise_paths(error)
+    record = Record(
+        combination=plan.combination,
+        extension=plan.extension,
+        model=cell.model,
+        strategy=cell.strategy,
+        device=cell.device,
+        tier=plan.tier,
+        outcome=outcome,
+        stage=stage,
+        error_type=error_type,
+        error=shorten(text),
+        fingerprint=fingerprint(error_type, text) if outcome.broken else None,
+        model_digest=registry.models[cell.model].digest,
+        strategy_digest=registry.strategy_digest(split(cell.strategy)[0]),
+    )
+    attempt.write(cell, record, {"error": text})

@@ -1,0 +1,133 @@
+"""Ended attempts to a table, a pure function of what they recorded; and which attempts have none yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from harness.attempts.observing import Observer
+from harness.bench.attempt import Attempt, State
+from harness.bench.errors import PausedError, UsageError
+from harness.bench.hold import hold
+from harness.bench.identity import name_of
+from harness.bench.record import Record
+from harness.matrix.combination import extended
+from harness.tables.assembly import PlannedRun, assemble, merge
+from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
+from harness.tables.natives import Native, read_native
+from harness.tables.schema import Table
+
+_REMEDY = "Run the bench again with `--out` naming this folder."
+_NATIVE_REMEDY = (
+    "Move it away to make the table without this model's native outputs, or run the bench again into an empty folder."
+)
+
+
+def table_of(attempts: Sequence[Attempt], *, pins: Mapping[str, str]) -> Table:
+    """The table of the attempts of one combination, its own first, then those of its extensions; nothing is written.
+
+    `pins` are the packages that the combination pins directly, name to version; empty for an ambient environment.
+    Records of cells and native outputs of models that were not planned are passed over; planned cells without a record
+    are in `run.missing`.
+    Raises `PausedError` where one did not come to its end, and `UsageError` where a folder is no attempt's or a file
+    in it cannot be read.
+    """
+    return merge([_table_of(attempt, pins=pins) for attempt in attempts])
+
+
+def _table_of(attempt: Attempt, *, pins: Mapping[str, str]) -> Table:
+    planned, stated = _read(attempt)
+    if stated["state"] not in (State.ENDED.value, State.SETTLED.value):
+        cause = f": {stated['cause']}" if stated["cause"] else ""
+        msg = f"{attempt.folder} is {stated['state']}, and only what came to its end makes a table{cause}"
+        raise PausedError(msg)
+    return assemble(
+        planned,
+        read_records(attempt),
+        pins=pins,
+        natives=_read_natives(attempt),
+        identity=name_of(stated["identity"]),
+        lock=attempt.lock.read_text(encoding="utf-8") if attempt.lock.exists() else "",
+    )
+
+
+def combination_of(attempt: Attempt) -> str:
+    """The combination that an attempt is of. Raises `UsageError` where the folder is no attempt's."""
+    return _read(attempt)[0].combination
+
+
+def _read(attempt: Attempt) -> tuple[PlannedRun, dict[str, Any]]:
+    """`attempt.json`, checked."""
+    if not attempt.folder.is_dir():
+        msg = f"{attempt.folder}: no such folder. Name the one that the bench was given with `--out`."
+        raise UsageError(msg)
+    where = str(attempt.file)
+    if not attempt.file.is_file():
+        msg = f"{attempt.folder}: no {attempt.file.name} in it. Name the folder that the bench was given with `--out`."
+        raise UsageError(msg)
+    value = read_json(attempt.file, where=where, remedy=_REMEDY)
+    stated = attempt.read()
+    if stated is None:
+        msg = f"{where}: not an attempt that this harness reads. {_REMEDY}"
+        raise UsageError(msg)
+    planned = decode(PlannedRun, value, where=where)
+    check_device(planned.device)
+    check_tier(planned.tier)
+    moment(planned.started, where=where, key="started")
+    if planned.ended is not None:
+        moment(planned.ended, where=where, key="ended")
+    return planned, stated
+
+
+def read_records(attempt: Attempt) -> tuple[Record, ...]:
+    """Every record of an attempt, planned or not. Raises `UsageError` where one is wrong."""
+    paths = sorted(attempt.records.glob("*.json"))
+    return tuple(_read_record(path) for path in paths if not path.name.startswith("."))
+
+
+def _read_record(path: Path) -> Record:
+    value = read_json(path, where=str(path), remedy=_REMEDY)
+    row: Any = value.get("row") if isinstance(value, Mapping) else None
+    if not isinstance(row, Mapping):
+        msg = f"{path}: 'row': expected object. This is no record of the bench; move it away."
+        raise UsageError(msg)
+    known = {each.name for each in fields(Record)}
+    for name in row:
+        if name not in known:
+            msg = f"{path}: the key 'row.{name}' is not known. Make the table with the harness that ran the bench."
+            raise UsageError(msg)
+    return decode(Record, row, where=str(path), prefix="row")
+
+
+def _read_natives(attempt: Attempt) -> dict[str, Native]:
+    """The native outputs of an attempt, by model."""
+    paths = (path for path in attempt.natives.glob("*.json") if not path.name.startswith("."))
+    return {path.stem: read_native(path, remedy=_NATIVE_REMEDY) for path in sorted(paths)}
+
+
+def settle(attempts: Sequence[Attempt], table: str, observer: Observer) -> None:
+    """Say that the table of these attempts is written: the next run of the same begins anew."""
+    for attempt in attempts:
+        with hold(attempt.folder, f"the attempt in {attempt.folder}", observer.note):
+            attempt.settle(table)
+            if attempt.scratch.exists():
+                attempt.clear_scratch()
+
+
+def unfinished(root: Path, combination: str, device: str, tier: str, *, after: str) -> list[str]:
+    """The attempts of a whole tier of `combination` that began after the time `after` and did not come to a table.
+
+    A sentence each. `after` is a time in UTC as tables have it.
+    """
+    found = []
+    for file in sorted((root / ".harness" / "attempts").glob(f"{combination}*/{device}-{tier}-*/attempt.json")):
+        stated = Attempt(file.parent).read()
+        if stated is None or stated["combination"] != combination or stated["selected"] or stated["started"] <= after:
+            continue
+        if stated["state"] != State.SETTLED.value:
+            name = extended(combination, stated["extension"])
+            cause = f" ({stated['cause']})" if stated["cause"] else ""
+            found.append(f"a run of {name} that began at {stated['started']} is {stated['state']}{cause}")
+    return found

@@ -1,0 +1,233 @@
+"""An attempt: one execution of one plan in one environment, kept in a folder from its first cell to its table.
+
+::
+
+    attempt.json   its identity and state, what runs where, and every planned cell
+    plan.json      what the bench is told
+    lock.txt       the lock that the environment was installed from, where there is one
+    records/       one file a cell, written as it ends: the row, and details that a table has no room for
+    natives/       one file a model: what is kept of its native outputs
+    builds/        one file a model: the modules that only its build could tell, with their digests
+    events.jsonl   cells as they begin and end, for a live display
+    scratch/       everything else that a run writes; nothing in it outlives the run
+
+The state is written down, and never inferred from which files exist. Whoever changes an attempt holds it
+(`harness.bench.hold`). One that says that it is running and that nobody holds was killed, and can be gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from harness.bench.identity import Identity, changed_files, differing
+from harness.bench.plan import Cell, Plan
+from harness.bench.record import Record, now, write_json
+
+ATTEMPT_FILE = "attempt.json"
+ATTEMPT_VERSION = 1
+
+
+class State(str, Enum):
+    """How far an attempt is. Only `ENDED` and `SETTLED` make a table."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    REFUSED = "refused"
+    ENDED = "ended"
+    SETTLED = "settled"
+
+
+class Attempt:
+    """The folder of an attempt. Nothing is read before it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / ATTEMPT_FILE
+        self.plan = folder / "plan.json"
+        self.lock = folder / "lock.txt"
+        self.records = folder / "records"
+        self.natives = folder / "natives"
+        self.builds = folder / "builds"
+        self.events = folder / "events.jsonl"
+        self.log = folder / "pytest.log"
+        self.scratch = folder / "scratch"
+
+    def read(self) -> dict[str, Any] | None:
+        """What `attempt.json` says; None where there is no attempt, or one of another version of the harness."""
+        try:
+            value: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return value if value.get("version") == ATTEMPT_VERSION else None
+
+    @property
+    def state(self) -> State | None:
+        """The state; None where there is no attempt."""
+        stated = self.read()
+        return State(stated["state"]) if stated else None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the bench would not run the plan."""
+        return self.state is State.REFUSED
+
+    def clear_scratch(self) -> None:
+        """Remove what a dead run left, and make the folder anew."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True)
+
+    def _change(self, state: State, **values: Any) -> None:
+        stated = self.read()
+        assert stated is not None, f"{self.file} is gone while it is held"
+        write_json(self.file, {**stated, "state": state.value, **values})
+
+    def begin(
+        self, plan: Plan, parts: Identity, conditions: Mapping[str, Any], *, lock: str = "", run: str = ""
+    ) -> None:
+        """Begin anew: what was there goes, and what runs where is written down.
+
+        `conditions` is what the environment and the machine say of themselves; `lock` is the lock's text; `run` names
+        the run of several combinations that this is part of.
+        """
+        self.file.unlink(missing_ok=True)
+        for folder in (self.records, self.natives, self.builds, self.scratch):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.events, self.log, self.lock):
+            file.unlink(missing_ok=True)
+        for folder in (self.records, self.natives, self.builds):
+            folder.mkdir(parents=True)
+        if lock:
+            self.lock.write_text(lock, encoding="utf-8")
+        write_json(self.plan, plan.to_json())
+        write_json(
+            self.file,
+            {
+                "version": ATTEMPT_VERSION,
+                "state": State.RUNNING.value,
+                "cause": "",
+                "identity": dict(parts),
+                "run": run,
+                "table": "",
+                "suspects": [],
+                "combination": plan.combination,
+                "extension": plan.extension,
+                "device": plan.device,
+                "tier": plan.tier,
+                "selected": plan.selected,
+                "planned": [[cell.model, cell.strategy] for cell in plan.cells],
+                "started": now(),
+                "ended": None,
+                "lock_digest": parts["lock"],
+                "threads": plan.policy.threads,
+                "policy": asdict(plan.policy),
+                **conditions,
+            },
+        )
+
+    def go_on(self, *, run: str = "") -> None:
+        """Go on with an attempt of equal identity, from the cells that have no record."""
+        self._change(State.RUNNING, cause="", run=run)
+
+    def pause(self, cause: str) -> None:
+        """It did not come to its end, for a cause that is no result. It makes no table, and can be gone on with."""
+        self._change(State.PAUSED, cause=cause, ended=None)
+
+    def refuse(self, reason: str) -> None:
+        """The bench would not run the plan. Records stay: none is removed by a refusal."""
+        self._change(State.REFUSED, cause=reason)
+
+    def end(self) -> None:
+        """It came to its end: now, unless it had come to it before, and only its table was lacking."""
+        stated = self.read()
+        self._change(State.ENDED, cause="", ended=(stated or {}).get("ended") or now())
+
+    def settle(self, table: str) -> None:
+        """Its table is written, in the folder `table`. The next run of the same begins anew."""
+        self._change(State.SETTLED, table=table)
+
+    def suspect(self, cells: list[str]) -> None:
+        """Keep the slugs of cells during which the environment changed."""
+        stated = self.read()
+        assert stated is not None
+        write_json(self.file, {**stated, "suspects": sorted({*stated["suspects"], *cells})})
+
+    def obstacles(self, parts: Identity) -> list[str]:
+        """Why an execution of the identity `parts` cannot go on with this attempt; nothing where it can."""
+        stated = self.read()
+        if stated is None:
+            return ["there is no attempt to go on with"]
+        found = [f"{words} differs" for words in differing(stated["identity"], parts)]
+        for path in sorted(self.builds.glob("*.json")):
+            files = json.loads(path.read_text(encoding="utf-8"))
+            found += [f"{Path(file).name}, which {path.stem} imports, differs" for file in changed_files(files)]
+        return found
+
+    def record_of(self, cell: Cell) -> Path:
+        """Where the record of a cell is, once there is one."""
+        return self.records / f"{cell.slug}.json"
+
+    def recorded(self, plan: Plan) -> list[Cell]:
+        """The cells of a plan that have a record."""
+        return [cell for cell in plan.cells if self.record_of(cell).exists()]
+
+    def started(self, cell: Cell) -> None:
+        """Tell that a cell is under way."""
+        self._event("started", cell)
+
+    def write(self, cell: Cell, record: Record, details: Mapping[str, Any]) -> None:
+        """Keep the record of a cell, and tell that it ended."""
+        write_json(self.record_of(cell), {"row": record.to_json(), "details": details})
+        self._event("ended", cell, outcome=record.outcome.value, stage=record.stage.value)
+
+    def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:
+        """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported."""
+        write_json(self.natives / f"{model}.json", native)
+        if not (self.builds / f"{model}.json").exists():
+            write_json(self.builds / f"{model}.json", modules)
+
+    def _event(self, what: str, cell: Cell, **more: str) -> None:
+        line = {"event": what, "at": time.time(), "model": cell.model, "strategy": cell.strategy, **more}
+        with self.events.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def events_from(self) -> Callable[[], Iterator[Mapping[str, Any]]]:
+        """A call that yields the events written since it was last made, or since now; whole lines only."""
+        position = self.events.stat().st_size if self.events.exists() else 0
+
+        def read() -> Iterator[Mapping[str, Any]]:
+            nonlocal position
+            if not self.events.exists():
+                return
+            with self.events.open("rb") as file:
+                file.seek(position)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return
+                    position += len(line)
+                    yield json.loads(line)
+
+        return read
+
+    def spans(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """When each cell began and ended, by model and strategy, in seconds since the epoch; the last time counts.
+
+        A cell that did not end has no end: infinity.
+        """
+        found: dict[tuple[str, str], tuple[float, float]] = {}
+        if not self.events.exists():
+            return found
+        for line in self.events.read_text(encoding="utf-8").splitlines():
+            event = json.loads(line)
+            key = event["model"], event["strategy"]
+            if event["event"] == "started":
+                found[key] = event["at"], float("inf")
+            elif key in found:
+                found[key] = found[key][0], event["at"]
+        return found

@@ -1,0 +1,129 @@
+"""The children of the bench: made, watched to their end, and what they left read.
+
+A child that builds or converts is forked from a warm process, which has imported the frameworks once; where that
+crashes or hangs, the same request is worked on again in a fresh process, and that result counts. A child that serves
+is always fresh.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.bench.errors import InterpreterGoneError
+from harness.bench.failure import Failure, failure_of, infrastructure_of
+from harness.bench.gpu import PeakSampler
+from harness.bench.plan import Policy
+from harness.bench.processes import LOG_FILE, Child, Limits, Warm, WarmError, child_environ, start, watch
+from harness.bench.progress import Trail, read_trail
+from harness.bench.requests import Request
+from harness.bench.stages import Outcome, Stage
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a child left behind, and the failure it came to, if any."""
+
+    trail: Trail
+    failure: Failure | None
+    seconds: float
+
+
+class Children:
+    """Starts the children of one attempt, one at a time, in folders below `scratch`.
+
+    `marker` is in the environment of each, so that the next start finds what outlived a killed bench. Raises
+    `InfrastructureError` where the disk is full or the interpreter has gone: that is no result of any cell.
+    """
+
+    def __init__(self, scratch: Path, policy: Policy, device: str, *, marker: str, fresh: bool) -> None:
+        self.scratch = scratch
+        self.fresh = fresh
+        self._timeout_s = policy.timeout_s
+        self._limits = Limits(policy.timeout_s, policy.memory_limit_mb)
+        self._serving_environ = child_environ(device, policy.threads, marker=marker)
+        # Converting happens on the CPU, whatever serves.
+        self._environ = child_environ("cpu", policy.threads, marker=marker)
+        self._warm: Warm | None = None
+        self._cold: set[tuple[str, ...]] = set()
+
+    def close(self) -> None:
+        """End what is kept warm."""
+        if self._warm is not None:
+            self._warm.close()
+            self._warm = None
+
+    def warmed(self, imports: tuple[str, ...]) -> Warm | None:
+        """The process that has imported these; None where that is not to be had. One is kept at a time."""
+        if self.fresh or imports in self._cold:
+            return None
+        if self._warm is not None and self._warm.imports == imports:
+            return self._warm
+        self.close()
+        self._interpreter()
+        try:
+            self._warm = Warm(imports, self.scratch / "warm.log", environ=self._environ, timeout_s=self._timeout_s)
+        except WarmError:
+            # An import that kills its process: each cell meets it in a process of its own.
+            self._cold.add(imports)
+        return self._warm
+
+    def work(self, request: Request, warm_imports: tuple[str, ...]) -> Done:
+        """Build or convert: in a fork of the warm process, and where that crashes or hangs, in a fresh one."""
+        folder = Path(request.folder)
+        warm = self.warmed(warm_imports)
+        if warm is not None:
+            started = time.monotonic()
+            request.write()
+            try:
+                done = self._watched(warm.fork(folder, cwd=folder), folder, started)
+            except WarmError:
+                self.close()
+            else:
+                if done.failure is None or done.failure.outcome not in (Outcome.CRASHED, Outcome.TIMED_OUT):
+                    return done
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        request.write()
+        self._interpreter()
+        child = start(request.role, folder, cwd=folder, environ=self._environ)
+        return self._watched(child, folder, started)
+
+    def serve(self, request: Request, sampler: PeakSampler | None) -> Done:
+        """Serve in a fresh process; `sampler` follows the memory of the GPU."""
+        folder = Path(request.folder)
+        started = time.monotonic()
+        request.write()
+        self._interpreter()
+        child = start(request.role, folder, cwd=folder, environ=self._serving_environ)
+        return self._watched(child, folder, started, sampler, fallback=Stage.LOAD)
+
+    def _watched(
+        self,
+        child: Child,
+        folder: Path,
+        started: float,
+        sampler: PeakSampler | None = None,
+        *,
+        fallback: Stage = Stage.IMPORT,
+    ) -> Done:
+        ended = watch(child, self._limits, log=folder / LOG_FILE, sample=sampler)
+        trail = read_trail(folder)
+        cause = infrastructure_of(trail, ended, folder)
+        if cause is not None:
+            raise cause
+        failure = failure_of(trail, ended, self._limits, fallback=fallback)
+        if failure is not None:
+            self._interpreter()
+        return Done(trail, failure, time.monotonic() - started)
+
+    @staticmethod
+    def _interpreter() -> None:
+        """Raise where the environment was taken away while cells ran: no cell is to blame for what follows."""
+        if not Path(sys.executable).exists():
+            msg = "the environment's interpreter has gone while cells ran."
+            raise InterpreterGoneError(msg)

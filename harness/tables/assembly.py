@@ -1,0 +1,114 @@
+"""A table made of records: as far as a run planned them, with the figures that need another cell of the same table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+from packaging.utils import canonicalize_name
+from pydantic import ConfigDict
+
+from harness.bench.record import Record
+from harness.tables.natives import Native, in_model_order, merged
+from harness.tables.schema import BASELINE, SCHEMA_VERSION, Conditions, Extended, Run, Table, in_order
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun(Conditions):
+    """The conditions of a run, and its planned cells as (model, strategy). What else is known of it is passed over."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
+
+    planned: tuple[tuple[str, str], ...]
+
+
+def assemble(
+    planned_run: PlannedRun,
+    records: Iterable[Record],
+    *,
+    pins: Mapping[str, str],
+    natives: Mapping[str, Native] | None = None,
+    identity: str = "",
+    lock: str = "",
+) -> Table:
+    """A table of `records` and `natives` as far as `planned_run` planned them, with `latency_ratio` filled in.
+
+    `pins` are the packages that the combination pins directly, name to version; empty for an ambient environment.
+    `identity` is that of the attempt, `lock` the text of the lock that it is of.
+    """
+    planned = dict.fromkeys(planned_run.planned)
+    of_what = planned_run.combination, planned_run.device, planned_run.tier
+    of_run = {
+        (record.model, record.strategy): record
+        for record in records
+        if (record.combination, record.device, record.tier) == of_what
+    }
+    kept = [of_run[cell] for cell in planned if cell in of_run]
+    missing = tuple(f"{model}/{strategy}" for model, strategy in planned if (model, strategy) not in of_run)
+    conditions = {each.name: getattr(planned_run, each.name) for each in fields(Conditions)}
+    conditions["packages"] = _canonical(planned_run.packages)
+    run = Run(
+        **conditions,
+        schema_version=SCHEMA_VERSION,
+        planned=len(planned),
+        recorded=len(kept),
+        complete=not missing,
+        missing=missing,
+        pins=_canonical(pins),
+        identity=identity,
+    )
+    models = {model for model, _ in planned}
+    of_models = {model: native for model, native in (natives or {}).items() if model in models}
+    locks = {planned_run.extension: lock} if lock else {}
+    return Table(run=run, records=with_latency_ratio(in_order(kept)), natives=in_model_order(of_models), locks=locks)
+
+
+def merge(tables: Sequence[Table]) -> Table:
+    """One table of a combination's own cells, which come first, and those of its extensions.
+
+    Of a model that ran in several of the environments, the native outputs are those of the combination's own.
+    """
+    first, *others = tables
+    if not others:
+        return first
+    runs = [table.run for table in tables]
+    ends = [run.ended for run in runs if run.ended is not None]
+    run = replace(
+        first.run,
+        planned=sum(run.planned for run in runs),
+        recorded=sum(run.recorded for run in runs),
+        complete=all(run.complete for run in runs),
+        missing=tuple(cell for run in runs for cell in run.missing),
+        ended=max(ends) if len(ends) == len(runs) else None,
+        extensions={run.extension: Extended(lock_digest=run.lock_digest, packages=run.packages) for run in runs[1:]},
+    )
+    records = with_latency_ratio(in_order(record for table in tables for record in table.records))
+    locks = {extension: text for table in tables for extension, text in table.locks.items()}
+    return Table(run=run, records=records, natives=merged(table.natives for table in tables), locks=locks)
+
+
+def with_latency_ratio(records: Iterable[Record]) -> tuple[Record, ...]:
+    """The records with `latency_ratio` against the `native` one of the same model and device; None without that."""
+    records = tuple(records)
+    native = {(r.model, r.device): r.latency_ms for r in records if r.strategy == BASELINE}
+    return tuple(_beside_native(record, native.get((record.model, record.device))) for record in records)
+
+
+def _beside_native(record: Record, native_ms: float | None) -> Record:
+    overhead = None
+    if record.service_rss_mb is not None and record.latency_ms is not None and native_ms is not None:
+        overhead = record.latency_ms - native_ms
+    return replace(record, latency_ratio=_ratio(record.latency_ms, native_ms), overhead_ms=overhead)
+
+
+def _ratio(value: float | None, base: float | None) -> float | None:
+    if value is None or base is None or not base > 0 or not math.isfinite(value / base):
+        return None
+    return value / base
+
+
+def _canonical(versions: Mapping[str, str]) -> dict[str, str]:
+    """Versions by the name that tells one package from another, whatever its spelling."""
+    return {canonicalize_name(name): version for name, version in sorted(versions.items())}
