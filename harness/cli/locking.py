@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from harness.bench.text import printable
 from harness.cli.context import root_of
-from harness.cli.exits import told
 from harness.matrix import combination as combinations
 from harness.matrix import locks
 
@@ -14,7 +14,6 @@ from harness.matrix import locks
 @click.argument("names", nargs=-1, metavar="[COMBINATION]...")
 @click.option("--upgrade", is_flag=True, help="Take the newest of everything that is not pinned.")
 @click.pass_context
-@told
 def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
     """Resolve combinations and their extensions with uv into matrices/locks, with hashes (all, where none is named)."""
     root = root_of(context)
@@ -28,5 +27,5 @@ def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
         told = "no solution; the reason is recorded" if made.reason else "locked"
         click.echo(f"{each.name}: {told} in {made.path.relative_to(root)}")
         if made.reason:
-            click.echo(f"  {made.reason}")
+            click.echo(f"  {printable(made.reason)}")
     return 0

@@ -20,7 +20,7 @@ from harness.bench.errors import HarnessError, InfrastructureError, PausedError,
 from harness.bench.plan import Plan
 from harness.bench.signals import raise_on_termination
 from harness.cli.context import new_console, root_of, selection_options, shown
-from harness.cli.exits import COULD_NOT_TELL, told
+from harness.cli.exits import COULD_NOT_TELL
 from harness.matrix import combination as combinations
 from harness.matrix import environment, locks, matrixfile
 from harness.matrix.selection import Selection
@@ -57,7 +57,6 @@ def select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any) 
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-@told
 def plan(context: click.Context, names: tuple[str, ...], matrix: Path | None, as_json: bool, **given: Any) -> int:
     """Print the cells that `harness run` would run."""
     chosen, selections = select(root_of(context), names, matrix, **given)
@@ -82,7 +81,6 @@ def plan(context: click.Context, names: tuple[str, ...], matrix: Path | None, as
 @click.option("--fresh", is_flag=True, help="Start a fresh process for each cell instead of forking a warm one.")
 @click.option("--restart", is_flag=True, help="Do not go on with an interrupted run; begin anew.")
 @click.pass_context
-@told
 def run(
     context: click.Context,
     names: tuple[str, ...],
@@ -189,7 +187,6 @@ def _run_all(root: Path, jobs: Sequence[Sequence[Task]], results: Path | None, *
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
 @click.pass_context
-@told
 def ingest_command(context: click.Context, folder: Path, results: Path | None) -> int:
     """Make the table of a folder that the bench wrote with --out."""
     root = root_of(context)
