@@ -22,14 +22,15 @@ from harness.attempts.rows import write_row
 from harness.bench.attempt import Attempt, State
 from harness.bench.environment import description
 from harness.bench.errors import BenchBrokenError, HarnessError, PausedError, UsageError
+from harness.bench.group import MARKER, end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
+from harness.bench.logs import tail
 from harness.bench.plan import Cell, Plan
-from harness.bench.processes import MARKER, end_leftovers, tail
 from harness.bench.registry import PACKAGE, Registry
 from harness.bench.stages import Outcome, Stage
 from harness.matrix.combination import Combination, extended
-from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ, prepare_environment
+from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
 from harness.matrix.locks import Lock
 from harness.matrix.wholeness import Change
 
@@ -102,14 +103,20 @@ def _prepare(root: Path, task: Task, observer: Observer, context: contextlib.Exi
         reason = (
             f"{task.plan.combination} has no extension {task.plan.extension!r}; add matrices/{task.name}.in and lock it"
         )
-        return FactOfPins(Outcome.NOT_APPLICABLE, Stage.RESOLVE, "NotApplicable", reason)
+        return FactOfPins(
+            outcome=Outcome.NOT_APPLICABLE, stage=Stage.RESOLVE, error_type="NotApplicable", reason=reason
+        )
     if task.lock.reason:
-        return FactOfPins(Outcome.UNRESOLVABLE, Stage.RESOLVE, "NoSolution", task.lock.reason)
+        return FactOfPins(
+            outcome=Outcome.UNRESOLVABLE, stage=Stage.RESOLVE, error_type="NoSolution", reason=task.lock.reason
+        )
     context.enter_context(
         hold(root / ".harness" / "environments" / task.name, f"the environment {task.name}", observer.note)
     )
     observer.busy(f"{task.name}: installing through tox")
     log = root / ".harness" / "logs" / f"{task.name}-install.log"
+    from harness.matrix.installing import prepare_environment
+
     return prepare_environment(root, task.name, task.lock, log=log, marker=str(root), note=observer.note)
 
 
@@ -313,14 +320,14 @@ class _Execution:
         stated = self.attempt.read()
         assert stated is not None
         suspects = set(stated["suspects"])
-        first = min(change.at for change in changes)
+        first = min(change.changed for change in changes)
         spans = self.attempt.spans()
         found = []
         for cell in self.attempt.recorded(self.plan):
             began, ended = spans.get((cell.model, cell.strategy), (0.0, float("inf")))
             if ended < first:
                 continue
-            inside = any(began <= change.at <= ended for change in changes)
+            inside = any(began <= change.changed <= ended for change in changes)
             if inside and cell.slug in suspects:
                 files = ", ".join(change.path for change in changes[:3])
                 write_row(

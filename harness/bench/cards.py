@@ -66,7 +66,6 @@ KINDS: Mapping[str, tuple[str, type[Any], type[Any]]] = {
 """By kind: the constant that a file declares, its type, and the type of its card."""
 
 _TEXTS = ("summary", "family", "tier", "extension", "expected_breaks", "consumes", "produces", "stage", "serves")
-_LISTS = ("imports", "probes", "steps", "tools")
 
 
 def card_of(declared: Any) -> Card:
@@ -79,7 +78,7 @@ def card_of(declared: Any) -> Card:
                 summary=declared.summary,
                 family=declared.family,
                 tier=declared.tier,
-                imports=tuple(declared.imports),
+                imports=_listed("imports", declared.imports),
                 extension=declared.extension,
                 train_mode=declared.train_mode,
                 expected_breaks=declared.expected_breaks,
@@ -91,7 +90,7 @@ def card_of(declared: Any) -> Card:
         )
     names = {each.name for each in fields(StepCard if isinstance(declared, Step) else RuntimeCard)}
     values = {name: getattr(declared, name) for name in names}
-    values["imports"] = tuple(values["imports"])
+    values["imports"] = _listed("imports", values["imports"])
     return _checked(StepCard(**values) if isinstance(declared, Step) else RuntimeCard(**values))
 
 
@@ -100,10 +99,14 @@ def _checked(card: T) -> T:
         if name in _TEXTS and not isinstance(value, str):
             msg = f"{name} is {type(value).__name__}, and must be a text"
             raise TypeError(msg)
-        if name in _LISTS and (isinstance(value, str) or not all(isinstance(item, str) for item in value)):
-            msg = f"{name} must be a tuple of texts, as in ({value!r:.40},)"
-            raise TypeError(msg)
     return card
+
+
+def _listed(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        msg = f"{name} must be a tuple of texts, as in ({value!r:.40},)"
+        raise TypeError(msg)
+    return tuple(value)
 
 
 def to_json(card: Card) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from harness.bench.definitions import Strategy
 from harness.bench.failure import Failure, not_installed
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
+from harness.bench.logs import LOG_FILE, tail
 from harness.bench.plan import Cell, Plan, imports_of, split
-from harness.bench.processes import LOG_FILE, tail
 from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bench.requests import BuildRequest, ConvertRequest, ServeRequest

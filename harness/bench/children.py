@@ -17,7 +17,7 @@ from harness.bench.errors import InterpreterGoneError
 from harness.bench.failure import Failure, failure_of, infrastructure_of
 from harness.bench.gpu import PeakSampler
 from harness.bench.plan import Policy
-from harness.bench.processes import LOG_FILE, Child, Limits, Warm, WarmError, child_environ, start, watch
+from harness.bench.processes import Child, Limits, Warm, WarmError, child_environ, start, watch
 from harness.bench.progress import Trail, read_trail
 from harness.bench.requests import Request
 from harness.bench.stages import Outcome, Stage
@@ -111,7 +111,7 @@ class Children:
         *,
         fallback: Stage = Stage.IMPORT,
     ) -> Done:
-        ended = watch(child, self._limits, log=folder / LOG_FILE, sample=sampler)
+        ended = watch(child, self._limits, sample=sampler)
         trail = read_trail(folder)
         cause = infrastructure_of(trail, ended, folder)
         if cause is not None:

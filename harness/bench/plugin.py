@@ -24,10 +24,10 @@ from harness.bench.cell import Cells
 from harness.bench.definitions import TIERS
 from harness.bench.errors import DiskFullError, HarnessError, InfrastructureError, UsageError
 from harness.bench.failure import describe_failure
+from harness.bench.group import become_subreaper, die_with_parent, end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
 from harness.bench.plan import Cell, Plan, Policy, expand, split_models
-from harness.bench.processes import become_subreaper, die_with_parent, end_leftovers
 from harness.bench.registry import Registry, discover
 from harness.bench.signals import raise_on_termination
 from harness.bench.stages import Outcome

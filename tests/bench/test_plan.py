@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.bench import Model, Strategy
+from harness.bench.cards import ModelCard, card_of
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.plan import (
@@ -29,8 +30,10 @@ from harness.bench.registry import Entry, Registry
 HERE = Path(__file__)
 
 
-def _model(tier: str = "quick") -> Model:
-    return Model(summary="", family="test", build=dict, example=dict, probes={}, tier=tier)
+def _model(tier: str = "quick") -> ModelCard:
+    card = card_of(Model(summary="", family="test", build=dict, example=dict, probes={}, tier=tier))
+    assert isinstance(card, ModelCard)
+    return card
 
 
 def _strategy(**values: Any) -> Strategy:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.bench import Inputs, Model
-from harness.bench.registry import ZOO, discover
+from harness.bench.registry import ZOO, discover, load
 
 FILES = sorted(path for path in ZOO.glob("*.py") if not path.stem.startswith("_"))
 NAMES = [path.stem.replace("_", "-") for path in FILES]
@@ -45,7 +45,7 @@ FAMILIES = {
 
 @pytest.fixture(params=NAMES)
 def model(request: pytest.FixtureRequest) -> Model:
-    return discover().models[request.param].declared
+    return load(discover().models[request.param].path, "MODEL", Model).declared
 
 
 def shapes(inputs: Inputs) -> dict[str, tuple[int, ...]]:
@@ -83,7 +83,7 @@ def test_the_quick_tier_holds_what_it_must() -> None:
         "transformer-encoder",
         "vgg11-bn",
     }
-    assert {name for name in quick if discover().models[name].declared.twin} >= {"lstm", "resnet18"}
+    assert {name for name in quick if discover().models[name].declared.has_twin} >= {"lstm", "resnet18"}
 
 
 def test_module_level_imports_leaves_functions_out() -> None:

@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 
 from harness.bench import Inputs, Model, NotApplicable, integers, tensors
-from harness.bench.registry import discover
+from harness.bench.registry import discover, load
 
 SMALLEST_STD = 0.01
 LARGEST_STD = 100.0
@@ -111,7 +111,7 @@ def _imports_before_tensorflow() -> None:
 @pytest.fixture(scope="module", params=sorted(discover().models))
 def built(request: pytest.FixtureRequest, digests: Digests) -> Built:
     name = request.param
-    model = discover().models[name].declared
+    model = load(discover().models[name].path, "MODEL", Model).declared
     for imported in model.imports:
         pytest.importorskip(imported, exc_type=ImportError)
     try:
@@ -172,7 +172,7 @@ def test_trained_models_are_accurate(built: Built) -> None:
 def test_weight_norm_breaks_a_twin_that_goes_by_name() -> None:
     from torch.nn.utils import parametrizations
 
-    model = discover().models["weight-norm"].declared
+    model = load(discover().models["weight-norm"].path, "MODEL", Model).declared
     module, weights = weighted(model)
     inputs = dict(model.example())
     built = Built(model, module, weights, {"example": inputs}, {"example": native(module, inputs)})
