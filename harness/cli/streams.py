@@ -43,12 +43,18 @@ def mend_streams() -> None:
     and hold what is printed.
     """
     for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
+        if not _is_open(number):
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
     sys.stdout = _mended(sys.stdout, 1)
     sys.stderr = _mended(sys.stderr, 2)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _mended(stream: TextIO | None, number: int) -> TextIO:

@@ -75,12 +75,11 @@ def rendered(source: str) -> _Rendered:
 
 def tables_of(harmful: str) -> tuple[Table, Table]:
     """Two tables with `harmful` wherever a tool or a user has a say."""
-    error = {"error": harmful, "error_type": harmful}
     name = " ".join(harmful.split()) or "x"
     base = table(passed("a", "native"), passed(name, "native"), passed("b", "native"), passed("c", "native"))
     candidate = table(
-        failed("a", "native", **error),
-        failed(name, "native", **error),
+        failed("a", "native", error=harmful, error_type=harmful),
+        failed(name, "native", error=harmful, error_type=harmful),
         mismatched("b", "native", difference=harmful),
         not_applicable("c", "native", harmful),
         combination="torch2.1",
