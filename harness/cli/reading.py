@@ -3,78 +3,130 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from harness.attempts import settling
 from harness.bench.definitions import TIERS
 from harness.cli.context import new_console, root_of
-from harness.cli.exits import told
+from harness.matrix import combination as combinations
+from harness.matrix import locks
 from harness.report import markdown, terminal
-from harness.tables.reading import find_table
+from harness.tables.finding import Locks, device_of, find_table, has_extended, is_path
 from harness.tables.schema import Table
-from harness.verdict.comparison import compare
+from harness.verdict.comparison import Comparison, compare
 from harness.verdict.gate import judge
 
+EXTENSIONS_HINT = "There are tables of runs with extensions too: --extensions reads those."
+
 _TABLE_OPTIONS = (
-    click.argument("base"),
-    click.argument("candidate"),
     click.option(
         "--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="Which tables a name stands for."
     ),
-    click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True),
+    click.option(
+        "--device",
+        type=click.Choice(("cpu", "cuda", "auto")),
+        default="auto",
+        show_default=True,
+        help="The same; auto is what all sides have, CUDA first.",
+    ),
+    click.option("--extensions", is_flag=True, help="Tables of runs with --extensions, a series of their own."),
     click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/)."),
     click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for a pull request."),
 )
 
 
 def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a command that reads two tables."""
+    """Add the options of a command that reads tables."""
     for option in reversed(_TABLE_OPTIONS):
         command = option(command)
     return command
 
 
-def tables(
-    context: click.Context, base: str, candidate: str, *, tier: str, device: str, results: Path | None
-) -> tuple[Table, Table]:
-    """The tables that two references stand for."""
-    store = results or root_of(context) / "results"
-    first, second = (find_table(store, each, tier=tier, device=device) for each in (base, candidate))
-    return first, second
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """The tables that references stand for, in their order.
+
+    `unfinished` says what is newer than one of them and has not come to its end; `notes` what else there would be.
+    """
+
+    tables: tuple[Table, ...]
+    unfinished: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read(
+    context: click.Context, *references: str, tier: str, device: str, extensions: bool, results: Path | None
+) -> Read:
+    """The tables that `references`, names and paths, stand for."""
+    root = root_of(context)
+    store = results or root / "results"
+    if device == "auto":
+        device = device_of(store, references, tier=tier, extensions=extensions)
+    tables: list[Table] = []
+    unfinished: list[str] = []
+    for each in references:
+        wanted = locks_of(root, each, extensions=extensions)
+        found = find_table(store, each, tier=tier, device=device, extensions=extensions, locks=wanted)
+        tables.append(found.table)
+        unfinished += found.newer
+        if not is_path(each):
+            unfinished += settling.unfinished(root, each, device, tier, after=found.table.run.started)
+    hint = not extensions and all(has_extended(store, each, tier=tier, device=device) for each in references)
+    return Read(tables=tuple(tables), unfinished=tuple(unfinished), notes=(EXTENSIONS_HINT,) if hint else ())
+
+
+def locks_of(root: Path, reference: str, *, extensions: bool) -> Locks | None:
+    """The locks that a combination's name stands for now, and its extensions'; None for any other name and for a path.
+
+    Raises `UsageError` where the combination was edited and not locked again.
+    """
+    if is_path(reference) or reference not in combinations.names(root):
+        return None
+    own, *others = (
+        (each, locks.read_lock(root, combinations.read(root, combinations.extended(reference, each))).digest)
+        for each in ["", *(combinations.extensions(root, reference) if extensions else [])]
+    )
+    return Locks(own=own[1], extensions=dict(others))
 
 
 @click.command()
 @click.argument("table")
-@click.option(
-    "--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="Which table a name stands for."
-)
-@click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
-@click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
-@click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown.")
+@table_options
 @click.pass_context
-@told
-def show(context: click.Context, table: str, as_markdown: bool, results: Path | None, **given: Any) -> int:
+def show(context: click.Context, /, table: str, as_markdown: bool, **given: Any) -> int:
     """Print a table as a grid. TABLE is a combination, or the folder of a table."""
-    found = find_table(results or root_of(context) / "results", table, **given)
+    found = read(context, table, **given)
     if as_markdown:
-        click.echo(markdown.grid(found), nl=False)
+        click.echo(markdown.grid(found.tables[0]), nl=False)
     else:
-        terminal.print_grid(new_console(), found)
+        terminal.print_grid(new_console(), found.tables[0])
+        for note in (*found.unfinished, *found.notes):
+            click.echo(f"\n{note}")
     return 0
 
 
+def compared(context: click.Context, base: str, candidate: str, **given: Any) -> tuple[Comparison, tuple[str, ...]]:
+    """Two tables compared, and what is newer than one of them and has not come to its end."""
+    found = read(context, base, candidate, **given)
+    before, after = found.tables
+    return compare(before, after, notes=found.notes), found.unfinished
+
+
 @click.command("compare")
+@click.argument("base")
+@click.argument("candidate")
 @table_options
 @click.pass_context
-@told
-def compare_command(context: click.Context, base: str, candidate: str, as_markdown: bool, **given: Any) -> int:
+def compare_command(context: click.Context, /, base: str, candidate: str, as_markdown: bool, **given: Any) -> int:
     """Compare two tables, cell by cell. BASE and CANDIDATE are combinations, or folders of tables.
 
     Exits with 0 whatever it found; `harness gate` judges.
     """
-    comparison = compare(*tables(context, base, candidate, **given))
+    comparison, _ = compared(context, base, candidate, **given)
     if as_markdown:
         click.echo(markdown.comparison(comparison), nl=False)
     else:
@@ -83,13 +135,14 @@ def compare_command(context: click.Context, base: str, candidate: str, as_markdo
 
 
 @click.command()
+@click.argument("base")
+@click.argument("candidate")
 @table_options
 @click.pass_context
-@told
-def gate(context: click.Context, base: str, candidate: str, as_markdown: bool, **given: Any) -> int:
+def gate(context: click.Context, /, base: str, candidate: str, as_markdown: bool, **given: Any) -> int:
     """Judge whether CANDIDATE may replace BASE: 0 nothing worse, 1 something is worse, 3 could not tell."""
-    comparison = compare(*tables(context, base, candidate, **given))
-    verdict = judge(comparison)
+    comparison, unfinished = compared(context, base, candidate, **given)
+    verdict = judge(comparison, unfinished=unfinished)
     if as_markdown:
         click.echo(markdown.comparison(comparison, verdict), nl=False)
     else:

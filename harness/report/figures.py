@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 from harness.report.wording import number
 from harness.verdict.comparison import CellChange, Comparison, count_of
-from harness.verdict.numbers import Magnitude, NumberChange, Quantity
+from harness.verdict.numbers import GREW, ROUNDING, Magnitude, NumberChange, Quantity
 
 FIGURES_TITLE = "Numbers of cells that pass on both sides"
 
 SHOWN = 25
 """Rows of the table at most; those whose numbers moved most are shown, the largest change first."""
-
-_ERROR_FACTOR = 10.0
-_ERROR_FLOOR = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +89,7 @@ def _moved(change: CellChange) -> float:
 def _distance(change: NumberChange) -> float:
     level = change.magnitude is Magnitude.NONE
     if change.quantity is Quantity.ERROR:
-        level = change.candidate < max(_ERROR_FLOOR, _ERROR_FACTOR * change.base)
+        level = change.candidate <= max(ROUNDING, GREW * change.base)
     if level:
         return 0.0
     return abs(math.log(change.ratio)) if change.ratio else math.inf

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
-from harness.report.wording import SHORT_ERROR, detail, outcomes, state
+from harness.report.wording import MARK_LEGENDS, SHORT_ERROR, detail, mark, outcomes, state
 from harness.tables.schema import BASELINE, Table, strategy_order
+from harness.verdict.comparison import count_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,12 @@ def summary(table: Table) -> str:
     parts = [outcomes(table.records)] if table.records else []
     parts += [f"{missing} without a record"] if missing else []
     return ", ".join(parts) or "no cells"
+
+
+def legends(table: Table) -> list[str]:
+    """What the marks mean that the grid has on passed cells, and how many there are."""
+    counts = Counter(mark(record) for record in table.records)
+    return [f"{name} ({count_of(counts[name])}): {meaning}." for name, meaning in MARK_LEGENDS.items() if counts[name]]
 
 
 def success_rates(table: Table) -> dict[str, SuccessRate]:

@@ -10,7 +10,7 @@ from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.causes import WORSE_SECTION, Cause, sections
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.figures import FIGURES_TITLE, figures
-from harness.report.grids import Grid, breakages, grid_of, not_applicable, success_rates, summary
+from harness.report.grids import Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.wording import (
     MOVED_HEADER,
     MOVED_MEANING,
@@ -48,6 +48,8 @@ def grid(table: Table) -> str:
     parts = [f"**{text(run_line(table.run))}**", text(machine_line(table.run))]
     parts += [_band(shown, rates, band) for band in _bands(shown.strategies)]
     parts.append(summary(table))
+    if marks := legends(table):
+        parts.append("\n".join(f"- {legend}" for legend in marks))
     found = breakages(table)
     if found:
         lines = [
@@ -88,7 +90,7 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None) -> str:
     parts += [*moved, unchanged_line(comparison)]
     parts += [text(line) for line in (natives_line(comparison),) if line]
     parts += [*_accuracy(accuracy_changes(comparison, arrow=_ARROW)), *_figures(comparison)]
-    parts.append(f"Next: {sentence(next_step(comparison))}")
+    parts.append(f"Next: {sentence(next_step(comparison, verdict))}")
     return "\n\n".join(parts) + "\n"
 
 

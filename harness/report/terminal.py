@@ -16,7 +16,7 @@ from harness.report import accuracy
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.causes import WORSE_SECTION, Cause, sections
 from harness.report.figures import FIGURES_TITLE, figures
-from harness.report.grids import Breakage, Grid, breakages, grid_of, not_applicable, success_rates, summary
+from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.wording import (
     COMPACT_LEGEND,
     MOVED_HEADER,
@@ -90,6 +90,7 @@ def grid_lines(table: Table, *, width: int) -> list[Text]:
     for band in bands:
         lines += [Text(), *_band_lines(grid, band)]
     lines += [Text(), Text(summary(table))]
+    lines += [Text(f"{_GAP}{legend}", style="dim") for legend in legends(table)]
     found = breakages(table)
     if found:
         lines += [Text(), Text("Broken", style="bold")]
@@ -209,7 +210,7 @@ def comparison_lines(comparison: Comparison, verdict: Verdict | None, *, width: 
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
     lines += _wrapped(natives_line(comparison), width=width, indent=0)
     lines += [*_accuracy_lines(accuracy_changes(comparison)), *_figure_lines(comparison)]
-    return [*lines, Text(), *_wrapped(f"Next: {next_step(comparison)}", width=width, indent=0)]
+    return [*lines, Text(), *_wrapped(f"Next: {next_step(comparison, verdict)}", width=width, indent=0)]
 
 
 def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:

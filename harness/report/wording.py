@@ -20,6 +20,13 @@ SHORT_ERROR = 160
 NO_RECORD = "no record"
 COMPACT_LEGEND = "ok: passed, with its latency in ms; at convert: failed at that stage, and so on."
 SUCCESS = "passed"
+UNPROBED = "unprobed"
+DERIVED = "derived"
+MARK_LEGENDS = {
+    UNPROBED: "passed on its example alone: every probe was skipped, or there is none",
+    DERIVED: "passed on probes made from the example, since the model's file has none",
+}
+"""What the mark of a passed cell means."""
 SHOWN_PACKAGES = 30
 """How many differing packages are named before the rest is only counted."""
 
@@ -39,14 +46,24 @@ def state(record: Record | None) -> str:
     return words if settled else f"{words} at {record.stage.value}"
 
 
+def mark(record: Record | None) -> str:
+    """What a passed cell rests on where that is less than probes of its own: a key of `MARK_LEGENDS`, or nothing."""
+    if record is None or record.outcome is not Outcome.PASSED:
+        return ""
+    if not record.probes_passed:
+        return UNPROBED
+    return DERIVED if record.probes_derived else ""
+
+
 def grid_text(record: Record | None) -> str:
-    """The state as a grid shows it, in few characters; a passed cell shows its latency."""
+    """The state as a grid shows it, in few characters; a passed cell shows its latency, and what it lacks."""
     if record is None:
         return NO_RECORD
     if record.outcome is Outcome.NOT_APPLICABLE:
         return "n/a"
     if record.outcome is Outcome.PASSED:
-        return "ok" if record.latency_ms is None else f"ok {number(record.latency_ms)} ms"
+        latency = "" if record.latency_ms is None else f" {number(record.latency_ms)} ms"
+        return f"ok{latency}{f', {marked}' if (marked := mark(record)) else ''}"
     return state(record)
 
 
@@ -55,7 +72,7 @@ def compact_text(record: Record | None) -> str:
     if record is None or record.outcome in (Outcome.NOT_APPLICABLE, Outcome.UNRESOLVABLE):
         return grid_text(record)
     if record.outcome is Outcome.PASSED:
-        return grid_text(record).removesuffix(" ms")
+        return grid_text(record).replace(" ms", "")
     return f"at {record.stage.value}" if record.outcome is Outcome.FAILED else record.outcome.value.replace("-", " ")
 
 
@@ -214,7 +231,7 @@ def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[str, ...]:
     return (*comparison.notes, *said, *(verdict.notes if verdict else (LATENCY_NOTE,)))
 
 
-def next_step(comparison: Comparison) -> str:
+def next_step(comparison: Comparison, verdict: Verdict | None) -> str:
     """One sentence on what to do now."""
     base, candidate = comparison.base, comparison.candidate
     worse = [change for change in comparison.changes if change.category.worse and change.candidate]
@@ -230,9 +247,9 @@ def next_step(comparison: Comparison) -> str:
         model = comparison.moved_natives[0].model
         hold = f" Hold back {pins} until that is known." if pins else ""
         return f"find in the release notes of {pins or 'what differs'} whether {model} is meant to move.{hold}"
-    return (
-        _next_run(comparison, base, candidate) or "nothing, since whatever worked in the base works in the candidate."
-    )
+    if more := _next_run(comparison, base, candidate) or (verdict.remedy if verdict else ""):
+        return more
+    return "nothing, since whatever worked in the base works in the candidate."
 
 
 def _next_run(comparison: Comparison, base: Run, candidate: Run) -> str:

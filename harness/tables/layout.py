@@ -1,7 +1,8 @@
-"""Where tables lie: `<root>/<combination>/<device>-<tier>/<YYYYMMDDThhmmssZ>/`, and the files of one."""
+"""Where tables lie: `<root>/<combination>/<device>-<tier>[+extensions]/<YYYYMMDDThhmmssZ>/`, and the files of one."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from harness.bench.errors import UsageError
@@ -11,11 +12,30 @@ from harness.tables.schema import Run
 CELLS = "cells.csv"
 RUN = "run.json"
 NATIVE = "native.json"
+LOCK = "lock.txt"
+
+EXTENSIONS = "+extensions"
 
 
-def series_folder(root: Path, *, combination: str, device: str, tier: str) -> Path:
-    """The folder that holds the tables of one combination, device and tier, one folder a run."""
-    return root / combination / f"{device}-{tier}"
+def series_folder(root: Path, *, combination: str, device: str, tier: str, extensions: bool = False) -> Path:
+    """The folder that holds the tables of one combination, device and tier, one folder a run.
+
+    Runs with extensions are a series of their own: their tables have other cells.
+    """
+    return root / combination / f"{device}-{tier}{EXTENSIONS if extensions else ''}"
+
+
+def lock_file(extension: str) -> str:
+    """The file beside the cells that keeps the lock of an environment: `lock.txt`, or `lock+tools.txt`."""
+    return f"lock+{extension}.txt" if extension else LOCK
+
+
+def extension_of(name: str) -> str | None:
+    """The inverse of `lock_file`; None for any other file."""
+    if name == LOCK:
+        return ""
+    found = re.fullmatch(r"lock\+(.+)\.txt", name)
+    return found[1] if found else None
 
 
 def table_folder(root: Path, run: Run) -> Path:
@@ -28,7 +48,8 @@ def table_folder(root: Path, run: Run) -> Path:
         msg = f"combination {name!r} cannot name a folder of results. Use letters, digits, dots, hyphens and '+'."
         raise UsageError(msg)
     stamp = moment(run.started, where=RUN, key="started").strftime("%Y%m%dT%H%M%SZ")
-    return series_folder(root, combination=name, device=run.device, tier=run.tier) / stamp
+    series = series_folder(root, combination=name, device=run.device, tier=run.tier, extensions=run.extended)
+    return series / stamp
 
 
 def is_hidden(path: Path) -> bool:

@@ -32,7 +32,7 @@ _ADDED_IN_2 = {
 
 
 def _from_1(raw: RawTable) -> RawTable:
-    """Schema 2 has more columns; what an older run did not measure is empty."""
+    """Schema 2 has more columns, and knows a run by its identity; what an older run did not measure is empty."""
     header, rows = list(raw.header), [list(row) for row in raw.rows]
     for name, before in _ADDED_IN_2.items():
         if before not in header:
@@ -41,7 +41,7 @@ def _from_1(raw: RawTable) -> RawTable:
         header.insert(at, name)
         for row in rows:
             row.insert(at, "")
-    return RawTable(run=raw.run, header=tuple(header), rows=tuple(tuple(row) for row in rows))
+    return RawTable(run={"identity": "", **raw.run}, header=tuple(header), rows=tuple(tuple(row) for row in rows))
 
 
 MIGRATIONS: Mapping[int, Migration] = {1: _from_1}

@@ -136,10 +136,22 @@ class Run(Conditions):
     pins: Mapping[str, str] = field(
         metadata=_about("the packages that the combination pins directly; empty for an ambient environment")
     )
+    identity: str = field(
+        default="",
+        metadata=_about(
+            "identity of the combination's own attempt: equal where plan, lock, packages, policy and code are; "
+            "empty for older tables"
+        ),
+    )
     extensions: Mapping[str, Extended] = field(
         default_factory=dict,
         metadata=_about("the environments of the extensions whose cells are in the table, by the extension's name"),
     )
+
+    @property
+    def extended(self) -> bool:
+        """Whether the run was of extensions too; such a table is of another series than the combination's own."""
+        return bool(self.extensions or self.extension)
 
     def to_json(self) -> dict[str, Any]:
         """The run as plain values, in the order of `run_keys`."""
@@ -175,12 +187,15 @@ class Table:
     """The records of one run of one combination on one machine and device.
 
     `natives` are the native outputs by model; empty where they are not known, as of an environment that could not be
-    had. `folder` is where the table was read from; None for one that was never written.
+    had. `locks` are the texts of the locks that the table is of, by extension, the combination's own under ""; a lock
+    without a solution is its reason. Older tables keep none. `folder` is where the table was read from; None for one
+    that was never written.
     """
 
     run: Run
     records: tuple[Record, ...]
     natives: Mapping[str, Native] = field(default_factory=dict)
+    locks: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)
 
     def by_cell(self) -> dict[tuple[str, str, str], Record]:

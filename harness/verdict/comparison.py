@@ -13,7 +13,9 @@ The rules, in this order:
    mismatched is `mismatched`, from passed to any other break is `newly-failing`.
 5. From any other break to mismatched is `mismatched` too: it failed loudly before and is silently wrong now, which is
    worse though it came further.
-6. Broken on both sides otherwise: at an earlier stage is `failing-earlier`, at a later one `failing-later`, at the same
+6. Both sides are judged by the base's tolerance: what passed in the candidate by a wider one of its own, with an error
+   above the base's, counts as mismatched there.
+7. Broken on both sides otherwise: at an earlier stage is `failing-earlier`, at a later one `failing-later`, at the same
    stage with another outcome or another fingerprint `failing-differently`, else `unchanged`. An environment that could
    not be resolved or installed is broken at the first stages, and follows the same rule.
 
@@ -22,18 +24,18 @@ Beside the cells, each model's native outputs are held against each other, by th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
-from harness.bench.stages import Outcome
+from harness.bench.stages import Outcome, Stage
 from harness.tables.schema import Run, Table, in_order
 from harness.verdict.environments import PackageChange, also_differs, bumped, machine_difference, run_notes
-from harness.verdict.natives import NativeChange, compare_natives, moved, natives_note
-from harness.verdict.numbers import NumberChange, number_changes
+from harness.verdict.natives import NativeChange, compare_natives, moved, natives_notes
+from harness.verdict.numbers import NumberChange, error_grew, number_changes
 
 Key = tuple[str, str, str]
 
@@ -117,17 +119,28 @@ class CellChange:
 class Comparison:
     """All cells of two tables, the native outputs of their models, and what differs between their environments.
 
+    `not_run` are the base's cells that the candidate's run never had, being of a smaller tier or without an extension.
     `numbers_left_out` says why latency and memory are left out; empty where they are compared.
     """
 
-    base: Run
-    candidate: Run
+    tables: tuple[Table, Table]
     changes: tuple[CellChange, ...]
+    not_run: tuple[Record, ...]
     natives: tuple[NativeChange, ...]
     bumped: tuple[PackageChange, ...]
     also_differs: tuple[PackageChange, ...]
     notes: tuple[str, ...]
     numbers_left_out: str
+
+    @property
+    def base(self) -> Run:
+        """What the base's table is of."""
+        return self.tables[0].run
+
+    @property
+    def candidate(self) -> Run:
+        """What the candidate's table is of."""
+        return self.tables[1].run
 
     def of(self, *categories: Category) -> tuple[CellChange, ...]:
         """The changes of these categories, in the order of cells."""
@@ -157,8 +170,8 @@ def categories_markdown() -> str:
     return "\n".join(["| category | to the gate | meaning |", "|---|---|---|", *rows])
 
 
-def compare(base: Table, candidate: Table) -> Comparison:
-    """Compare two tables of one device, by the rules above.
+def compare(base: Table, candidate: Table, *, notes: Sequence[str] = ()) -> Comparison:
+    """Compare two tables of one device, by the rules above. `notes` are what the finder of the tables has to say.
 
     Raises `UsageError` where the devices differ.
     """
@@ -177,33 +190,58 @@ def compare(base: Table, candidate: Table) -> Comparison:
         for key in _keys([*base.records, *candidate.records])
         if key not in left_out and key not in unshared
     )
-    notes = [*run_notes(base.run, candidate.run)]
+    said = [*notes, *run_notes(base.run, candidate.run)]
     if unshared:
         names = sorted(set(unshared.values()))
-        notes.append(
+        said.append(
             f"Only one side ran the extension{'' if len(names) == 1 else 's'} {', '.join(names)}: "
             f"{count_of(len(unshared))} left out. Run both sides with --extensions to compare them."
         )
     if base.run.tier != candidate.run.tier:
-        notes.append(
+        said.append(
             f"The tiers differ ({base.run.tier} and {candidate.run.tier}): {count_of(len(changes))} compared, and "
             f"{len(left_out)} that only the larger tier has left out."
         )
-    moved = sum(_digest_moved(c.base, c.candidate, "strategy_digest") for c in changes)
-    if moved:
-        notes.append(f"The files of a strategy, its steps or its runtime differ on {count_of(moved)}.")
-    if note := natives_note(base.natives, candidate.natives):
-        notes.append(note)
+    said += _digest_notes(changes)
+    said += _error_notes(changes)
+    natives = compare_natives(base, candidate)
+    said += natives_notes(base, candidate, natives)
     return Comparison(
-        base=base.run,
-        candidate=candidate.run,
+        tables=(base, candidate),
         changes=changes,
-        natives=compare_natives(base, candidate),
+        not_run=tuple(record for key, record in before.items() if key in left_out or key in unshared),
+        natives=natives,
         bumped=bumped(base.run, candidate.run),
         also_differs=also_differs(base.run, candidate.run),
-        notes=tuple(notes),
+        notes=tuple(said),
         numbers_left_out=f"the machines differ: {difference}" if difference else "",
     )
+
+
+def _digest_notes(changes: Iterable[CellChange]) -> list[str]:
+    moved = sum(_digest_moved(c.base, c.candidate, "strategy_digest") for c in changes)
+    return [f"The files of a strategy, its steps or its runtime differ on {count_of(moved)}."] if moved else []
+
+
+def _error_notes(changes: Sequence[CellChange]) -> list[str]:
+    """What the tolerance hides: that the two sides had another, and errors that grew within it."""
+    found = []
+    other = sum(_digest_moved(change.base, change.candidate, "tolerance") for change in changes)
+    if other:
+        found.append(f"The tolerance differs on {count_of(other)}; both sides are judged by the base's.")
+    grown = [
+        change.name
+        for change in changes
+        if change.base
+        and change.candidate
+        and change.category is Category.UNCHANGED
+        and error_grew(change.base, change.candidate)
+    ]
+    if grown:
+        found.append(
+            f"The error grew more than tenfold, within the tolerance, on {count_of(len(grown))}: {', '.join(grown)}."
+        )
+    return found
 
 
 def _keys(records: Iterable[Record]) -> list[Key]:
@@ -246,8 +284,9 @@ def _change(key: Key, base: Record | None, candidate: Record | None, *, same_mac
     elif reason := _not_comparable(base, candidate):
         category = Category.NOT_COMPARABLE
     else:
-        category = categorise(base, candidate)
-        if base.outcome is Outcome.PASSED and candidate.outcome is Outcome.PASSED:
+        judged, reason = _by_tolerance_of(base, candidate)
+        category = categorise(base, judged)
+        if not reason and base.outcome is Outcome.PASSED and candidate.outcome is Outcome.PASSED:
             numbers = number_changes(base, candidate, same_machine=same_machine)
     return CellChange(
         model=model,
@@ -275,8 +314,24 @@ def _not_comparable(base: Record, candidate: Record) -> str:
     return ""
 
 
+def _by_tolerance_of(base: Record, candidate: Record) -> tuple[Record, str]:
+    """The candidate's record as the base's tolerance judges it, and why it is not as recorded."""
+    if candidate.outcome is not Outcome.PASSED or base.tolerance is None:
+        return candidate, ""
+    for stage, error in ((Stage.MATCH, candidate.relative_error), (Stage.PROBE, candidate.probes_relative_error)):
+        # Written so that what is no number is above.
+        if error is not None and not error <= base.tolerance:
+            own = "none" if candidate.tolerance is None else f"{candidate.tolerance:.0e}"
+            reason = (
+                f"the candidate's relative error of {error:.1e} is above the base's tolerance of {base.tolerance:.0e} "
+                f"(its own was {own})"
+            )
+            return replace(candidate, outcome=Outcome.MISMATCHED, stage=stage, difference=reason), reason
+    return candidate, ""
+
+
 def categorise(base: Record, candidate: Record) -> Category:
-    """The category of a cell that both tables have and that is comparable: rules 3 to 6."""
+    """The category of a cell that both tables have and that is comparable: rules 3 to 5 and 7."""
     before, after = base.outcome, candidate.outcome
     if before is Outcome.NOT_APPLICABLE:
         return Category.UNCHANGED if after is Outcome.NOT_APPLICABLE else Category.NEWLY_APPLICABLE

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from harness.verdict.comparison import UNTOLD, WORSE, Category, Comparison, count_of
+from harness.verdict.evidence import models_of, weigh
 
 
 class Decision(Enum):
@@ -23,7 +25,10 @@ class Decision(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class GatePolicy:
-    """Which categories are worse, which leave the question open, and whether a moved native output is worse."""
+    """Which categories are worse, which leave the question open, and whether a moved native output is worse.
+
+    No policy makes up for evidence that is not there.
+    """
 
     worse: frozenset[Category] = WORSE
     untold: frozenset[Category] = UNTOLD
@@ -35,11 +40,15 @@ DEFAULT_POLICY = GatePolicy()
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The decision, the reasons for it, and what it does not rest on."""
+    """The decision, the reasons for it, and what it does not rest on.
+
+    `remedy` is what to do where the evidence for a zero is lacking; empty elsewhere.
+    """
 
     decision: Decision
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
+    remedy: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -50,32 +59,32 @@ class Verdict:
 LATENCY_NOTE = "Latency and memory never decide: one launch a side is no evidence."
 
 
-def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY) -> Verdict:
-    """The verdict on `comparison`. Something worse outweighs what could not be told."""
+def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY, unfinished: Iterable[str] = ()) -> Verdict:
+    """The verdict on `comparison`. Something worse outweighs what could not be told, and a zero says what it rests on.
+
+    `unfinished` says what is newer than one of the tables and has not come to its end, a phrase each.
+    """
     worse = _counted(comparison, policy.worse)
     if comparison.moved_natives and policy.moved_natives:
         worse.append(natives_words(comparison))
-    untold = _counted(comparison, policy.untold)
-    for side, run in (("base", comparison.base), ("candidate", comparison.candidate)):
-        if not run.complete:
-            untold.append(f"the {side} has {run.recorded} of {run.planned} planned cells")
+    evidence = weigh(comparison, unfinished=unfinished)
+    untold = [*_counted(comparison, policy.untold), *(lack.reason for lack in evidence.lacking)]
     compared = [change for change in comparison.changes if change.category not in policy.untold]
-    if not compared:
-        untold.append("no cell was compared")
+    notes = (*evidence.notes, LATENCY_NOTE)
     if worse:
-        notes = [f"Beside that, not all could be told: {', '.join(untold)}."] if untold else []
-        return Verdict(decision=Decision.DO_NOT_MERGE, reasons=tuple(worse), notes=(*notes, LATENCY_NOTE))
+        beside = [f"Beside that, not all could be told: {', '.join(untold)}."] if untold else []
+        return Verdict(decision=Decision.DO_NOT_MERGE, reasons=tuple(worse), notes=(*beside, *notes))
     if untold:
-        notes = ["Nothing is worse among the cells that could be compared."] if compared else []
-        return Verdict(decision=Decision.CANNOT_TELL, reasons=tuple(untold), notes=(*notes, LATENCY_NOTE))
-    reasons = (f"nothing is worse among {count_of(len(compared))}",)
-    return Verdict(decision=Decision.MAY_MERGE, reasons=reasons, notes=(LATENCY_NOTE,))
+        beside = ["Nothing is worse among the cells that could be compared."] if compared else []
+        remedy = evidence.lacking[0].remedy if evidence.lacking else ""
+        return Verdict(decision=Decision.CANNOT_TELL, reasons=tuple(untold), notes=(*beside, *notes), remedy=remedy)
+    reasons = (f"nothing is worse among {count_of(len(compared))}", f"which rests on {evidence.words}")
+    return Verdict(decision=Decision.MAY_MERGE, reasons=reasons, notes=notes)
 
 
 def natives_words(comparison: Comparison) -> str:
     """`native output of 2 models moved`."""
-    count = len(comparison.moved_natives)
-    return f"native output of {count} model{'' if count == 1 else 's'} moved"
+    return f"native output of {models_of(len(comparison.moved_natives))} moved"
 
 
 def _counted(comparison: Comparison, categories: frozenset[Category]) -> list[str]:

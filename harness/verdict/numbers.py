@@ -104,6 +104,23 @@ class NumberChange:
         return Significance.NOT_SIGNIFICANT if self.quantity is Quantity.ERROR else Significance.UNDETERMINED
 
 
+GREW = 10.0
+"""A relative error moves by orders and means little as long as it is of the size of rounding: it counts where it rose
+by more than this factor, to more than `ROUNDING`."""
+ROUNDING = 1e-6
+
+
+def error_grew(base: Record, candidate: Record) -> bool:
+    """Whether the relative error of the example or of the probes rose tenfold, beyond rounding."""
+    pairs = (
+        (base.relative_error, candidate.relative_error),
+        (base.probes_relative_error, candidate.probes_relative_error),
+    )
+    return any(
+        before is not None and after is not None and after > max(ROUNDING, GREW * before) for before, after in pairs
+    )
+
+
 def number_changes(base: Record, candidate: Record, *, same_machine: bool) -> tuple[NumberChange, ...]:
     """What both records measured; latency and memory only where both runs were on the same machine."""
     columns = {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
-from harness.tables.ingest import merge
+from harness.tables.assembly import merge
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
 from tests.tables.samples import (
@@ -64,7 +65,15 @@ def base_table() -> Table:
 def candidate_table() -> Table:
     return table(
         passed("resnet18", "native", latency_ms=12.6),
-        passed("resnet18", "onnx-torchscript", latency_ms=9.5, rss_peak_mb=409.0, artifact_bytes=46_500_000),
+        passed(
+            "resnet18",
+            "onnx-torchscript",
+            latency_ms=9.5,
+            rss_peak_mb=409.0,
+            artifact_bytes=46_500_000,
+            relative_error=3e-6,
+            tolerance=1e-2,
+        ),
         passed("embedding", "native", latency_ms=0.05),
         invalid_graph("embedding", "onnx-torchscript"),
         invalid_graph("embedding", "onnx-torchscript:17"),
@@ -96,12 +105,33 @@ def untold() -> Comparison:
     """Nothing worse; the candidate lacks a cell and ran on another machine."""
     base = table(passed("resnet18", "native"), passed("resnet18", "onnx-torchscript"))
     candidate = table(
-        passed("resnet18", "native", latency_ms=20.0), missing=[("resnet18", "onnx-torchscript")], threads=4
+        passed("resnet18", "native", latency_ms=20.0),
+        missing=[("resnet18", "onnx-torchscript")],
+        threads=4,
+        started="2026-01-31T13:00:00Z",
     )
     return compare(base, candidate)
 
 
 def clean() -> Comparison:
+    """A run and its repetition; one cell of each had no probe to pass."""
+    tables = (
+        table(
+            passed("resnet18", "native"),
+            passed("resnet18", "onnx-torchscript"),
+            passed("resnet18", "onnx-static", probes_passed=0, probes_skipped=4),
+            passed("lstm", "native"),
+            unsupported("lstm", "onnx-torchscript"),
+            not_applicable("triton", "native"),
+            natives={"resnet18": native(output(1.0)), "lstm": native(output(2.0))},
+            started=started,
+        )
+        for started in ("2026-01-31T12:00:00Z", "2026-01-31T13:00:00Z")
+    )
+    return compare(*tables, notes=["There are tables of runs with extensions too: --extensions reads those."])
+
+
+def same() -> Comparison:
     """One table against itself."""
     return compare(base_table(), base_table())
 
@@ -158,8 +188,10 @@ def large_table() -> Table:
     strategies += [f"onnx-torchscript:{opset}" for opset in (11, 16, 17)] + [f"tf2onnx:{opset}" for opset in (11, 18)]
     records = []
     for strategy in strategies:
-        accuracy = {"accuracy_native": 0.9778, "accuracy_converted": 0.9778 if ":" in strategy else 0.9733}
-        records.append(passed("digits-cnn", strategy, **accuracy))
+        accuracy: dict[str, Any] = {"accuracy_native": 0.9778}
+        accuracy["accuracy_converted"] = 0.9778 if ":" in strategy else 0.9733
+        probes = {"jax": {"probes_passed": 0, "probes_skipped": 4}, "tflite": {"probes_derived": 2}}.get(strategy, {})
+        records.append(passed("digits-cnn", strategy, **accuracy, **probes))
         records.append(passed("resnet18", strategy) if strategy != "litert" else unsupported("resnet18", strategy))
     records += [unsupported(model, s) for s in strategies[1:3] for model in ("grid-sample", "deformable-attention")]
     records += [mismatched("grid-sample", s, fingerprint="31337000") for s in strategies if "tf2onnx" in s]

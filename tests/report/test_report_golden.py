@@ -29,7 +29,7 @@ def expected(name: str) -> str:
     return (EXPECTED / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["mixed", "moved", "untold", "unresolvable", "clean"])
+@pytest.mark.parametrize("name", ["mixed", "moved", "untold", "unresolvable", "clean", "same"])
 def test_gate(name: str) -> None:
     comparison = getattr(comparisons, name)()
     made = console()

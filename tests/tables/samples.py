@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from harness.bench.attempt import ATTEMPT_VERSION, Attempt
+from harness.bench.identity import PARTS
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
-from harness.tables.ingest import BenchSession, assemble
+from harness.tables.assembly import PlannedRun, assemble
 from harness.tables.natives import Native, NativeOutput
 from harness.tables.schema import Gpu, Machine, Table
 
@@ -24,7 +26,13 @@ def passed(model: str, strategy: str, **values: Any) -> Record:
     """A record of a cell that passed."""
     figures: dict[str, Any] = {
         "relative_error": 1.2e-7,
+        "tolerance": 1e-4,
+        "probes_passed": 4,
+        "probes_skipped": 0,
+        "probes_total": 4,
         "latency_ms": 2.0,
+        "launches": 1,
+        "iterations": 100,
         "rss_peak_mb": 300.0,
         "artifact_bytes": 1000,
         "model_digest": "m" * 16,
@@ -56,8 +64,8 @@ def record(model: str, strategy: str, outcome: Outcome, stage: Stage, **values: 
     return Record(model=model, strategy=strategy, outcome=outcome, stage=stage, **{**conditions, **values})
 
 
-def session(**values: Any) -> BenchSession:
-    """A session without any planned cell."""
+def planned_run(**values: Any) -> PlannedRun:
+    """A run without any planned cell."""
     conditions: dict[str, Any] = {
         "combination": "torch2.0",
         "extension": "",
@@ -78,7 +86,7 @@ def session(**values: Any) -> BenchSession:
         "harness_version": "0.1.0",
         "policy": {"timeout_s": 300.0, "launches": 1},
     }
-    return BenchSession(**{**conditions, **values})
+    return PlannedRun(**{**conditions, **values})
 
 
 def output(*sample: float, **values: Any) -> NativeOutput:
@@ -101,18 +109,27 @@ def table(
 ) -> Table:
     """A table of `records`, which take on its combination, device and tier; `missing` was planned as well."""
     planned = (*((r.model, r.strategy) for r in records), *missing)
-    made = session(planned=planned, **values)
+    made = planned_run(planned=planned, **values)
     belonging = [replace(r, combination=made.combination, device=made.device, tier=made.tier) for r in records]
     return assemble(made, belonging, pins=PINS if pins is None else pins, natives=natives)
 
 
-def write_session(folder: Path, records: Iterable[Record], **values: Any) -> None:
-    """The bench's output folder, as the bench leaves it; `values` replace keys of `session.json`."""
+def write_attempt(folder: Path, records: Iterable[Record], **values: Any) -> Attempt:
+    """An ended attempt, as the bench leaves it; `values` replace keys of `attempt.json`."""
     records = list(records)
-    (folder / "records").mkdir(parents=True)
-    made = session(planned=tuple((r.model, r.strategy) for r in records))
-    stated = {**vars(made), "machine": vars(made.machine), **values}
-    (folder / "session.json").write_text(json.dumps(stated))
-    for each in records:
-        path = folder / "records" / f"{each.model}--{each.strategy.replace(':', '@')}.json"
-        path.write_text(json.dumps({"row": each.to_json(), "details": {"samples_ms": [1.0]}}))
+    attempt = Attempt(folder)
+    attempt.records.mkdir(parents=True)
+    for record in records:
+        path = attempt.records / f"{record.model}--{record.strategy.replace(':', '@')}.json"
+        path.write_text(json.dumps({"row": record.to_json(), "details": {}}), encoding="utf-8")
+    planned = [[record.model, record.strategy] for record in records]
+    stated = {
+        "version": ATTEMPT_VERSION,
+        "state": "ended",
+        "cause": "",
+        "identity": {part: part for part in PARTS},
+        **asdict(planned_run(planned=planned)),
+        **values,
+    }
+    attempt.file.write_text(json.dumps(stated), encoding="utf-8")
+    return attempt

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from harness.bench.errors import UsageError
-from harness.tables import writing
-from harness.tables.ingest import merge
+from harness.tables.assembly import merge
 from harness.tables.migration import RawTable
-from harness.tables.reading import find_table, read_table
-from harness.tables.schema import SCHEMA_VERSION, Table
+from harness.tables.reading import read_table
+from harness.tables.schema import SCHEMA_VERSION
 from harness.tables.writing import write_table
 from tests.tables.samples import GPU, MACHINE, failed, passed, table
 
@@ -77,48 +76,12 @@ def test_a_run_of_before_there_were_extensions_is_read(tmp_path: Path) -> None:
     assert read_table(folder).run.extensions == {}
 
 
-def test_an_unfinished_table_gives_way_to_its_resumed_run(tmp_path: Path) -> None:
-    write_table(tmp_path, table(RESNET[0], missing=[("resnet18", "onnx-torchscript:16")], ended=None))
-    folder = write_table(tmp_path, table(*RESNET))
-    assert read_table(folder).run.complete
-    assert names(folder.parent) == [folder.name]
-
-
 def test_another_table_in_the_same_place_is_kept(tmp_path: Path) -> None:
     folder = write_table(tmp_path, table(*RESNET))
     before = (folder / "cells.csv").read_bytes()
     with pytest.raises(UsageError, match="another table already"):
         write_table(tmp_path, table(passed("vgg11-bn", "native")))
     assert (folder / "cells.csv").read_bytes() == before
-
-
-def test_a_writer_that_dies_leaves_no_half_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Killed(BaseException):
-        pass
-
-    def die(_folder: Path) -> None:
-        raise Killed
-
-    monkeypatch.setattr(writing, "_sync", die)
-    with pytest.raises(Killed):
-        write_table(tmp_path, table(*RESNET))
-    assert names(tmp_path / "torch2.0" / "cpu-quick") == []
-
-
-def test_a_rename_that_fails_keeps_the_table_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_table(tmp_path, table(RESNET[0], missing=[("resnet18", "native:1")]))
-    rename = Path.rename
-
-    def refuse(self: Path, target: Path) -> Path:
-        if self.name.endswith(".partial"):
-            raise OSError(28, "No space left on device")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(UsageError, match="No space left on device"):
-        write_table(tmp_path, table(*RESNET))
-    assert names(folder.parent) == [folder.name]
-    assert not read_table(folder).run.complete
 
 
 def test_a_place_that_refuses_is_told(tmp_path: Path) -> None:
@@ -272,67 +235,3 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
     assert back.records[0].latency_ms == 2.0
     with pytest.raises(UsageError, match="schema 1 is older"):
         read_table(folder, migrations={0: rename_host})
-
-
-def at(day: int, *records: Any, **values: Any) -> Table:
-    return table(*(records or RESNET), started=f"2026-01-{day:02}T12:00:00Z", **values)
-
-
-def find(root: Path, reference: str, tier: str = "quick", device: str = "cpu") -> Table:
-    return find_table(root, reference, tier=tier, device=device)
-
-
-def test_a_name_stands_for_its_newest_complete_table_that_is_not_of_selected_cells(tmp_path: Path) -> None:
-    write_table(tmp_path, at(1))
-    newest = write_table(tmp_path, at(2))
-    write_table(tmp_path, at(3, RESNET[0], missing=[("resnet18", "onnx-torchscript:16")]))
-    write_table(tmp_path, at(4, selected=True))
-    write_table(tmp_path, at(5, device="cuda"))
-    write_table(tmp_path, at(6, tier="core"))
-    (newest.parent / ".20260107T120000Z.1.partial").mkdir()
-    (tmp_path / "README.md").write_text("not a combination")
-    assert find(tmp_path, "torch2.0").folder == newest
-    assert find(tmp_path, "torch2.0", tier="core").run.tier == "core"
-    assert find(tmp_path, "torch2.0", device="cuda").run.device == "cuda"
-
-
-def test_a_path_stands_for_its_own_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_table(tmp_path / "results", at(1, selected=True))
-    for reference in (str(folder), str(folder / "run.json"), str(folder / "cells.csv")):
-        assert find(tmp_path, reference).folder == folder
-    monkeypatch.chdir(folder.parent)
-    assert find(tmp_path, folder.name).run.selected
-    monkeypatch.chdir(folder)
-    assert find(tmp_path, ".").run.selected
-
-
-def test_what_is_not_there_is_told_with_the_nearest_name_and_what_to_run(tmp_path: Path) -> None:
-    write_table(tmp_path, at(1))
-    write_table(tmp_path, at(3, RESNET[0], missing=[("a", "b")], tier="core"))
-    for arguments, parts in [
-        (("torch2.00",), ["Did you mean 'torch2.0'?", "`harness run torch2.00 --tier quick --device cpu`"]),
-        (("torch2.0", "full"), ["for cpu-full", "only cpu-core, cpu-quick", "`harness run torch2.0 --tier full"]),
-        (("torch2.0", "core"), ["no complete table", "20260103T120000Z is not complete", "name the folder"]),
-        (("torch2.0", "quick", "auto"), ["unknown device 'auto'"]),
-        (("torch2.0", "huge"), ["unknown tier 'huge'"]),
-        ((str(tmp_path / "torch2.0"),), ["no run.json in it", f"Did you mean {tmp_path}/torch2.0/cpu-quick/2026"]),
-        ((str(tmp_path / "nowhere"),), ["no such table folder"]),
-        (("",), ["no run.json in it"]),
-    ]:
-        with pytest.raises(UsageError) as caught:
-            find(tmp_path, *arguments)
-        for part in parts:
-            assert part in str(caught.value)
-
-
-def test_without_any_results_a_name_is_told_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"There are: none\. Make one with `harness run "):
-        find(tmp_path / "results", "torch2.0")
-
-
-def test_a_broken_newest_table_is_not_passed_over(tmp_path: Path) -> None:
-    write_table(tmp_path, at(1))
-    newest = write_table(tmp_path, at(2))
-    (newest / "run.json").write_text("{")
-    with pytest.raises(UsageError, match="not valid JSON"):
-        find(tmp_path, "torch2.0")

@@ -8,7 +8,7 @@ import pytest
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
-from harness.tables.ingest import merge
+from harness.tables.assembly import merge
 from harness.tables.schema import Table
 from harness.verdict.comparison import MEANINGS, UNTOLD, WORSE, Category, CellChange, categorise, compare
 from harness.verdict.environments import PackageChange

@@ -1,0 +1,181 @@
+"""The table that a person means: by its path, or by a combination's name.
+
+A name stands for the newest table of the combination's lock as it is now, of one tier and device. Runs with extensions
+are a series of their own. A path stands for itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.bench.errors import NoEvidenceError, UsageError, unknown
+from harness.tables.decoding import check_device, check_tier, read_json
+from harness.tables.layout import CELLS, EXTENSIONS, NATIVE, RUN, is_hidden, series_folder
+from harness.tables.migration import version_of
+from harness.tables.reading import REMEDY, read_table
+from harness.tables.schema import Table
+
+DEVICES = ("cuda", "cpu")
+"""The devices that `auto` looks for when reading, in this order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The table that a reference stands for.
+
+    `newer` says of each newer table of the same series and lock why it could not stand in its place.
+    """
+
+    table: Table
+    newer: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locks:
+    """The locks of a combination as they are now: the digest of its own, and of each extension's by its name."""
+
+    own: str
+    extensions: Mapping[str, str]
+
+    def fit(self, stated: Mapping[str, Any]) -> bool:
+        """Whether the run of a `run.json`, parsed, was of these locks.
+
+        An extension whose environment could not be had has no digest in older tables, and is passed over.
+        """
+        if stated.get("lock_digest") != self.own:
+            return False
+        extensions = stated.get("extensions")
+        digests = {
+            name: each.get("lock_digest")
+            for name, each in (extensions.items() if isinstance(extensions, Mapping) else ())
+            if isinstance(each, Mapping)
+        }
+        return all(digest in ("", self.extensions.get(name)) for name, digest in digests.items())
+
+
+def is_path(reference: str) -> bool:
+    """Whether a reference is a path to a table (or to a file in one) rather than a combination's name."""
+    path = Path(reference)
+    named = path.name in (RUN, CELLS, NATIVE)
+    return named or os.sep in reference or reference in ("", ".", "..") or (path / RUN).is_file()
+
+
+def read_path(reference: str) -> Table:
+    """The table at a path, whatever its lock, tier and device. Raises `UsageError` where there is none."""
+    path = Path(reference)
+    return read_table(path.parent if path.name in (RUN, CELLS, NATIVE) else path)
+
+
+def find_table(
+    results_root: Path, reference: str, *, tier: str, device: str, extensions: bool = False, locks: Locks | None = None
+) -> Found:
+    """The table that `reference`, a path or a combination's name, stands for.
+
+    `locks` are None for a name that is no combination's, such as an ambient environment's: then any lock will do.
+    Tables of selected cells and incomplete ones never stand for a name.
+    Raises `UsageError` where there is none, with the nearest name and what to run, and `NoEvidenceError` where there
+    are only tables of other locks.
+    """
+    check_device(device)
+    check_tier(tier)
+    if is_path(reference):
+        return Found(table=read_path(reference))
+    series = series_folder(results_root, combination=reference, device=device, tier=tier, extensions=extensions)
+    command = f"`harness run {reference} --tier {tier} --device {device}{' --extensions' if extensions else ''}`"
+    folders = _subfolders(series)
+    if not folders:
+        raise UsageError(_no_table(results_root, reference, series.name, command))
+    passed_over, other_locks = [], []
+    for folder in reversed(folders):
+        where = str(folder / RUN)
+        stated = read_json(folder / RUN, where=where, remedy=REMEDY)
+        version_of(stated, where=where)
+        if locks is not None and not locks.fit(stated):
+            other_locks.append((folder, stated.get("lock_digest")))
+        elif stated.get("selected"):
+            passed_over.append((folder, "is of selected cells"))
+        elif stated.get("complete") is not True:
+            passed_over.append((folder, "is not complete"))
+        else:
+            newer = tuple(f"the newer table {each} {why}" for each, why in passed_over if "complete" in why)
+            return Found(table=read_table(folder), newer=newer)
+    if other_locks and locks is not None and not passed_over:
+        newest, digest = other_locks[0]
+        raise NoEvidenceError(_of_another_lock(reference, series, newest, str(digest), locks, command))
+    msg = (
+        f"no complete table of {reference!r} for {series.name}: "
+        f"{', '.join(f'{folder.name} {why}' for folder, why in passed_over)}. "
+        f"Run {command}, or name the folder {passed_over[0][0]} to use it all the same."
+    )
+    raise UsageError(msg)
+
+
+def device_of(results_root: Path, references: Sequence[str], *, tier: str, extensions: bool = False) -> str:
+    """The device that `auto` means: one that every reference has tables of, CUDA first.
+
+    A path has its table's. Raises `UsageError` where there is no such device.
+    """
+    check_tier(tier)
+    having = {
+        reference: [read_path(reference).run.device]
+        if is_path(reference)
+        else [
+            device
+            for device in DEVICES
+            if _subfolders(
+                series_folder(results_root, combination=reference, device=device, tier=tier, extensions=extensions)
+            )
+        ]
+        for reference in references
+    }
+    shared = [device for device in DEVICES if all(device in each for each in having.values())]
+    if shared:
+        return shared[0]
+    if all(having.values()):
+        told = " and ".join(f"{reference!r} of {', '.join(devices)}" for reference, devices in having.items())
+        msg = f"there are tables of {told}, so no device has one of each. Run one of them on the other's device."
+        raise UsageError(msg)
+    # What a name lacks is told by who looks for its table.
+    return next((devices[0] for devices in having.values() if devices), DEVICES[-1])
+
+
+def has_extended(results_root: Path, reference: str, *, tier: str, device: str) -> bool:
+    """Whether a name has tables of runs with extensions too."""
+    if is_path(reference):
+        return False
+    return bool(
+        _subfolders(series_folder(results_root, combination=reference, device=device, tier=tier, extensions=True))
+    )
+
+
+def _no_table(results_root: Path, reference: str, wanted: str, command: str) -> str:
+    there = [folder.name for folder in _subfolders(results_root / reference) if _subfolders(folder)]
+    if not there:
+        names = [folder.name for folder in _subfolders(results_root)]
+        near = unknown("combination", reference, names)
+        return f"no table of {reference!r} under {results_root}: {near} Make one with {command}, or name a folder."
+    msg = f"no table of {reference!r} for {wanted} under {results_root}, only {', '.join(there)}. Run {command}"
+    if f"{wanted}{EXTENSIONS}" in there:
+        return f"{msg}, or add --extensions."
+    return f"{msg}, or leave out --extensions." if wanted.removesuffix(EXTENSIONS) in there else f"{msg}."
+
+
+def _of_another_lock(reference: str, series: Path, newest: Path, digest: str, locks: Locks, command: str) -> str:
+    if digest != locks.own:
+        moved = f"of the lock {digest or '(none)'}, and the lock of {reference} is {locks.own} now"
+    else:
+        moved = f"of other locks of its extensions than those of {reference} now"
+    return (
+        f"no table of {reference!r} for {series.name} is of its lock as it is: the newest, {newest.name}, is {moved}. "
+        f"Run {command}, or name the folder {newest} to use it all the same."
+    )
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path))
