@@ -17,6 +17,8 @@ from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 
 _SAID = ("error_type", "error", "fingerprint", "difference")
+_HELD = ("relative_error", "tolerance", "probes_total")
+"""What every cell has that came to be compared."""
 _COMPARED = (
     "grade",
     "mse",
@@ -124,6 +126,8 @@ def _of_passed(record: Record, said: str) -> Iterator[str]:
         yield f"{said}, and 'stage' is {record.stage.value}, where a passed cell ends in measure"
     if present := _present(record, _SAID):
         yield f"{said}, and {_named(present)} say that something went wrong"
+    if empty := [name for name in _HELD if getattr(record, name) is None]:
+        yield f"{said}, and {_named(empty)} say that nothing was compared"
     for name in ("relative_error", "probes_relative_error"):
         error = getattr(record, name)
         if error is not None and record.tolerance is not None and not error <= record.tolerance:
