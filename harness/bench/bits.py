@@ -20,11 +20,14 @@ def _key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
 
 
-def _words(name: str, count: int) -> Any:
-    """`count` 64-bit words of the stream called `name`, as a numpy array."""
+def words(name: str, count: int, *, start: int = 0) -> Any:
+    """`count` words of the stream called `name`, from position `start` on, as a numpy array of uint64.
+
+    A word is a function of the name and its position alone, so that a stream can be had in parts.
+    """
     import numpy as np
 
-    z = np.arange(1, count + 1, dtype=np.uint64)
+    z = np.arange(start + 1, start + count + 1, dtype=np.uint64)
     z *= np.uint64(_GOLDEN)
     z += np.uint64(_key(name))
     z ^= z >> np.uint64(30)
@@ -53,8 +56,8 @@ def uniform(shape: tuple[int, ...], *, seed: int | str = 0, low: float = -1.0, h
     """
     import numpy as np
 
-    words = _words(_stream("uniform", shape, seed), _count(shape)) >> np.uint64(40)
-    unit = words.astype(np.float64) * 2.0**-24
+    drawn = words(_stream("uniform", shape, seed), _count(shape)) >> np.uint64(40)
+    unit = drawn.astype(np.float64) * 2.0**-24
     unit *= high - low
     unit += low
     return unit.astype(np.float32).reshape(shape)
@@ -67,5 +70,5 @@ def integers(shape: tuple[int, ...], *, low: int, high: int, seed: int | str = 0
     if high <= low:
         msg = f"integers() needs low < high, got low={low} and high={high}"
         raise ValueError(msg)
-    words = _words(_stream("integers", shape, seed), _count(shape)) >> np.uint64(32)
-    return (words % np.uint64(high - low)).astype(np.int64).reshape(shape) + np.int64(low)
+    drawn = words(_stream("integers", shape, seed), _count(shape)) >> np.uint64(32)
+    return (drawn % np.uint64(high - low)).astype(np.int64).reshape(shape) + np.int64(low)

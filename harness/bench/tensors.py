@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,36 @@ from harness.bench.definitions import Inputs, Model
 from harness.bench.progress import ProbeRejectedError
 from harness.bench.weights import digest_of, fill, filled_state
 
+NUMBERS = "biufc"
+"""Kinds of numpy types that outputs are compared in: booleans, integers, floating-point and complex numbers."""
+
 
 def save(path: Path, arrays: Sequence[Any]) -> None:
-    """Write numpy arrays, in order; the file is whole or not there."""
+    """Write numpy arrays, in order; the file is whole or not there. Raises `TypeError` where one holds no numbers."""
     import numpy as np
 
     for index, array in enumerate(arrays):
-        if np.asarray(array).dtype.hasobject:
+        if np.asarray(array).dtype.kind not in NUMBERS:
             msg = f"output {index} is no array of numbers, but {type(array).__name__}"
             raise TypeError(msg)
     partial = path.with_name(f".{path.name}.partial.npz")
     np.savez(partial, *arrays)
     partial.replace(path)
+
+
+def seal(path: Path) -> str:
+    """Make a file read-only, and return `file_digest` of it: what reads it later can tell whether it was edited."""
+    path.chmod(0o444)
+    return file_digest(path)
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def load(path: Path) -> list[Any]:

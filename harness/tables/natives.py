@@ -1,11 +1,14 @@
 """`native.json`: what each model's native outputs were, to be held against those of another combination.
 
-Of every output on every input set there is a digest of all its bits, and a sample of its values at fixed positions.
+Of every output on every input set there is a digest of all its bits, and what the whole output's relative error can be
+told from: its norm, and its values or a sketch of them (`harness.bench.sketch`). Tables of schema 1 have sixteen values
+at fixed positions in their place. Both are read, and written as they were read.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,26 +17,70 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from harness.bench.errors import UsageError
+from harness.bench.sketch import decoded
 from harness.tables.decoding import decode, read_json
+
+_NO_SPECIAL = ("special", "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NativeOutput:
-    """One native output; `sample` may hold NaN and Inf."""
+    """One native output.
+
+    `norm` is Euclidean, over the finite values; `special` is a digest of where NaN, +Inf and -Inf are, empty where all
+    is finite. Exactly one of the others is there: all `values` of a small output, the `sketch` of a larger one, or, of
+    schema 1 and without a norm, a `sample`. `values` and `sample` may hold NaN and Inf.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     digest: str
     shape: tuple[int, ...]
     dtype: str
-    sample: tuple[float, ...]
+    norm: float | None = None
+    special: str = ""
+    values: tuple[float, ...] | None = None
+    sketch: str | None = None
+    sample: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if [self.values, self.sketch, self.sample].count(None) != 2:  # noqa: PLR2004 - one of the three
+            msg = "exactly one of `values`, `sketch` and `sample` has to be there"
+            raise ValueError(msg)
+        if (self.norm is None) != (self.sample is not None):
+            msg = "`norm` goes with `values` and `sketch`, and never with `sample`"
+            raise ValueError(msg)
+        if self.norm is not None and not self.norm >= 0:
+            msg = f"`norm` is {self.norm}, and a norm is never below 0"
+            raise ValueError(msg)
+        if self.values is not None and len(self.values) != math.prod(self.shape) * self.parts:
+            msg = f"there are {len(self.values)} `values` of an output of shape {list(self.shape)}"
+            raise ValueError(msg)
+        if self.sketch is not None:
+            decoded(self.sketch)
+
+    @property
+    def parts(self) -> int:
+        """Real numbers a value: complex ones have two."""
+        return 2 if self.dtype.startswith("complex") else 1
+
+    @property
+    def form(self) -> str:
+        """The name of the one that is there: `values`, `sketch` or `sample`."""
+        return "values" if self.values is not None else "sketch" if self.sketch is not None else "sample"
+
+    @property
+    def exact(self) -> bool:
+        """Whether any difference of bits counts: integers and booleans have no rounding."""
+        return self.dtype.startswith(("int", "uint", "bool"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Native:
     """A model's native outputs by input set: `example`, then its probes.
 
-    `parameters` is how many parameters the model has; None where that was not recorded.
+    `parameters` is how many parameters the model has; None where that was not recorded. With `train_mode` the model is
+    converted in train mode, and not expected to match. `tolerance` is the model's own, None where it has none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -41,6 +88,8 @@ class Native:
     weights_digest: str
     outputs: Mapping[str, tuple[NativeOutput, ...]]
     parameters: int | None = None
+    train_mode: bool = False
+    tolerance: float | None = None
 
 
 def read_native(path: Path, *, remedy: str) -> Native:
@@ -77,10 +126,21 @@ def format_natives(natives: Mapping[str, Native]) -> str:
 
 
 def _model_text(native: Native) -> str:
-    sets = [f"  {_text(name)}: {_text([asdict(each) for each in outputs])}" for name, outputs in native.outputs.items()]
+    sets = [
+        f"  {_text(name)}: {_text([_output_facts(each) for each in outputs])}"
+        for name, outputs in native.outputs.items()
+    ]
     body = "{\n" + ",\n".join(sets) + "\n}" if sets else "{}"
-    counted = "" if native.parameters is None else f'"parameters": {native.parameters}, '
-    return f'{{"weights_digest": {_text(native.weights_digest)}, {counted}"outputs": {body}}}'
+    facts: dict[str, Any] = {"weights_digest": native.weights_digest}
+    facts |= {} if native.parameters is None else {"parameters": native.parameters}
+    facts |= {"train_mode": True} if native.train_mode else {}
+    facts |= {} if native.tolerance is None else {"tolerance": native.tolerance}
+    return f'{_text(facts)[:-1]}, "outputs": {body}}}'
+
+
+def _output_facts(output: NativeOutput) -> dict[str, Any]:
+    """What there is to say of an output; what it does not have is left out."""
+    return {name: value for name, value in asdict(output).items() if value is not None and (name, value) != _NO_SPECIAL}
 
 
 def _text(value: Any) -> str:

@@ -2,25 +2,33 @@
 
 Every conversion is held against the native output of its own environment. Where that moved, conversions move with it
 and match all the same, so that no cell would tell.
+
+An output of equal digests has the same bits. Otherwise it moved where its type, its shape or the positions of NaN and
+Inf are others, where it holds integers or booleans, or where the relative error of the whole output reaches the
+tolerance: 1e-4, or the model's own where that is larger. That error is exact for small outputs. For larger ones it is
+estimated from two sketches, within 15 % or so of the truth: a change of half the tolerance is never told, one of one
+and a half times always, in between it may go either way.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from harness.bench.match import DEFAULT_TOLERANCE
+from harness.bench.sketch import decoded, estimated_error
 from harness.tables.natives import Native, NativeOutput
 from harness.tables.schema import Table
 
 
 class Movement(Enum):
-    """How far a model's native outputs moved."""
+    """How far a model's native outputs moved, the least first."""
 
     SAME_BITS = "same bits"
     ROUNDING = "moved within rounding"
+    UNTOLD = "of other bits and not comparable in full"
     MOVED = "moved"
 
 
@@ -29,7 +37,7 @@ class NativeChange:
     """A model's native outputs on both sides, as the output that moved most tells it.
 
     `input_set` and `output` name that one. `difference` says what differs where values cannot be compared, and
-    `relative_error`, ‖candidate − base‖ / ‖base‖ over the sampled values, is None then.
+    `relative_error`, ‖candidate − base‖ / ‖base‖ over the whole output, is None then.
     """
 
     model: str
@@ -46,22 +54,17 @@ class _OutputChange:
 
     input_set: str
     output: int
-    same_bits: bool
+    movement: Movement
     relative_error: float | None
-    difference: str
+    difference: str = ""
 
     @property
-    def movement(self) -> Movement:
-        if self.same_bits:
-            return Movement.SAME_BITS
-        # Written so that what is no number is not within rounding.
-        within = self.relative_error is not None and self.relative_error < DEFAULT_TOLERANCE
-        return Movement.ROUNDING if within else Movement.MOVED
+    def severity(self) -> tuple[int, bool, float]:
+        """Larger is worse: how far it moved, then another structure, then the relative error."""
+        return _RANKS[self.movement], bool(self.difference), self.relative_error or 0.0
 
-    @property
-    def severity(self) -> tuple[bool, float, bool]:
-        """Larger is worse: another structure, then the relative error, then any difference of bits."""
-        return bool(self.difference), self.relative_error or 0.0, not self.same_bits
+
+_RANKS = {movement: rank for rank, movement in enumerate(Movement)}
 
 
 def compare_natives(base: Table, candidate: Table) -> tuple[NativeChange, ...]:
@@ -88,11 +91,13 @@ def _same_file(model: str, base: Table, candidate: Table) -> bool:
 
 def _model_change(model: str, base: Native, candidate: Native) -> NativeChange | None:
     """The worst change over the input sets that both sides have; None where there is none."""
+    own = base.tolerance if base.tolerance is not None else candidate.tolerance
+    tolerance = max(DEFAULT_TOLERANCE, own or 0.0)
     changes = [
         change
         for name, before in base.outputs.items()
         if name in candidate.outputs
-        for change in _set_changes(name, before, candidate.outputs[name])
+        for change in _set_changes(name, before, candidate.outputs[name], tolerance)
     ]
     if not changes:
         return None
@@ -107,21 +112,45 @@ def _model_change(model: str, base: Native, candidate: Native) -> NativeChange |
     )
 
 
-def _set_changes(name: str, base: tuple[NativeOutput, ...], candidate: tuple[NativeOutput, ...]) -> list[_OutputChange]:
+def _set_changes(
+    name: str, base: tuple[NativeOutput, ...], candidate: tuple[NativeOutput, ...], tolerance: float
+) -> list[_OutputChange]:
     if len(base) != len(candidate):
-        difference = f"{len(candidate)} outputs instead of {len(base)}"
-        first = min(len(base), len(candidate))
         return [
-            _OutputChange(input_set=name, output=first, same_bits=False, relative_error=None, difference=difference)
+            _OutputChange(
+                input_set=name,
+                output=min(len(base), len(candidate)),
+                movement=Movement.MOVED,
+                relative_error=None,
+                difference=f"{len(candidate)} outputs instead of {len(base)}",
+            )
         ]
-    return [_output_change(name, index, *pair) for index, pair in enumerate(zip(base, candidate, strict=True))]
+    return [
+        _output_change(name, index, before, after, tolerance)
+        for index, (before, after) in enumerate(zip(base, candidate, strict=True))
+    ]
 
 
-def _output_change(name: str, index: int, base: NativeOutput, candidate: NativeOutput) -> _OutputChange:
-    same = base.digest == candidate.digest
-    difference = "" if same else _difference(base, candidate)
-    relative = 0.0 if same else None if difference else relative_error(base.sample, candidate.sample)
-    return _OutputChange(input_set=name, output=index, same_bits=same, relative_error=relative, difference=difference)
+def _output_change(
+    name: str, index: int, base: NativeOutput, candidate: NativeOutput, tolerance: float
+) -> _OutputChange:
+    movement, error, difference = _told(base, candidate, tolerance)
+    return _OutputChange(input_set=name, output=index, movement=movement, relative_error=error, difference=difference)
+
+
+def _told(base: NativeOutput, candidate: NativeOutput, tolerance: float) -> tuple[Movement, float | None, str]:
+    """How far one output moved, its relative error if that can be told, and what differs if it cannot."""
+    if base.digest == candidate.digest:
+        return Movement.SAME_BITS, 0.0, ""
+    if difference := _difference(base, candidate):
+        return Movement.MOVED, None, difference
+    error = _error(base, candidate) if base.form == candidate.form else None
+    if base.exact:
+        return Movement.MOVED, error or None, "" if error else "values differ"
+    if error is None:
+        return Movement.UNTOLD, None, f"the base has its {base.form}, the candidate its {candidate.form}"
+    # Written so that what is no number is not within rounding.
+    return (Movement.ROUNDING if error < tolerance else Movement.MOVED), error, ""
 
 
 def _difference(base: NativeOutput, candidate: NativeOutput) -> str:
@@ -130,11 +159,27 @@ def _difference(base: NativeOutput, candidate: NativeOutput) -> str:
         return f"dtype {candidate.dtype} instead of {base.dtype}"
     if base.shape != candidate.shape:
         return f"shape {list(candidate.shape)} instead of {list(base.shape)}"
-    if len(base.sample) != len(candidate.sample):
-        return f"{len(candidate.sample)} sampled values instead of {len(base.sample)}"
-    for before, after in zip(base.sample, candidate.sample, strict=True):
+    if base.sample is not None and candidate.sample is not None:
+        if len(base.sample) != len(candidate.sample):
+            return f"{len(candidate.sample)} sampled values instead of {len(base.sample)}"
+        return _special_difference("a sampled value", base.sample, candidate.sample)
+    if base.values is not None and candidate.values is not None:
+        return _special_difference("a value", base.values, candidate.values)
+    return _mask_difference(base, candidate)
+
+
+def _mask_difference(base: NativeOutput, candidate: NativeOutput) -> str:
+    if "sample" in (base.form, candidate.form) or base.special == candidate.special:
+        return ""
+    if not base.special:
+        return "NaN or Inf in it, where the base has none"
+    return "NaN and Inf at other positions" if candidate.special else "no NaN or Inf any more"
+
+
+def _special_difference(what: str, base: tuple[float, ...], candidate: tuple[float, ...]) -> str:
+    for before, after in zip(base, candidate, strict=True):
         if (not math.isfinite(before) or not math.isfinite(after)) and _special(before) != _special(after):
-            return f"a sampled value is {_special(after)} instead of {_special(before)}"
+            return f"{what} is {_special(after)} instead of {_special(before)}"
     return ""
 
 
@@ -142,6 +187,18 @@ def _special(value: float) -> str:
     if math.isfinite(value):
         return "finite"
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
+def _error(base: NativeOutput, candidate: NativeOutput) -> float:
+    """The relative error of the whole output, or of its samples where both sides have no more than those."""
+    if base.sketch is not None and candidate.sketch is not None:
+        return estimated_error(
+            decoded(base.sketch),
+            decoded(candidate.sketch),
+            base_norm=base.norm or 0.0,
+            candidate_norm=candidate.norm or 0.0,
+        )
+    return relative_error(base.values or base.sample or (), candidate.values or candidate.sample or ())
 
 
 def relative_error(base: tuple[float, ...], candidate: tuple[float, ...]) -> float:
@@ -166,9 +223,31 @@ def moved(changes: tuple[NativeChange, ...]) -> tuple[NativeChange, ...]:
     return tuple(change for change in changes if change.movement is Movement.MOVED)
 
 
-def natives_note(base: Mapping[str, Native], candidate: Mapping[str, Native]) -> str:
-    """What to say where only one side's native outputs are known; empty where both or neither are."""
-    if bool(base) == bool(candidate):
-        return ""
-    side = "candidate" if base else "base"
-    return f"The {side}'s table holds no native outputs, so whether PyTorch itself computes something else is not told."
+def natives_notes(base: Table, candidate: Table, changes: Iterable[NativeChange]) -> tuple[str, ...]:
+    """What to say where native outputs cannot be held against each other, or not in full, in `changes`."""
+    untold = [change.model for change in changes if change.movement is Movement.UNTOLD]
+    found = [*_one_sided(base, candidate)]
+    if untold:
+        found.append(
+            f"How far the native outputs of {', '.join(untold)} moved is not told in full: they are of other bits, and "
+            f"one table, made by an older harness, has a few samples of them alone. Run that side again to tell."
+        )
+    return tuple(found)
+
+
+def _one_sided(base: Table, candidate: Table) -> list[str]:
+    untold = "so whether PyTorch itself computes something else is not told."
+    if bool(base.natives) != bool(candidate.natives):
+        side = "candidate" if base.natives else "base"
+        return [f"The {side}'s table holds no native outputs, {untold}"]
+    found = []
+    for side, table, other in (("base", base, candidate), ("candidate", candidate, base)):
+        models = [name for name in table.natives if name not in other.natives and _concerns(name, table, other)]
+        if models:
+            found.append(f"Only the {side}'s table has native outputs of {', '.join(sorted(models))}, {untold}")
+    return found
+
+
+def _concerns(model: str, table: Table, other: Table) -> bool:
+    """Whether the `other` side should know a model: a run of another tier never planned some of them."""
+    return table.run.tier == other.run.tier or any(record.model == model for record in other.records)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bench.bits import integers, uniform
+from harness.bench.bits import integers, uniform, words
 
 SHAPES = st.lists(st.integers(0, 5), max_size=4).map(tuple)
 SEEDS = st.one_of(st.integers(0, 2**40), st.text(max_size=10))
@@ -96,3 +96,10 @@ def test_values_are_spread_evenly() -> None:
 def test_an_empty_range_is_refused(low: int, high: int) -> None:
     with pytest.raises(ValueError, match="low < high"):
         integers((2,), low=low, high=high)
+
+
+@given(count=st.integers(0, 50), start=st.integers(0, 2**40))
+def test_words_can_be_had_in_parts(count: int, start: int) -> None:
+    whole = words("parts", count + 7, start=start)
+    parts = [words("parts", 7, start=start), words("parts", count, start=start + 7)]
+    assert whole.tolist() == [word for part in parts for word in part.tolist()]

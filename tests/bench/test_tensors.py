@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from harness.bench import Model
 from harness.bench.progress import ProbeRejectedError
-from harness.bench.tensors import as_inputs, check_probe, flatten, load, same_shape, save
+from harness.bench.tensors import as_inputs, check_probe, file_digest, flatten, load, same_shape, save, seal
 
 EXAMPLE: dict[str, Any] = {"x": np.zeros((2, 8), np.float32), "mask": np.zeros((2,), np.int64)}
 
@@ -43,10 +44,25 @@ def test_arrays_come_back_in_order_with_their_types(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
 
-def test_what_is_no_array_of_numbers_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="output 1 is no array of numbers, but list"):
-        save(tmp_path / "a.npz", [np.zeros(1), [{"label": 1}]])
+@pytest.mark.parametrize("value", [[{"label": 1}], "a label", np.array("2020-01-01", "datetime64[D]")])
+def test_what_is_no_array_of_numbers_is_refused_before_anything_is_written(tmp_path: Path, value: object) -> None:
+    with pytest.raises(TypeError, match=f"output 1 is no array of numbers, but {type(value).__name__}"):
+        save(tmp_path / "a.npz", [np.zeros(1), value])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sealed_file_is_read_only_and_its_digest_tells_an_edit(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    save(path, [np.arange(300_000)])
+    digest = seal(path)
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest() == file_digest(path)
+    assert path.stat().st_mode & 0o777 == 0o444
+    np.testing.assert_array_equal(load(path)[0], np.arange(300_000))
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(2_000_000)
+        file.write(b"\1")
+    assert file_digest(path) != digest
 
 
 def test_outputs_are_flattened_in_their_own_order() -> None:

@@ -1,39 +1,72 @@
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.bench.match import DEFAULT_TOLERANCE
+from harness.bench.sketch import sampled
+from harness.tables.decoding import decode
 from harness.tables.natives import Native, NativeOutput
 from harness.tables.schema import Table
 from harness.verdict.comparison import compare
 from harness.verdict.natives import Movement, NativeChange, compare_natives, relative_error
-from tests.tables.samples import native, output, passed, table
+from tests.tables.samples import native, passed, table
 
-samples = st.lists(st.floats(), max_size=8).map(tuple)
-EXAMPLE = output(3.0, 4.0)
+Make = Callable[..., NativeOutput]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+values = st.lists(st.floats(), max_size=8).map(tuple)
 
 
-def sampled(made: Native | None, **digests: Any) -> Table:
+def of_schema_1(*sample: float, **facts: Any) -> NativeOutput:
+    given = {"digest": f"{hash(sample) & (1 << 64) - 1:016x}", "shape": (len(sample),), "dtype": "float32"}
+    return NativeOutput(sample=sample, **{**given, **facts})
+
+
+def small(*kept: float, **facts: Any) -> NativeOutput:
+    given = {"digest": f"{hash(kept) & (1 << 64) - 1:016x}", "shape": (len(kept),), "dtype": "float32"}
+    norm = float(np.linalg.norm([v for v in kept if math.isfinite(v)])) if max(map(abs, kept), default=0) < 1e100 else 1
+    return NativeOutput(values=kept, norm=norm, **{**given, **facts})
+
+
+def of(array: Array) -> NativeOutput:
+    """What the bench keeps of `array`, by way of JSON."""
+    return decode(NativeOutput, json.loads(json.dumps(sampled(array))), where="")
+
+
+FORMS = pytest.mark.parametrize("make", [of_schema_1, small])
+
+
+def holding(made: Native | None, **digests: Any) -> Table:
     return table(passed("m", "native", **digests), natives={} if made is None else {"m": made})
 
 
 def only(base: Native, candidate: Native) -> NativeChange:
-    (change,) = compare_natives(sampled(base), sampled(candidate))
+    (change,) = compare_natives(holding(base), holding(candidate))
     return change
 
 
-def test_equal_digests_are_the_same_bits_whatever_else() -> None:
-    change = only(native(EXAMPLE), native(replace(EXAMPLE, sample=(9.0, math.nan))))
+def moved(base: Array, candidate: Array, **facts: Any) -> NativeChange:
+    return only(replace(native(of(base)), **facts), replace(native(of(candidate)), **facts))
+
+
+@FORMS
+def test_equal_digests_are_the_same_bits_whatever_else(make: Make) -> None:
+    change = only(native(make(3.0, 4.0, digest="d")), native(make(9.0, math.nan, digest="d")))
     assert (change.movement, change.relative_error, change.difference) == (Movement.SAME_BITS, 0.0, "")
 
 
+@FORMS
 @pytest.mark.parametrize(
-    ("sample", "movement", "relative"),
+    ("after", "movement", "relative"),
     [
         ((3.0, 4.0), Movement.ROUNDING, 0.0),
         ((3.0, 4.0 + 4e-6), Movement.ROUNDING, 8e-7),
@@ -43,120 +76,331 @@ def test_equal_digests_are_the_same_bits_whatever_else() -> None:
         ((0.0, 0.0), Movement.MOVED, 1.0),
     ],
 )
-def test_how_far_values_moved(sample: tuple[float, ...], movement: Movement, relative: float) -> None:
-    change = only(native(EXAMPLE), native(replace(EXAMPLE, sample=sample, digest="new")))
+def test_how_far_values_moved(make: Make, after: tuple[float, ...], movement: Movement, relative: float) -> None:
+    change = only(native(make(3.0, 4.0)), native(make(*after, digest="new")))
     assert change.movement is movement
     assert change.relative_error == pytest.approx(relative, rel=1e-6)
 
 
+@FORMS
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ({"dtype": "float64", "shape": (1,)}, "dtype float64 instead of float32"),
+        ({"dtype": "float64"}, "dtype float64 instead of float32"),
         ({"shape": (2, 1)}, "shape [2, 1] instead of [2]"),
-        ({"sample": (3.0,)}, "1 sampled values instead of 2"),
-        ({"sample": (3.0, math.nan)}, "a sampled value is NaN instead of finite"),
-        ({"sample": (-math.inf, 4.0)}, "a sampled value is -Inf instead of finite"),
     ],
 )
-def test_another_structure_has_moved_and_says_how(change: dict[str, Any], difference: str) -> None:
-    found = only(native(EXAMPLE), native(replace(EXAMPLE, digest="new", **change)))
+def test_another_structure_has_moved_and_says_how(make: Make, change: dict[str, Any], difference: str) -> None:
+    found = only(native(make(3.0, 4.0)), native(make(3.0, 4.0, digest="new", **change)))
     assert (found.movement, found.relative_error, found.difference) == (Movement.MOVED, None, difference)
 
 
+@pytest.mark.parametrize(
+    ("make", "after", "difference"),
+    [
+        (of_schema_1, (3.0, math.nan), "a sampled value is NaN instead of finite"),
+        (of_schema_1, (-math.inf, 4.0), "a sampled value is -Inf instead of finite"),
+        (small, (3.0, math.nan), "a value is NaN instead of finite"),
+        (small, (-math.inf, 4.0), "a value is -Inf instead of finite"),
+    ],
+)
+def test_what_is_not_finite_any_more_has_moved(make: Make, after: tuple[float, ...], difference: str) -> None:
+    found = only(native(make(3.0, 4.0)), native(make(*after, digest="new")))
+    assert (found.movement, found.relative_error, found.difference) == (Movement.MOVED, None, difference)
+
+
+def test_another_number_of_samples_has_moved() -> None:
+    found = only(native(of_schema_1(3.0, 4.0)), native(of_schema_1(3.0, shape=(2,))))
+    assert (found.movement, found.difference) == (Movement.MOVED, "1 sampled values instead of 2")
+
+
+def test_masks_of_a_large_output_are_told_by_their_digests() -> None:
+    plain = np.linspace(1, 2, 1000, dtype=np.float32)
+    one, other = plain.copy(), plain.copy()
+    one[7], other[8] = math.nan, math.nan
+    assert moved(plain, one).difference == "NaN or Inf in it, where the base has none"
+    assert moved(one, plain).difference == "no NaN or Inf any more"
+    assert moved(one, other).difference == "NaN and Inf at other positions"
+    other[8], other[7] = plain[8], math.inf
+    assert moved(one, other).difference == "NaN and Inf at other positions"
+    near = one * np.float32(1 + 1e-6)
+    assert moved(one, near).movement is Movement.ROUNDING
+
+
 def test_another_number_of_outputs_has_moved() -> None:
-    found = only(native(EXAMPLE, EXAMPLE), native(EXAMPLE))
+    found = only(native(small(1.0), small(1.0)), native(small(1.0)))
     assert (found.movement, found.output, found.difference) == (Movement.MOVED, 1, "1 outputs instead of 2")
 
 
-def test_what_is_not_finite_on_both_sides_does_not_matter_and_its_sign_does() -> None:
-    before = replace(EXAMPLE, sample=(3.0, math.nan, math.inf, 4.0))
-    after = replace(before, digest="new", sample=(3.0, math.nan, math.inf, 4.0 + 5e-6))
-    found = only(native(before), native(after))
+@FORMS
+def test_what_is_not_finite_on_both_sides_does_not_matter_and_its_sign_does(make: Make) -> None:
+    before = make(3.0, math.nan, math.inf, 4.0)
+    found = only(native(before), native(make(3.0, math.nan, math.inf, 4.0 + 5e-6, digest="new")))
     assert found.movement is Movement.ROUNDING
     assert found.relative_error == pytest.approx(1e-6, rel=1e-3)
-    flipped = only(native(before), native(replace(after, sample=(3.0, math.nan, -math.inf, 4.0))))
-    assert flipped.difference == "a sampled value is -Inf instead of +Inf"
+    flipped = only(native(before), native(make(3.0, math.nan, -math.inf, 4.0, digest="new")))
+    assert flipped.difference.endswith("value is -Inf instead of +Inf")
 
 
-def test_without_a_norm_any_error_is_infinite() -> None:
-    zero = replace(EXAMPLE, sample=(0.0, 0.0))
+@FORMS
+def test_without_a_norm_any_error_is_infinite(make: Make) -> None:
+    zero = make(0.0, 0.0)
     assert only(native(zero), native(replace(zero, digest="new"))).movement is Movement.ROUNDING
-    found = only(native(zero), native(replace(zero, digest="new", sample=(0.0, 1e-30))))
+    found = only(native(zero), native(make(0.0, 1e-30)))
     assert (found.movement, found.relative_error) == (Movement.MOVED, math.inf)
 
 
-def test_the_output_that_moved_most_is_named() -> None:
-    def moved(by: float) -> NativeOutput:
-        return replace(EXAMPLE, digest=f"moved {by}", sample=(3.0, 4.0 + by))
+def test_large_outputs_of_zeros() -> None:
+    zero = np.zeros(1000, np.float32)
+    other = zero.copy()
+    assert moved(zero, -zero).movement is Movement.ROUNDING
+    other[3] = 1e-30
+    assert (moved(zero, other).movement, moved(zero, other).relative_error) == (Movement.MOVED, math.inf)
+    assert moved(other, zero).relative_error == 1.0
 
-    base = native(EXAMPLE, EXAMPLE, other=(EXAMPLE, EXAMPLE), longer=(EXAMPLE, EXAMPLE))
-    far = native(EXAMPLE, moved(1e-6), other=(moved(0.5), moved(2.0)), longer=(moved(1.0), EXAMPLE))
+
+def test_the_output_that_moved_most_is_named() -> None:
+    def by(step: float) -> NativeOutput:
+        return small(3.0, 4.0 + step, digest=f"moved {step}")
+
+    kept = small(3.0, 4.0)
+    base = native(kept, kept, other=(kept, kept), longer=(kept, kept))
+    far = native(kept, by(1e-6), other=(by(0.5), by(2.0)), longer=(by(1.0), kept))
     found = only(base, far)
     assert (found.input_set, found.output, found.movement) == ("other", 1, Movement.MOVED)
-    reshaped = replace(EXAMPLE, digest="new", shape=(3,))
-    found = only(base, replace(far, outputs={**far.outputs, "longer": (EXAMPLE, reshaped)}))
+    reshaped = small(1.0, 2.0, 3.0)
+    found = only(base, replace(far, outputs={**far.outputs, "longer": (kept, reshaped)}))
     assert (found.input_set, found.output, found.difference) == ("longer", 1, "shape [3] instead of [2]")
 
 
-def test_equal_samples_under_other_bits_are_no_same_bits() -> None:
-    base = native(EXAMPLE, EXAMPLE)
-    found = only(base, native(EXAMPLE, replace(EXAMPLE, digest="new")))
+def test_a_moved_integer_is_worse_than_any_rounding() -> None:
+    count, value = np.array([1_000_000_000]), np.array([1.0])
+    base = native(of(count), of(value))
+    found = only(base, native(of(count + 1), of(value * (1 + 5e-5))))
+    assert (found.movement, found.output, found.relative_error) == (Movement.MOVED, 0, pytest.approx(1e-9, rel=0.1))
+
+
+@pytest.mark.parametrize("size", [10, 1000])
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint8, np.bool_])
+def test_integers_and_booleans_are_compared_exactly(kind: Any, size: int) -> None:
+    base = (np.arange(size) % 100).astype(kind)
+    other = base.copy()
+    other[-1] = not base[-1] if kind is np.bool_ else base[-1] + 1
+    assert moved(base, base.copy()).movement is Movement.SAME_BITS
+    assert moved(base, other).movement is Movement.MOVED
+
+
+def test_an_integer_that_no_float_can_tell_apart_has_moved_all_the_same() -> None:
+    base = np.full(1000, 1 << 60)
+    other = base.copy()
+    other[0] += 1
+    found = moved(base, other)
+    assert (found.movement, found.relative_error, found.difference) == (Movement.MOVED, None, "values differ")
+
+
+def test_equal_values_under_other_bits_are_no_same_bits() -> None:
+    kept = small(3.0, 4.0)
+    found = only(native(kept, kept), native(kept, replace(kept, digest="new")))
     assert (found.movement, found.output) == (Movement.ROUNDING, 1)
 
 
+def test_a_model_s_own_tolerance_counts_where_it_is_larger() -> None:
+    base = np.linspace(1, 2, 1000)
+    assert moved(base, base * 1.001).movement is Movement.MOVED
+    assert moved(base, base * 1.001, tolerance=5e-3).movement is Movement.ROUNDING
+    assert moved(base, base * 1.01, tolerance=5e-3).movement is Movement.MOVED
+    assert moved(base, base * (1 + 5e-5), tolerance=1e-6).movement is Movement.ROUNDING
+
+
+def test_the_base_s_tolerance_judges_both_sides() -> None:
+    base, candidate = np.linspace(1, 2, 1000), np.linspace(1, 2, 1000) * 1.001
+    wide = replace(native(of(candidate)), tolerance=5e-3)
+    assert only(replace(native(of(base)), tolerance=1e-4), wide).movement is Movement.MOVED
+    assert only(native(of(base)), wide).movement is Movement.ROUNDING
+
+
+@pytest.mark.parametrize("new", [small(3.0, 4.0, digest="new"), of(np.ones(1000, np.float32))])
+def test_a_sample_of_schema_1_is_not_held_against_what_is_kept_now(new: NativeOutput) -> None:
+    old = of_schema_1(3.0, 4.0, shape=new.shape)
+    for base, candidate in ((old, new), (new, old)):
+        found = only(native(base), native(candidate))
+        assert (found.movement, found.relative_error) == (Movement.UNTOLD, None)
+        (note,) = compare(holding(native(base)), holding(native(candidate))).notes
+        assert note.startswith("How far the native outputs of m moved is not told in full: ")
+        equal = (native(replace(each, digest="equal")) for each in (base, candidate))
+        assert only(*equal).movement is Movement.SAME_BITS
+        assert only(native(base), native(replace(candidate, dtype="float64"))).movement is Movement.MOVED
+        integers = (native(replace(each, dtype="int64")) for each in (base, candidate))
+        assert only(*integers).difference == "values differ"
+
+
+def test_what_moved_comes_before_what_is_not_told() -> None:
+    base = native(of_schema_1(1.0), small(1.0))
+    found = only(base, native(small(1.0), small(2.0)))
+    assert (found.movement, found.output) == (Movement.MOVED, 1)
+
+
 def test_only_input_sets_of_both_sides_are_compared() -> None:
-    base, candidate = native(EXAMPLE, gone=(EXAMPLE,)), native(EXAMPLE, new=(EXAMPLE,))
+    kept = small(3.0, 4.0)
+    base, candidate = native(kept, gone=(kept,)), native(kept, new=(kept,))
     assert only(base, candidate).movement is Movement.SAME_BITS
-    without = Native(weights_digest=base.weights_digest, outputs={"other": (EXAMPLE,)})
-    assert compare_natives(sampled(base), sampled(without)) == ()
+    without = Native(weights_digest=base.weights_digest, outputs={"other": (kept,)})
+    assert compare_natives(holding(base), holding(without)) == ()
 
 
 def test_other_weights_another_file_and_one_side_alone_are_not_compared() -> None:
-    base, moved = native(EXAMPLE), native(output(1.0))
-    assert compare_natives(sampled(base), sampled(replace(moved, weights_digest="new"))) == ()
-    assert compare_natives(sampled(base), sampled(moved, model_digest="new")) == ()
-    assert compare_natives(sampled(base), sampled(None)) == ()
-    assert compare_natives(sampled(None), sampled(base)) == ()
-    assert len(compare_natives(sampled(base, model_digest=None), sampled(moved, model_digest="new"))) == 1
+    base, other = native(small(3.0, 4.0)), native(small(1.0))
+    assert compare_natives(holding(base), holding(replace(other, weights_digest="new"))) == ()
+    assert compare_natives(holding(base), holding(other, model_digest="new")) == ()
+    assert compare_natives(holding(base), holding(None)) == ()
+    assert compare_natives(holding(None), holding(base)) == ()
+    assert len(compare_natives(holding(base, model_digest=None), holding(other, model_digest="new"))) == 1
 
 
 def test_where_one_side_has_none_a_note_says_so() -> None:
-    base = native(EXAMPLE)
-    for tables, side in (((sampled(base), sampled(None)), "candidate"), ((sampled(None), sampled(base)), "base")):
+    base = native(small(3.0, 4.0))
+    for tables, side in (((holding(base), holding(None)), "candidate"), ((holding(None), holding(base)), "base")):
         (note,) = compare(*tables).notes
         assert note.startswith(f"The {side}'s table holds no native outputs, so ")
-    assert compare(sampled(None), sampled(None)).notes == ()
+    assert compare(holding(None), holding(None)).notes == ()
 
 
-@given(samples)
-def test_nothing_moved_against_itself(sample: tuple[float, ...]) -> None:
-    assert relative_error(sample, sample) == 0.0
-    made = replace(EXAMPLE, sample=sample)
-    assert only(native(made), native(replace(made, digest="new"))).movement is Movement.ROUNDING
+def test_models_that_one_side_alone_has_native_outputs_of_are_named() -> None:
+    kept = native(small(3.0, 4.0))
+    cells = [passed(model, "native") for model in ("a", "b", "c")]
+    full = table(*cells, natives={"a": kept, "b": kept, "c": kept})
+    (note,) = compare(full, table(*cells, natives={"b": kept})).notes
+    assert note.startswith("Only the base's table has native outputs of a, c, so ")
+    (note,) = compare(table(*cells, natives={"b": kept}), full).notes
+    assert note.startswith("Only the candidate's table has native outputs of a, c, so ")
+
+
+def test_models_that_a_smaller_tier_never_planned_are_not_missed() -> None:
+    kept = native(small(3.0, 4.0))
+    cells = [passed("a", "native"), passed("b", "native")]
+    larger = table(*cells, tier="core", natives={"a": kept, "b": kept})
+    notes = compare(larger, table(cells[0], natives={"a": kept})).notes
+    assert not [note for note in notes if "native outputs" in note]
+    notes = compare(larger, table(*cells, natives={"a": kept})).notes
+    assert [note for note in notes if note.startswith("Only the base's table has native outputs of b, so ")]
+
+
+@given(values)
+def test_nothing_moved_against_itself(kept: tuple[float, ...]) -> None:
+    assert relative_error(kept, kept) == 0.0
+    for make in (of_schema_1, small):
+        assert only(native(make(*kept)), native(make(*kept, digest="new"))).movement is Movement.ROUNDING
 
 
 @given(st.lists(st.tuples(st.floats(), st.floats()), max_size=8))
-def test_any_two_samples_can_be_compared(pairs: list[tuple[float, float]]) -> None:
+def test_any_two_outputs_can_be_compared(pairs: list[tuple[float, float]]) -> None:
     base, candidate = tuple(b for b, _ in pairs), tuple(c for _, c in pairs)
     error = relative_error(base, candidate)
     assert error >= 0.0
     finite = [(b, c) for b, c in pairs if math.isfinite(b) and math.isfinite(c)]
     assert (error == 0.0) or any(b != c for b, c in finite)
-    found = only(native(replace(EXAMPLE, sample=base)), native(replace(EXAMPLE, sample=candidate, digest="new")))
-    assert found.movement in (Movement.ROUNDING, Movement.MOVED)
-    assert (found.relative_error is None) == bool(found.difference)
+    for make in (of_schema_1, small):
+        found = only(native(make(*base, digest="old")), native(make(*candidate, digest="new")))
+        assert found.movement in (Movement.ROUNDING, Movement.MOVED)
+        assert (found.relative_error is None) == bool(found.difference)
 
 
 @given(st.lists(st.floats(1e-200, 1e200), min_size=1, max_size=8), st.integers(-300, 300), st.floats(0, 2))
-def test_a_relative_error_does_not_depend_on_the_scale(values: list[float], exponent: int, factor: float) -> None:
+def test_a_relative_error_does_not_depend_on_the_scale(kept: list[float], exponent: int, factor: float) -> None:
     """Multiplying by a power of two is exact."""
-    sample, moved = tuple(values), tuple(value * factor for value in values)
-    scaled = (tuple(math.ldexp(value, exponent) for value in each) for each in (sample, moved))
-    assert relative_error(*scaled) == pytest.approx(relative_error(sample, moved))
-    assert relative_error(sample, moved) == pytest.approx(abs(factor - 1), abs=1e-9)
+    before, after = tuple(kept), tuple(value * factor for value in kept)
+    scaled = (tuple(math.ldexp(value, exponent) for value in each) for each in (before, after))
+    assert relative_error(*scaled) == pytest.approx(relative_error(before, after))
+    assert relative_error(before, after) == pytest.approx(abs(factor - 1), abs=1e-9)
 
 
 def test_the_largest_numbers_do_not_overflow() -> None:
     assert relative_error((1.7e308, 1.7e308), (-1.7e308, -1.7e308)) == pytest.approx(2.0)
     assert relative_error((5e-324,), (1e-323,)) == pytest.approx(1.0)
+
+
+# What the sketches are for: no change can hide, wherever it is.
+
+TRIALS = 1000
+WIDTHS = (20, 48, 100)
+"""An output of each: 400, 2304 and 10 000 values, as a square."""
+
+
+def one(rng: np.random.Generator, width: int) -> tuple[Any, Any]:
+    return rng.integers(width * width, size=1), 1.0
+
+
+def two(rng: np.random.Generator, width: int) -> tuple[Any, Any]:
+    """Equal or opposite, so that they cancel in full where they meet in a bucket."""
+    return rng.choice(width * width, size=2, replace=False), np.array([1.0, rng.choice([-1.0, 1.0])])
+
+
+def block(rng: np.random.Generator, width: int) -> tuple[Any, Any]:
+    rows, columns = (slice(start, start + width // 4) for start in rng.integers(width // 2, size=2))
+    return np.arange(width * width).reshape(width, width)[rows, columns].ravel(), 1.0
+
+
+def row(rng: np.random.Generator, width: int) -> tuple[Any, Any]:
+    start = int(rng.integers(width)) * width
+    return np.arange(start, start + width), rng.normal(size=width)
+
+
+def everywhere(rng: np.random.Generator, width: int) -> tuple[Any, Any]:
+    return np.arange(width * width), rng.normal(size=width * width)
+
+
+KINDS = (one, two, block, row, everywhere)
+
+
+def changed(base: Array, where: Any, by: Any, *, factor: float) -> Array:
+    """`base`, moved at some positions by `factor` times the tolerance; float32, so with its rounding."""
+    after = base.astype(np.float64).ravel()
+    shift = np.zeros_like(after)
+    shift[where] = by
+    after += shift * (factor * DEFAULT_TOLERANCE * np.linalg.norm(after) / np.linalg.norm(shift))
+    return after.reshape(base.shape).astype(np.float32)
+
+
+def true_error(base: Array, candidate: Array) -> float:
+    before, after = base.astype(np.float64), candidate.astype(np.float64)
+    return float(np.linalg.norm(after - before) / np.linalg.norm(before))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_change_from_one_and_a_half_times_the_tolerance_on_is_reported_and_none_up_to_half(
+    kind: Callable[[np.random.Generator, int], tuple[Any, Any]],
+) -> None:
+    rng = np.random.default_rng(7)
+    bases = [rng.normal(size=(width, width)).astype(np.float32) for width in WIDTHS]
+    kept = [holding(native(of(base))) for base in bases]
+    ratios = []
+    for trial in range(TRIALS):
+        base, before = bases[trial % len(bases)], kept[trial % len(bases)]
+        where, by = kind(rng, base.shape[0])
+        for low, high, movement in ((1.501, 3.0, Movement.MOVED), (0.02, 0.499, Movement.ROUNDING)):
+            # Every other trial at the limit itself.
+            factor = (low if movement is Movement.MOVED else high) if trial % 2 else rng.uniform(low, high)
+            candidate = changed(base, where, by, factor=factor)
+            true = true_error(base, candidate)
+            error = true / DEFAULT_TOLERANCE
+            assert error >= 1.5 if movement is Movement.MOVED else error <= 0.5
+            (found,) = compare_natives(before, holding(native(of(candidate))))
+            assert found.movement is movement, (trial, factor, found)
+            ratios.append((found.relative_error or 0.0) / true)
+    print(f"\n{kind.__name__}: estimate over truth {np.mean(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}")
+    assert abs(float(np.mean(ratios)) - 1.0) < 0.01
+    assert min(ratios) > 0.75
+    assert max(ratios) < 1.3
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_change_in_a_million_values_is_reported_too(
+    kind: Callable[[np.random.Generator, int], tuple[Any, Any]],
+) -> None:
+    rng = np.random.default_rng(8)
+    base = rng.normal(size=(1000, 1000)).astype(np.float32)
+    before = holding(native(of(base)))
+    for factor, movement in ((1.501, Movement.MOVED), (0.499, Movement.ROUNDING)) * 3:
+        candidate = changed(base, *kind(rng, 1000), factor=factor)
+        (found,) = compare_natives(before, holding(native(of(candidate))))
+        assert found.movement is movement, (factor, found)
