@@ -12,7 +12,7 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from harness.bench.registry import PACKAGE, Registry
 from harness.bench.stages import Outcome, Stage
 from harness.matrix.combination import Combination, extended
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
+from harness.matrix.installing import check, mend, prepare_environment
 from harness.matrix.locks import Lock
 from harness.matrix.wholeness import Change
 
@@ -72,7 +73,9 @@ def execute(
     `InfrastructureError` where there can be no result.
     """
     with contextlib.ExitStack() as context:
-        prepared = _prepare(root, task, observer, context)
+        log = root / ".harness" / "logs" / f"{task.name}-install.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        prepared = _prepare(root, task, log, observer)
         registry = task.plan.registry()
         lock = task.lock.text or task.lock.reason if task.lock else ""
         inside = _inside(prepared)
@@ -88,7 +91,7 @@ def execute(
             return attempt
         _sweep(attempt)
         _take_up(attempt, task, parts, inside, lock, observer, run=run, restart=restart)
-        execution = _Execution(root, task, attempt, registry, observer, fresh=fresh)
+        execution = _Execution(root, task, attempt, registry, observer, log=log, fresh=fresh)
         if isinstance(prepared, FactOfPins):
             execution.record_fact(prepared)
         else:
@@ -96,7 +99,7 @@ def execute(
         return attempt
 
 
-def _prepare(root: Path, task: Task, observer: Observer, context: contextlib.ExitStack) -> Prepared | FactOfPins:
+def _prepare(root: Path, task: Task, log: Path, observer: Observer) -> Prepared | FactOfPins:
     if task.interpreter is not None:
         return check_ambient(root, task.interpreter)
     if task.combination is None or task.lock is None:
@@ -106,18 +109,10 @@ def _prepare(root: Path, task: Task, observer: Observer, context: contextlib.Exi
         return FactOfPins(
             outcome=Outcome.NOT_APPLICABLE, stage=Stage.RESOLVE, error_type="NotApplicable", reason=reason
         )
-    if task.lock.reason:
-        return FactOfPins(
-            outcome=Outcome.UNRESOLVABLE, stage=Stage.RESOLVE, error_type="NoSolution", reason=task.lock.reason
-        )
-    context.enter_context(
-        hold(root / ".harness" / "environments" / task.name, f"the environment {task.name}", observer.note)
+    observer.busy(f"{task.name}: preparing the environment")
+    return prepare_environment(
+        root, task.name, task.lock, log=log, marker=str(root), note=observer.note, busy=observer.busy
     )
-    observer.busy(f"{task.name}: installing through tox")
-    log = root / ".harness" / "logs" / f"{task.name}-install.log"
-    from harness.matrix.installing import prepare_environment
-
-    return prepare_environment(root, task.name, task.lock, log=log, marker=str(root), note=observer.note)
 
 
 def _inside(prepared: Prepared | FactOfPins) -> dict[str, Any]:
@@ -177,9 +172,18 @@ class _Execution:
     """An attempt under way. It ends, or is paused by whatever is raised here."""
 
     def __init__(
-        self, root: Path, task: Task, attempt: Attempt, registry: Registry, observer: Observer, *, fresh: bool
+        self,
+        root: Path,
+        task: Task,
+        attempt: Attempt,
+        registry: Registry,
+        observer: Observer,
+        *,
+        log: Path,
+        fresh: bool,
     ) -> None:
         self.root = root
+        self.log = log
         self.task = task
         self.plan = task.plan
         self.attempt = attempt
@@ -210,11 +214,13 @@ class _Execution:
             while True:
                 if len(self.attempt.recorded(self.plan)) < len(self.plan.cells):
                     self._bench(prepared)
-                changes = prepared.changes()
+                changes = check(prepared)
                 if not changes:
                     break
                 self._changed(changes)
-                prepared = prepared.mended(changes, note=self.observer.note)
+                prepared = mend(
+                    prepared, changes, log=self.log, marker=str(self.attempt.folder), note=self.observer.note
+                )
             self.attempt.end()
         except HarnessError as error:
             self._pause(error)
@@ -312,7 +318,7 @@ class _Execution:
             else:
                 self.observer.ended(event["model"], event["strategy"], event["outcome"], event["stage"])
 
-    def _changed(self, changes: list[Change]) -> None:
+    def _changed(self, changes: Sequence[Change]) -> None:
         """Take back the records of cells that ran in a changed environment, and find out which cell changed it.
 
         A cell during which it happened is suspected, and runs again; one during which it happens twice did it.

@@ -68,7 +68,6 @@ def described(files: Sequence[tuple[str, Path]], *, timeout_s: float = MOST_S) -
 
 def main(folder: Path) -> None:
     """Describe every file of the request in `folder`."""
-    folder = Path(folder[0]) if isinstance(folder, list) else folder
     request = read_request(folder / REQUEST_FILE)
     assert isinstance(request, DescribeRequest)
     with (folder / DESCRIBED_FILE).open("w", encoding="utf-8") as output:

@@ -40,6 +40,7 @@ _CELLS = pytest.StashKey[Cells]()
 _ATTEMPT = pytest.StashKey[Attempt]()
 _CONTEXT = pytest.StashKey[contextlib.ExitStack]()
 _CAUSE = pytest.StashKey[str]()
+_DONE = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -225,6 +226,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     attempt = Attempt(Path(folder))
     done = [item for item in items if isinstance(item, CellItem) and attempt.record_of(item.cell).exists()]
     if done:
+        config.stash[_DONE] = True
         config.hook.pytest_deselected(items=done)
         items[:] = [item for item in items if item not in done]
 
@@ -232,7 +234,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Have the attempt and what its cells need, once it is known that cells will run."""
     config = session.config
-    if _PLAN not in config.stash or config.option.collectonly or not session.items:
+    if _PLAN not in config.stash or config.option.collectonly:
+        return
+    if not session.items and _DONE not in config.stash:
         return
     context = contextlib.ExitStack()
     config.stash[_CONTEXT] = context

@@ -57,7 +57,7 @@ def select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any) 
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def plan(context: click.Context, names: tuple[str, ...], matrix: Path | None, as_json: bool, **given: Any) -> int:
+def plan(context: click.Context, /, names: tuple[str, ...], matrix: Path | None, as_json: bool, **given: Any) -> int:
     """Print the cells that `harness run` would run."""
     chosen, selections = select(root_of(context), names, matrix, **given)
     root = root_of(context)
@@ -83,6 +83,7 @@ def plan(context: click.Context, names: tuple[str, ...], matrix: Path | None, as
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     names: tuple[str, ...],
     matrix: Path | None,
     interpreter: Path | None,

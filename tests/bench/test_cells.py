@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from harness.bench.cell import Bench
+from harness.attempts.settling import table_of
+from harness.bench.attempt import Attempt, State
+from harness.bench.cell import Cells
 from harness.bench.plan import Cell, Plan, Policy, expand
 from harness.bench.record import Record
 from harness.bench.registry import discover
-from harness.tables.ingest import ingest
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).with_name("stand_in")
@@ -182,23 +183,27 @@ def _plan(folder: Path, *strategies: str) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def bench(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A bench over every case."""
+def cells(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cells]:
+    """The cells of every case."""
     plan = _plan(folder, *CASES)
-    made = Bench(plan, plan.registry(), tmp_path_factory.mktemp("work"), fresh=False)
+    made = _cells(plan, tmp_path_factory.mktemp("scratch"))
     yield made
     made.close()
-    assert not made.work.exists()
+    assert not made.scratch.exists()
 
 
-def _run(bench: Bench, name: str) -> tuple[Record, dict[str, Any]]:
-    return bench.run(Cell("none", "linear", name, "cpu"))
+def _cells(plan: Plan, scratch: Path, *, fresh: bool = False) -> Cells:
+    return Cells(plan, plan.registry(), scratch, marker=str(scratch), fresh=fresh)
+
+
+def _run(cells: Cells, name: str) -> tuple[Record, dict[str, Any]]:
+    return cells.run(Cell("none", "linear", name, "cpu"))
 
 
 @pytest.fixture(scope="module")
-def ran(bench: Bench) -> Callable[[str], tuple[Record, dict[str, Any]]]:
+def ran(cells: Cells) -> Callable[[str], tuple[Record, dict[str, Any]]]:
     """The record of a case and its details, run once."""
-    return functools.cache(lambda name: _run(bench, name))
+    return functools.cache(lambda name: _run(cells, name))
 
 
 Ran = Callable[[str], tuple[Record, dict[str, Any]]]
@@ -249,11 +254,11 @@ def test_fresh_processes_give_the_same_outcome_and_a_hang_ends(folder: Path, tmp
     _write(
         folder / "plugins" / "strategies" / "hangs.py", STRATEGY.format(name="hangs", runtime="arrays", shapes="static")
     )
-    bench = Bench(plan, plan.registry(), tmp_path / "work", fresh=True)
+    cells = _cells(plan, tmp_path / "scratch", fresh=True)
     try:
-        records = [_run(bench, name)[0] for name in ("good", "hangs")]
+        records = [_run(cells, name)[0] for name in ("good", "hangs")]
     finally:
-        bench.close()
+        cells.close()
     ends = [(record.outcome.value, record.stage.value, record.error_type) for record in records]
     assert ends == [PASSED, ("timed-out", "convert", "Timeout")]
     assert (records[0].launches, records[1].launches) == (2, None)
@@ -261,11 +266,11 @@ def test_fresh_processes_give_the_same_outcome_and_a_hang_ends(folder: Path, tmp
 
 def test_what_no_lock_promised_is_not_applicable(folder: Path, tmp_path: Path) -> None:
     plan = replace(_plan(folder, "missing-import"), lock="")
-    bench = Bench(plan, plan.registry(), tmp_path / "work", fresh=False)
+    cells = _cells(plan, tmp_path / "scratch")
     try:
-        record, _ = _run(bench, "missing-import")
+        record, _ = _run(cells, "missing-import")
     finally:
-        bench.close()
+        cells.close()
     assert (record.outcome.value, record.stage.value) == ("not-applicable", "import")
     assert "No module named 'nothing_like_it'" in (record.error or "")
 
@@ -287,7 +292,8 @@ def test_the_bench_alone_leaves_a_table_and_resumes(folder: Path, tmp_path: Path
     assert "mismatched at match: output 0: values differ" in done.stdout
     done = _pytest(folder, *strategies, "--out", out, "--resume")
     assert done.returncode in (0, 5), done.stdout + done.stderr
-    table = ingest(out, pins={})
+    assert Attempt(out).state is State.ENDED
+    table = table_of([Attempt(out)], pins={})
     assert (table.run.complete, table.run.selected, table.run.combination) == (True, True, "ambient")
     outcomes = {record.strategy: record.outcome.value for record in table.records}
     assert outcomes == {"good": "passed", "off": "mismatched", "impossible": "not-applicable"}

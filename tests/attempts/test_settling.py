@@ -1,3 +1,5 @@
+"""Ended attempts to tables, and what is refused of an attempt's folder."""
+
 from __future__ import annotations
 
 import json
@@ -7,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness.bench.errors import UsageError
-from harness.tables.ingest import ingest, merge
+from harness.attempts.settling import table_of, unfinished
+from harness.bench.attempt import Attempt, State
+from harness.bench.errors import PausedError, UsageError
+from harness.tables.assembly import merge
 from harness.tables.reading import read_table
 from harness.tables.schema import Extended, Table
 from harness.tables.writing import write_table
-from tests.tables.samples import PACKAGES, PINS, failed, native, not_applicable, output, passed, table, write_session
+from tests.tables.samples import PACKAGES, PINS, failed, native, not_applicable, output, passed, table, write_attempt
 
 
 @pytest.fixture
@@ -29,8 +33,8 @@ def test_what_the_bench_left_becomes_a_table(out: Path, tmp_path: Path) -> None:
         failed("b", "native"),
         passed("c", "native", latency_ms=0.0),
     ]
-    write_session(out, records, packages={"Torch_Vision": "0.15.2"})
-    made = ingest(out, pins={"Typing.Extensions": "4.0"})
+    write_attempt(out, records, packages={"Torch_Vision": "0.15.2"})
+    made = table_of([Attempt(out)], pins={"Typing.Extensions": "4.0"})
     assert [(r.model, r.strategy, r.latency_ratio) for r in made.records] == [
         ("a", "native", 1.0),
         ("a", "onnx:16", 1.5),
@@ -47,13 +51,13 @@ def test_what_the_bench_left_becomes_a_table(out: Path, tmp_path: Path) -> None:
 
 def test_planned_cells_without_a_record_are_missing_and_unplanned_records_are_passed_over(out: Path) -> None:
     stray = passed("a", "native", combination="torch2.1")
-    write_session(
+    write_attempt(
         out,
         [passed("b", "native"), passed("zoo", "stray"), stray],
         planned=[["a", "native"], ["b", "native"], ["b", "onnx:16"], ["b", "native"]],
         ended=None,
     )
-    made = ingest(out, pins={})
+    made = table_of([Attempt(out)], pins={})
     assert [r.cell_id for r in made.records] == ["torch2.0/b/native"]
     assert (made.run.planned, made.run.recorded, made.run.complete) == (3, 1, False)
     assert made.run.missing == ("a/native", "b/onnx:16")
@@ -61,8 +65,8 @@ def test_planned_cells_without_a_record_are_missing_and_unplanned_records_are_pa
 
 
 def test_numbers_that_are_not_finite_and_bytes_that_are_no_text_come_through(out: Path) -> None:
-    write_session(out, [failed("a", "native", relative_error=math.nan, max_abs_error=math.inf, error="bad \udc80")])
-    (record,) = ingest(out, pins={}).records
+    write_attempt(out, [failed("a", "native", relative_error=math.nan, max_abs_error=math.inf, error="bad \udc80")])
+    (record,) = table_of([Attempt(out)], pins={}).records
     assert record.relative_error is not None
     assert math.isnan(record.relative_error)
     assert record.max_abs_error == math.inf
@@ -80,16 +84,16 @@ def test_numbers_that_are_not_finite_and_bytes_that_are_no_text_come_through(out
         ({"started": "noon"}, "'started': expected a time in UTC"),
     ],
 )
-def test_a_wrong_session_is_told_by_key(out: Path, change: dict[str, Any], message: str) -> None:
-    write_session(out, [passed("a", "native")], **change)
+def test_a_wrong_attempt_is_told_by_key(out: Path, change: dict[str, Any], message: str) -> None:
+    write_attempt(out, [passed("a", "native")], **change)
     with pytest.raises(UsageError) as caught:
-        ingest(out, pins={})
+        table_of([Attempt(out)], pins={})
     assert message in str(caught.value)
 
 
 def test_keys_of_the_bench_s_own_are_passed_over(out: Path) -> None:
-    write_session(out, [passed("a", "native")], plan_digest="abc")
-    assert ingest(out, pins={}).run.complete
+    write_attempt(out, [passed("a", "native")], plan_digest="abc")
+    assert table_of([Attempt(out)], pins={}).run.complete
 
 
 @pytest.mark.parametrize(
@@ -110,19 +114,19 @@ def test_keys_of_the_bench_s_own_are_passed_over(out: Path) -> None:
     ],
 )
 def test_a_wrong_record_is_told_by_file_and_key(out: Path, content: str, message: str) -> None:
-    write_session(out, [passed("a", "native")])
+    write_attempt(out, [passed("a", "native")])
     (out / "records" / "a--native.json").write_text(content)
     with pytest.raises(UsageError) as caught:
-        ingest(out, pins={})
+        table_of([Attempt(out)], pins={})
     assert message in str(caught.value)
     assert "a--native.json" in str(caught.value)
 
 
 def test_a_folder_that_is_not_the_bench_s_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no session\.json in it. Name the folder"):
-        ingest(tmp_path, pins={})
+    with pytest.raises(UsageError, match=r"no attempt\.json in it. Name the folder"):
+        table_of([Attempt(tmp_path)], pins={})
     with pytest.raises(UsageError, match="no such folder"):
-        ingest(tmp_path / "nowhere", pins={})
+        table_of([Attempt(tmp_path / "nowhere")], pins={})
 
 
 def of_extension(name: str, *records: Any, **values: Any) -> Table:
@@ -175,3 +179,37 @@ def test_of_a_model_that_ran_in_several_environments_the_combination_s_own_nativ
     made = merge([own, tools])
     assert dict(made.natives) == {"a": theirs, "b": mine}
     assert list(made.natives) == ["a", "b"]
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in (State.ENDED, State.SETTLED)])
+def test_what_did_not_come_to_its_end_makes_no_table(out: Path, state: State) -> None:
+    attempt = write_attempt(out, [passed("a", "native")], state=state.value, cause="the disk is full.")
+    with pytest.raises(PausedError, match=rf"is {state.value}, and only what came to its end.*: the disk is full"):
+        table_of([attempt], pins={})
+
+
+def test_a_table_keeps_the_lock_and_the_identity_that_it_is_of(out: Path, tmp_path: Path) -> None:
+    attempt = write_attempt(out, [passed("a", "native")])
+    attempt.lock.write_text("six==1.16.0\n", encoding="utf-8")
+    made = table_of([attempt], pins={})
+    assert dict(made.locks) == {"": "six==1.16.0\n"}
+    assert len(made.run.identity) == 12
+    assert (write_table(tmp_path, made) / "lock.txt").read_text(encoding="utf-8") == "six==1.16.0\n"
+
+
+def test_attempts_of_a_whole_tier_that_have_no_table_are_told(tmp_path: Path) -> None:
+    def there(name: str, **values: Any) -> None:
+        write_attempt(tmp_path / ".harness" / "attempts" / name, [passed("a", "native")], **values)
+
+    after = "2026-01-31T11:00:00Z"
+    there("torch2.0/cpu-quick-1", state="paused", cause="the disk is full.")
+    there("torch2.0/cpu-quick-2", state="settled")
+    there("torch2.0/cpu-quick-3", state="running", selected=True)
+    there("torch2.0/cpu-quick-4", state="running", started="2026-01-31T10:00:00Z")
+    there("torch2.0/cpu-core-5", state="running")
+    there("torch2.0+tools/cpu-quick-6", state="running", extension="tools")
+    there("torch2.00/cpu-quick-7", state="running", combination="torch2.00")
+    assert unfinished(tmp_path, "torch2.0", "cpu", "quick", after=after) == [
+        "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused (the disk is full.)",
+        "a run of torch2.0+tools that began at 2026-01-31T12:00:00Z is running",
+    ]

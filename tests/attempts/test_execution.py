@@ -1,0 +1,373 @@
+"""Runs from plan to table: in an ambient environment with a stand-in for torch, and without any environment."""
+
+from __future__ import annotations
+
+import json
+import sysconfig
+import venv
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness import cli
+from harness.attempts.execution import Task, execute
+from harness.attempts.settling import settle, table_of
+from harness.bench.attempt import Attempt, State
+from harness.bench.errors import BenchBrokenError, PausedError, UsageError
+from harness.bench.identity import identity, name_of
+from harness.bench.plan import Plan, Policy, expand
+from harness.bench.registry import discover
+from harness.matrix.combination import read
+from harness.matrix.locks import Lock
+
+ROOT = Path(__file__).resolve().parents[2]
+STAND_IN = ROOT / "tests" / "bench" / "stand_in"
+
+MODEL = """
+from harness.bench import Model, uniform
+
+
+def build():
+    import torch
+
+    return torch.nn.Linear(8, 4)
+
+
+MODEL = Model(
+    summary="a linear layer",
+    family="test",
+    build=build,
+    example=lambda: {"x": uniform((2, 8))},
+    probes={"other": lambda: {"x": uniform((2, WIDTH), seed=1)}},
+    dynamic={"x": {1: "width"}},
+)
+"""
+
+STEP = """
+from harness.bench import Artifact, Step
+
+
+def run(context, source):
+    path = context.folder / "thing"
+    path.write_text("thing")
+    return Artifact("thing", path)
+
+
+STEP = Step(summary="", run=run, produces="thing")
+"""
+
+STRATEGY = """
+from harness.bench import Strategy
+
+STRATEGY = Strategy(summary="", steps=("leave-thing",), runtime="reciting", shapes="static")
+"""
+
+RUNTIME = """
+from harness.bench import NotApplicable, Runtime
+
+
+def load(artifact, device, threads, build):
+    raise NotApplicable("nothing to recite with")
+
+
+RUNTIME = Runtime(summary="", serves="thing", load=load, imports=())
+"""
+
+
+class Observer:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
+        self.told.append(f"begin {combination} {planned} {dict(done)}")
+
+    def started(self, model: str, strategy: str) -> None:
+        self.told.append(f"started {model} {strategy}")
+
+    def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
+        self.told.append(f"ended {model} {strategy} {outcome} {stage}")
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+    def busy(self, text: str) -> None:
+        self.told.append(text)
+
+
+@pytest.fixture(scope="module")
+def ambient(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter with all that the bench needs, and a stand-in for torch."""
+    folder = tmp_path_factory.mktemp("ambient")
+    venv.create(folder, with_pip=False)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "ambient.pth").write_text(f"{sysconfig.get_path('purelib')}\n{STAND_IN}\n{ROOT}\n", encoding="utf-8")
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with a user's two models and plugin folder beside it."""
+    folder = tmp_path / "checkout"
+    (folder / "matrices").mkdir(parents=True)
+    (folder / "matrices" / "nightly.toml").write_text(
+        'combinations = ["small"]\ndevices = ["cpu"]\n[policy]\nmeasure_s = 0.01\nthreads = 1\n', encoding="utf-8"
+    )
+    (folder / "matrices" / "small.in").write_text("# python: 3.11\nsix==1.16.0\n", encoding="utf-8")
+    for name, width in (("good", "8"), ("wrong", "9")):
+        (tmp_path / f"{name}.py").write_text(MODEL.replace("WIDTH", width), encoding="utf-8")
+    for part, name, text in (
+        ("steps", "leave_thing", STEP),
+        ("strategies", "recite", STRATEGY),
+        ("runtimes", "reciting", RUNTIME),
+    ):
+        (tmp_path / "plugins" / part).mkdir(parents=True)
+        (tmp_path / "plugins" / part / f"{name}.py").write_text(text, encoding="utf-8")
+    return folder
+
+
+def _plan(root: Path, *models: str) -> Plan:
+    files = [root.parent / f"{name}.py" for name in models or ("good",)]
+    plugins = [root.parent / "plugins"]
+    registry = discover(models=files, plugins=plugins)
+    return Plan(
+        combination="small",
+        device="cpu",
+        tier="quick",
+        cells=expand(registry, combination="small", device="cpu", tier="quick", strategies=["recite", "native"]),
+        models=tuple(map(str, files)),
+        plugins=tuple(map(str, plugins)),
+        policy=Policy(measure_s=0.01, threads=1),
+        selected=True,
+    )
+
+
+def _task(root: Path, python: Path, *models: str) -> Task:
+    return Task(plan=_plan(root, *models), interpreter=python)
+
+
+def test_cells_of_a_lock_without_a_solution_are_recorded(root: Path) -> None:
+    observer = Observer()
+    lock = Lock(root / "matrices" / "locks" / "small.unresolvable", "", "No solution found: a needs b")
+    task = Task(plan=_plan(root), combination=read(root, "small"), lock=lock)
+    attempt = execute(root, task, observer, run="one")
+    assert attempt.state is State.ENDED
+    table = table_of([attempt], pins=task.pins)
+    assert (table.run.complete, table.run.planned, table.run.packages) == (True, 2, {})
+    assert dict(table.run.pins) == {"six": "1.16.0"}
+    for record in table.records:
+        assert (record.outcome.value, record.stage.value, record.error_type) == (
+            "unresolvable",
+            "resolve",
+            "NoSolution",
+        )
+        assert (record.error, bool(record.fingerprint)) == ("No solution found: a needs b", True)
+    assert "begin small 2 {}" in observer.told
+    assert dict(table.locks) == {"": "No solution found: a needs b"}
+
+
+def test_cells_of_an_extension_that_does_not_exist_cannot_exist(root: Path) -> None:
+    task = Task(plan=replace(_plan(root), extension="tools"))
+    table = table_of([execute(root, task, Observer(), run="one")], pins={})
+    for record in table.records:
+        assert (record.outcome.value, record.stage.value) == ("not-applicable", "resolve")
+        assert "small has no extension 'tools'; add matrices/small+tools.in" in (record.error or "")
+
+
+def test_a_run_is_told_of_as_it_goes_and_an_interrupted_one_goes_on(root: Path, ambient: Path) -> None:
+    observer = Observer()
+    attempt = execute(root, _task(root, ambient), observer, run="one")
+    assert attempt.state is State.ENDED
+    table = table_of([attempt], pins={})
+    ends = {record.strategy: (record.outcome.value, record.stage.value, record.error) for record in table.records}
+    assert ends["recite"] == ("not-applicable", "load", "nothing to recite with")
+    assert observer.told == [
+        "begin small 2 {}",
+        *(
+            f"{what} good {s}{end}"
+            for s in _order(observer)
+            for what, end in (("started", ""), ("ended", _end(ends[s])))
+        ),
+    ]
+    assert not list(attempt.scratch.glob("*")), "nothing is left in scratch"
+
+    attempt.record_of(_plan(root).cells[0]).unlink()
+    attempt.pause("it was interrupted.")
+    again = Observer()
+    resumed = execute(root, _task(root, ambient), again, run="two")
+    assert resumed.folder == attempt.folder
+    assert table_of([resumed], pins={}).run.started == table.run.started
+    assert again.told[0] == "going on with 1 cells that an interrupted run recorded"
+    assert [line.split()[0] for line in again.told[1:]] == ["begin", "started", "ended"]
+
+
+def _order(observer: Observer) -> list[str]:
+    return [line.split()[2] for line in observer.told if line.startswith("started")]
+
+
+def _end(ends: tuple[str, str, str | None]) -> str:
+    return f" {ends[0]} {ends[1]}"
+
+
+def test_what_is_settled_is_done_for_its_run_and_made_anew_for_another(root: Path, ambient: Path) -> None:
+    attempt = execute(root, _task(root, ambient), Observer(), run="one")
+    settle([attempt], "results/there", Observer())
+    same, other = Observer(), Observer()
+    assert execute(root, _task(root, ambient), same, run="one").state is State.SETTLED
+    assert same.told == ["small: done already, by the run that this goes on with; its table is results/there"]
+    assert execute(root, _task(root, ambient), other, run="two").state is State.ENDED
+    assert other.told[0] == "begin small 2 {}"
+
+
+def test_what_ended_without_a_table_is_not_run_again(root: Path, ambient: Path) -> None:
+    attempt = execute(root, _task(root, ambient), Observer(), run="one")
+    ended = (attempt.read() or {})["ended"]
+    again = Observer()
+    assert execute(root, _task(root, ambient), again, run="two").state is State.ENDED
+    assert not [line for line in again.told if line.startswith("started")]
+    assert (attempt.read() or {})["ended"] == ended
+
+
+def test_with_restart_nothing_is_gone_on_with(root: Path, ambient: Path) -> None:
+    execute(root, _task(root, ambient), Observer(), run="one").pause("it was interrupted.")
+    again = Observer()
+    execute(root, _task(root, ambient), again, run="one", restart=True)
+    assert len([line for line in again.told if line.startswith("started")]) == 2
+
+
+HELPER = """
+VALUE = 1
+"""
+
+
+def test_a_module_that_only_the_build_imports_is_compared_when_going_on(root: Path, ambient: Path) -> None:
+    helper = root.parent / "their_helper.py"
+    helper.write_text(HELPER, encoding="utf-8")
+    model = root.parent / "good.py"
+    text = model.read_text(encoding="utf-8")
+    body = f"    import sys\n    sys.path.insert(0, {str(root.parent)!r})\n    import their_helper\n    import torch\n"
+    model.write_text(text.replace("    import torch\n", body), encoding="utf-8")
+    attempt = execute(root, _task(root, ambient), Observer(), run="one")
+    built = json.loads((attempt.builds / "good.json").read_text(encoding="utf-8"))
+    assert str(helper) in built
+    attempt.record_of(_plan(root).cells[0]).unlink()
+    attempt.pause("it was interrupted.")
+    helper.write_text(HELPER.replace("1", "2"), encoding="utf-8")
+    again = Observer()
+    execute(root, _task(root, ambient), again, run="two")
+    assert again.told[0] == "small: beginning anew, since their_helper.py, which good imports, differs"
+    assert len([line for line in again.told if line.startswith("started")]) == 2
+
+
+def _identity(root: Path, plan: Plan, *, lock: str = "", packages: Mapping[str, str] | None = None) -> str:
+    inside = {"packages": packages or {"torch": "2.0.1"}, "python": "3.11.7"}
+    return name_of(identity(plan, plan.registry(), inside=inside, lock=lock))
+
+
+def test_what_a_run_depends_on_is_in_its_identity(root: Path) -> None:
+    plan = _plan(root)
+    found = [_identity(root, plan), _identity(root, plan, lock="six==1.16.0\n")]
+    assert _identity(root, plan) == found[0]
+    assert _identity(root, replace(plan, lock="/elsewhere/lock.txt"), lock="six==1.16.0\n") == found[1]
+    found.append(_identity(root, plan, lock="six==1.15.0\n"))
+    found.append(_identity(root, plan, packages={"torch": "2.0.1", "beside": "1"}))
+    found.append(_identity(root, replace(plan, policy=replace(plan.policy, launches=3))))
+    found.append(_identity(root, replace(plan, cells=plan.cells[:1])))
+    for path in ("good.py", "plugins/steps/leave_thing.py", "plugins/runtimes/reciting.py"):
+        with (root.parent / path).open("a", encoding="utf-8") as file:
+            file.write("# more\n")
+        found.append(_identity(root, plan))
+    assert len(set(found)) == len(found)
+
+
+def test_an_environment_in_which_the_bench_does_not_start_is_told(root: Path, ambient: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pth"
+    (site,) = ambient.parent.parent.glob("lib/python*/site-packages")
+    plugin = site / "conftest_breaks_everything.py"
+    plugin.write_text("raise OSError('no such plugin')\n", encoding="utf-8")
+    del broken
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONSTARTUP", "")
+        patch.setattr("harness.attempts.execution.PACKAGE", tmp_path / "nowhere")
+        with pytest.raises(BenchBrokenError, match=r"the bench did not run in small \(exit code \d+\)"):
+            execute(root, _task(root, ambient), Observer(), run="one")
+    plugin.unlink()
+    (attempt,) = (root / ".harness" / "attempts" / "small").glob("*/attempt.json")
+    assert Attempt(attempt.parent).state is State.PAUSED
+
+
+KILLS = """
+from harness.bench import Artifact, Step
+
+
+def run(context, source):
+    import os, signal
+    pid = os.getpid()
+    while True:
+        with open(f"/proc/{pid}/stat") as file:
+            pid = int(file.read().rpartition(")")[2].split()[1])
+        with open(f"/proc/{pid}/cmdline") as file:
+            if "-pharness.bench" in file.read():
+                break
+    os.kill(pid, signal.SIGKILL)
+
+
+STEP = Step(summary="", run=run, produces="thing")
+"""
+
+
+def test_a_bench_that_dies_with_a_cell_is_started_again_for_the_others(root: Path, ambient: Path) -> None:
+    (root.parent / "plugins" / "steps" / "leave_thing.py").write_text(KILLS, encoding="utf-8")
+    observer = Observer()
+    attempt = execute(root, _task(root, ambient), observer, run="one")
+    ends = {r.strategy: (r.outcome.value, r.error_type) for r in table_of([attempt], pins={}).records}
+    assert ends["recite"] == ("crashed", "BenchDied")
+    assert "native" in ends
+    assert any("the bench died with small/good/recite" in line for line in observer.told)
+
+
+def _harness(root: Path, ambient: Path, *arguments: str | Path) -> Result:
+    given = ["--root", root, "run", "--python", ambient, "--plugin-folder", root.parent / "plugins"]
+    return CliRunner().invoke(cli.cli, [*map(str, given), *map(str, arguments)], prog_name="harness")
+
+
+def test_a_probe_that_forward_rejects_is_told_and_no_table_is_written(root: Path, ambient: Path) -> None:
+    result = _harness(root, ambient, "--models", root.parent / "wrong.py", "--strategies", "recite")
+    assert result.exit_code == 2, result.output
+    assert "wrong.py: probe 'other' is rejected by forward: ValueError" in result.stderr
+    assert not list(root.rglob("cells.csv"))
+
+
+def test_a_refusal_removes_no_record(root: Path, ambient: Path) -> None:
+    attempt = execute(root, _task(root, ambient), Observer(), run="one")
+    kept = sorted(path.name for path in attempt.records.iterdir())
+    attempt.refuse("because")
+    assert sorted(path.name for path in attempt.records.iterdir()) == kept
+    with pytest.raises(PausedError, match="is refused"):
+        table_of([attempt], pins={})
+    again = Observer()
+    assert execute(root, _task(root, ambient), again, run="two").state is State.ENDED
+    assert not [line for line in again.told if line.startswith("started")]
+
+
+def test_wrong_models_are_refused_with_the_reason_of_the_bench(root: Path, ambient: Path) -> None:
+    with pytest.raises(UsageError, match="probe 'other' is rejected by forward"):
+        execute(root, _task(root, ambient, "wrong"), Observer(), run="one")
+
+
+def test_a_model_file_that_raises_at_import_fails_at_build_and_the_rest_runs(root: Path, ambient: Path) -> None:
+    (root.parent / "broken.py").write_text("raise OSError('no such disk')\nMODEL = None\n", encoding="utf-8")
+    files = [argument for name in ("good", "broken") for argument in ("--models", root.parent / f"{name}.py")]
+    result = _harness(root, ambient, *files, "--strategies", "recite")
+    assert result.exit_code == 0, result.output
+    (table,) = (root / ".harness" / "scratch" / "ambient" / "cpu-quick").iterdir()
+    rows = (table / "cells.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [",failed,build,ImportError" in row for row in rows] == [True, False]
+    assert "no such disk" in rows[0]
+    assert ",not-applicable,load,NotApplicable,nothing to recite with" in rows[1]
+    assert not (root / "results").exists()
+    assert not list((root / ".harness" / "runs").iterdir()), "the run is closed"
