@@ -177,7 +177,8 @@ def test_a_moved_integer_is_worse_than_any_rounding() -> None:
     count, value = np.array([1_000_000_000]), np.array([1.0])
     base = native(of(count), of(value))
     found = only(base, native(of(count + 1), of(value * (1 + 5e-5))))
-    assert (found.movement, found.output, found.relative_error) == (Movement.MOVED, 0, pytest.approx(1e-9, rel=0.1))
+    assert (found.movement, found.output) == (Movement.MOVED, 0)
+    assert found.relative_error == pytest.approx(1e-9, rel=0.1)
 
 
 @pytest.mark.parametrize("size", [10, 1000])
