@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from harness.bench.definitions import Strategy
+from harness.bench.plan import extension_of, spellings
 from harness.bench.registry import PACKAGE, discover
 
 REGISTRY = discover()
+MATRICES = PACKAGE.parent / "matrices"
 FILES = [path for kind in ("steps", "strategies", "runtimes") for path in sorted((PACKAGE / kind).glob("*.py"))]
 
 
@@ -89,12 +91,49 @@ def test_values_belong_to_a_parameter(strategy: Strategy) -> None:
     assert strategy.parameter is not None or not strategy.values
 
 
-def test_exporters_and_native_need_nothing_on_top_of_a_combination() -> None:
-    for name in ("native", "onnx-torchscript", "onnx-dynamo", "manual-recreation"):
-        assert REGISTRY.strategies[name].declared.extension == ""
+# Packages that every combination pins, and those that come with them; what is imported from none of them needs more.
+PINNED = {"torch", "torchvision", "onnx", "onnxruntime", "tf2onnx", "tensorflow"}
 
 
-def test_tf2onnx_sweeps_the_opsets_of_the_claim() -> None:
-    values = REGISTRY.strategies["tf2onnx"].declared.values
-    assert values["quick"] == (11, 15, 18)
-    assert values["core"] == (13, 16, 17)
+def test_what_a_combination_pins_runs_by_default() -> None:
+    by_default = {name for name, entry in REGISTRY.strategies.items() if not entry.declared.extension}
+    assert by_default == {
+        "native",
+        "onnx-torchscript",
+        "onnx-dynamo",
+        "manual-recreation",
+        "tf2onnx",
+        "weight-transfer",
+    }
+
+
+def test_what_runs_by_default_imports_nothing_but_pins(strategy: Strategy) -> None:
+    modules = [module for name in strategy.steps for module in REGISTRY.steps[name].declared.imports]
+    modules += REGISTRY.runtimes[strategy.runtime].declared.imports
+    imported = {module.partition(".")[0] for module in modules}
+    if not strategy.extension:
+        assert imported <= PINNED | {"numpy"}
+        assert {tool.removesuffix("-gpu") for tool in strategy.tools} <= PINNED
+
+
+@pytest.mark.parametrize(
+    "combination", [path for path in sorted(MATRICES.glob("*.in")) if "+" not in path.stem], ids=lambda path: path.stem
+)
+def test_every_combination_pins_them(combination: Path) -> None:
+    lines = combination.read_text(encoding="utf-8").splitlines()
+    pinned = {line.partition("==")[0].removesuffix("-gpu") for line in lines if "==" in line}
+    assert pinned >= PINNED
+
+
+def test_tf2onnx_sweeps_the_opsets_of_the_claim_outside_the_quick_tier() -> None:
+    strategy = REGISTRY.strategies["tf2onnx"].declared
+    assert spellings("tf2onnx", strategy, "quick") == ["tf2onnx"]
+    every = ["tf2onnx", *(f"tf2onnx:{opset}" for opset in (11, 13, 15, 16, 17, 18))]
+    assert spellings("tf2onnx", strategy, "core") == every
+
+
+@pytest.mark.parametrize("strategy", ["native", "tf2onnx", "weight-transfer"])
+def test_a_model_that_needs_further_packages_stays_in_its_extension(strategy: str) -> None:
+    known = {"tools"}
+    assert extension_of(REGISTRY, "bert", strategy, known) == "tools"
+    assert extension_of(REGISTRY, "resnet18", strategy, known) == ""
