@@ -1,45 +1,102 @@
 """The serving process: imports one runtime, loads one artifact, runs it, and is timed by pytest-benchmark.
 
 It is a deployment in small: whatever converted the model was never imported here, so memory and latency are the
-runtime's own. Outputs are saved before timing begins, so that a crash while timing loses nothing.
+runtime's own. It executes the runtime's file and, for a runtime that serves PyTorch itself, the model's; no other.
+
+Outputs are saved before timing begins, so that a crash while timing loses nothing, and once more as the last timed
+call returned them, so that a runtime that answers wrongly only when it is asked often is seen. The result is written
+last of all: what dies after its work was done has no result either.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
+import math
 import os
+import re
 import statistics
-import sys
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from time import perf_counter  # bound before a runtime is loaded, which may put another in its place
 from typing import Any
 
 import pytest
 
 from harness.bench import memory, tensors
-from harness.bench.definitions import Artifact, Runtime, Servable
-from harness.bench.plan import Plan
+from harness.bench.child import work_on
+from harness.bench.definitions import Artifact, Model, Runtime, Servable
 from harness.bench.progress import Progress, described
-from harness.bench.registry import Registry, get
+from harness.bench.registry import Entry, load
+from harness.bench.requests import ServeRequest
 from harness.bench.stages import Stage
 
 BENCHMARK_FILE = "benchmark.json"
+AFTER_FILE = "outputs-after.npz"
 
 _WARM_UP_CALLS = 3
 _FEWEST_ROUNDS = 5
 _MOST_ROUNDS = 2000
 
+# What a provider's name says of the device it runs on; other words are a user's runtime's own business.
+_DEVICE_WORDS = {"cuda": re.compile("cuda|gpu|tensorrt", re.IGNORECASE), "cpu": re.compile("cpu", re.IGNORECASE)}
+
+
+class WrongDeviceError(RuntimeError):
+    """Another device executed the artifact than the cell is of."""
+
+
+class FrozenClockError(RuntimeError):
+    """The clock stood still while calls were timed, so that there is no latency to tell."""
+
+
+def check_provider(provider: Any, device: str) -> str:
+    """The provider's name, unless it speaks of the one device where the cell is of the other.
+
+    Raises `WrongDeviceError` then, and `TypeError` where it is no name. One that names both devices or neither passes.
+    """
+    if not isinstance(provider, str) or not provider:
+        msg = f"provider is {provider!r:.80}, and must be the name of what executed the artifact"
+        raise TypeError(msg)
+    named = [known for known, words in _DEVICE_WORDS.items() if words.search(provider)]
+    if len(named) == 1 and named[0] != device:
+        msg = f"the cell's device is {device}, and the runtime reports that {provider} executed it"
+        raise WrongDeviceError(msg)
+    return provider
+
+
+def checked_facts(value: Any) -> dict[str, int | float | str]:
+    """What `Servable.facts()` returned, if a table can hold it; raises `TypeError` with what came where not.
+
+    Facts are finite numbers by name; `tf32` alone is a word, "on" or "off", and `cpu_nodes` is a count.
+    """
+    if not isinstance(value, Mapping):
+        msg = f"facts() returned {type(value).__name__}, and must return a dict of name to number"
+        raise TypeError(msg)
+    for name, fact in value.items():
+        if not isinstance(name, str):
+            msg = f"facts() returned {name!r:.80} as the name of a fact, and a name must be a str"
+            raise TypeError(msg)
+        if name == "tf32":
+            fits, wanted = fact in ("on", "off"), "'on' or 'off'"
+        elif name == "cpu_nodes":
+            fits, wanted = type(fact) is int and fact >= 0, "a count"
+        else:
+            fits, wanted = type(fact) in (int, float) and math.isfinite(fact), "a finite int or float"
+        if not fits:
+            msg = f"facts() returned {name!r:.80} = {fact!r:.80} ({type(fact).__name__}), and it must be {wanted}"
+            raise TypeError(msg)
+    return dict(value)
+
 
 class Serving:
     """One artifact's way through load, execute, probe and measure; a pytest plugin that hands itself to the test."""
 
-    def __init__(self, request: Mapping[str, Any]) -> None:
+    def __init__(self, request: ServeRequest, progress: Progress) -> None:
         self.request = request
-        self.folder = Path(request["folder"])
-        self.progress = Progress(self.folder)
+        self.progress = progress
+        self.folder = Path(request.folder)
+        self._result: Mapping[str, Any] | None = None
+        self._error: BaseException | None = None
 
     @pytest.fixture
     def serving(self) -> Serving:
@@ -55,69 +112,88 @@ class Serving:
         return {}
 
     def run(self, benchmark: Any) -> None:
-        """Every stage; the result is written whatever happens."""
+        """Every stage. What comes of it is kept until pytest has written its own files."""
         try:
-            result = self._stages(benchmark)
+            self._result = self._stages(benchmark)
         except BaseException as error:  # noqa: BLE001 - whatever a runtime raises is this cell's result
-            self.progress.fail(error)
-        else:
-            self.progress.finish(**result)
+            self._error = error
+
+    def result(self, exit_code: int) -> Mapping[str, Any]:
+        """What came of it, once pytest has ended with `exit_code`; raises what ended the serving."""
+        if self._error is not None:
+            raise self._error
+        if self._result is None or exit_code:
+            msg = f"pytest ended with exit code {exit_code} around the serving; the end of the log says more"
+            raise RuntimeError(msg)
+        return self._result
 
     def _stages(self, benchmark: Any) -> dict[str, Any]:
         request = self.request
-        registry = Plan.from_json(request["plan"]).registry()
-        runtime = get(registry.runtimes, "runtime", request["runtime"]).declared
-        self.progress.enter(Stage.IMPORT, rss_base_mb=memory.rss_mb())
-        for name in request["imports"]:
-            importlib.import_module(name)
+        runtime = self._import()
         self.progress.enter(Stage.LOAD, rss_import_mb=memory.rss_mb())
-        servable, load_s = self._load(runtime, registry)
-        sets = [
-            dict(zip(request["input_names"], tensors.load(Path(request["built"]) / f"inputs-{index}.npz"), strict=True))
-            for index in request["sets"]
-        ]
-        peak_is_own = memory.reset_peak()
-        self.progress.enter(Stage.EXECUTE, rss_load_mb=memory.rss_mb(), load_s=load_s, provider=servable.provider)
-        self._execute(servable, sets[0], request["sets"][0])
-        self.progress.enter(Stage.PROBE)
+        servable, load_s = self._load(runtime.declared)
+        sets = [self._inputs(f"inputs-{index}.npz") for index in request.sets]
+        peak_is_own, peak_before_mb = memory.reset_peak(), memory.peak_rss_mb()
+        self.progress.enter(Stage.EXECUTE, rss_load_mb=memory.rss_mb(), load_s=load_s)
+        self._execute(servable, sets[0], request.sets[0])
+        # Asked once it has executed: before, nobody could know what would.
+        provider = check_provider(servable.provider, request.device)
+        self.progress.enter(Stage.PROBE, provider=provider)
         rejected = {}
-        for index, inputs in zip(request["sets"][1:], sets[1:], strict=True):
+        for index, inputs in zip(request.sets[1:], sets[1:], strict=True):
             try:
                 self._execute(servable, inputs, index)
             except Exception as error:  # noqa: BLE001, PERF203 - a probe that the artifact refuses is a finding, told apart
                 rejected[str(index)] = described(error)
-        if request["batch"]:
+        if request.batch:
             self._predict(servable)
         self.progress.enter(Stage.MEASURE)
-        call = servable.prepare(sets[0])
-        _measure(benchmark, call, request["measure_s"])
+        answer = _measure(benchmark, servable.prepare(sets[0]), request.measure_s)
         peak_mb = memory.peak_rss_mb()
-        facts = servable.facts() if hasattr(servable, "facts") else {}
-        return {"rejected": rejected, "rss_peak_mb": peak_mb, "rss_peak_since_load": peak_is_own, "session": facts}
+        tensors.save(self.folder / AFTER_FILE, servable.outputs(answer))
+        del answer  # it may hold what `facts` has to let go of
+        facts = checked_facts(servable.facts() if hasattr(servable, "facts") else {})
+        # Some know only now, when they have looked for it where it cost no time that was measured.
+        self.progress.enter(Stage.MEASURE, provider=check_provider(servable.provider, request.device))
+        # Where the kernel does not let us count anew, a peak below an earlier one is not known.
+        known = peak_is_own or peak_mb > peak_before_mb
+        return {"rejected": rejected, "rss_peak_mb": peak_mb if known else None, "facts": facts}
 
-    def _load(self, runtime: Runtime, registry: Registry) -> tuple[Servable, float]:
+    def _import(self) -> Entry[Runtime]:
+        """Import what the runtime needs, and its own file; what the file raised is told when it is to load."""
+        request = self.request
+        self.progress.enter(Stage.IMPORT, rss_base_mb=memory.rss_mb())
+        for name in request.imports:
+            importlib.import_module(name)
+        return load(Path(request.runtime_file), "RUNTIME", Runtime)
+
+    def _load(self, runtime: Runtime) -> tuple[Servable, float]:
         request = self.request
         builder = None
         if runtime.needs_module:
-            model = get(registry.models, "model", request["model"]).declared
+            model = load(Path(request.model_file), "MODEL", Model).declared
 
             def builder() -> Any:
                 return tensors.unfilled(model)
 
-        artifact = Artifact(request["kind"], Path(request["artifact"]))
-        started = time.perf_counter()
-        servable = runtime.load(artifact, request["device"], request["threads"], builder)
-        return servable, time.perf_counter() - started
+        artifact = Artifact(request.kind, Path(request.artifact))
+        started = perf_counter()
+        servable = runtime.load(artifact, request.device, request.threads, builder)
+        return servable, perf_counter() - started
+
+    def _inputs(self, name: str) -> dict[str, Any]:
+        """Inputs that the build left, by the model's names."""
+        arrays = tensors.load(Path(self.request.built) / name)
+        return dict(zip(self.request.input_names, arrays, strict=True))
 
     def _predict(self, servable: Servable) -> None:
         """Serve the labelled data in batches of the example's size, and keep the predicted classes."""
         import numpy as np
 
-        rows = self.request["batch"]
-        arrays = tensors.load(Path(self.request["built"]) / "labelled.npz")
-        inputs = dict(zip(self.request["input_names"], arrays, strict=True))
+        rows = self.request.batch
+        inputs = self._inputs("labelled.npz")
         classes = []
-        for start in range(0, len(arrays[0]), rows):
+        for start in range(0, len(next(iter(inputs.values()))), rows):
             batch = {name: value[start : start + rows] for name, value in inputs.items()}
             classes.append(servable.outputs(servable.prepare(batch)())[0].argmax(-1))
         tensors.save(self.folder / "predictions.npz", [np.concatenate(classes)])
@@ -127,31 +203,48 @@ class Serving:
         tensors.save(self.folder / f"outputs-{index}.npz", outputs)
 
 
-def _measure(benchmark: Any, call: Any, measure_s: float) -> None:
-    """Warm up until first-call costs are gone, then time as many calls as fit into `measure_s`."""
-    started = time.perf_counter()
+def _measure(benchmark: Any, call: Any, measure_s: float) -> Any:
+    """Warm up until first-call costs are gone, then time as many calls as fit into `measure_s` seconds.
+
+    Returns what the last timed call returned. Raises `FrozenClockError` where no call took any time at all: without
+    that, warming up would have no end.
+    """
+    started = perf_counter()
     spent: list[float] = []
-    while len(spent) < _WARM_UP_CALLS or time.perf_counter() - started < measure_s / 2:
-        before = time.perf_counter()
+    while len(spent) < _WARM_UP_CALLS or perf_counter() - started < measure_s / 2:
+        before = perf_counter()
         call()
-        spent.append(time.perf_counter() - before)
-        if time.perf_counter() - started > measure_s * 2:
+        spent.append(perf_counter() - before)
+        if perf_counter() - started > measure_s * 2:
             break  # so slow that one call more would cost more than it tells
+        if len(spent) >= _WARM_UP_CALLS:
+            _check_clock(spent)
     # The median, not the fastest: on a busy machine a few fast calls would ask for far too many rounds.
     typical = max(statistics.median(spent), 1e-7)
     rounds = min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, int(measure_s / typical)))
-    benchmark.pedantic(call, rounds=rounds, iterations=1, warmup_rounds=0)
+    # With one iteration a round, pytest-benchmark returns what the last timed call returned, and calls no more.
+    answer = benchmark.pedantic(call, rounds=rounds, iterations=1, warmup_rounds=0)
+    _check_clock(benchmark.stats.stats.data)
+    return answer
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Serve one request under pytest, and end the process without running anyone's exit handlers."""
-    request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    # What tools leave in the temporary folder goes with the cell: nobody runs their exit handlers.
-    tempfile.tempdir = request["folder"]
-    folder = Path(request["folder"])
+def _check_clock(spent: list[float]) -> None:
+    """No call takes 0 s: perf_counter counts nanoseconds."""
+    if not any(spent):
+        msg = f"the clock stood still over {len(spent)} calls: something replaced time.perf_counter, or froze it"
+        raise FrozenClockError(msg)
+
+
+def main(folder: Path) -> None:
+    """Serve the request in `folder` under pytest, and end the process without running anyone's exit handlers."""
+    work_on(folder, ServeRequest, _served)
+
+
+def _served(request: ServeRequest, progress: Progress) -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     here = Path(__file__).parent
-    pytest.main(
+    serving = Serving(request, progress)
+    exit_code = pytest.main(
         [
             str(here / "serving_case.py"),
             f"-c{here / 'pytest.ini'}",
@@ -159,10 +252,9 @@ def main(arguments: Sequence[str]) -> None:
             "--assert=plain",
             "--capture=no",  # a process that crashes would take what it printed with it
             *(f"-p{name}" for name in ("pytest_benchmark.plugin", "no:cacheprovider", "no:junitxml", "no:doctest")),
-            f"--benchmark-json={folder / BENCHMARK_FILE}",
+            f"--benchmark-json={Path(request.folder) / BENCHMARK_FILE}",
         ],
-        plugins=[Serving(request)],
+        plugins=[serving],
     )
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    # Last of all: whoever is killed after this has no work left to do.
+    progress.finish(**serving.result(int(exit_code)))

@@ -10,9 +10,17 @@ import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench import Artifact, Inputs, NotApplicable, Runtime
+from harness.bench import Artifact, Inputs, Runtime
 from harness.bench.memory import rss_mb
 from harness.bench.tensors import flatten
+from harness.runtimes._devices import (
+    set_up_tensorflow,
+    set_up_torch,
+    tensorflow_devices,
+    tensorflow_tf32,
+    torch_devices,
+    torch_tf32,
+)
 
 
 class _Mallinfo(ctypes.Structure):
@@ -37,7 +45,7 @@ def heap() -> dict[str, float]:
 
 
 class HybridServable:
-    """A module on a device, between two functions of TensorFlow's."""
+    """A module on a device, between two functions of TensorFlow's; `provider` is where both had their tensors."""
 
     def __init__(self, module: Any, device: str, *, release: Callable[[], None] | None) -> None:
         import tensorflow as tf
@@ -48,7 +56,8 @@ class HybridServable:
         self._side = "/GPU:0" if device == "cuda" else "/CPU:0"
         # Whatever stands around the model: enough for TensorFlow to have traced, optimised and run a graph.
         self._around = tf.function(lambda *tensors: [tf.identity(tensor) for tensor in tensors], autograph=False)
-        self.provider = f"torch-{device} in tensorflow"
+        self._torch_devices = ""
+        self.provider = "torch in tensorflow"
 
     def prepare(self, inputs: Inputs) -> Callable[[], Any]:
         """Make the request's tensors on TensorFlow's side."""
@@ -65,21 +74,26 @@ class HybridServable:
         # By way of numpy: DLPack would share the memory, and several versions of the two refuse each other's.
         given = [torch.from_numpy(tensor.numpy().copy()).to(self._device) for tensor in self._around(*request)]
         with torch.inference_mode():
-            result = [leaf.cpu().numpy() for leaf in flatten(self._module(*given))]
+            leaves = flatten(self._module(*given))
+            self._torch_devices = self._torch_devices or torch_devices(leaves)
+            result = [leaf.cpu().numpy() for leaf in leaves]
         with tf.device(self._side):
             answer = list(self._around(*(tf.constant(array) for array in result)))
         if self._release is not None:
-            del given, result
+            del given, leaves, result
             self._release()
         return answer
 
     def outputs(self, result: Any) -> list[Any]:
         """The answer's tensors as numpy arrays."""
+        self.provider = f"torch-{self._torch_devices} in tensorflow-{tensorflow_devices(result)}"
         return [tensor.numpy() for tensor in result]
 
-    def facts(self) -> Mapping[str, float]:
-        """Memory after the last request, and how much of malloc's share lies idle."""
-        return {"rss_after_mb": rss_mb(), **heap()}
+    def facts(self) -> Mapping[str, Any]:
+        """Memory after the last request, how much of malloc's share lies idle, and whether either allows TF32."""
+        told = [torch_tf32(self._device), tensorflow_tf32(self._device)]
+        tf32 = {"tf32": "on"} if {"tf32": "on"} in told else told[0]
+        return {"rss_after_mb": rss_mb(), **heap(), **tf32}
 
 
 def open_servable(
@@ -91,23 +105,11 @@ def open_servable(
     release: Callable[[], None] | None,
 ) -> HybridServable:
     """Set both frameworks' threads before their first operation, then load the module."""
-    import tensorflow as tf
     import torch
 
     assert build is not None
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    torch.set_num_threads(threads)
-    if device == "cuda":
-        if not torch.cuda.is_available():
-            msg = f"torch {torch.__version__} sees no usable CUDA device"
-            raise NotApplicable(msg)
-        gpus = tf.config.list_physical_devices("GPU")
-        if not gpus:
-            msg = f"tensorflow {tf.__version__} sees no GPU: it is built without CUDA, or lacks CUDA libraries"
-            raise NotApplicable(msg)
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
+    set_up_tensorflow(device, threads)
+    set_up_torch(device, threads)
     module = build()
     module.load_state_dict(torch.load(artifact.path, map_location="cpu", weights_only=True))
     return HybridServable(module.to(device), device, release=release)

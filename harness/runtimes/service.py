@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import Artifact, Inputs, NotApplicable, Runtime
+from harness.runtimes._devices import set_up_tensorflow, set_up_torch, torch_devices, torch_tf32
 
 SERVICE = "conversion_harness.Model"
 SOCKET = "unix:service.sock"
@@ -50,14 +51,14 @@ def unpack(message: bytes) -> list[Any]:
 
 
 class ServiceServable:
-    """The TensorFlow side: a request is TensorFlow tensors, before and after."""
+    """The TensorFlow side: a request is TensorFlow tensors, before and after. `provider` is the service's word."""
 
     def __init__(self, channel: Any, process: subprocess.Popen[bytes]) -> None:
         self._run = channel.unary_unary(f"/{SERVICE}/Run")
         self._report = channel.unary_unary(f"/{SERVICE}/Report")
         self._process = process
         self._spent: list[float] = []
-        self.provider = json.loads(self._report(b""))["provider"]
+        self.provider = ""
 
     def prepare(self, inputs: Inputs) -> Callable[[], Any]:
         """Make the request's tensors; a call sends them, waits, and makes tensors of the answer."""
@@ -77,16 +78,18 @@ class ServiceServable:
 
     def outputs(self, result: Any) -> list[Any]:
         """The answer's tensors as numpy arrays."""
+        self.provider = self.provider or json.loads(self._report(b""))["provider"]
         return [tensor.numpy() for tensor in result]
 
-    def facts(self) -> Mapping[str, float]:
+    def facts(self) -> Mapping[str, Any]:
         """The other process's memory and its own time for the same requests: the rest of a request is overhead."""
         report = json.loads(self._report(str(len(self._spent)).encode()))
         self._process.terminate()
         request_ms = statistics.median(self._spent) * 1000
         overhead_ms = request_ms - report["model_ms"]
         return {
-            **{f"service_{name}": value for name, value in report.items() if name != "provider"},
+            **{f"service_{name}": value for name, value in report.items() if name not in ("provider", "tf32")},
+            **report["tf32"],
             "request_ms": request_ms,
             "overhead_ms": overhead_ms,
         }
@@ -98,8 +101,9 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     import grpc
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    # The GPU is the service's: TensorFlow beside it would take what the model needs.
+    tf.config.set_visible_devices([], "GPU")
+    set_up_tensorflow("cpu", threads)
     command = [sys.executable, "-m", "harness.runtimes.service", SOCKET, str(artifact.path), device, str(threads)]
     root = str(Path(__file__).resolve().parents[2])
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
@@ -135,17 +139,20 @@ class _Server:
         self._module = module
         self._device = device
         self._spent: list[float] = []
+        self._executed_on = ""
 
     def run(self, message: bytes, _: Any) -> bytes:
         """Answer one request."""
         import torch
 
-        from harness.bench.tensors import to_arrays
+        from harness.bench.tensors import flatten, to_arrays
 
         started = time.perf_counter()
         given = [torch.from_numpy(array.copy()).to(self._device) for array in unpack(message)]
         with torch.inference_mode():
-            result = to_arrays(self._module(*given))
+            leaves = flatten(self._module(*given))
+            result = to_arrays(leaves)
+        self._executed_on = self._executed_on or torch_devices(leaves)
         self._spent.append(time.perf_counter() - started)
         return pack(result)
 
@@ -156,7 +163,8 @@ class _Server:
         last = self._spent[-int(message or b"1") :] or [0.0]
         return json.dumps(
             {
-                "provider": f"torch-{self._device} over gRPC",
+                "provider": f"torch-{self._executed_on} over gRPC",
+                "tf32": torch_tf32(self._device),
                 "rss_mb": memory.rss_mb(),
                 "rss_peak_mb": memory.peak_rss_mb(),
                 "model_ms": statistics.median(last) * 1000,
@@ -169,12 +177,15 @@ def _serve(address: str, folder: Path, device: str, threads: int) -> None:
     import torch
 
     from harness.bench.definitions import Model
+    from harness.bench.group import die_with_parent
     from harness.bench.registry import load as load_file
     from harness.bench.tensors import unfilled
 
-    torch.set_num_threads(threads)
-    if device == "cuda" and not torch.cuda.is_available():
-        print(f"torch {torch.__version__} sees no usable CUDA device", file=sys.stderr)  # noqa: T201
+    die_with_parent()
+    try:
+        set_up_torch(device, threads)
+    except NotApplicable as missing:
+        print(missing, file=sys.stderr)  # noqa: T201 - the other side reads it from the log
         sys.exit(_NO_DEVICE)
     described = json.loads((folder / "service.json").read_text(encoding="utf-8"))
     module = unfilled(load_file(Path(described["model_file"]), "MODEL", Model).declared)

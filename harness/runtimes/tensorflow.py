@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench import Artifact, Inputs, NotApplicable, Runtime
+from harness.bench import Artifact, Inputs, Runtime
+from harness.runtimes._devices import set_up_tensorflow, tensorflow_devices, tensorflow_tf32
 
 
 class SavedModelServable:
-    """The serving signature of a SavedModel."""
+    """The serving signature of a SavedModel; `provider` is where its outputs were."""
 
     def __init__(self, loaded: Any, device: str) -> None:
         self._loaded = loaded  # keeps the variables alive
         self._signature = loaded.signatures["serving_default"]
-        self._device = "/GPU:0" if device == "cuda" else "/CPU:0"
-        self.provider = f"tensorflow-{device}"
+        self._device = device
+        self._place = "/GPU:0" if device == "cuda" else "/CPU:0"
+        self.provider = "tensorflow"
 
     def prepare(self, inputs: Inputs) -> Callable[[], Any]:
-        """Place the inputs once; a call runs the signature and waits for its first output."""
+        """Place the inputs once; a call runs the signature and waits for the device."""
         import tensorflow as tf
 
-        with tf.device(self._device):
+        with tf.device(self._place):
             placed = {name: tf.constant(value) for name, value in inputs.items()}
-        synchronize = self._device == "/GPU:0"
+        synchronize = self._device == "cuda"
 
         def call() -> Any:
             result = self._signature(**placed)
@@ -35,7 +37,12 @@ class SavedModelServable:
 
     def outputs(self, result: Any) -> list[Any]:
         """`output_0`, `output_1`, … as numpy arrays."""
+        self.provider = "-".join(filter(None, ("tensorflow", tensorflow_devices(result.values()))))
         return [result[name].numpy() for name in sorted(result, key=_position)]
+
+    def facts(self) -> Mapping[str, Any]:
+        """Whether TF32 was allowed, on CUDA."""
+        return tensorflow_tf32(self._device)
 
 
 def _position(name: str) -> tuple[int, str]:
@@ -44,21 +51,11 @@ def _position(name: str) -> tuple[int, str]:
 
 
 def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> SavedModelServable:
-    """Set threads and memory growth before the first operation, then load."""
+    """Set TensorFlow up before its first operation, then load."""
     del build
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    if device == "cuda":
-        gpus = tf.config.list_physical_devices("GPU")
-        if not gpus:
-            msg = (
-                f"tensorflow {tf.__version__} sees no GPU: it is built without CUDA, or its CUDA libraries are missing"
-            )
-            raise NotApplicable(msg)
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
+    set_up_tensorflow(device, threads)
     return SavedModelServable(tf.saved_model.load(str(artifact.path)), device)
 
 

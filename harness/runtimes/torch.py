@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench import Artifact, Inputs, NotApplicable, Runtime
-from harness.bench.tensors import to_arrays, to_tensors
+from harness.bench import Artifact, Inputs, Runtime
+from harness.bench.tensors import flatten, to_arrays, to_tensors
+from harness.runtimes._devices import set_up_torch, torch_devices, torch_tf32
 
 
 class TorchServable:
-    """A module on a device, run without gradients and to its end."""
+    """A module on a device, run without gradients and to its end; `provider` is where its outputs were."""
 
     def __init__(self, module: Any, device: str) -> None:
         self._module = module
         self._device = device
-        self.provider = f"torch-{device}"
+        self.provider = "torch"
 
     def prepare(self, inputs: Inputs) -> Callable[[], Any]:
         """Copy the inputs to the device once; a call then runs the module and waits for the device."""
@@ -35,7 +36,12 @@ class TorchServable:
 
     def outputs(self, result: Any) -> list[Any]:
         """The outputs on the CPU."""
+        self.provider = "-".join(filter(None, ("torch", torch_devices(flatten(result)))))
         return to_arrays(result)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Whether TF32 was allowed, on CUDA."""
+        return torch_tf32(self._device)
 
 
 def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> TorchServable:
@@ -43,10 +49,7 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     import torch
 
     assert build is not None
-    torch.set_num_threads(threads)
-    if device == "cuda" and not torch.cuda.is_available():
-        msg = f"torch {torch.__version__} sees no usable CUDA device"
-        raise NotApplicable(msg)
+    set_up_torch(device, threads)
     module = build()
     module.load_state_dict(torch.load(artifact.path, map_location="cpu", weights_only=True))
     return TorchServable(module.to(device), device)

@@ -1,0 +1,89 @@
+"""What the runtimes of a framework share about devices: threads, TF32, and the refusal to fall back in silence.
+
+TF32 is off, on every framework: figures are then held against float32 natives by the float32 tolerance, and those of
+two frameworks against each other (docs/decisions/0009). Each framework has a switch of its own and a default of its
+own. NVIDIA_TF32_OVERRIDE=0 makes NVIDIA's libraries refuse TF32 whatever a program asks for, and is all there is for
+ONNX Runtime before 1.18 (microsoft/onnxruntime, pull request 19357). What is recorded is what the framework answers
+after it was told.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from harness.bench import NotApplicable
+
+
+def forbid_tf32() -> None:
+    """Tell NVIDIA's libraries, which read this when they open a device."""
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+
+
+def set_up_torch(device: str, threads: int) -> None:
+    """Set threads; on `cuda` turn TF32 off.
+
+    Raises `NotApplicable` where PyTorch sees no usable GPU and is to serve on one.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    if device != "cuda":
+        return
+    if not torch.cuda.is_available():
+        msg = f"torch {torch.__version__} sees no usable CUDA device"
+        raise NotApplicable(msg)
+    forbid_tf32()
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False  # convolutions; True by default
+
+
+def torch_tf32(device: str) -> dict[str, str]:
+    """The fact `tf32` as PyTorch tells it now, after the model's own code ran; none on the CPU."""
+    import torch
+
+    allowed = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+    return {"tf32": "on" if allowed else "off"} if device == "cuda" else {}
+
+
+def set_up_tensorflow(device: str, threads: int) -> None:
+    """Set threads before the first operation; on `cuda` memory growth, no soft placement and no TF32.
+
+    With soft placement an operation that has no kernel for the GPU runs on the CPU in silence. Raises `NotApplicable`
+    where TensorFlow sees no GPU and is to serve on one.
+    """
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if device != "cuda":
+        return
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        msg = f"tensorflow {tf.__version__} sees no GPU: it is built without CUDA, or its CUDA libraries are missing"
+        raise NotApplicable(msg)
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.set_soft_device_placement(False)
+    forbid_tf32()
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # it is on by default
+
+
+def tensorflow_tf32(device: str) -> dict[str, str]:
+    """The fact `tf32` as TensorFlow tells it now; none on the CPU."""
+    import tensorflow as tf
+
+    allowed = tf.config.experimental.tensor_float_32_execution_enabled()
+    return {"tf32": "on" if allowed else "off"} if device == "cuda" else {}
+
+
+def torch_devices(leaves: Iterable[Any]) -> str:
+    """The types of the devices that tensors are on, such as `cuda` or `cpu+cuda`; what is no tensor has none."""
+    return "+".join(sorted({leaf.device.type for leaf in leaves if hasattr(leaf, "detach")}))
+
+
+def tensorflow_devices(tensors: Iterable[Any]) -> str:
+    """The same of TensorFlow's tensors, whose device reads `/job:localhost/replica:0/task:0/device:GPU:0`."""
+    kinds = {tensor.device.rpartition("device:")[2].partition(":")[0].lower() for tensor in tensors}
+    return "+".join(sorted("cuda" if kind == "gpu" else kind for kind in kinds if kind))
