@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.bench.stages import Outcome
+from harness.bench.text import one_line, printable
 
 _STYLES = {Outcome.PASSED.value: "green", Outcome.NOT_APPLICABLE.value: "dim"}
 
@@ -50,7 +51,7 @@ class RunDisplay:
 
     def started(self, model: str, strategy: str) -> None:
         """A cell is under way."""
-        self._under_way = f"{model}/{strategy}"
+        self._under_way = one_line(f"{model}/{strategy}")
         self._since = time.monotonic()
         self._show()
 
@@ -63,17 +64,17 @@ class RunDisplay:
             what = outcome if settled else f"{outcome} at {stage}"
             seconds = time.monotonic() - self._since
             line = f"[{done}/{self._planned}] {self._combination}/{model}/{strategy}: {what} ({seconds:.1f} s)"
-            self._console.print(Text(line, style=_STYLES.get(outcome, "red")), soft_wrap=True)
+            self._console.print(Text(one_line(line), style=_STYLES.get(outcome, "red")), soft_wrap=True)
         self._under_way = ""
         self._show()
 
     def note(self, text: str) -> None:
         """Something that a person should know."""
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        self._console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
 
     def busy(self, text: str) -> None:
         """What is being done before cells run, such as installing."""
-        self._combination, self._planned, self._counts, self._under_way = text, 0, {}, ""
+        self._combination, self._planned, self._counts, self._under_way = one_line(text), 0, {}, ""
         self._since = time.monotonic()
         if self._live is None:
             self.note(text)

@@ -16,6 +16,7 @@ from rich.console import Console
 from harness.bench.text import one_line
 from harness.report import markdown
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
+from harness.report.live import RunDisplay
 from harness.report.terminal import print_comparison, print_grid
 from harness.tables.cells import format_cells, parse_cells, split_cells
 from harness.tables.schema import Table
@@ -206,3 +207,19 @@ def test_a_table_is_text_to_git_and_to_a_spreadsheet(harmful: str) -> None:
         assert not [field for field in row if re.search(r"(^|;)\s*[=+@-](?!\d[\d.e+-]*$)", field)]
     header, rows = split_cells(written, where="", remedy="")
     assert format_cells(parse_cells(header, rows, where="", remedy="")) == written
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("harmful", HARMFUL)
+def test_what_is_told_while_a_run_goes_on_is_text(harmful: str, terminal: bool) -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=terminal)
+    with RunDisplay(console) as display:
+        display.busy(harmful)
+        display.begin("torch2.1", 2, {})
+        display.started(harmful, "native")
+        display.ended(harmful, "native", "failed", "load")
+        display.note(harmful)
+    assert isinstance(console.file, io.StringIO)
+    # The live line moves the cursor and styles its words; nothing else may.
+    own = re.sub(r"\x1b\[\??[0-9;]*[A-Zhlm]|\r", "", console.file.getvalue())
+    assert all(line.isprintable() for line in own.split("\n"))
