@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from signal import Signals
 from typing import Any
 
+from harness.bench.errors import DiskFullError, InfrastructureError, InterpreterGoneError
 from harness.bench.processes import Ended, Limits
 from harness.bench.progress import Trail
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
+
+_LITTLE_SPACE = 16 * 2**20
+_LITTLE_SHARE = 0.01
+_NO_SPACE = 2**20
 
 
 @dataclass(frozen=True)
@@ -25,8 +33,9 @@ class Failure:
     rejected_probe: bool = False
 
 
-def _violent(ended: Ended, limits: Limits) -> dict[str, Any]:
-    """What is told of a process that did not live to say it itself."""
+def _violent(trail: Trail, ended: Ended, limits: Limits) -> dict[str, Any]:
+    """What is told of a process that did not live to say it itself, or died when it had."""
+    after = " after it had written its result" if trail.result is not None else ""
     if ended.stopped == "timed-out":
         kind, name, text = Outcome.TIMED_OUT, "Timeout", f"not done within {limits.timeout_s:g} s"
     elif ended.stopped == "out-of-memory":
@@ -34,32 +43,74 @@ def _violent(ended: Ended, limits: Limits) -> dict[str, Any]:
         kind, name = Outcome.OUT_OF_MEMORY, "MemoryLimit"
     elif ended.oom_killed:
         kind, name, text = Outcome.OUT_OF_MEMORY, "OomKiller", "the kernel's OOM killer ended the process"
+    elif ended.keeper_died:
+        kind, name, text = Outcome.CRASHED, "SIGKILL", f"its parent was killed, and the process with it{after}"
     elif ended.returncode < 0:
         number = -ended.returncode
         name = Signals(number).name if number in set(Signals) else f"signal {number}"
-        kind, text = Outcome.CRASHED, f"the process died of {name}"
+        kind, text = Outcome.CRASHED, f"the process died of {name}{after}"
+    elif trail.result is not None:
+        kind, name = Outcome.CRASHED, "ExitCode"
+        text = f"the process ended with exit code {ended.returncode}{after}"
     else:
-        text = f"the process ended with exit code {ended.returncode} and left no result"
+        left = f"a result that cannot be used: {trail.problem}" if trail.problem else "no result"
+        text = f"the process ended with exit code {ended.returncode} and left {left}"
         kind, name = Outcome.CRASHED, "NoResult"
     return {"outcome": kind, "error_type": name, "error": text}
 
 
 def failure_of(trail: Trail, ended: Ended, limits: Limits, *, fallback: Stage) -> Failure | None:
-    """What a child's end means; None where it came to a passing result."""
+    """What a child's end means; None where it came to a passing result, and to a good end after it."""
     stage = trail.last or fallback
     result = trail.result
     if ended.stopped or ended.oom_killed or result is None:
-        return Failure(stage=stage, **_violent(ended, limits))
+        return Failure(stage=stage, **_violent(trail, ended, limits))
     if result["outcome"] == Outcome.PASSED.value:
-        return None
+        # What crashes on its way out crashes where it is deployed.
+        return Failure(stage=stage, **_violent(trail, ended, limits)) if ended.returncode else None
     return Failure(
         Outcome(result["outcome"]),
         stage,
         result["error_type"],
         result["error"],
-        result.get("traceback", ""),
-        result.get("rejected_probe", False),
+        str(result.get("traceback", "")),
+        result.get("rejected_probe") is True,
     )
+
+
+def _free(folder: Path) -> tuple[int, float]:
+    """Bytes that are left to us on the folder's file system, and their share; 0 where it takes no more files."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    found = os.statvfs(folder)
+    blocks = found.f_bfree if os.geteuid() == 0 else found.f_bavail
+    nodes = found.f_ffree if os.geteuid() == 0 else found.f_favail
+    if found.f_files and not nodes:
+        return 0, 0.0
+    return blocks * found.f_frsize, blocks / max(1, found.f_blocks)
+
+
+def infrastructure_of(trail: Trail, ended: Ended, folder: Path) -> InfrastructureError | None:
+    """Why the end of a child is no result at all: the disk is full, or the environment has gone. None for a result.
+
+    An error that says that there is no space is believed where less than 16 MiB or 1 % is left: a tool may have
+    removed the part that it had written, and whoever writes to another, smaller place (or to /dev/full) failed by
+    himself. Any other bad end is no result below 1 MiB: on a full disk `torch.save` says "unexpected pos", and a
+    mapped file ends its process by SIGBUS.
+    """
+    result = trail.result
+    passed = result is not None and result["outcome"] == Outcome.PASSED.value and not ended.returncode
+    if passed or ended.stopped or ended.oom_killed:
+        return None
+    if not Path(sys.executable).exists():
+        msg = "The environment's interpreter has gone while cells ran."
+        return InterpreterGoneError(msg)
+    free, share = _free(folder)
+    told = result is not None and result.get("no_space") is True
+    if free < _NO_SPACE or (told and (free < _LITTLE_SPACE or share < _LITTLE_SHARE)):
+        msg = f"The disk is full: {free // 2**20} MiB are left where this cell works."
+        return DiskFullError(msg)
+    return None
 
 
 def not_installed(failure: Failure, declared: Iterable[str]) -> Failure:

@@ -1,7 +1,8 @@
-"""Entry of every process that the bench starts: ``launch.py warm IMPORT…``, ``launch.py worker|serve REQUEST``.
+"""Entry of every process that the bench starts: ``launch.py ROLE FOLDER``, and ``launch.py keeper IMPORT…``.
 
 It runs as a plain file so that nothing is on `sys.path` but the environment's own packages and, after them, the
-folder that holds `harness`: what the harness is made of never shadows a pinned package.
+folder that holds `harness`: what the harness is made of never shadows a pinned package. A role is the module of
+`harness.bench` whose `main` is called with the folder, where its request is.
 """
 
 import importlib
@@ -13,10 +14,11 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[2]))
     role, *arguments = sys.argv[1:]
 
+    from harness.bench.group import die_with_parent
     from harness.bench.memory import offer_to_oom_killer
-    from harness.bench.processes import die_with_parent
 
     die_with_parent()
-    if role != "warm":
+    if role != "keeper":
         offer_to_oom_killer()
-    importlib.import_module(f"harness.bench.{role}").main(arguments)
+    main = importlib.import_module(f"harness.bench.{role}").main
+    main(arguments) if role == "keeper" else main(Path(arguments[0]))

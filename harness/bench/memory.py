@@ -52,35 +52,6 @@ def oom_kills() -> int:
     return 0
 
 
-def session_members(session: int) -> list[int]:
-    """Process ids of the session that `session` leads and of all their descendants, zombies left out.
-
-    A descendant that leads a session of its own is found as long as the processes between are alive.
-    """
-    members = []
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        # The name is in parentheses and may hold anything; what follows the last one is fixed.
-        fields = stat.rpartition(")")[2].split()
-        if len(fields) < 4 or fields[0] == "Z":  # noqa: PLR2004 - state, parent, group, session
-            continue
-        children.setdefault(int(fields[1]), []).append(int(entry.name))
-        if int(fields[3]) == session:
-            members.append(int(entry.name))
-    known = set(members)
-    for member in members:
-        found = [pid for pid in children.get(member, ()) if pid not in known]
-        known.update(found)
-        members += found  # the loop goes on with them
-    return members
-
-
 def resident_mb(pids: list[int]) -> float:
     """Resident memory of several processes; what they share is counted for each."""
     total = 0.0

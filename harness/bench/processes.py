@@ -1,13 +1,13 @@
 """Starts the processes of a cell, watches them, and ends their whole group.
 
-A process is either forked from a warm one, which has imported the frameworks once, or started fresh. Both lead a
-session of their own, so that whatever they start in turn is found, counted and killed with them.
+A child is either forked from a warm process, which has imported the frameworks once, or started fresh; both by a
+keeper (`harness.bench.keeper`), never by the bench itself. It leads a session of its own, and whatever it starts is
+found, counted and killed with it (`harness.bench.group`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import select
@@ -15,21 +15,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.bench import memory
+from harness.bench.errors import BenchBrokenError, InterpreterGoneError
+from harness.bench.group import KEEPERS, MARKER, Group
+from harness.bench.shared_memory import SharedMemory
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 
-LOG_FILE = "log.txt"
-"""What a child printed, beside its request."""
+# How often memory is looked at, and how often /proc is searched for the group's processes. A child's end is told at
+# once, whatever these are. On a machine with 150 processes a look costs 0.06 ms and a search 4 ms of one core: 2 % in
+# all, and 1 % while something is timed.
+_LOOK_S, _SEARCH_S = 0.05, 0.2
+_QUIET_LOOK_S, _QUIET_SEARCH_S = 0.1, 0.5
 
-_POLL_S = 0.02
-_SCAN_S = 0.2
-_PR_SET_PDEATHSIG = 1
+_FORKED = ("building", "converting")
+"""The roles of children that are forked from a warm process."""
+
+_ANSWER_S = 30.0
+"""How long a keeper may take to start a child."""
+
+_END_S = 5.0
+"""How long it may take to tell that a child has ended that is dead; after that the keeper itself is at fault."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +53,46 @@ class Limits:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended. `returncode` is negative for a signal. `stopped` is why we ended it, if we did."""
+    """How a process ended. `returncode` is negative for a signal. `stopped` is why we ended it, if we did.
+
+    With `keeper_died` its return code is not known: its keeper died, and it with that.
+    """
 
     returncode: int
     stopped: str = ""
     oom_killed: bool = False
     peak_mb: float = 0.0
+    keeper_died: bool = False
+
+
+class KeeperError(Exception):
+    """A keeper is not there any more, and whatever it had running has died with it."""
+
+
+class WarmError(KeeperError):
+    """The same of a warm process; an import that kills its process is a reason too."""
 
 
 class Child(Protocol):
-    """A running process that leads its own session."""
+    """A running process that leads its own session. `keeper` is the pid of what started it, 0 for this process."""
 
     pid: int
+    keeper: int
 
-    def poll(self) -> int | None:
-        """Its return code once it has ended."""
+    def poll(self, timeout_s: float = 0.0) -> int | None:
+        """Its return code once it has ended, which is waited for at most `timeout_s`. Raises `KeeperError`."""
+        ...
+
+    def forsake(self) -> None:
+        """End the keeper, which does not tell the end of a child that is dead."""
         ...
 
 
-def die_with_parent() -> None:
-    """Let the kernel kill this process when its parent dies, so that a killed run leaves nothing behind."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def child_environ(device: str, threads: int, *, marker: str = "") -> dict[str, str]:
+    """The variables of every child: equal threads for every runtime, no GPU for CPU cells, no downloads, less noise.
 
-
-def child_environ(device: str, threads: int) -> dict[str, str]:
-    """The variables of every child: equal threads for every runtime, no GPU for CPU cells, no downloads, less noise."""
+    `marker` is the attempt's folder, by which the next start finds what outlived a killed bench.
+    """
     # What is set for the outer pytest is not meant for the one that serves.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
@@ -80,160 +105,229 @@ def child_environ(device: str, threads: int) -> dict[str, str]:
     )
     if device == "cpu":
         environ["CUDA_VISIBLE_DEVICES"] = ""
+    if marker:
+        environ[MARKER] = marker
     return environ
 
 
-def kill_session(pid: int) -> None:
-    """Kill a session, every process in it, and their descendants."""
-    descendants = memory.session_members(pid)  # their parents' death would hide those with a session of their own
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    for member in {*descendants, *memory.session_members(pid)}:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(member, signal.SIGKILL)
-
-
-def watch(child: Child, limits: Limits, sample: Callable[[list[int]], None] | None = None) -> Ended:
+def watch(
+    child: Child, limits: Limits, *, sample: Callable[[list[int]], None] | None = None, quiet: bool = False
+) -> Ended:
     """Wait for `child`, ending its group when it outruns `limits`; `sample` is called with the group's pids meanwhile.
 
-    However this ends, no process of the group is left.
+    `quiet` looks less often, for a child that is timed. However this ends, no process of the group is left, and none
+    of the files that it made in shared memory and left behind.
     """
-    started = time.monotonic()
     kills_before = memory.oom_kills()
-    members, scanned, peak, stopped = [child.pid], started, 0.0, ""
-    returncode = None
+    group, shared = Group(child.pid, child.keeper), SharedMemory()
+    stopped, peak = "", 0.0
     try:
-        while (returncode := child.poll()) is None:
-            now = time.monotonic()
-            if now - scanned > _SCAN_S:
-                members, scanned = memory.session_members(child.pid), now
-            resident = memory.resident_mb(members)
-            peak = max(peak, resident)
-            if sample is not None:
-                sample(members)
-            if not stopped and resident > limits.memory_limit_mb:
-                stopped = "out-of-memory"
-                kill_session(child.pid)
-            elif not stopped and now - started > limits.timeout_s:
-                stopped = "timed-out"
-                kill_session(child.pid)
-            time.sleep(_POLL_S)
+        stopped, peak = _until_ended(child, limits, group, shared, sample, quiet=quiet)
+    except KeeperError:
+        pass  # told below
     finally:
-        kill_session(child.pid)
+        group.end()
+        shared.remove_what_was_left()
+    try:
+        returncode = child.poll(_END_S)
+    except KeeperError:
+        returncode = None
+    if returncode is None:
+        child.forsake()
+        group.end()  # what the keeper had adopted came to this process
+        return Ended(-signal.SIGKILL, stopped, peak_mb=peak, keeper_died=True)
     killed = returncode == -signal.SIGKILL and not stopped and memory.oom_kills() > kills_before
     return Ended(returncode, stopped, killed, peak)
 
 
-class _Fresh:
-    """A process started by us."""
+def _until_ended(
+    child: Child,
+    limits: Limits,
+    group: Group,
+    shared: SharedMemory,
+    sample: Callable[[list[int]], None] | None,
+    *,
+    quiet: bool,
+) -> tuple[str, float]:
+    """Wait until the child has ended or must be: why it must, and the most memory that was seen, in MiB."""
+    look_s, search_s = (_QUIET_LOOK_S, _QUIET_SEARCH_S) if quiet else (_LOOK_S, _SEARCH_S)
+    started = searched = time.monotonic()
+    members, peak = [child.pid], 0.0
+    while child.poll(look_s) is None:
+        now = time.monotonic()
+        if now - searched > search_s:
+            members, searched = group.members(), now
+            shared.look(members)
+        used = memory.resident_mb(members) + shared.beyond_resident_mb
+        peak = max(peak, used)
+        if sample is not None:
+            sample(members)
+        if used > limits.memory_limit_mb:
+            return "out-of-memory", peak
+        if now - started > limits.timeout_s:
+            return "timed-out", peak
+    return "", peak
 
-    def __init__(self, arguments: Sequence[str], log: Path, cwd: Path, environ: Mapping[str, str]) -> None:
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, str(LAUNCHER), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=cwd,
-                env=environ,
-                start_new_session=True,
-            )
-        self.pid = self._process.pid
 
-    def poll(self) -> int | None:
-        return self._process.poll()
+class Keeper:
+    """A process that starts fresh children, so that none of them has this one as its parent.
 
-
-def start(role: str, request: Path, *, cwd: Path, environ: Mapping[str, str]) -> Child:
-    """Start a fresh process in the role `worker` or `serve`; what it prints goes to a file beside the request."""
-    return _Fresh([role, str(request)], request.with_name(LOG_FILE), cwd, environ)
-
-
-class WarmError(Exception):
-    """The warm process is not there any more."""
-
-
-class Warm:
-    """A process that has imported `imports` once and forks a child a request.
-
-    It runs no operation of any framework, opens no device and starts no thread, so that forking it is safe. An
-    import that fails is left to the children, which meet the same error at the stage `import`.
+    `ready_s` is how long it may take to say that it is there. Raises `InterpreterGoneError`, `KeeperError`.
     """
 
-    def __init__(self, imports: tuple[str, ...], log: Path, *, environ: Mapping[str, str], timeout_s: float) -> None:
-        self.imports = imports
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, str(LAUNCHER), "warm", *imports],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                env=environ,
-                start_new_session=True,
-            )
+    error: type[KeeperError] = KeeperError
+
+    def __init__(
+        self, log: Path | None, *, environ: Mapping[str, str], imports: tuple[str, ...] = (), ready_s: float = _ANSWER_S
+    ) -> None:
         self._buffer = b""
+        self._busy = False
+        with open(log or os.devnull, "ab") as output:  # noqa: PTH123 - /dev/null is no path of ours
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, str(LAUNCHER), "keeper", *imports],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=output,
+                    env=environ,
+                    start_new_session=True,
+                )
+            except FileNotFoundError:
+                msg = "the environment's interpreter has gone while cells ran."
+                raise InterpreterGoneError(msg) from None
+        self.pid = self._process.pid
+        KEEPERS.add(self.pid)
         try:
-            self._read(timeout_s)
-        except WarmError:
+            self._answer(ready_s)
+        except BaseException:
             self.close()
             raise
 
-    def _read(self, timeout_s: float) -> dict[str, int]:
-        """One line from the process, as JSON."""
+    def _read(self, timeout_s: float) -> dict[str, int] | None:
+        """One line from the process, as JSON; None where there was none in time."""
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._buffer:
             ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-            chunk = os.read(descriptor, 65536) if ready else b""
+            if not ready:
+                return None
+            chunk = os.read(descriptor, 65536)
             if not chunk:
-                msg = "ended while importing" if ready else f"did not answer within {timeout_s:g} s"
-                raise WarmError(msg)
+                msg = "ended while importing" if not self._busy else "ended"
+                raise self.error(msg)
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         answer: dict[str, int] = json.loads(line)
         return answer
 
-    def fork(self, request: Path, *, cwd: Path) -> Child:
-        """Fork a child that works on `request` as `start("worker", …)` would."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({"request": str(request), "cwd": str(cwd)}).encode() + b"\n")
-            self._process.stdin.flush()
-            return _Forked(self, self._read(30.0)["pid"])
-        except BrokenPipeError as error:
-            msg = "ended"
-            raise WarmError(msg) from error
+    def _answer(self, timeout_s: float) -> dict[str, int]:
+        """One line, which must come in time."""
+        answer = self._read(timeout_s)
+        if answer is None:
+            msg = f"did not answer within {timeout_s:g} s"
+            raise self.error(msg)
+        return answer
 
-    def ended(self) -> int | None:
-        """Return code of the child, if it has ended."""
-        assert self._process.stdout is not None
-        if b"\n" not in self._buffer and not select.select([self._process.stdout.fileno()], [], [], 0)[0]:
-            return None
+    def child(self, folder: Path, *, cwd: Path, **how: Any) -> Child:
+        """Start a child that works in `folder`; `how` is what the request has besides. Raises `KeeperError`."""
+        assert self._process.stdin is not None
+        if self._process.poll() is not None:
+            self.close()
+            msg = "ended"
+            raise self.error(msg)
+        if self._busy and self.ended(_END_S) is None:  # somebody was interrupted while waiting for the one before
+            self.close()
+            msg = "is not done with the child before"
+            raise self.error(msg)
+        self._busy = True
         try:
-            return self._read(5.0)["returncode"]
-        except WarmError:
-            return -signal.SIGKILL
+            request = {"folder": str(folder), "cwd": str(cwd), **how}
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            return _Kept(self, self._answer(_ANSWER_S)["pid"])
+        except BaseException as error:
+            self.close()  # and with it a child whose pid was not told
+            if isinstance(error, BrokenPipeError):
+                msg = "ended"
+                raise self.error(msg) from error
+            raise
+
+    def ended(self, timeout_s: float) -> int | None:
+        """Return code of the child, if it ends in time. Raises `KeeperError`."""
+        answer = self._read(timeout_s)
+        if answer is None:
+            return None
+        self._busy = False
+        return answer["returncode"]
 
     def close(self) -> None:
         """End the process and whatever it still has."""
-        kill_session(self._process.pid)
-        self._process.wait()
+        KEEPERS.discard(self.pid)
+        if self._process.poll() is None:  # its pid is nobody else's
+            Group(self.pid).end()
+            self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
 
-class _Forked:
-    """A child of a warm process."""
+class Warm(Keeper):
+    """A keeper that has imported `imports` once and forks a child a request, which need not import them again.
 
-    def __init__(self, warm: Warm, pid: int) -> None:
-        self._warm = warm
+    An import that fails is left to the children, which meet the same error at the stage `import`.
+    """
+
+    error = WarmError
+
+    def __init__(self, imports: tuple[str, ...], log: Path, *, environ: Mapping[str, str], timeout_s: float) -> None:
+        self.imports = imports
+        # The children's own modules, so that none of them pays for those either.
+        own = tuple(f"harness.bench.{role}" for role in _FORKED)
+        super().__init__(log, environ=environ, imports=imports + own, ready_s=timeout_s)
+
+    def fork(self, folder: Path, *, cwd: Path) -> Child:
+        """Fork a child that works on the request in `folder` as `start` would. Raises `WarmError`."""
+        return self.child(folder, cwd=cwd)
+
+
+class _Kept:
+    """A child of a keeper."""
+
+    def __init__(self, owner: Keeper, pid: int) -> None:
+        self._owner = owner
         self._returncode: int | None = None
+        self.keeper = owner.pid
         self.pid = pid
 
-    def poll(self) -> int | None:
+    def poll(self, timeout_s: float = 0.0) -> int | None:
         if self._returncode is None:
-            self._returncode = self._warm.ended()
+            self._returncode = self._owner.ended(timeout_s)
         return self._returncode
+
+    def forsake(self) -> None:
+        self._owner.close()
+
+
+_bare: Keeper | None = None
+
+
+def start(role: str, folder: Path, *, cwd: Path, environ: Mapping[str, str]) -> Child:
+    """Start a fresh process in `role`, which works on the request in `folder` and prints to a log there.
+
+    The keeper that does so is started when it is first needed, and anew where a child has killed it. Raises
+    `InterpreterGoneError`, and `BenchBrokenError` where no keeper can be had.
+    """
+    global _bare  # noqa: PLW0603 - one for this process, which has one bench
+    command = [sys.executable, str(LAUNCHER), role, str(folder)]
+    reason: KeeperError | None = None
+    for _ in range(2):
+        try:
+            if _bare is None:
+                _bare = Keeper(None, environ=environ)
+            return _bare.child(folder, cwd=cwd, command=command, environ=dict(environ))
+        except KeeperError as error:  # noqa: PERF203 - it costs a process each time
+            reason, _bare = error, None
+    msg = f"children cannot be started: what starts them {reason}."
+    raise BenchBrokenError(msg)

@@ -1,0 +1,18 @@
+"""What several tests of the bench share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.children import Kept
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    """Starts code as a child of a keeper, which ends with the test."""
+    started = Kept(tmp_path)
+    yield started
+    started.keeper.close()
