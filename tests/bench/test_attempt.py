@@ -1,0 +1,141 @@
+"""The attempt's folder: what begins, pauses, ends and settles it, and what it keeps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.bench.attempt import Attempt, State
+from harness.bench.identity import PARTS, short
+from harness.bench.plan import Cell, Plan
+from harness.bench.record import Record
+from harness.bench.stages import Outcome, Stage
+
+PARTS_OF = {part: f"digest of {part}" for part in PARTS}
+CELLS = tuple(Cell("torch2.0", "resnet18", strategy, "cpu") for strategy in ("native", "onnx-torchscript:16"))
+PLAN = Plan(combination="torch2.0", device="cpu", tier="quick", cells=CELLS)
+CONDITIONS = {"packages": {"torch": "2.0.1"}, "python": "3.11.7"}
+
+
+def _record(cell: Cell) -> Record:
+    return Record(
+        combination=cell.combination,
+        extension="",
+        model=cell.model,
+        strategy=cell.strategy,
+        device=cell.device,
+        tier="quick",
+        outcome=Outcome.PASSED,
+        stage=Stage.MEASURE,
+    )
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Attempt:
+    made = Attempt(tmp_path / "attempt")
+    made.begin(PLAN, PARTS_OF, CONDITIONS, lock="six==1.16.0\n", run="one")
+    return made
+
+
+def test_there_is_no_attempt_in_a_folder_without_one(tmp_path: Path) -> None:
+    assert Attempt(tmp_path).state is None
+    assert Attempt(tmp_path / "nowhere").obstacles(PARTS_OF) == ["there is no attempt to go on with"]
+    (tmp_path / "attempt.json").write_text('{"version": 0, "state": "ended"}', encoding="utf-8")
+    assert Attempt(tmp_path).state is None
+
+
+def test_what_begins_says_what_runs_where(attempt: Attempt) -> None:
+    stated = attempt.read()
+    assert stated is not None
+    assert (attempt.state, stated["run"], stated["ended"]) == (State.RUNNING, "one", None)
+    assert stated["planned"] == [["resnet18", "native"], ["resnet18", "onnx-torchscript:16"]]
+    assert stated["packages"] == CONDITIONS["packages"]
+    assert attempt.lock.read_text(encoding="utf-8") == "six==1.16.0\n"
+    assert Plan.from_json(json.loads(attempt.plan.read_text(encoding="utf-8"))) == PLAN
+
+
+def test_every_state_is_written_down_and_none_is_inferred(attempt: Attempt) -> None:
+    attempt.pause("the disk is full.")
+    stated = attempt.read()
+    assert stated is not None
+    assert (attempt.state, stated["cause"]) == (State.PAUSED, "the disk is full.")
+    attempt.go_on(run="two")
+    stated = attempt.read()
+    assert stated is not None
+    assert (attempt.state, stated["cause"], stated["run"]) == (State.RUNNING, "", "two")
+    attempt.refuse("a probe is wrong")
+    assert attempt.is_refused
+    attempt.end()
+    ended = (attempt.read() or {})["ended"]
+    assert attempt.state is State.ENDED
+    assert ended
+    attempt.settle("results/there")
+    stated = attempt.read()
+    assert stated is not None
+    assert (attempt.state, stated["table"], stated["ended"]) == (State.SETTLED, "results/there", ended)
+
+
+def test_going_on_keeps_records_and_beginning_removes_them(attempt: Attempt) -> None:
+    attempt.started(CELLS[0])
+    attempt.write(CELLS[0], _record(CELLS[0]), {})
+    attempt.write_build("resnet18", {"outputs": {}}, {})
+    attempt.pause("interrupted")
+    attempt.go_on()
+    assert attempt.recorded(PLAN) == [CELLS[0]]
+    attempt.begin(PLAN, PARTS_OF, CONDITIONS)
+    assert attempt.recorded(PLAN) == []
+    assert not list(attempt.natives.iterdir())
+    assert not attempt.lock.exists()
+    assert not attempt.events.exists()
+
+
+def test_what_differs_is_told_in_words(attempt: Attempt, tmp_path: Path) -> None:
+    assert attempt.obstacles(PARTS_OF) == []
+    assert attempt.obstacles({**PARTS_OF, "packages": "other", "models": "other"}) == [
+        "the installed packages differs",
+        "a model's file differs",
+    ]
+    helper = tmp_path / "helper.py"
+    helper.write_text("VALUE = 1\n", encoding="utf-8")
+    attempt.write_build("resnet18", {}, {str(helper): short(helper.read_bytes())})
+    assert attempt.obstacles(PARTS_OF) == []
+    helper.write_text("VALUE = 2\n", encoding="utf-8")
+    assert attempt.obstacles(PARTS_OF) == ["helper.py, which resnet18 imports, differs"]
+    helper.unlink()
+    assert attempt.obstacles(PARTS_OF) == ["helper.py, which resnet18 imports, differs"]
+
+
+def test_what_the_first_build_told_is_kept(attempt: Attempt) -> None:
+    attempt.write_build("resnet18", {}, {"/a.py": "1"})
+    attempt.write_build("resnet18", {}, {"/a.py": "2"})
+    assert json.loads((attempt.builds / "resnet18.json").read_text(encoding="utf-8")) == {"/a.py": "1"}
+
+
+def test_a_display_follows_whole_lines_from_where_it_began(attempt: Attempt) -> None:
+    attempt.started(CELLS[0])
+    follow = attempt.events_from()
+    attempt.write(CELLS[0], _record(CELLS[0]), {})
+    with attempt.events.open("a", encoding="utf-8") as file:
+        file.write('{"event": "sta')
+        file.flush()
+        assert [event["event"] for event in follow()] == ["ended"]
+        file.write('rted", "at": 1.0, "model": "a", "strategy": "b"}\n')
+    assert [event["event"] for event in follow()] == ["started"]
+
+
+def test_when_cells_ran_is_known(attempt: Attempt) -> None:
+    for cell in CELLS:
+        attempt.started(cell)
+    attempt.write(CELLS[0], _record(CELLS[0]), {})
+    spans = attempt.spans()
+    began, ended = spans["resnet18", "native"]
+    assert began <= ended < float("inf")
+    assert spans["resnet18", "onnx-torchscript:16"][1] == float("inf")
+
+
+def test_suspects_are_kept(attempt: Attempt) -> None:
+    attempt.suspect(["b"])
+    attempt.suspect(["a", "b"])
+    assert (attempt.read() or {})["suspects"] == ["a", "b"]
