@@ -31,7 +31,7 @@ from harness.bench.registry import PACKAGE, Registry
 from harness.bench.stages import Outcome, Stage
 from harness.matrix.combination import Combination, extended
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
-from harness.matrix.installing import check, mend, prepare_environment
+from harness.matrix.installing import holding, prepare_environment
 from harness.matrix.locks import Lock
 from harness.matrix.wholeness import Change
 
@@ -73,9 +73,7 @@ def execute(
     `InfrastructureError` where there can be no result.
     """
     with contextlib.ExitStack() as context:
-        log = root / ".harness" / "logs" / f"{task.name}-install.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        prepared = _prepare(root, task, log, observer)
+        prepared = _prepare(root, task, observer, context)
         registry = task.plan.registry()
         lock = task.lock.text or task.lock.reason if task.lock else ""
         inside = _inside(prepared)
@@ -91,7 +89,7 @@ def execute(
             return attempt
         _sweep(attempt)
         _take_up(attempt, task, parts, inside, lock, observer, run=run, restart=restart)
-        execution = _Execution(root, task, attempt, registry, observer, log=log, fresh=fresh)
+        execution = _Execution(root, task, attempt, registry, observer, fresh=fresh)
         if isinstance(prepared, FactOfPins):
             execution.record_fact(prepared)
         else:
@@ -99,7 +97,7 @@ def execute(
         return attempt
 
 
-def _prepare(root: Path, task: Task, log: Path, observer: Observer) -> Prepared | FactOfPins:
+def _prepare(root: Path, task: Task, observer: Observer, context: contextlib.ExitStack) -> Prepared | FactOfPins:
     if task.interpreter is not None:
         return check_ambient(root, task.interpreter)
     if task.combination is None or task.lock is None:
@@ -109,10 +107,10 @@ def _prepare(root: Path, task: Task, log: Path, observer: Observer) -> Prepared 
         return FactOfPins(
             outcome=Outcome.NOT_APPLICABLE, stage=Stage.RESOLVE, error_type="NotApplicable", reason=reason
         )
+    context.enter_context(holding(root, task.name, observer.note))
     observer.busy(f"{task.name}: preparing the environment")
-    return prepare_environment(
-        root, task.name, task.lock, log=log, marker=str(root), note=observer.note, busy=observer.busy
-    )
+    log = root / ".harness" / "logs" / f"{task.name}-install.log"
+    return prepare_environment(root, task.name, task.lock, log=log, note=observer.note, busy=observer.busy)
 
 
 def _inside(prepared: Prepared | FactOfPins) -> dict[str, Any]:
@@ -179,11 +177,9 @@ class _Execution:
         registry: Registry,
         observer: Observer,
         *,
-        log: Path,
         fresh: bool,
     ) -> None:
         self.root = root
-        self.log = log
         self.task = task
         self.plan = task.plan
         self.attempt = attempt
@@ -214,13 +210,11 @@ class _Execution:
             while True:
                 if len(self.attempt.recorded(self.plan)) < len(self.plan.cells):
                     self._bench(prepared)
-                changes = check(prepared)
+                changes = prepared.changes()
                 if not changes:
                     break
                 self._changed(changes)
-                prepared = mend(
-                    prepared, changes, log=self.log, marker=str(self.attempt.folder), note=self.observer.note
-                )
+                prepared = prepared.mended(changes, note=self.observer.note)
             self.attempt.end()
         except HarnessError as error:
             self._pause(error)
