@@ -116,15 +116,19 @@ def settle(attempts: Sequence[Attempt], table: str, observer: Observer) -> None:
                 attempt.clear_scratch()
 
 
-def unfinished(root: Path, combination: str, device: str, tier: str, *, after: str) -> list[str]:
+def unfinished(
+    root: Path, combination: str, device: str, tier: str, *, after: str, extensions: bool = False
+) -> list[str]:
     """The attempts of a whole tier of `combination` that began after the time `after` and did not come to a table.
 
-    A sentence each. `after` is a time in UTC as tables have it.
+    A sentence each. `after` is a time in UTC as tables have it; those of extensions count where `extensions` says so.
     """
     found = []
     for file in sorted((root / ".harness" / "attempts").glob(f"{combination}*/{device}-{tier}-*/attempt.json")):
         stated = Attempt(file.parent).read()
         if stated is None or stated["combination"] != combination or stated["selected"] or stated["started"] <= after:
+            continue
+        if stated["extension"] and not extensions:
             continue
         if stated["state"] != State.SETTLED.value:
             name = extended(combination, stated["extension"])

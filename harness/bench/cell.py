@@ -6,18 +6,17 @@ what they leave on disk is read here.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.bench import match, tensors
 from harness.bench.answers import hold_against
+from harness.bench.builds import Builds, Built
 from harness.bench.children import Children, Done
 from harness.bench.consistency import contradictions
 from harness.bench.definitions import Strategy
@@ -28,7 +27,7 @@ from harness.bench.logs import LOG_FILE, tail
 from harness.bench.plan import Cell, Plan, imports_of, split
 from harness.bench.record import Record
 from harness.bench.registry import Registry
-from harness.bench.requests import BuildRequest, ConvertRequest, ServeRequest
+from harness.bench.requests import ConvertRequest, ServeRequest
 from harness.bench.serve import BENCHMARK_FILE
 from harness.bench.stages import Outcome, Stage
 
@@ -45,27 +44,6 @@ class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error 
         self.failure = failure
 
 
-@dataclass(frozen=True)
-class Built:
-    """A model that was built, or why it could not be."""
-
-    folder: Path
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    failure: Failure | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-    def edited(self) -> list[str]:
-        """The files of the build that are not what was written: inputs and native outputs are nobody's to change."""
-        return [name for name, digest in self.facts.get("digests", {}).items() if _digest(self.folder / name) != digest]
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
 class Cells:
     """Runs the cells of one plan, one after the other; each model is built once. `close` ends what is kept warm."""
 
@@ -74,7 +52,7 @@ class Cells:
         self.registry = registry
         self.scratch = scratch
         self.children = Children(scratch, plan.policy, plan.device, marker=marker, fresh=fresh)
-        self._built: dict[str, Built] = {}
+        self.builds = Builds(plan, registry, self.children)
 
     def close(self) -> None:
         """End what is kept warm and remove the scratch folder."""
@@ -90,48 +68,6 @@ class Cells:
             return _CellRun(self, cell, folder).record()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-    def built(self, model: str, warm_imports: tuple[str, ...] | None = None) -> Built:
-        """The model's inputs and native outputs, made once, and again where somebody changed them."""
-        made = self._built.get(model)
-        if made is not None and not made.edited():
-            return made
-        folder = self.scratch / "built" / model
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        request = BuildRequest(
-            folder=str(folder),
-            imports=imports_of(self.registry, None, [model]),
-            threads=self.plan.policy.threads,
-            model=model,
-            model_file=str(self.registry.models[model].path),
-        )
-        done = self.children.work(request, warm_imports or imports_of(self.registry, None, self._models()))
-        facts = {} if done.failure else json.loads((folder / "built.json").read_text(encoding="utf-8"))
-        self._built[model] = Built(folder, facts, done.failure, done.trail.seconds())
-        return self._built[model]
-
-    def warm_imports(self, strategy: str) -> tuple[str, ...]:
-        """What the warm process for cells of `strategy` imports: for every planned model, so that one process does."""
-        return imports_of(self.registry, strategy, self._models())
-
-    def _models(self) -> list[str]:
-        return list(dict.fromkeys(cell.model for cell in self.plan.cells))
-
-    def kept(self, model: str) -> tuple[dict[str, Any], dict[str, str]] | None:
-        """What is kept of a model's build once there is one: of its native outputs, and the modules it imported."""
-        built = self._built.get(model)
-        if built is None or not built.facts:
-            return None
-        facts = built.facts
-        native = {
-            "weights_digest": facts["weights_digest"],
-            "parameters": facts["parameters"],
-            "train_mode": facts["train_mode"],
-            "tolerance": facts["tolerance"],
-            "outputs": facts["native"],
-        }
-        return native, dict(facts["modules"])
 
 
 class _CellRun:
@@ -218,9 +154,9 @@ class _CellRun:
 
     def _built(self) -> Built:
         """The model with its native outputs; what it costs is the run's and not this cell's."""
-        imports = self.cells.warm_imports(self.cell.strategy)
+        imports = self.cells.builds.warm_imports(self.cell.strategy)
         self.cells.children.warmed(imports)
-        built = self.cells.built(self.cell.model, imports)
+        built = self.cells.builds.built(self.cell.model, imports)
         self.details["build_seconds"] = dict(built.seconds)
         self.columns["weights_digest"] = built.facts.get("weights_digest")
         if built.facts:
@@ -248,7 +184,7 @@ class _CellRun:
             built=str(built.folder),
             parameters={} if parameter is None or value is None else {parameter: value},
         )
-        done = self.cells.children.work(request, self.cells.warm_imports(self.cell.strategy))
+        done = self.cells.children.work(request, self.cells.builds.warm_imports(self.cell.strategy))
         self._spent("convert", done)
         self._untouched(built, Stage.CONVERT)
         self._ended_by(done.failure)

@@ -182,7 +182,7 @@ class CellItem(pytest.Item):
             attempt.started(self.cell)
             record, details = cells.run(self.cell)
             attempt.write(self.cell, record, details)
-            kept = cells.kept(self.cell.model)
+            kept = cells.builds.kept(self.cell.model)
             if kept is not None:
                 attempt.write_build(self.cell.model, *kept)
         except (InfrastructureError, OSError) as error:
@@ -305,7 +305,7 @@ def _reject_unusable_models(config: pytest.Config, chosen: list[Cell]) -> None:
     if not cells.plan.models:
         return
     for model in {cell.model: None for cell in chosen}:
-        failure = cells.built(model).failure
+        failure = cells.builds.built(model).failure
         if failure is not None and failure.rejected_probe:
             message = f"{cells.registry.models[model].path}: {failure.error}"
             config.stash[_ATTEMPT].refuse(message)

@@ -74,7 +74,9 @@ def read(
         tables.append(found.table)
         unfinished += found.newer
         if not is_path(each):
-            unfinished += settling.unfinished(root, each, device, tier, after=found.table.run.started)
+            unfinished += settling.unfinished(
+                root, each, device, tier, after=found.table.run.started, extensions=extensions
+            )
     hint = not extensions and all(has_extended(store, each, tier=tier, device=device) for each in references)
     return Read(tables=tuple(tables), unfinished=tuple(unfinished), notes=(EXTENSIONS_HINT,) if hint else ())
 

@@ -210,6 +210,9 @@ def test_attempts_of_a_whole_tier_that_have_no_table_are_told(tmp_path: Path) ->
     there("torch2.0+tools/cpu-quick-6", state="running", extension="tools")
     there("torch2.00/cpu-quick-7", state="running", combination="torch2.00")
     assert unfinished(tmp_path, "torch2.0", "cpu", "quick", after=after) == [
+        "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused (the disk is full.)"
+    ]
+    assert unfinished(tmp_path, "torch2.0", "cpu", "quick", after=after, extensions=True) == [
         "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused (the disk is full.)",
         "a run of torch2.0+tools that began at 2026-01-31T12:00:00Z is running",
     ]

@@ -16,7 +16,8 @@ from tests.real.conftest import bench, pinned  # noqa: F401 - fixtures
 pytestmark = pytest.mark.real
 
 QUICK_TIER_S = 240.0
-ADDED_S = 1.5
+ADDED_MEDIAN_S = 0.7
+ADDED_LARGEST_S = 1.5
 
 
 def added_s(record: dict[str, Any]) -> float:
@@ -46,5 +47,5 @@ def test_the_quick_tier_and_what_the_bench_adds_to_a_cell(
         f"\n{len(records)} cells; added to a cell: median {statistics.median(added):.2f} s, at most {added[-1]:.2f} s"
     )
     assert benchmark.stats.stats.max <= QUICK_TIER_S
-    assert statistics.median(added) <= ADDED_S
-    assert added[-1] <= ADDED_S
+    assert statistics.median(added) <= ADDED_MEDIAN_S
+    assert added[-1] <= ADDED_LARGEST_S

@@ -11,16 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix.environment import clean_environ, install
+from harness.matrix.combination import read
+from harness.matrix.environment import Prepared, clean_environ
+from harness.matrix.installing import holding, prepare_environment
+from harness.matrix.locks import read_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @functools.cache
 def _installed(name: str) -> Path:
-    environment = install(ROOT, name, ROOT / ".harness" / "logs" / f"{name}-install.log")
-    assert not environment.problem, environment.problem
-    return environment.python
+    log = ROOT / ".harness" / "logs" / f"{name}-install.log"
+    lock = read_lock(ROOT, read(ROOT, name))
+    with holding(ROOT, name, print):
+        prepared = prepare_environment(ROOT, name, lock, log=log, note=print, busy=print)
+    assert isinstance(prepared, Prepared), prepared
+    return prepared.python
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,82 @@
+"""The models of a plan, each built once: inputs, native outputs, and what a table keeps of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.bench.children import Children
+from harness.bench.failure import Failure
+from harness.bench.plan import Plan, imports_of
+from harness.bench.registry import Registry
+from harness.bench.requests import BuildRequest
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model that was built, or why it could not be."""
+
+    folder: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def edited(self) -> list[str]:
+        """The files of the build that are not what was written: inputs and native outputs are nobody's to change."""
+        return [name for name, digest in self.facts.get("digests", {}).items() if _digest(self.folder / name) != digest]
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+class Builds:
+    """Builds each model of a plan where it is first asked for, and again where somebody changed what was built."""
+
+    def __init__(self, plan: Plan, registry: Registry, children: Children) -> None:
+        self._plan = plan
+        self._registry = registry
+        self._children = children
+        self._models = tuple(dict.fromkeys(cell.model for cell in plan.cells))
+        self._built: dict[str, Built] = {}
+
+    def warm_imports(self, strategy: str | None) -> tuple[str, ...]:
+        """What the warm process for cells of `strategy` imports: for every planned model, so that one process does."""
+        return imports_of(self._registry, strategy, self._models)
+
+    def built(self, model: str, warm_imports: tuple[str, ...] | None = None) -> Built:
+        """The model's inputs and native outputs."""
+        made = self._built.get(model)
+        if made is not None and not made.edited():
+            return made
+        folder = self._children.scratch / "built" / model
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        request = BuildRequest(
+            folder=str(folder),
+            imports=imports_of(self._registry, None, [model]),
+            threads=self._plan.policy.threads,
+            model=model,
+            model_file=str(self._registry.models[model].path),
+        )
+        done = self._children.work(request, warm_imports or self.warm_imports(None))
+        facts = {} if done.failure else json.loads((folder / "built.json").read_text(encoding="utf-8"))
+        self._built[model] = Built(folder, facts, done.failure, done.trail.seconds())
+        return self._built[model]
+
+    def kept(self, model: str) -> tuple[dict[str, Any], dict[str, str]] | None:
+        """What a table keeps of a model's native outputs, and the modules that its build imported; None before it."""
+        built = self._built.get(model)
+        if built is None or not built.facts:
+            return None
+        facts = built.facts
+        native = {name: facts[name] for name in ("weights_digest", "parameters", "train_mode", "tolerance")}
+        return {**native, "outputs": facts["native"]}, dict(facts["modules"])
