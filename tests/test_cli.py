@@ -164,7 +164,7 @@ def test_outside_a_checkout(tmp_path: Path) -> None:
     assert "no folder `matrices`" in refused(tmp_path, "plan")
 
 
-BASE = (passed("resnet18", "native"), passed("lstm", "native"), failed("vgg", "native"))
+BASE = (passed("resnet18", "native"), passed("lstm", "native"), failed("vgg", "onnx-torchscript"))
 
 
 @pytest.fixture
@@ -181,10 +181,10 @@ def _write(results: Path, made: Table) -> Path:
     ("candidate", "values", "code"),
     [
         (BASE, {}, 0),
-        ((*BASE[:2], passed("vgg", "native")), {}, 0),
+        ((*BASE[:2], passed("vgg", "onnx-torchscript")), {}, 0),
         ((passed("resnet18", "native"), failed("lstm", "native"), BASE[2]), {}, 1),
-        (BASE[:2], {"missing": [("vgg", "native")]}, 3),
-        ((failed("resnet18", "native"), *BASE[1:2]), {"missing": [("vgg", "native")]}, 1),
+        (BASE[:2], {"missing": [("vgg", "onnx-torchscript")]}, 3),
+        ((failed("resnet18", "native"), *BASE[1:2]), {"missing": [("vgg", "onnx-torchscript")]}, 1),
         ((not_applicable("resnet18", "native"), not_applicable("lstm", "native"), BASE[2]), {}, 1),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_table_that_is_not_there_is_told(root: Path, results: Path) -> None:
 
 
 def test_a_folder_that_is_not_the_benchs_is_told(root: Path, tmp_path: Path) -> None:
-    assert "no session.json in it" in refused(root, "ingest", tmp_path)
+    assert "no attempt.json in it" in refused(root, "ingest", tmp_path)
     assert "no such folder" in refused(root, "ingest", tmp_path / "nothing")
 
 

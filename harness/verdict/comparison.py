@@ -12,7 +12,7 @@ The rules, in this order:
 4. Passed on both sides is `unchanged`; numbers stand beside it. From broken to passed is `fixed`. From passed to
    mismatched is `mismatched`, from passed to any other break is `newly-failing`.
 5. From any other break to mismatched is `mismatched` too: it failed loudly before and is silently wrong now, which is
-   worse though it came further.
+   worse though it came further. An environment that could not be had said nothing of the cell: that follows rule 7.
 6. Both sides are judged by the base's tolerance: what passed in the candidate by a wider one of its own, with an error
    above the base's, counts as mismatched there.
 7. Broken on both sides otherwise: at an earlier stage is `failing-earlier`, at a later one `failing-later`, at the same
@@ -38,6 +38,9 @@ from harness.verdict.natives import NativeChange, compare_natives, moved, native
 from harness.verdict.numbers import NumberChange, error_grew, number_changes
 
 Key = tuple[str, str, str]
+
+NOT_INSTALLED = (Stage.RESOLVE, Stage.INSTALL)
+"""The stages of a cell whose environment could not be had."""
 
 
 class Category(Enum):
@@ -339,7 +342,7 @@ def categorise(base: Record, candidate: Record) -> Category:
         return Category.NO_LONGER_APPLICABLE if before is Outcome.PASSED else Category.FAILING_DIFFERENTLY
     if after is Outcome.PASSED:
         return Category.UNCHANGED if before is Outcome.PASSED else Category.FIXED
-    if after is Outcome.MISMATCHED and before is not Outcome.MISMATCHED:
+    if after is Outcome.MISMATCHED and before is not Outcome.MISMATCHED and base.stage not in NOT_INSTALLED:
         return Category.MISMATCHED
     if before is Outcome.PASSED:
         return Category.NEWLY_FAILING

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.bench.record import Record
-from harness.bench.stages import Outcome, Stage
+from harness.bench.stages import Outcome
 from harness.tables.schema import BASELINE, Run, Table
-from harness.verdict.comparison import Category, Comparison, count_of
+from harness.verdict.comparison import NOT_INSTALLED, Category, Comparison, count_of
 
-_NOT_INSTALLED = (Stage.RESOLVE, Stage.INSTALL)
 _BARE = "no cell passed a probe on both sides, and no native outputs can be held against each other"
 _UNFINISHED = "let that come to its end, or name the folders of both tables to compare them as they are."
 
@@ -103,10 +102,14 @@ def _of_sides(base: Table, candidate: Table) -> list[Lack]:
         if not run.complete:
             reason = f"the {side} has {run.recorded} of {run.planned} planned cells"
             found.append(Lack(reason=reason, remedy=_UNFINISHED))
-        if table.records and all(record.stage in _NOT_INSTALLED for record in table.records):
+        if _not_installed(table):
             remedy = f"mend the pins of {run.combination} until its environment can be had, then run it again."
             found.append(Lack(reason=f"the {side} did not get past installing", remedy=remedy))
     return found
+
+
+def _not_installed(table: Table) -> bool:
+    return bool(table.records) and all(record.stage in NOT_INSTALLED for record in table.records)
 
 
 def _of_not_run(comparison: Comparison) -> list[Lack]:
@@ -120,6 +123,8 @@ def _of_not_run(comparison: Comparison) -> list[Lack]:
 
 def _of_natives(comparison: Comparison) -> list[Lack]:
     """The models that the base has no native output of: whatever their conversions do there, it means nothing."""
+    if _not_installed(comparison.tables[0]):
+        return []  # which says it all
     broken = [
         record
         for record in _native_records(comparison)

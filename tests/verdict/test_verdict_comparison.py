@@ -57,6 +57,8 @@ SLOW = record("m", "s", Outcome.TIMED_OUT, Stage.EXECUTE)
         (AT_LOAD, OTHER_AT_LOAD, Category.FAILING_DIFFERENTLY),
         (AT_LOAD, WRONG, Category.MISMATCHED),
         (AT_LOAD, WRONG_PROBE, Category.MISMATCHED),
+        (NOT_INSTALLED, WRONG, Category.FAILING_LATER),
+        (UNRESOLVABLE, WRONG_PROBE, Category.FAILING_LATER),
         (WRONG, WRONG, Category.UNCHANGED),
         (WRONG, WRONG_PROBE, Category.FAILING_LATER),
         (WRONG_PROBE, WRONG, Category.FAILING_EARLIER),
