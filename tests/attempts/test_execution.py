@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sysconfig
-import venv
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,112 +20,7 @@ from harness.bench.plan import Plan, Policy, expand
 from harness.bench.registry import discover
 from harness.matrix.combination import read
 from harness.matrix.locks import Lock
-
-ROOT = Path(__file__).resolve().parents[2]
-STAND_IN = ROOT / "tests" / "bench" / "stand_in"
-
-MODEL = """
-from harness.bench import Model, uniform
-
-
-def build():
-    import torch
-
-    return torch.nn.Linear(8, 4)
-
-
-MODEL = Model(
-    summary="a linear layer",
-    family="test",
-    build=build,
-    example=lambda: {"x": uniform((2, 8))},
-    probes={"other": lambda: {"x": uniform((2, WIDTH), seed=1)}},
-    dynamic={"x": {1: "width"}},
-)
-"""
-
-STEP = """
-from harness.bench import Artifact, Step
-
-
-def run(context, source):
-    path = context.folder / "thing"
-    path.write_text("thing")
-    return Artifact("thing", path)
-
-
-STEP = Step(summary="", run=run, produces="thing")
-"""
-
-STRATEGY = """
-from harness.bench import Strategy
-
-STRATEGY = Strategy(summary="", steps=("leave-thing",), runtime="reciting", shapes="static")
-"""
-
-RUNTIME = """
-from harness.bench import NotApplicable, Runtime
-
-
-def load(artifact, device, threads, build):
-    raise NotApplicable("nothing to recite with")
-
-
-RUNTIME = Runtime(summary="", serves="thing", load=load, imports=())
-"""
-
-
-class Observer:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
-        self.told.append(f"begin {combination} {planned} {dict(done)}")
-
-    def started(self, model: str, strategy: str) -> None:
-        self.told.append(f"started {model} {strategy}")
-
-    def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
-        self.told.append(f"ended {model} {strategy} {outcome} {stage}")
-
-    def note(self, text: str) -> None:
-        self.told.append(text)
-
-    def busy(self, text: str) -> None:
-        self.told.append(text)
-
-
-@pytest.fixture(scope="module")
-def ambient(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter with all that the bench needs, and a stand-in for torch."""
-    folder = tmp_path_factory.mktemp("ambient")
-    venv.create(folder, with_pip=False)
-    (site,) = folder.glob("lib/python*/site-packages")
-    (site / "ambient.pth").write_text(f"{sysconfig.get_path('purelib')}\n{STAND_IN}\n{ROOT}\n", encoding="utf-8")
-    return folder / "bin" / "python"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A checkout with a user's two models and plugin folder beside it."""
-    folder = tmp_path / "checkout"
-    (folder / "matrices").mkdir(parents=True)
-    (folder / "matrices" / "nightly.toml").write_text(
-        'combinations = ["small"]\ndevices = ["cpu"]\n[policy]\nmeasure_s = 0.01\nthreads = 1\n', encoding="utf-8"
-    )
-    (folder / "matrices" / "small.in").write_text("# python: 3.11\nsix==1.16.0\n", encoding="utf-8")
-    for name, width in (("good", "8"), ("wrong", "9")):
-        (tmp_path / f"{name}.py").write_text(MODEL.replace("WIDTH", width), encoding="utf-8")
-    for part, name, text in (
-        ("steps", "leave_thing", STEP),
-        ("strategies", "recite", STRATEGY),
-        ("runtimes", "reciting", RUNTIME),
-    ):
-        (tmp_path / "plugins" / part).mkdir(parents=True)
-        (tmp_path / "plugins" / part / f"{name}.py").write_text(text, encoding="utf-8")
-    return folder
+from tests.attempts.conftest import Observer
 
 
 def _plan(root: Path, *models: str) -> Plan:

@@ -1,0 +1,156 @@
+"""What tests of attempts share: a checkout, an interpreter with all that the bench needs, a user's own parts."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+import venv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STAND_IN = ROOT / "tests" / "bench" / "stand_in"
+
+MODEL = """
+from harness.bench import Model, uniform
+
+
+def build():
+    import torch
+
+    return torch.nn.Linear(8, 4)
+
+
+MODEL = Model(
+    summary="a linear layer",
+    family="test",
+    build=build,
+    example=lambda: {"x": uniform((2, 8))},
+    probes={"other": lambda: {"x": uniform((2, WIDTH), seed=1)}},
+    dynamic={"x": {1: "width"}},
+)
+"""
+
+STEP = """
+from harness.bench import Artifact, Step
+
+
+def run(context, source):
+    import os, subprocess, sys, time
+    BODY
+    path = context.folder / "thing"
+    path.write_text("thing")
+    return Artifact("thing", path)
+
+
+STEP = Step(summary="", run=run, produces="thing")
+"""
+
+STRATEGY = """
+from harness.bench import Strategy
+
+STRATEGY = Strategy(summary="", steps=("NAME",), runtime="reciting", shapes="static")
+"""
+
+RUNTIME = """
+from harness.bench import NotApplicable, Runtime
+
+
+def load(artifact, device, threads, build):
+    raise NotApplicable("nothing to recite with")
+
+
+RUNTIME = Runtime(summary="", serves="thing", load=load, imports=())
+"""
+
+
+class Observer:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
+        self.told.append(f"begin {combination} {planned} {dict(done)}")
+
+    def started(self, model: str, strategy: str) -> None:
+        self.told.append(f"started {model} {strategy}")
+
+    def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
+        self.told.append(f"ended {model} {strategy} {outcome} {stage}")
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+    def busy(self, text: str) -> None:
+        self.told.append(text)
+
+
+def make_ambient(folder: Path) -> Path:
+    """An interpreter with all that the bench needs, and a stand-in for torch."""
+    venv.create(folder, with_pip=False)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "ambient.pth").write_text(f"{sysconfig.get_path('purelib')}\n{STAND_IN}\n{ROOT}\n", encoding="utf-8")
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def ambient(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such an interpreter, which no test may damage."""
+    return make_ambient(tmp_path_factory.mktemp("ambient"))
+
+
+def add_route(plugins: Path, name: str, body: str = "pass") -> None:
+    """A strategy of one step that runs `body`; its artifact is served by nothing."""
+    parts = {"steps": STEP.replace("BODY", body), "strategies": STRATEGY.replace("NAME", name)}
+    for part, text in {**parts, "runtimes": RUNTIME}.items():
+        (plugins / part).mkdir(parents=True, exist_ok=True)
+        stem = "reciting" if part == "runtimes" else name.replace("-", "_")
+        (plugins / part / f"{stem}.py").write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with a user's two models and plugin folder beside it."""
+    folder = tmp_path / "checkout"
+    (folder / "matrices").mkdir(parents=True)
+    (folder / "matrices" / "nightly.toml").write_text(
+        'combinations = ["small"]\ndevices = ["cpu"]\n[policy]\nmeasure_s = 0.01\nthreads = 1\ntimeout_s = 20.0\n',
+        encoding="utf-8",
+    )
+    (folder / "matrices" / "small.in").write_text("# python: 3.11\nsix==1.16.0\n", encoding="utf-8")
+    for name, width in (("good", "8"), ("wrong", "9")):
+        (tmp_path / f"{name}.py").write_text(MODEL.replace("WIDTH", width), encoding="utf-8")
+    add_route(tmp_path / "plugins", "recite")
+    return folder
+
+
+def running(text: str) -> list[int]:
+    """The processes whose command line holds `text`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if text in line and int(path.parent.name) != os.getpid():
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB; skipped where this user may not mount one."""
+    import subprocess
+
+    folder = tmp_path / "small-disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this user may not mount a file system: {done.stderr.decode(errors='replace').strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=False)
