@@ -248,7 +248,7 @@ def test_a_newer_table_that_is_incomplete(root: Path, committed: Table, sides: t
     first = committed.records[0]
     cut = replace(committed, records=committed.records[1:])
     newer = put(root, cut, name, started=LATEST, missing=(f"{first.model}/{first.strategy}",), ended=None)
-    told(gate(root), 3, f"the newer table {newer} is not complete")
+    told(gate(root), 3, f"a newer table of {name}, {newer.name}, is not complete")
     told(gate(root, *sides), 0)
 
 

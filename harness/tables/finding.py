@@ -101,7 +101,10 @@ def find_table(
         elif stated.get("complete") is not True:
             passed_over.append((folder, "is not complete"))
         else:
-            newer = tuple(f"the newer table {each} {why}" for each, why in passed_over if "complete" in why)
+            # Without its path: a verdict is read elsewhere too.
+            newer = tuple(
+                f"a newer table of {reference}, {each.name}, {why}" for each, why in passed_over if "complete" in why
+            )
             return Found(table=read_table(folder), newer=newer)
     if other_locks and locks is not None and not passed_over:
         newest, digest = other_locks[0]
