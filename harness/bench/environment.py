@@ -1,8 +1,14 @@
-"""What this environment and this machine are, told from inside, and whether the environment is what its lock says."""
+"""What this environment and this machine are, told from inside, and whether the environment is what its lock says.
+
+``python -m harness.bench.environment [LOCK]`` prints one line of JSON: `inside`. The harness's own side runs this file
+by its path, in an interpreter that need not know of `harness`, so that nothing of ours is imported at module level.
+"""
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -12,16 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
-
 # Seeds of a virtual environment; a lock may name them or not.
 _SEEDS = frozenset({"pip", "setuptools", "wheel", "uv"})
 
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)")
 
 
+# What the bench needs of an environment, module to distribution. GPUs are only not told where nvidia-ml-py is absent.
+_NEEDS = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "filelock": "filelock"}
+
+
 def canonical(name: str) -> str:
-    """A distribution's name as the package index compares it."""
+    """A distribution's name as the package index compares it (PEP 503).
+
+    By hand, since an environment whose `packaging` is broken must still be able to tell what it has.
+    """
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -50,8 +61,10 @@ def _same_version(one: str | None, other: str | None) -> bool:
     """Whether two versions are equal, spelled alike or not: a lock has 2024.7.4 where a package says 2024.07.04."""
     if one is None or other is None or one == other:
         return one == other
-    from packaging.version import InvalidVersion, Version  # comes with pytest
-
+    try:
+        from packaging.version import InvalidVersion, Version  # comes with pytest
+    except ImportError:
+        return False
     try:
         return Version(one) == Version(other)
     except InvalidVersion:
@@ -80,6 +93,42 @@ def deviations(pins: Mapping[str, str], packages: Mapping[str, str]) -> list[Dev
     ]
 
 
+def missing() -> dict[str, str]:
+    """The distributions that the bench needs and that cannot be imported, each with the reason."""
+    reasons = {distribution: _reason_against(module) for module, distribution in _NEEDS.items()}
+    return {distribution: reason for distribution, reason in reasons.items() if reason}
+
+
+def _reason_against(module: str) -> str:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 - a broken package may raise anything
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def folders() -> list[str]:
+    """The folders that this interpreter has packages in."""
+    places = [Path(place) for place in sys.path if place and Path(place).is_dir()]
+    return [str(place.resolve()) for place in dict.fromkeys(places) if next(place.glob("*.dist-info"), None)]
+
+
+def inside(lock: str | None = None) -> dict[str, Any]:
+    """What the own side asks of an environment: Python's version, packages, and what is wrong with them.
+
+    `deviations` from the text of a lock are a sentence a package; `missing` is what the bench lacks, with reasons.
+    """
+    packages = installed()
+    found = deviations(pins_of(lock), packages) if lock is not None else []
+    return {
+        "python": platform.python_version(),
+        "packages": packages,
+        "deviations": {deviation.name: str(deviation) for deviation in found},
+        "missing": missing(),
+        "folders": folders(),
+    }
+
+
 def _cpu() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
@@ -101,6 +150,7 @@ def machine() -> dict[str, Any]:
 
 def description() -> dict[str, Any]:
     """What a run's record says of its environment and machine."""
+    from harness import __version__
     from harness.bench import gpu
 
     found = gpu.describe()
@@ -116,12 +166,11 @@ def description() -> dict[str, Any]:
 
 
 def main() -> int:
-    """Hold this environment against the lock that is named; print each deviation."""
-    lock = Path(sys.argv[1]).read_text(encoding="utf-8")
-    found = deviations(pins_of(lock), installed())
-    for deviation in found:
-        print(deviation)  # noqa: T201 - this is the answer
-    return 1 if found else 0
+    """Print `inside`, held against the lock that is named, if one is; 1 where it is not what the lock says."""
+    lock = Path(sys.argv[1]).read_text(encoding="utf-8") if sys.argv[1:] else None
+    told = inside(lock)
+    print(json.dumps(told))  # noqa: T201 - this is the answer
+    return 1 if told["deviations"] else 0
 
 
 if __name__ == "__main__":

@@ -1,31 +1,106 @@
-"""Environments: installed by tox from a lock, and held against it from inside."""
+"""Environments: what the harness knows of one, told from inside, and of the Pythons that they need."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
-import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
 from uv import find_uv_bin
 
-from harness.bench.errors import UsageError
+from harness.bench import environment as inside_view
+from harness.bench.errors import EnvironmentChangedError, IndexUnreachableError, InterpreterGoneError, UsageError
+from harness.bench.fingerprint import normalise_paths
+from harness.bench.stages import Outcome, Stage
+from harness.matrix.wholeness import Change, Snapshot, claims, compare, is_as_claimed, listed, owners, sites, take
 
 # What would let another Python's packages or another CUDA into a pinned environment.
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 _FOREIGN_ANYWHERE = ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 _FOREIGN_PREFIXES = ("TOX_", "PYTEST_")
 
+# uv's words where the place that Pythons come from did not answer.
+_UNREACHABLE = re.compile(r"error sending request|dns error|client error|timed out|HTTP status")
 
-@dataclass(frozen=True)
-class Environment:
-    """An interpreter to run the bench with. `problem` is why there is none, for the table; then nothing can run."""
+# Nothing of the folder that the harness is called from may be imported in its place.
+_RUN_INSIDE = (
+    "import runpy, sys; sys.path[:] = [place for place in sys.path if place]; del sys.argv[0]; "
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+_INSIDE_TIMEOUT_S = 120.0
 
+
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    """What an interpreter tells of itself; see `harness.bench.environment.inside`.
+
+    `deviations` are differences from the lock, one a package, for a person. `missing` are modules that the bench needs
+    and that cannot be imported, name to reason. `folders` are where its packages are installed.
+    """
+
+    python: str
+    packages: Mapping[str, str]
+    deviations: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An environment that is ready.
+
+    `packages` are those really installed, as seen from inside. `snapshot` is of the files in `folder`, or of the parts
+    of it that `within` names; `owners` says which package each belongs to.
+    """
+
+    name: str
     python: Path
-    problem: str = ""
+    python_version: str
+    packages: Mapping[str, str]
+    folder: Path
+    snapshot: Snapshot
+    owners: Mapping[str, str]
+    within: tuple[Path, ...] = ()
+
+    def changes(self) -> list[Change]:
+        """What has changed since it was prepared, in the order of paths.
+
+        A file that was touched, and still is what its package's RECORD says, has not changed. Raises
+        `InterpreterGoneError` where nothing is left to be compared.
+        """
+        if not self.python.exists():
+            msg = f"{self.name}: its interpreter has gone. Somebody deleted the environment."
+            raise InterpreterGoneError(msg)
+        now = take(self.folder, self.within)
+        if now == self.snapshot:
+            return []
+        claimed = claims(self.folder, self.within or sites(self.folder))
+        return [
+            change
+            for change in compare(self.folder, self.snapshot, now, self.owners)
+            if change.what != "edited" or not is_as_claimed(self.folder / change.path, claimed.get(change.path, ()))
+        ]
+
+    def mended(self, changes: Collection[Change], *, note: Callable[[str], None]) -> Prepared:
+        """The environment with changes undone. An ambient one is its owner's: raises `EnvironmentChangedError`."""
+        del note
+        msg = f"{self.name}: it changed while it was in use: {listed(changes)}. Only its owner can mend it."
+        raise EnvironmentChangedError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactOfPins:
+    """Why pins cannot be installed, or have no solution, whoever tries: what is recorded of each of their cells."""
+
+    outcome: Outcome
+    stage: Stage
+    error_type: str
+    reason: str
 
 
 def clean_environ(*, pinned: bool = True) -> dict[str, str]:
@@ -51,13 +126,18 @@ def missing_pythons(versions: Iterable[str]) -> dict[str, str]:
             if done.returncode == 0:
                 break
         else:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            missing[version] = re.sub(r"https?://\S+", "the download site", lines[-1].strip()) if lines else ""
+            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+            missing[version] = re.sub(r"https?://\S+", "the download site", lines[-1]) if lines else ""
+            if _UNREACHABLE.search(done.stderr):
+                missing[version] = f"the download site could not be reached: {missing[version]}"
     return missing
 
 
 def require_pythons(wanted: dict[str, str]) -> None:
-    """Say before anything is built which combinations have no Python; `wanted` is combination to version."""
+    """Say before anything is built which combinations have no Python; `wanted` is combination to version.
+
+    Raises `UsageError`, or `IndexUnreachableError` where the network alone stands between.
+    """
     missing = missing_pythons(wanted.values())
     if not missing:
         return
@@ -67,6 +147,8 @@ def require_pythons(wanted: dict[str, str]) -> None:
         if version in missing
     ]
     lines.append("Install it, put it on PATH, or leave that combination out. Nothing was built.")
+    if all(reason.startswith("the download site could not be reached") for reason in missing.values()):
+        raise IndexUnreachableError("\n".join(lines))
     raise UsageError("\n".join(lines))
 
 
@@ -75,58 +157,73 @@ def tox_name(name: str) -> str:
     return name.replace("+", "-")
 
 
+def folder_of(root: Path, name: str) -> Path:
+    """The folder of a tox environment."""
+    return root / ".tox" / tox_name(name)
+
+
 def python_of(root: Path, name: str) -> Path:
     """The interpreter of a tox environment."""
-    return root / ".tox" / tox_name(name) / "bin" / "python"
+    return folder_of(root, name) / "bin" / "python"
 
 
-def install(root: Path, name: str, log: Path) -> Environment:
-    """Let tox install the environment `name`, and hold it against its lock; output goes to `log`."""
-    python = python_of(root, name)
-    command = [sys.executable, "-m", "tox", "run", "--notest", "-e", tox_name(name), "--workdir", str(root / ".tox")]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as output:
-        done = subprocess.run(
-            command, cwd=root, env=clean_environ(), stdout=output, stderr=subprocess.STDOUT, check=False
-        )
-    if done.returncode != 0 or not python.exists():
-        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        told = re.sub(r"https?://\S+", "the package index", " | ".join(lines[-6:]))
-        return Environment(python, f"tox ended with exit code {done.returncode}: {told}")
-    lock = root / "matrices" / "locks" / f"{name}.txt"
-    verified = subprocess.run(
-        [str(python), "-m", "harness.bench.environment", str(lock)],
-        cwd=root,
-        env=clean_environ(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if verified.returncode != 0:
-        found = "; ".join((verified.stdout or verified.stderr).strip().splitlines())
-        return Environment(
-            python,
-            f"the environment is not what its lock says ({found}). Run `tox run -r --notest -e {tox_name(name)}`.",
-        )
-    return Environment(python)
+def inspect(python: Path, *, pinned: bool, lock: Path | None = None) -> Inside:
+    """Ask an interpreter what it is, and hold it against a lock.
 
-
-def check_ambient(root: Path, python: Path) -> Environment:
-    """An interpreter of the user's own: it must have pytest and pytest-benchmark, whatever else it has."""
+    Raises `UsageError` where an ambient one does not answer, `EnvironmentChangedError` where a pinned one does not.
+    """
+    command = [str(python), "-c", _RUN_INSIDE, inside_view.__file__, *([str(lock)] if lock else [])]
+    error = EnvironmentChangedError if pinned else UsageError
     try:
         done = subprocess.run(
-            [str(python), "-c", "import pytest, pytest_benchmark"],
-            cwd=root,
-            env=clean_environ(pinned=False),
+            command,
+            env=clean_environ(pinned=pinned),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
+            timeout=_INSIDE_TIMEOUT_S,
         )
-    except OSError as error:
-        msg = f"{python} is no interpreter that can be started ({error.strerror}). Name its `python` itself."
-        raise UsageError(msg) from None
-    if done.returncode != 0:
-        reason = done.stderr.strip().splitlines()[-1:] or ["it does not start"]
-        msg = f"{python} cannot run the bench: {reason[0]}. Install pytest and pytest-benchmark beside its frameworks."
+        # What it runs at its start may print, too.
+        told = json.loads(done.stdout.splitlines()[-1])
+        return TypeAdapter(Inside).validate_python(told)
+    except OSError as reason:
+        msg = f"{_shown(python)} is no interpreter that can be started ({reason.strerror}). Name its `python` itself."
+    except subprocess.TimeoutExpired:
+        msg = f"{_shown(python)} did not answer within {_INSIDE_TIMEOUT_S:g} s."
+    except (IndexError, ValueError, ValidationError):
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        msg = f"{_shown(python)} is no Python that works ({normalise_paths(last)}). Name its `python` itself."
+    raise error(msg)
+
+
+def _shown(python: Path) -> str:
+    return normalise_paths(str(python))
+
+
+def check_ambient(root: Path, python: Path) -> Prepared:
+    """An interpreter of the user's own: it must have what the bench needs, whatever else it has.
+
+    Its packages are watched as an environment's are, but nobody reinstalls them. Raises `UsageError`.
+    """
+    del root
+    inside = inspect(python, pinned=False)
+    if inside.missing:
+        reasons = "; ".join(dict.fromkeys(inside.missing.values()))
+        msg = (
+            f"{python} cannot run the bench: {reasons}. Install {', '.join(inside.missing)} beside its frameworks, "
+            f"such as by `{python} -m pip install {' '.join(inside.missing)}`."
+        )
         raise UsageError(msg)
-    return Environment(python)
+    everywhere, folders = Path("/"), tuple(map(Path, inside.folders))
+    return Prepared(
+        name="ambient",
+        python=python,
+        python_version=inside.python,
+        packages=inside.packages,
+        folder=everywhere,
+        snapshot=take(everywhere, folders) if folders else {},
+        owners=owners(claims(everywhere, folders)),
+        within=folders,
+    )

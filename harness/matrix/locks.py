@@ -6,23 +6,24 @@ A set of pins without a solution leaves the resolver's reason in the lock's plac
 from __future__ import annotations
 
 import hashlib
-import re
+import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from uv import find_uv_bin
 
 from harness.bench.environment import pins_of
-from harness.bench.errors import UsageError
+from harness.bench.errors import ToolBrokenError, UsageError
+from harness.matrix import tooling
 from harness.matrix.combination import Combination
+from harness.matrix.resolving import AbsentError, Fact, kind_of, understand
 
 BENCH_REQUIREMENTS = Path("harness/bench/requirements.in")
-_UNSATISFIABLE = "No solution found"
-_OFFLINE = "network was disabled"  # then it only looked into its cache
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Lock:
     def digest(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the file."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
+
+    @property
+    def kind(self) -> str:
+        """What kind of reason it is, as a table's `error_type` has it; empty where there is a solution."""
+        return kind_of(self.reason) if self.reason else ""
 
 
 def lock_path(root: Path, name: str) -> Path:
@@ -95,62 +101,99 @@ def _stated(combination: Combination) -> str:
     return "\n".join(lines)
 
 
-def _compile(root: Path, python: str, sources: list[Path], output: Path, *options: str) -> str:
-    """Run `uv pip compile`; the resolver's reason where there is no solution, else nothing.
+def _compile(root: Path, python: str, sources: list[Path], output: Path, *options: str, named: Path) -> Fact | None:
+    """Run `uv pip compile` into `output`; the fact of the pins where there is no solution, else nothing.
 
-    Paths are given relative to the root, since uv writes its command line into the file.
+    Raises what `understand` does. uv writes its command line into the file, so it is given paths relative to the root,
+    and told to write the one that ends in `named`, where the file belongs.
     """
-    command = [find_uv_bin(), "pip", "compile", "--python-version", python, "--generate-hashes"]
-    command += [f"--output-file={output}", *options, *map(str, sources)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return ""
-    text = done.stderr.strip()
-    if _UNSATISFIABLE in text and _OFFLINE not in text:
-        return re.sub(r"https?://\S+", "the package index", text[text.index(_UNSATISFIABLE) :])
-    msg = (
-        f"uv could not resolve {sources[0]}: {text[-800:]}\n"
-        "Nothing was written. If it could not reach the package index, check the network and try again."
+    command = ["pip", "compile", "--python-version", python, "--generate-hashes"]
+    shown = ["uv", *command, f"--output-file={named}", *map(str, sources)]
+    done = subprocess.run(
+        [tooling.uv(), *command, f"--output-file={output}", *options, *map(str, sources)],
+        cwd=root,
+        env={**os.environ, "UV_CUSTOM_COMPILE_COMMAND": shlex.join(shown)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    raise UsageError(msg)
+    if done.returncode == 0:
+        return None
+    if done.returncode < 0:
+        msg = f"resolving {sources[0]}: uv was ended by signal {-done.returncode}. Nothing was written."
+        raise ToolBrokenError(msg)
+    return understand(done.stderr, f"resolving {sources[0]}")
 
 
 def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock:
     """Resolve a combination and write its lock, or the resolver's reason.
 
-    Pins of an existing lock are kept where they still fit, unless `upgrade`.
-    Raises `UsageError` without writing where uv could not work at all, or where what the bench itself needs would
-    move a pin of the combination.
+    Pins of an existing lock are kept where they still fit, unless `upgrade`. Without writing anything, this raises
+    `UsageError` where the package index does not have what is asked for, or where what the bench itself needs would
+    move a pin of the combination; and `IndexUnreachableError`, `DiskFullError`, `NotWritableError` or
+    `ToolBrokenError` where uv could not work.
     """
     path, reason = lock_path(root, combination.name), reason_path(root, combination.name)
     options = ["--upgrade"] if upgrade else []
-    with tempfile.TemporaryDirectory() as folder:
-        alone = Path(folder, "alone.txt")
+    with tooling.told_as_infrastructure(f"locking {combination.name}"), tempfile.TemporaryDirectory() as folder:
+        alone, together = Path(folder, "alone.txt"), Path(folder, "together.txt")
         if path.exists():
-            alone.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-        why = _compile(root, combination.python, [combination.path], alone, *options)
+            for preferred in (alone, together):
+                preferred.write_bytes(path.read_bytes())
+        named = path.relative_to(root)
+        try:
+            fact = _compile(root, combination.python, [combination.path], alone, *options, named=named)
+        except AbsentError as error:
+            msg = f"{error}{_nearest(root, combination.python, error.requirement)}"
+            raise UsageError(msg) from None
         path.parent.mkdir(parents=True, exist_ok=True)
-        if why:
-            reason.write_text(f"{_stated(combination)}\n\n{why}\n", encoding="utf-8")
+        if fact is not None:
+            _write(reason, f"{_stated(combination)}\n\n{fact.reason}\n".encode())
             path.unlink(missing_ok=True)
-            return Lock(reason, "", why)
-        before = path.read_bytes() if path.exists() else None
+            return Lock(reason, "", fact.reason)
         sources = [combination.path, BENCH_REQUIREMENTS]
-        output = path.relative_to(root)
-        why = _compile(root, combination.python, sources, output, *options)
-        moved = "" if why else _moved(pins_of(alone.read_text(encoding="utf-8")), pins_of(path.read_text("utf-8")))
-        if why or moved:
-            if before is None:
-                path.unlink(missing_ok=True)
-            else:
-                path.write_bytes(before)
+        fact = _compile(root, combination.python, sources, together, *options, named=named)
+        moved = "" if fact else _moved(pins_of(alone.read_text("utf-8")), pins_of(together.read_text("utf-8")))
+        if fact or moved:
             msg = (
                 f"{BENCH_REQUIREMENTS} does not fit beside {combination.name} without moving what is tested: "
-                f"{moved or why}. Loosen it, and lock again."
+                f"{moved or (fact.reason if fact else '')}. Loosen it, and lock again."
             )
             raise UsageError(msg)
-    reason.unlink(missing_ok=True)
+        _write(path, together.read_bytes())
+        reason.unlink(missing_ok=True)
     return Lock(path, path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside and rename: a full disk must not leave half a lock."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _nearest(root: Path, python: str, requirement: str) -> str:
+    """What to add on the nearest version that the package index has, where an exact one is asked for."""
+    try:
+        asked = Requirement(requirement)
+    except InvalidRequirement:
+        return ""
+    exact = [specifier.version for specifier in asked.specifier if specifier.operator == "=="]
+    if len(exact) != 1:
+        return ""
+    for operator, strategy in (("<=", "highest"), (">=", "lowest")):
+        command = [tooling.uv(), "pip", "compile", "-", "--quiet", "--no-deps", "--no-header", "--no-annotate"]
+        command += ["--python-version", python, "--prerelease=disallow", f"--resolution={strategy}"]
+        sought = f"{asked.name}{operator}{exact[0]}\n"
+        done = subprocess.run(command, cwd=root, input=sought, capture_output=True, text=True, check=False)
+        found = pins_of(done.stdout).get(canonicalize_name(asked.name)) if done.returncode == 0 else None
+        if found:
+            return f" The nearest that it has is {asked.name}=={found.partition('+')[0]}."
+    return ""
 
 
 def _moved(alone: Mapping[str, str], together: Mapping[str, str]) -> str:

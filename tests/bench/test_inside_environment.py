@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -86,11 +87,19 @@ def test_an_environment_is_held_against_its_lock_from_inside(tmp_path: Path) -> 
     lock.write_text("\n".join(f"{name}=={version}" for name, version in installed().items()), encoding="utf-8")
     command = [sys.executable, "-m", "harness.bench.environment", str(lock)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["deviations"], told["missing"]) == (0, {}, {})
+    assert told["packages"] == installed()
+    assert told["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert str(Path(pytest.__file__).parents[1].resolve()) in told["folders"]
     with lock.open("a", encoding="utf-8") as file:
         file.write("\nnot-there-at-all==1.0\n")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "not-there-at-all: 1.0 locked, not installed\n")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["deviations"]) == (
+        1,
+        {"not-there-at-all": "not-there-at-all: 1.0 locked, not installed"},
+    )
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.bench.environment import pins_of
-from harness.bench.errors import UsageError
+from harness.bench.errors import DiskFullError, IndexUnreachableError, NotWritableError, ToolBrokenError, UsageError
+from harness.matrix import tooling
 from harness.matrix.combination import Combination, names, read
 from harness.matrix.locks import BENCH_REQUIREMENTS, lock, read_lock
 
@@ -89,7 +92,7 @@ def _write_lock(root: Path) -> None:
     folder = root / "matrices" / "locks"
     folder.mkdir()
     head = "#    uv pip compile --python-version 3.11 --generate-hashes --output-file=x matrices/small.in\n"
-    (folder / "small.txt").write_text(head + "six==1.16.0 \\\n    --hash=sha256:00\n", encoding="utf-8")
+    (folder / "small.txt").write_text(head + "six==1.16.0 \\\n    --hash=sha256:" + "0" * 64 + "\n", encoding="utf-8")
 
 
 def test_a_combination_without_a_lock_is_told(root: Path) -> None:
@@ -102,10 +105,11 @@ def test_a_set_without_a_solution_leaves_the_resolvers_reason_until_it_has_one(r
     impossible = _combination(root, "six==1.16.0", "six==1.15.0")
     made = lock(root, impossible)
     assert "requirements are unsatisfiable" in made.reason
+    assert made.kind == "NoSolution"
     assert made.reason.startswith("No solution found")
     assert _locks(root) == ["small.unresolvable"]
     back = read_lock(root, impossible)
-    assert (back.reason, back.digest) == (made.reason, made.digest)
+    assert (back.reason, back.digest, back.kind) == (made.reason, made.digest, made.kind)
 
     possible = _combination(root, "six==1.15.0")
     with pytest.raises(UsageError, match=r"small\.in was edited since its lock was tried\. Run `harness lock small`"):
@@ -128,8 +132,11 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("no_network")
 def test_without_a_network_nothing_is_written(root: Path) -> None:
-    with pytest.raises(UsageError, match=r"(?s)uv could not resolve matrices/small.in: .*Nothing was written.*network"):
+    told = r"resolving matrices/small\.in: the package index could not be reached \(.*Check the network"
+    with pytest.raises(IndexUnreachableError, match=told) as caught:
         lock(root, _combination(root, "six==1.16.0"))
+    assert caught.value.exit_code == 3
+    assert "127.0.0.1" not in str(caught.value)
     assert not (root / "matrices" / "locks").exists()
 
 
@@ -137,10 +144,65 @@ def test_without_a_network_nothing_is_written(root: Path) -> None:
 def test_without_a_network_a_lock_stays_as_it_was(root: Path) -> None:
     _write_lock(root)
     before = (root / "matrices" / "locks" / "small.txt").read_bytes()
-    with pytest.raises(UsageError, match="Nothing was written"):
+    with pytest.raises(IndexUnreachableError):
         lock(root, _combination(root, "six==1.15.0"))
     assert _locks(root) == ["small.txt"]
     assert (root / "matrices" / "locks" / "small.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "six==1.16.99",
+            r"six==1\.16\.99 is asked for, and the package index does not have it.* has is six==1\.16\.0\.",
+        ),
+        ("six==0.0.1", r"six==0\.0\.1 is asked for, .* The nearest that it has is six==0\.9\.\d\."),
+        ("six>=99", r"six>=99 is asked for, and the package index does not have it"),
+        ("this-package-is-not-there-xyz", r"this-package-is-not-there-xyz is asked for, and the package index"),
+    ],
+)
+def test_what_the_package_index_does_not_have_is_wrong_input(root: Path, line: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told) as caught:
+        lock(root, _combination(root, "iniconfig", line))
+    assert caught.value.exit_code == 2
+    assert not (root / "matrices" / "locks").exists()
+
+
+@pytest.mark.parametrize(("line", "kind"), [("pywin32==306", "NoWheel"), ("sklearn==0.0.post12", "BuildFailed")])
+def test_what_cannot_be_installed_here_is_recorded_like_no_solution(root: Path, line: str, kind: str) -> None:
+    made = lock(root, _combination(root, line))
+    assert made.kind == read_lock(root, read(root, "small")).kind == kind
+    assert _locks(root) == ["small.unresolvable"]
+
+
+def test_where_the_disk_is_full_or_may_not_be_written_to_a_lock_stays_as_it_was(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = lock(root, _combination(root, "six==1.16.0"))
+    combination = _combination(root, "six==1.15.0")
+
+    for number, expected in ((errno.ENOSPC, DiskFullError), (errno.EROFS, NotWritableError)):
+
+        def refuse(path: Path, target: Path, number: int = number) -> Path:
+            raise OSError(number, os.strerror(number), str(path))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", refuse)
+            with pytest.raises(expected, match=f"locking small: .*{os.strerror(number)}"):
+                lock(root, combination)
+        assert made.path.read_text(encoding="utf-8") == made.text
+        assert _locks(root) == ["small.txt"]
+
+
+def test_a_uv_that_is_killed_is_no_reason(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "uv"
+    broken.write_text("#!/bin/sh\nkill -9 $$\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setattr(tooling, "find_uv_bin", lambda: str(broken))
+    with pytest.raises(ToolBrokenError, match=r"uv was ended by signal 9\. Nothing was written"):
+        lock(root, _combination(root, "six"))
+    assert not (root / "matrices" / "locks").exists()
 
 
 def test_what_the_bench_needs_never_moves_what_is_tested(root: Path) -> None:
