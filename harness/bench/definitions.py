@@ -165,10 +165,11 @@ class Strategy:
 
 
 class Servable(Protocol):
-    """A loaded artifact. `provider` is what really executes it, as the runtime itself reports it.
+    """A loaded artifact. `provider` is what executed it, as the runtime itself reports it; it is asked after `outputs`.
 
-    It may have `facts()`, asked after measuring: figures of this runtime alone (a second process's memory),
-    name to number. They go into the record's details.
+    It may have `facts()`, asked once, after measuring, and then nothing else: figures of this runtime alone (a second
+    process's memory), name to finite number. They go into the record's details; `cpu_nodes` (a count) and `tf32`
+    ("on" or "off") are columns.
     """
 
     provider: str

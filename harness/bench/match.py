@@ -141,8 +141,10 @@ def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) ->
 def tolerance_for(noise: float, *, own: float | None, tf32: bool = False) -> float:
     """The relative error above which a cell is mismatched; `noise` is the native output's own relative error.
 
-    Noise alone never raises it above `MOST_FROM_NOISE`: a model that differs from itself by more (left in train mode,
-    say) has no output that a conversion could match, and that is to be seen.
+    `own` is the model's word, which stands whatever else. `tf32` says that the runtime was allowed TF32, whose 10 bits
+    of mantissa are off by up to 2^-11 in each factor. Noise alone never raises it above `MOST_FROM_NOISE`: a model that
+    differs from itself by more (left in train mode, say) has no output that a conversion could match, and that is to
+    be seen.
     """
     if own is not None:
         return own

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from harness.bench.match import (
     DEFAULT_TOLERANCE,
+    MOST_FROM_NOISE,
     TF32_TOLERANCE,
     Match,
     compare,
@@ -174,6 +175,16 @@ def test_the_tolerance_follows_noise_and_the_models_own_word() -> None:
     assert tolerance_for(1e-4, own=None) == pytest.approx(1e-3)
     assert tolerance_for(0.0, own=None, tf32=True) == TF32_TOLERANCE
     assert tolerance_for(1.0, own=1e-6) == 1e-6
+    assert tolerance_for(0.0, own=1e-6, tf32=True) == 1e-6
+    assert tolerance_for(math.nan, own=None) == tolerance_for(1.0, own=None) == MOST_FROM_NOISE
+
+
+@pytest.mark.parametrize(("tf32", "equal"), [(True, True), (False, False)])
+def test_the_wider_tolerance_is_for_tf32_alone(tf32: bool, equal: bool) -> None:
+    expected = np.linspace(1, 2, 100, dtype=np.float32)
+    # As TF32 has it: 13 of the 23 bits of the mantissa cut off.
+    actual = (expected.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
+    assert compared([actual], [expected], tolerance_for(0.0, own=None, tf32=tf32)).equal is equal
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def serve(built: Path, folder: Path, case: Case, *, model_file: str = "", needs_module: bool = False) -> Done:
+def serve(
+    built: Path, folder: Path, case: Case, *, model_file: str = "", needs_module: bool = False, device: str = "cpu"
+) -> Done:
     """One serving process, as the bench starts it."""
     served = folder / "serve"
     served.mkdir(parents=True)
@@ -226,14 +228,14 @@ def serve(built: Path, folder: Path, case: Case, *, model_file: str = "", needs_
         runtime_file=str(runtime),
         kind="array",
         artifact=str(built / "weight.npy"),
-        device="cpu",
+        device=device,
         built=str(built),
         input_names=("x",),
         sets=(0, 1, 2),
         measure_s=case.policy.measure_s,
         model_file=model_file,
     )
-    children = Children(folder, case.policy, "cpu", marker=str(folder), fresh=True)
+    children = Children(folder, case.policy, device, marker=str(folder), fresh=True)
     try:
         return children.serve(request, None)
     finally:
@@ -315,6 +317,18 @@ def test_a_fast_call_is_timed_often_and_a_slow_one_seldom(ran: Ran) -> None:
 def test_facts_come_with_the_result(ran: Ran) -> None:
     assert result_of(ran("facts").done)["facts"] == {"a": 1, "b": 0.5, "cpu_nodes": 3, "tf32": "off"}
     assert result_of(ran("good").done)["facts"] == {}
+
+
+@pytest.mark.parametrize(("provider", "passes"), [("CUDAExecutionProvider", True), ("CPUExecutionProvider", False)])
+def test_a_cuda_cell_that_the_cpu_executed_fails(built: Path, tmp_path: Path, provider: str, passes: bool) -> None:
+    case = Case(PASSED, more=f"provider = {provider!r}; facts = lambda self: {{'tf32': 'on', 'cpu_nodes': 0}}")
+    done = serve(built, tmp_path / "cuda", case, device="cuda")
+    if passes:
+        assert (done.failure, result_of(done)["facts"]) == (None, {"tf32": "on", "cpu_nodes": 0})
+        return
+    assert done.failure is not None
+    assert (done.failure.stage.value, done.failure.error_type) == ("execute", "WrongDeviceError")
+    assert "device is cuda, and the runtime reports that CPUExecutionProvider executed it" in done.failure.error
 
 
 def test_a_clock_that_stands_still_ends_the_cell_at_once(
