@@ -210,6 +210,25 @@ def test_a_candidate_that_cannot_be_had_is_worse(
     told(gate(root), 1, "32 cells newly failing")
 
 
+def test_a_run_of_pins_without_a_solution_is_found_by_its_name(
+    root: Path, committed: Table, sides: tuple[Path, Path]
+) -> None:
+    """From the lock to the verdict: what a run records of its lock is what a name is held against."""
+    (root / "matrices" / "locks" / "new.txt").unlink()
+    reason = "# python: 3.11\n# six==1.16.0\n\nNo solution found: six==1.16.0 needs what there is not.\n"
+    (root / "matrices" / "locks" / "new.unresolvable").write_text(reason)
+    command = [sys.executable, "-m", "harness.cli", "--root", str(root), "run", "new", "--device", "cpu"]
+    done = subprocess.run(
+        [*command, "--matrix", str(ROOT / "matrices" / "nightly.toml")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told(gate(root), 1, "32 cells newly failing", "passed -> unresolvable")
+
+
 def test_a_base_that_could_not_be_had_does_not_disarm_the_gates_after_it(
     root: Path, committed: Table, sides: tuple[Path, Path]
 ) -> None:

@@ -15,6 +15,7 @@ from harness.cli.context import new_console, root_of
 from harness.matrix import combination as combinations
 from harness.matrix import locks
 from harness.report import markdown, terminal
+from harness.tables.consistency import lock_digest
 from harness.tables.finding import Locks, device_of, find_table, has_extended, is_path
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
@@ -88,11 +89,12 @@ def locks_of(root: Path, reference: str, *, extensions: bool) -> Locks | None:
     """
     if is_path(reference) or reference not in combinations.names(root):
         return None
-    own, *others = (
-        (each, locks.read_lock(root, combinations.read(root, combinations.extended(reference, each))).digest)
-        for each in ["", *(combinations.extensions(root, reference) if extensions else [])]
-    )
-    return Locks(own=own[1], extensions=dict(others))
+    digests = {}
+    for each in ["", *(combinations.extensions(root, reference) if extensions else [])]:
+        lock = locks.read_lock(root, combinations.read(root, combinations.extended(reference, each)))
+        # What a table keeps of pins without a solution is the reason.
+        digests[each] = lock_digest(lock.text or lock.reason)
+    return Locks(own=digests.pop(""), extensions=digests)
 
 
 @click.command()
