@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from harness.bench.progress import Progress
+from harness.bench.progress import Progress, leave
 from harness.bench.requests import REQUEST_FILE, Request, read_request
 
 R = TypeVar("R", bound=Request)
@@ -41,6 +40,4 @@ def work_on(folder: Path, kind: type[R], job: Callable[[R, Progress], None]) -> 
         job(request, progress)
     except BaseException as error:  # noqa: BLE001 - whatever a tool raises is this cell's result
         progress.fail(error)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    leave()

@@ -68,11 +68,12 @@ def read_end(path: Path, most: int, *, whole: bool = False) -> bytes:
     except OSError as error:
         msg = f"it cannot be opened: {error.strerror}"
         raise UnreadableError(msg) from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        msg = "it is no regular file"
+        raise UnreadableError(msg)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            msg = "it is no regular file"
-            raise UnreadableError(msg)
         if whole and status.st_size > most:
             msg = f"it has {status.st_size} bytes"
             raise UnreadableError(msg)

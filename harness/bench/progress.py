@@ -168,7 +168,7 @@ def _refused_memory(error: BaseException, kind: str, text: str) -> bool:
         return error.errno == errno.ENOMEM
     if isinstance(error, (RecursionError, NotImplementedError)):
         return False
-    allocates = isinstance(error, RuntimeError) or str(type(error).__module__).startswith(_ALLOCATORS)
+    allocates = isinstance(error, RuntimeError) or str(getattr(type(error), "__module__", "")).startswith(_ALLOCATORS)
     return allocates and any(words in text.lower() for words in _ALLOCATION_WORDS)
 
 

@@ -71,3 +71,42 @@ def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def raised(code: str) -> BaseException:
+    """The exception that code comes to, with its traceback."""
+    try:
+        exec(code, {})
+    except BaseException as error:  # noqa: BLE001
+        return error
+    raise AssertionError
+
+
+def run_job(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A child's job in which a step does what `code` says and then fails."""
+    script = """
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from harness.bench.progress import Progress, leave
+from harness.bench.stages import Stage
+progress = Progress(Path(sys.argv[1]))
+progress.enter(Stage.IMPORT, rss_base_mb=1.5)
+progress.enter(Stage.CONVERT)
+try:
+    exec(sys.argv[2], {})
+    progress.enter(Stage.VALIDATE)
+    raise KeyError("after it")
+except BaseException as error:
+    progress.fail(error)
+leave()
+"""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", script, str(folder), code],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

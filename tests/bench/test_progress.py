@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -12,13 +13,21 @@ from typing import Any
 import pytest
 
 from harness.bench import NotApplicable
-from harness.bench.failure import describe_failure, failure_of
+from harness.bench.failure import failure_of
 from harness.bench.processes import Ended, Limits
-from harness.bench.progress import RESULT_FILE, STAGES_FILE, ProbeRejectedError, Progress, Trail, described, read_trail
-from harness.bench.record import Record
+from harness.bench.progress import (
+    LONGEST,
+    RESULT_FILE,
+    STAGES_FILE,
+    ProbeRejectedError,
+    Progress,
+    Trail,
+    described,
+    read_trail,
+)
 from harness.bench.stages import Outcome, Stage
+from tests.bench.children import ROOT, raised, run_job
 
-ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(timeout_s=5.0, memory_limit_mb=512)
 
 KILLED = """
@@ -84,6 +93,24 @@ class _OutOfMemoryError(RuntimeError):
 _OutOfMemoryError.__name__ = "OutOfMemoryError"
 
 
+NO_SPACE = "/x.pb; No space left on device"
+
+
+class _ExhaustedError(Exception):
+    """TensorFlow raises it for memory, and for a disk."""
+
+
+_ExhaustedError.__name__ = "ResourceExhaustedError"
+
+
+class _OrtError(Exception):
+    """ONNX Runtime's are made in C++, and no subclasses of anything."""
+
+
+_OrtError.__name__ = "RuntimeException"
+_OrtError.__module__ = "onnxruntime.capi.onnxruntime_pybind11_state"
+
+
 class _Mute(Exception):  # noqa: N818
     def __str__(self) -> str:
         raise OSError
@@ -101,6 +128,19 @@ class _Mute(Exception):  # noqa: N818
         (MemoryError("x"), Outcome.OUT_OF_MEMORY, "MemoryError", "x"),
         (_OutOfMemoryError("x"), Outcome.OUT_OF_MEMORY, "OutOfMemoryError", "x"),
         (RuntimeError("CUDA error: out of memory"), Outcome.OUT_OF_MEMORY, "RuntimeError", "CUDA error: out of memory"),
+        (_OrtError("std::bad_alloc"), Outcome.OUT_OF_MEMORY, "RuntimeException", "std::bad_alloc"),
+        (OSError(errno.ENOMEM, "no"), Outcome.OUT_OF_MEMORY, "OSError", f"[Errno {errno.ENOMEM}] no"),
+        (ValueError("cannot fuse: out of memory"), Outcome.FAILED, "ValueError", "cannot fuse: out of memory"),
+        (OSError("std::bad_alloc"), Outcome.FAILED, "OSError", "std::bad_alloc"),
+        (NotImplementedError("out of memory"), Outcome.FAILED, "NotImplementedError", "out of memory"),
+        (RecursionError("out of memory"), Outcome.FAILED, "RecursionError", "out of memory"),
+        (
+            _ExhaustedError("OOM when allocating"),
+            Outcome.OUT_OF_MEMORY,
+            "ResourceExhaustedError",
+            "OOM when allocating",
+        ),
+        (_ExhaustedError(NO_SPACE), Outcome.FAILED, "ResourceExhaustedError", NO_SPACE),
         (OSError("\udcff"), Outcome.FAILED, "OSError", "?"),
         (_Mute(), Outcome.FAILED, "_Mute", "(its message cannot be told: OSError)"),
     ],
@@ -110,6 +150,64 @@ def test_exceptions_become_outcomes(error: BaseException, outcome: Outcome, kind
     assert (told["outcome"], told["error_type"], told["error"]) == (outcome.value, kind, text)
     assert told["rejected_probe"] is False
     json.dumps(told).encode()
+
+
+def test_messages_are_cut_where_they_are_made() -> None:
+    told = described(raised("raise ValueError('begin' + 'x' * 10**7 + 'end')"))
+    assert told["error"].startswith("beginxxx")
+    assert told["error"].endswith("xxxend")
+    assert "[... 9980008 characters ...]" in told["error"]
+    assert told["traceback"].startswith("Traceback")
+    assert len(json.dumps(told)) < 3 * LONGEST
+
+
+ODD = """
+class S(str):
+    def encode(self, *a): raise KeyError
+class E(Exception):
+    def __str__(self): return S("odd")
+raise E
+"""
+
+AWKWARD = {
+    "no end to the recursion": ("def f(): f()\nf()", "RecursionError", "maximum recursion depth"),
+    "a class name of megabytes": ("raise type('E' * 10**7, (Exception,), {})('x')", "E" * 200, "x"),
+    "a message that ends the process": (
+        "class E(Exception):\n    def __str__(self): raise SystemExit(3)\nraise E",
+        "E",
+        "cannot be told: SystemExit",
+    ),
+    "a message that is a string of its own kind": (
+        ODD,
+        "E",
+        "odd",
+    ),
+    "not to be pickled": ("raise ValueError(lambda: 0)", "ValueError", "<function <lambda>"),
+    "of no Exception": ("class E(BaseException): pass\nraise E('deep')", "E", "deep"),
+    "a group": ("raise GeneratorExit('x')", "GeneratorExit", "x"),
+    "a long chain": (
+        "e = None\nfor i in range(5000):\n    n = ValueError(i); n.__cause__ = e; e = n\nraise e",
+        "ValueError",
+        "4999",
+    ),
+    "a chain without an end": (
+        "a, b = ValueError('a'), ValueError('b')\na.__cause__, b.__cause__ = b, a\nraise a",
+        "ValueError",
+        "a",
+    ),
+    "control characters": (r"raise ValueError('\0 \x1b[31m \ud800')", "ValueError", "\0 \x1b[31m ?"),
+}
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_any_exception_becomes_a_result(tmp_path: Path, name: str) -> None:
+    code, kind, text = AWKWARD[name]
+    Progress(tmp_path).fail(raised(code))
+    result = read_trail(tmp_path).result
+    assert result is not None
+    assert (result["outcome"], result["error_type"]) == ("failed", kind)
+    assert text in result["error"]
+    assert (tmp_path / RESULT_FILE).stat().st_size < 10 * LONGEST
 
 
 def test_a_rejected_probe_is_told_apart() -> None:
@@ -130,52 +228,103 @@ def test_an_exception_is_the_result_and_its_stage_the_last_one(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([STAGES_FILE, RESULT_FILE])
 
 
-@pytest.mark.parametrize(
-    ("ended", "outcome", "error_type", "told"),
-    [
-        (Ended(-11), Outcome.CRASHED, "SIGSEGV", "died of SIGSEGV"),
-        (Ended(-6), Outcome.CRASHED, "SIGABRT", "died of SIGABRT"),
-        (Ended(-9), Outcome.CRASHED, "SIGKILL", "died of SIGKILL"),
-        (Ended(-40), Outcome.CRASHED, "signal 40", "died of signal 40"),
-        (Ended(0), Outcome.CRASHED, "NoResult", "exit code 0 and left no result"),
-        (Ended(3), Outcome.CRASHED, "NoResult", "exit code 3 and left no result"),
-        (Ended(-9, "timed-out"), Outcome.TIMED_OUT, "Timeout", "not done within 5 s"),
-        (Ended(-9, "out-of-memory"), Outcome.OUT_OF_MEMORY, "MemoryLimit", "limit of 512 MiB"),
-        (Ended(-9, oom_killed=True), Outcome.OUT_OF_MEMORY, "OomKiller", "OOM killer"),
-    ],
-)
-def test_what_ends_a_process_becomes_an_outcome(ended: Ended, outcome: Outcome, error_type: str, told: str) -> None:
-    entered = Trail(({"stage": "execute", "at": 1.0},), None)
-    failure = failure_of(entered, ended, LIMITS, fallback=Stage.LOAD)
+def _garbage(path: Path, kind: str) -> None:
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a link":
+        path.symlink_to("/dev/zero")
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(2**34)
+    else:
+        path.write_bytes(GARBAGE[kind])
+
+
+GARBAGE = {
+    "a folder": b"",
+    "a pipe": b"",
+    "a link": b"",
+    "huge": b"",
+    "empty": b"",
+    "bytes": bytes(range(256)) * 100,
+    "a list": b"[1]\n",
+    "deep": b"[" * 10**6,
+    "a number": b"9" * 10**5 + b"\n",
+    "no outcome": b'{"stage": "convert"}\n{"at": 1.0}\n{"stage": ["x"], "at": 1.0}\n',
+    "an outcome of nobody's": b'{"outcome": "excellent"}\n{"stage": "excellent", "at": 1.0}\n',
+    "an outcome that is none of its own": b'{"outcome": "timed-out", "error_type": "x", "error": "y"}\n',
+    "no error": b'{"outcome": "failed", "error": 3}\n{"stage": "convert", "at": "now"}\n{"stage": null, "at": NaN}\n',
+}
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_whatever_a_step_writes_into_the_result_is_a_crash_that_says_so(tmp_path: Path, kind: str) -> None:
+    _garbage(tmp_path / RESULT_FILE, kind)
+    trail = read_trail(tmp_path)
+    failure = failure_of(trail, Ended(0), LIMITS, fallback=Stage.CONVERT)
     assert failure is not None
-    assert (failure.outcome, failure.stage, failure.error_type) == (outcome, Stage.EXECUTE, error_type)
-    assert told in failure.error
-    before_any_stage = failure_of(Trail((), None), ended, LIMITS, fallback=Stage.LOAD)
-    assert before_any_stage is not None
-    assert before_any_stage.stage is Stage.LOAD
+    assert (failure.outcome, failure.error_type) == (Outcome.CRASHED, "NoResult")
+    assert "left a result that cannot be used: it" in failure.error
+    assert len(failure.error) < 200
 
 
-def test_a_process_that_was_stopped_did_not_pass_whatever_it_wrote() -> None:
-    trail = Trail(({"stage": "measure", "at": 1.0},), {"outcome": "passed"})
-    failure = failure_of(trail, Ended(-9, "timed-out"), LIMITS, fallback=Stage.LOAD)
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_whatever_a_step_writes_into_the_stages_is_left_out(tmp_path: Path, kind: str) -> None:
+    _garbage(tmp_path / STAGES_FILE, kind)
+    assert read_trail(tmp_path).stages == ()
+
+
+def test_stages_after_gigabytes_of_garbage_are_found(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    progress.enter(Stage.IMPORT)
+    with (tmp_path / STAGES_FILE).open("r+b") as file:
+        file.truncate(2**33)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n")
+    progress.enter(Stage.CONVERT)
+    assert read_trail(tmp_path).last is Stage.CONVERT
+
+
+ABUSES = {
+    "closes descriptors": "import os; os.closerange(0, 256)",
+    "opens all descriptors": "import os, resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+    "try:\n    while True: os.open('/', os.O_RDONLY)\nexcept OSError: pass",
+    "removes its folder": "import os, shutil; shutil.rmtree(os.getcwd())",
+    "removes the folder above": "import os, shutil; shutil.rmtree(os.path.dirname(os.getcwd()))",
+    "goes elsewhere": "import os; os.chdir('/')",
+    "changes umask": "import os; os.umask(0o777)",
+    "clears the environment": "import os; os.environ.clear(); os.environ['LANG'] = 'C'",
+    "changes the locale": "import locale; locale.setlocale(locale.LC_ALL, 'C')",
+    "clears sys.path": "import sys; sys.path.clear(); sys.path_importer_cache.clear()",
+    "takes the streams": "import sys; sys.stdout = sys.stderr = None",
+    "breaks the streams": "import sys\nclass S:\n    def flush(self): raise SystemExit(3)\nsys.stdout = S()",
+    "runs an exit handler": "import atexit, os; atexit.register(os._exit, 9)",
+    "writes its own result": "open('result.json', 'w').write('{\"outcome\": \"passed\"}')",
+    "writes its own stages": "open('stages.jsonl', 'a').write('x' * 10**7 + '\\n')",
+    "removes its stages": "import os; os.unlink('stages.jsonl')",
+}
+
+
+@pytest.mark.parametrize("abuse", ABUSES)
+def test_whatever_a_step_does_to_its_process_the_result_is_written(tmp_path: Path, abuse: str) -> None:
+    folder = tmp_path / "cell" / "convert"
+    folder.mkdir(parents=True)
+    done = run_job(ABUSES[abuse], folder)
+    assert done.returncode == 0, done.stderr
+    trail = read_trail(folder)
+    failure = failure_of(trail, Ended(done.returncode), LIMITS, fallback=Stage.IMPORT)
     assert failure is not None
-    assert failure.outcome is Outcome.TIMED_OUT
+    assert failure.outcome is Outcome.FAILED
+    if abuse != "opens all descriptors":
+        assert (failure.stage, failure.error_type, failure.error) == (Stage.VALIDATE, "KeyError", "'after it'")
+        assert trail.fact("rss_base_mb") == 1.5 or abuse == "writes its own stages"
 
 
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ({"outcome": Outcome.FAILED, "error_type": "Fail", "error": "bad"}, "failed at load: Fail: bad"),
-        ({"outcome": Outcome.MISMATCHED, "difference": "output 0"}, "mismatched at load: output 0"),
-    ],
-)
-def test_a_failure_in_a_persons_words(values: dict[str, Any], text: str) -> None:
-    common: dict[str, Any] = {
-        "combination": "c",
-        "extension": "",
-        "model": "m",
-        "strategy": "s",
-        "device": "cpu",
-        "tier": "quick",
-    }
-    assert describe_failure(Record(**common, stage=Stage.LOAD, **values)) == text
+@pytest.mark.parametrize("value", [object(), {1: {2}}, float])
+def test_a_result_that_no_file_can_hold_is_a_failure(tmp_path: Path, value: object) -> None:
+    Progress(tmp_path).finish(facts=value)
+    result = read_trail(tmp_path).result
+    assert result is not None
+    assert (result["outcome"], result["error_type"]) == ("failed", "TypeError")
