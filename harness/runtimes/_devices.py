@@ -31,10 +31,10 @@ def set_up_torch(device: str, threads: int) -> None:
     torch.set_num_threads(threads)
     if device != "cuda":
         return
+    forbid_tf32()
     if not torch.cuda.is_available():
         msg = f"torch {torch.__version__} sees no usable CUDA device"
         raise NotApplicable(msg)
-    forbid_tf32()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False  # convolutions; True by default
 
@@ -59,6 +59,7 @@ def set_up_tensorflow(device: str, threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     if device != "cuda":
         return
+    forbid_tf32()
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         msg = f"tensorflow {tf.__version__} sees no GPU: it is built without CUDA, or its CUDA libraries are missing"
@@ -66,7 +67,6 @@ def set_up_tensorflow(device: str, threads: int) -> None:
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.set_soft_device_placement(False)
-    forbid_tf32()
     tf.config.experimental.enable_tensor_float_32_execution(False)  # it is on by default
 
 

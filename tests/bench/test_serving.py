@@ -319,6 +319,17 @@ def test_facts_come_with_the_result(ran: Ran) -> None:
     assert result_of(ran("good").done)["facts"] == {}
 
 
+def test_a_peak_that_cannot_be_told_from_loading_is_not_told(built: Path, tmp_path: Path) -> None:
+    """Where the kernel does not let a process count its peak anew, an earlier one hides that of serving."""
+    fixed = "from harness.bench import memory; memory.reset_peak = lambda: False; "
+    hidden = serve(built, tmp_path / "hidden", Case(PASSED, load=f"{fixed}held = b'x' * 2**28; del held"))
+    assert hidden.failure is None
+    assert result_of(hidden)["rss_peak_mb"] is None
+    grown = "self.kept = self.kept or [b'x' * 2**28]"
+    seen = serve(built, tmp_path / "seen", Case(PASSED, load=fixed, call=grown))
+    assert result_of(seen)["rss_peak_mb"] > 256
+
+
 @pytest.mark.parametrize(("provider", "passes"), [("CUDAExecutionProvider", True), ("CPUExecutionProvider", False)])
 def test_a_cuda_cell_that_the_cpu_executed_fails(built: Path, tmp_path: Path, provider: str, passes: bool) -> None:
     case = Case(PASSED, more=f"provider = {provider!r}; facts = lambda self: {{'tf32': 'on', 'cpu_nodes': 0}}")
