@@ -145,7 +145,7 @@ def test_an_interpreter_that_cannot_run_the_bench_is_told(root: Path, tmp_path: 
     venv.create(tmp_path / "bare", with_pip=False)
     told = refused(root, "run", "--python", tmp_path / "bare" / "bin" / "python")
     assert "No module named 'pytest'" in told
-    assert "Install pytest and pytest-benchmark" in told
+    assert "pip install pytest pytest-benchmark filelock" in told
     assert "is no interpreter that can be started" in refused(root, "run", "--python", tmp_path / "nothing")
     assert "leave out small2.1, or leave out --python" in refused(root, "run", "small2.1", "--python", sys.executable)
     assert "cannot name a folder of results" in refused(root, "run", "--python", sys.executable, "--name", "a/b")

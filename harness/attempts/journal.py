@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from harness.bench.errors import UsageError
 from harness.bench.identity import short
 from harness.bench.plan import Plan
 from harness.bench.record import now, write_json
@@ -37,8 +38,18 @@ class Run:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """While it is under way. It is closed where all went through, and stays open where anything was raised."""
+        """While it is under way. It is closed where all went through, or was refused: what is mended is another run.
+
+        It stays open where anything else was raised, and is found again.
+        """
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._file, {"run": self.name, "since": now(), "pid": os.getpid(), "command": " ".join(sys.argv)})
-        yield
+        try:
+            yield
+        except UsageError:
+            self._close()
+            raise
+        self._close()
+
+    def _close(self) -> None:
         self._file.unlink(missing_ok=True)

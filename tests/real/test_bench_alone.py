@@ -98,7 +98,10 @@ def test_a_probe_that_forward_rejects_is_told_and_nothing_is_written(bench: Call
     done = bench("torch2.0", "--models", model, "--strategies=native", "--out", tmp_path / "out")
     assert done.returncode == 4, done.stdout + done.stderr
     assert "probe 'wrong' is rejected by forward" in done.stdout + done.stderr
-    assert not (tmp_path / "out").exists()
+    assert _recorded(tmp_path / "out") == set()
+    stated = json.loads((tmp_path / "out" / "attempt.json").read_text(encoding="utf-8"))
+    assert stated["state"] == "refused"
+    assert "probe 'wrong' is rejected by forward" in stated["cause"]
 
 
 def test_a_model_file_that_raises_at_import_fails_at_build_and_the_rest_runs(bench: Call, tmp_path: Path) -> None:
