@@ -18,6 +18,7 @@ from harness.bench.requests import BuildRequest
 from harness.bench.sketch import sampled
 from harness.bench.tensors import load
 from tests.real.conftest import ROOT
+from tests.real.plugins import add_strategy
 
 pytestmark = pytest.mark.real
 
@@ -393,3 +394,70 @@ def test_the_code_that_a_model_imported_on_its_way_is_told(builds: Builds) -> No
     wanted = [builds.file("lazy"), builds.folder / "lazily_there.py", builds.folder / "_further.py"]
     assert modules == {str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(wanted)}
     assert list(builds.built("unprobed")["modules"]) == [str(builds.file("unprobed"))]
+
+
+EDIT = (
+    "import numpy; built = context.folder.parents[3] / 'built' / context.model_name; "
+    "[(file.chmod(0o644), numpy.savez(file, numpy.zeros((2, 4), 'f4'))) for file in built.glob('native-*.npz')]"
+)
+BENCHED = ("nan-weights", "unprobed", "unprobed-in-order", "exits", "hangs")
+
+
+@pytest.fixture(scope="module")
+def rows(bench: Call, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The rows of a run of the bench over some of these models, by cell, in the order that the cells began in."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "models").mkdir()
+    hangs = "model(build=lambda: __import__('time').sleep(3600), probes=TWO)"
+    for name in BENCHED:
+        file = folder / "models" / f"{name.replace('-', '_')}.py"
+        source = MODELS.get(name, hangs)
+        file.write_text(f"{HEAD}{MORE}{TWO}\nMODEL = {source}\n", encoding="utf-8")
+    add_strategy(folder / "plugins", "edits-natives", EDIT)
+    add_strategy(folder / "plugins", "well-behaved", "pass")
+    selected = [f"--strategies={name}" for name in ("native", "edits-natives", "well-behaved")]
+    options = [
+        "--timeout-s=10",
+        "--measure-s=0.05",
+        "--models",
+        folder / "models",
+        "--plugin-folder",
+        folder / "plugins",
+    ]
+    done = bench("torch2.1", *selected, *options, "--out", folder / "out")
+    assert done.returncode == 1, done.stdout + done.stderr
+    events = [json.loads(line) for line in (folder / "out/events.jsonl").read_text(encoding="utf-8").splitlines()]
+    began = [(each["model"], each["strategy"]) for each in events if each["event"] == "started"]
+    found = [json.loads(path.read_text(encoding="utf-8"))["row"] for path in (folder / "out/records").glob("*.json")]
+    found.sort(key=lambda row: began.index((row["model"], row["strategy"])))
+    return {f"{row['model']}/{row['strategy']}": row for row in found}
+
+
+@pytest.mark.parametrize(
+    ("model", "outcome", "kind"),
+    [("nan-weights", "failed", "ValueError"), ("exits", "failed", "SystemExit"), ("hangs", "timed-out", "Timeout")],
+)
+def test_what_goes_wrong_while_building_is_recorded_in_every_cell(
+    rows: dict[str, Any], model: str, outcome: str, kind: str
+) -> None:
+    assert len(rows) == 3 * len(BENCHED)
+    for strategy in ("native", "edits-natives", "well-behaved"):
+        row = rows[f"{model}/{strategy}"]
+        assert (row["outcome"], row["stage"], row["error_type"]) == (outcome, "build", kind), row
+
+
+def test_derived_probes_are_run_and_marked_so(rows: dict[str, Any]) -> None:
+    for strategy in ("native", "well-behaved"):
+        row = rows[f"unprobed/{strategy}"]
+        assert row["outcome"] == "passed", row
+        assert (row["probes_passed"], row["probes_total"], row["probes_derived"]) == (2, 2, 2)
+        assert (rows[f"unprobed-in-order/{strategy}"]["probes_total"]) == 0
+
+
+def test_a_step_that_edits_native_outputs_fails_alone(rows: dict[str, Any]) -> None:
+    cells = list(rows)
+    for model in ("unprobed", "unprobed-in-order"):
+        assert cells.index(f"{model}/edits-natives") < cells.index(f"{model}/well-behaved")
+        row = rows[f"{model}/edits-natives"]
+        assert (row["outcome"], row["stage"], row["error_type"]) == ("failed", "convert", "ForeignFilesChanged"), row
+        assert rows[f"{model}/well-behaved"]["outcome"] == "passed"
