@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from harness.bench.failure import Failure
 from harness.bench.plan import Plan, imports_of
 from harness.bench.registry import Registry
 from harness.bench.requests import BuildRequest
+from harness.bench.tensors import file_digest
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Built:
 
 def _digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_digest(path)
     except OSError:
         return ""
 

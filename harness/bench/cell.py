@@ -163,6 +163,8 @@ class _CellRun:
             self.columns["noise_floor_mse"] = built.facts["noise_mse"]
             self.columns["probes_total"] = len(built.facts["names"]) - 1
             self.columns["probes_derived"] = len(built.facts["derived"]) or None
+            if built.facts["dropped_probes"]:
+                self.details["dropped_probes"] = dict(built.facts["dropped_probes"])
         return built
 
     def _converted(self, built: Built) -> Mapping[str, Any]:

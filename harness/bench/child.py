@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def work_on(folder: Path, kind: type[R], job: Callable[[R, Progress], None]) -> 
     Whatever `job` raises is its result, `SystemExit` among it. Nobody's exit handlers run. Never returns.
     """
     # What tools leave in the temporary folder goes with the cell, since nobody runs their exit handlers.
-    tempfile.tempdir = str(folder)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     progress = Progress(folder)
     try:
         request = read_request(folder / REQUEST_FILE)

@@ -47,6 +47,8 @@ class Children:
         self._serving_environ = child_environ(device, policy.threads, marker=marker)
         # Converting happens on the CPU, whatever serves.
         self._environ = child_environ("cpu", policy.threads, marker=marker)
+        for environ in (self._serving_environ, self._environ):
+            environ["TMPDIR"] = str(scratch)  # what tools leave there goes with the run
         self._warm: Warm | None = None
         self._cold: set[tuple[str, ...]] = set()
 
