@@ -17,7 +17,18 @@ from harness.bench import environment as inside_view
 from harness.bench.errors import EnvironmentChangedError, IndexUnreachableError, InterpreterGoneError, UsageError
 from harness.bench.fingerprint import normalise_paths
 from harness.bench.stages import Outcome, Stage
-from harness.matrix.wholeness import Change, Snapshot, claims, compare, is_as_claimed, listed, owners, sites, take
+from harness.matrix.wholeness import (
+    Change,
+    Snapshot,
+    claims,
+    compare,
+    is_as_claimed,
+    listed,
+    owners,
+    package_of_record,
+    sites,
+    take,
+)
 
 # What would let another Python's packages or another CUDA into a pinned environment.
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
@@ -70,7 +81,7 @@ class Prepared:
     def changes(self) -> list[Change]:
         """What has changed since it was prepared, in the order of paths.
 
-        A file that was touched, and still is what its package's RECORD says, has not changed. Raises
+        A file that was touched, and still is what its package's unchanged RECORD says, has not changed. Raises
         `InterpreterGoneError` where nothing is left to be compared.
         """
         if not self.python.exists():
@@ -79,12 +90,15 @@ class Prepared:
         now = take(self.folder, self.within)
         if now == self.snapshot:
             return []
+        found = compare(self.folder, self.snapshot, now, self.owners)
+        exchanged = {package_of_record(change.path) for change in found}
         claimed = claims(self.folder, self.within or sites(self.folder))
-        return [
-            change
-            for change in compare(self.folder, self.snapshot, now, self.owners)
-            if change.what != "edited" or not is_as_claimed(self.folder / change.path, claimed.get(change.path, ()))
-        ]
+
+        def is_only_touched(change: Change) -> bool:
+            trusted = [claim for claim in claimed.get(change.path, ()) if claim.package not in exchanged]
+            return change.what == "edited" and is_as_claimed(self.folder / change.path, trusted)
+
+        return [change for change in found if not is_only_touched(change)]
 
     def mended(self, changes: Collection[Change], *, note: Callable[[str], None]) -> Prepared:
         """The environment with changes undone. An ambient one is its owner's: raises `EnvironmentChangedError`."""

@@ -155,6 +155,12 @@ def package_of_info(name: str) -> str:
     return canonicalize_name(name.removesuffix(_INFO).partition("-")[0])
 
 
+def package_of_record(path: str) -> str:
+    """The package whose RECORD this path is, or nothing."""
+    info, _, name = path.rpartition("/")
+    return package_of_info(info.rpartition("/")[2]) if name == "RECORD" and info.endswith(_INFO) else ""
+
+
 def owners(claimed: Mapping[str, list[Claim]]) -> dict[str, str]:
     """Path to the first package that claims it."""
     return {path: claimants[0].package for path, claimants in claimed.items()}

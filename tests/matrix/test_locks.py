@@ -195,6 +195,14 @@ def test_where_the_disk_is_full_or_may_not_be_written_to_a_lock_stays_as_it_was(
         assert _locks(root) == ["small.txt"]
 
 
+def test_a_cache_on_a_full_disk_is_told(root: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", str(small_disk / "cache"))
+    with pytest.raises(DiskFullError, match="No space left on device") as caught:
+        lock(root, _combination(root, "six==1.16.0"))
+    assert str(small_disk) not in str(caught.value)
+    assert not (root / "matrices" / "locks").exists()
+
+
 def test_a_uv_that_is_killed_is_no_reason(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "uv"
     broken.write_text("#!/bin/sh\nkill -9 $$\n", encoding="utf-8")
