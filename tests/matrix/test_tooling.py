@@ -115,6 +115,12 @@ pathlib.Path("pids").write_text(str(child.pid))
     assert _all_end(_pids(tmp_path), within_s=2)
 
 
+def _end_ourselves(folder: Path) -> None:
+    """Once the tool is at work."""
+    _pids(folder)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class _EndedError(BaseException):
     """As a signal's handler raises it."""
 
@@ -127,7 +133,7 @@ def test_an_exception_ends_the_whole_group(tmp_path: Path, monkeypatch: pytest.M
 
     before = signal.signal(signal.SIGTERM, end)
     try:
-        threading.Thread(target=lambda: (_pids(tmp_path), os.kill(os.getpid(), signal.SIGTERM))).start()
+        threading.Thread(target=_end_ourselves, args=(tmp_path,)).start()
         with pytest.raises(_EndedError):
             _run(_STUBBORN, tmp_path, str(tmp_path / "pids"))
     finally:
