@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
+from harness.bench.disk import space_at
 from harness.bench.errors import DiskFullError, InfrastructureError, InterpreterGoneError
 from harness.bench.processes import Ended, Limits
 from harness.bench.progress import Trail
@@ -78,25 +78,13 @@ def failure_of(trail: Trail, ended: Ended, limits: Limits, *, fallback: Stage) -
     )
 
 
-def _free(folder: Path) -> tuple[int, float]:
-    """Bytes that are left to us on the folder's file system, and their share; 0 where it takes no more files."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    found = os.statvfs(folder)
-    blocks = found.f_bfree if os.geteuid() == 0 else found.f_bavail
-    nodes = found.f_ffree if os.geteuid() == 0 else found.f_favail
-    if found.f_files and not nodes:
-        return 0, 0.0
-    return blocks * found.f_frsize, blocks / max(1, found.f_blocks)
-
-
 def infrastructure_of(trail: Trail, ended: Ended, folder: Path) -> InfrastructureError | None:
     """Why the end of a child is no result at all: the disk is full, or the environment has gone. None for a result.
 
-    An error that says that there is no space is believed where less than 16 MiB or 1 % is left: a tool may have
-    removed the part that it had written, and whoever writes to another, smaller place (or to /dev/full) failed by
-    himself. Any other bad end is no result below 1 MiB: on a full disk `torch.save` says "unexpected pos", and a
-    mapped file ends its process by SIGBUS.
+    An error that says that there is no space is believed where less than 16 MiB or 1 % was left, at the end or at any
+    look before (a tool may have removed the part that it had written): whoever writes to another, smaller place, or to
+    /dev/full, failed by himself. Any other bad end is no result where less than 1 MiB is left: on a full disk
+    `torch.save` says "unexpected pos", and a mapped file ends its process by SIGBUS.
     """
     result = trail.result
     passed = result is not None and result["outcome"] == Outcome.PASSED.value and not ended.returncode
@@ -105,10 +93,11 @@ def infrastructure_of(trail: Trail, ended: Ended, folder: Path) -> Infrastructur
     if not Path(sys.executable).exists():
         msg = "The environment's interpreter has gone while cells ran."
         return InterpreterGoneError(msg)
-    free, share = _free(folder)
+    now = space_at(folder)
+    least = min(now, ended.least_space or now)
     told = result is not None and result.get("no_space") is True
-    if free < _NO_SPACE or (told and (free < _LITTLE_SPACE or share < _LITTLE_SHARE)):
-        msg = f"The disk is full: {free // 2**20} MiB are left where this cell works."
+    if now.free < _NO_SPACE or (told and (least.free < _LITTLE_SPACE or least.share < _LITTLE_SHARE)):
+        msg = f"The disk is full: {least.free // 2**20} MiB were left where this cell works."
         return DiskFullError(msg)
     return None
 

@@ -2,8 +2,9 @@
 
 A *group* is a child of the bench with everything that it started, whatever that did to get away: the members of its
 session, all descendants, and orphans. A process that lost its parent is handed by the kernel to the nearest ancestor
-that asked for orphans (`become_subreaper`): first the keeper that started the child, then the bench. What even outlives
-the bench, since that was killed, is found by a marker in its environment (`end_leftovers`).
+that asked for orphans (`become_subreaper`): first the keeper that started the child, then the bench. A keeper whose
+bench was killed ends all that it has. What outlives even that, since both were killed, is found by a marker in its
+environment (`end_leftovers`).
 """
 
 from __future__ import annotations
@@ -49,6 +50,11 @@ def die_with_parent(parent: int | None = None) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent is not None and os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def outlive_parent() -> None:
+    """Take back `die_with_parent`, for a process that notices and has to clear up."""
+    _prctl(_PR_SET_PDEATHSIG, 0)
 
 
 def become_subreaper() -> bool:

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.bench.group import become_subreaper, die_with_parent
+from harness.bench.group import Group, become_subreaper, die_with_parent, outlive_parent
 from harness.bench.logs import LOG_FILE, CappedLog
 from harness.bench.memory import offer_to_oom_killer
 from harness.bench.requests import REQUEST_FILE
@@ -103,7 +103,7 @@ def _become(request: dict[str, Any], output: int, parent: int) -> None:
 
 
 class _Keeper:
-    """Serves requests from stdin until it ends."""
+    """Serves requests from stdin until it ends, as it does when the bench dies; then nothing of what it has is left."""
 
     def __init__(self, protocol: int) -> None:
         self._protocol = protocol
@@ -170,6 +170,12 @@ def main(imports: Sequence[str]) -> None:
             importlib.import_module(name)
     sys.stdout.flush()
     keeper = _Keeper(protocol)
+    outlive_parent()  # stdin tells
     keeper.answer(ready=1)
-    keeper.serve()
-    os._exit(0)
+    try:
+        keeper.serve()
+    except Exception:  # noqa: BLE001 - a bench that died while it was being told, as a rule
+        traceback.print_exc()
+    finally:
+        Group(os.getpid(), os.getpid()).end()
+        os._exit(0)

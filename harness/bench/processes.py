@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.bench import memory
+from harness.bench.disk import Space, space_at
 from harness.bench.errors import BenchBrokenError, InterpreterGoneError
 from harness.bench.group import KEEPERS, MARKER, Group
 from harness.bench.shared_memory import SharedMemory
@@ -55,7 +56,8 @@ class Limits:
 class Ended:
     """How a process ended. `returncode` is negative for a signal. `stopped` is why we ended it, if we did.
 
-    With `keeper_died` its return code is not known: its keeper died, and it with that.
+    With `keeper_died` its return code is not known: its keeper died, and it with that. `least_space` is the least that
+    was seen to be free where it worked.
     """
 
     returncode: int
@@ -63,6 +65,7 @@ class Ended:
     oom_killed: bool = False
     peak_mb: float = 0.0
     keeper_died: bool = False
+    least_space: Space | None = None
 
 
 class KeeperError(Exception):
@@ -74,10 +77,14 @@ class WarmError(KeeperError):
 
 
 class Child(Protocol):
-    """A running process that leads its own session. `keeper` is the pid of what started it, 0 for this process."""
+    """A running process that leads its own session, and works in `folder`.
+
+    `keeper` is the pid of what started it, 0 for this process.
+    """
 
     pid: int
     keeper: int
+    folder: Path
 
     def poll(self, timeout_s: float = 0.0) -> int | None:
         """Its return code once it has ended, which is waited for at most `timeout_s`. Raises `KeeperError`."""
@@ -120,9 +127,9 @@ def watch(
     """
     kills_before = memory.oom_kills()
     group, shared = Group(child.pid, child.keeper), SharedMemory()
-    stopped, peak = "", 0.0
+    seen = _Seen()
     try:
-        stopped, peak = _until_ended(child, limits, group, shared, sample, quiet=quiet)
+        _until_ended(child, limits, group, shared, seen, sample, quiet=quiet)
     except KeeperError:
         pass  # told below
     finally:
@@ -135,9 +142,18 @@ def watch(
     if returncode is None:
         child.forsake()
         group.end()  # what the keeper had adopted came to this process
-        return Ended(-signal.SIGKILL, stopped, peak_mb=peak, keeper_died=True)
-    killed = returncode == -signal.SIGKILL and not stopped and memory.oom_kills() > kills_before
-    return Ended(returncode, stopped, killed, peak)
+        return Ended(-signal.SIGKILL, seen.stopped, False, seen.peak_mb, keeper_died=True, least_space=seen.least_space)
+    killed = returncode == -signal.SIGKILL and not seen.stopped and memory.oom_kills() > kills_before
+    return Ended(returncode, seen.stopped, killed, seen.peak_mb, least_space=seen.least_space)
+
+
+@dataclass
+class _Seen:
+    """What was seen of a group while it ran, and why it has to end."""
+
+    stopped: str = ""
+    peak_mb: float = 0.0
+    least_space: Space | None = None
 
 
 def _until_ended(
@@ -145,15 +161,16 @@ def _until_ended(
     limits: Limits,
     group: Group,
     shared: SharedMemory,
+    seen: _Seen,
     sample: Callable[[list[int]], None] | None,
     *,
     quiet: bool,
-) -> tuple[str, float]:
-    """Wait until the child has ended or must be: why it must, and the most memory that was seen, in MiB."""
+) -> None:
+    """Wait until the child has ended or must be ended."""
     look_s, search_s = (_QUIET_LOOK_S, _QUIET_SEARCH_S) if quiet else (_LOOK_S, _SEARCH_S)
     started = searched = time.monotonic()
-    members, peak = [child.pid], 0.0
-    while child.poll(look_s) is None:
+    members = [child.pid]
+    while not seen.stopped and child.poll(look_s) is None:
         now = time.monotonic()
         if now - searched > search_s:
             members, searched = group.members(), now
@@ -163,14 +180,15 @@ def _until_ended(
             members, searched = group.members(), now
             shared.look(members)
             used = memory.resident_mb(members) + shared.beyond_resident_mb
-        peak = max(peak, used)
+        seen.peak_mb = max(seen.peak_mb, used)
+        space = space_at(child.folder)
+        seen.least_space = min(space, seen.least_space or space)
         if sample is not None:
             sample(members)
         if used > limits.memory_limit_mb:
-            return "out-of-memory", peak
-        if now - started > limits.timeout_s:
-            return "timed-out", peak
-    return "", peak
+            seen.stopped = "out-of-memory"
+        elif now - started > limits.timeout_s:
+            seen.stopped = "timed-out"
 
 
 class Keeper:
@@ -249,7 +267,7 @@ class Keeper:
             request = {"folder": str(folder), "cwd": str(cwd), **how}
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-            return _Kept(self, self._answer(_ANSWER_S)["pid"])
+            return _Kept(self, self._answer(_ANSWER_S)["pid"], folder)
         except BaseException as error:
             self.close()  # and with it a child whose pid was not told
             if isinstance(error, BrokenPipeError):
@@ -299,10 +317,11 @@ class Warm(Keeper):
 class _Kept:
     """A child of a keeper."""
 
-    def __init__(self, owner: Keeper, pid: int) -> None:
+    def __init__(self, owner: Keeper, pid: int, folder: Path) -> None:
         self._owner = owner
         self._returncode: int | None = None
         self.keeper = owner.pid
+        self.folder = folder
         self.pid = pid
 
     def poll(self, timeout_s: float = 0.0) -> int | None:

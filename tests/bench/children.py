@@ -18,6 +18,7 @@ class Script:
     """A Python process of this one's own that leads a session."""
 
     keeper = 0
+    folder = ROOT
 
     def __init__(self, code: str, *arguments: str | Path, **environ: str) -> None:
         self._process = subprocess.Popen(

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from harness.bench.disk import space_at
 from harness.bench.errors import DiskFullError, InfrastructureError, InterpreterGoneError
 from harness.bench.failure import describe_failure, failure_of, infrastructure_of
-from harness.bench.processes import Ended, Limits
+from harness.bench.processes import Ended, Limits, watch
 from harness.bench.progress import Trail, described, read_trail
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
-from tests.bench.children import raised, run_job
+from tests.bench.children import Kept, raised, run_job
 
 LIMITS = Limits(timeout_s=5.0, memory_limit_mb=512)
 
@@ -81,7 +82,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=24m,nr_inodes=2000", "tmpfs", str(folder)]
     if subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("mounting a small file system takes root")
     yield folder
@@ -112,7 +113,7 @@ def test_a_disk_that_fills_is_no_result(small_disk: Path, then: str) -> None:
     assert (trail.result is None) == (then in (MAPS, "import os; os._exit(3)"))
     cause = infrastructure_of(trail, Ended(done.returncode), small_disk)
     assert isinstance(cause, DiskFullError)
-    assert "0 MiB are left" in str(cause)
+    assert "0 MiB were left" in str(cause)
     assert "Make room" in str(cause)
 
 
@@ -137,6 +138,45 @@ def test_no_space_is_told_by_what_an_error_came_from() -> None:
     assert described(raised(code))["no_space"] is True
     assert described(raised("raise RuntimeError('x: No space left on device')"))["no_space"] is True
     assert described(raised("raise RuntimeError('export')"))["no_space"] is False
+
+
+def test_a_disk_that_filled_and_was_cleared_again_was_full(kept: Kept, small_disk: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from harness.bench.progress import Progress, leave
+progress = Progress(Path.cwd())
+try:
+    try:
+        with open("filling", "wb", 0) as file:
+            while True:
+                assert file.write(bytes(2**20)) == 2**20 or file.write(bytes(2**20))
+                time.sleep(0.02)
+    finally:
+        Path("filling").unlink()
+except OSError as error:
+    progress.fail(error)
+leave()
+"""
+    command = [sys.executable, "-c", code]
+    child = kept.keeper.child(small_disk, cwd=small_disk, command=command, environ=kept.environ)
+    ended = watch(child, Limits(20.0, 1000))
+    trail = read_trail(small_disk)
+    assert trail.result is not None
+    assert trail.result["no_space"] is True
+    assert space_at(small_disk).share > 0.9
+    assert isinstance(infrastructure_of(trail, ended, small_disk), DiskFullError)
+
+
+def test_space_of_what_is_left_of_a_path(small_disk: Path) -> None:
+    whole = space_at(small_disk)
+    assert whole.free == 24 * 2**20
+    assert space_at(small_disk / "nothing" / "here") == whole
+    (small_disk / "half").write_bytes(bytes(12 * 2**20))
+    assert space_at(small_disk).share == pytest.approx(0.5, abs=0.01)
+    with pytest.raises(OSError, match="No space left"):
+        [(small_disk / f"empty-{number}").touch() for number in range(3000)]
+    assert space_at(small_disk) == (0, 0.0)  # room for bytes, and for no more files
 
 
 def test_a_full_disk_that_nobody_met_changes_no_result(small_disk: Path) -> None:

@@ -185,13 +185,33 @@ FOREVER = (
 )
 
 
+FOUND_BY_DESCENT = FOREVER.replace("wait_for(3)", "daemon({}); wait_for(4)")
+
+
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
-def test_the_next_start_ends_what_a_killed_bench_left(tmp_path: Path, how: str) -> None:
+def test_what_a_killed_bench_had_is_ended_at_once(tmp_path: Path, how: str) -> None:
+    told = tmp_path / "pids"
+    bench = _bench(tmp_path, str(tmp_path), 60, FOUND_BY_DESCENT)
+    assert until(lambda: told.exists() and len(_pids(told)) == 4)
+    pids = _pids(told)
+    (keeper,) = [pid for pid, process in processes().items() if process.parent == bench.pid]
+    bench.send_signal(signal.Signals[how])
+    bench.wait()
+    assert until(lambda: not any(alive(pid) for pid in [*pids, keeper]))
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
+def test_the_next_start_ends_what_a_killed_bench_left_whose_keeper_was_killed_too(tmp_path: Path, how: str) -> None:
     told = tmp_path / "pids"
     marker = str(tmp_path)
     bench = _bench(tmp_path, marker, 60, FOREVER)
     assert until(lambda: told.exists() and len(_pids(told)) == 3)
-    bench.send_signal(signal.Signals[how])
+    (keeper,) = [pid for pid, process in processes().items() if process.parent == bench.pid]
+    for pid in (bench.pid, keeper):
+        os.kill(pid, signal.SIGSTOP)  # neither sees the other go
+    os.kill(keeper, signal.SIGKILL)
+    os.kill(bench.pid, signal.Signals[how])
+    os.kill(bench.pid, signal.SIGCONT)
     bench.wait()
     left = [pid for pid in _pids(told) if alive(pid)]
     assert left, "nothing to find: the test proves nothing"

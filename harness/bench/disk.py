@@ -1,0 +1,27 @@
+"""How much room there is where a child writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Space(NamedTuple):
+    """What is free to this user on a file system: in bytes, and as a share of the whole."""
+
+    free: int
+    share: float
+
+
+def space_at(folder: Path) -> Space:
+    """The space on the file system of `folder`, or of what is left of its path; none where no more files fit."""
+    try:
+        found = os.statvfs(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return space_at(folder.parent)
+    # Some blocks are reserved for root.
+    blocks, nodes = (found.f_bfree, found.f_ffree) if os.geteuid() == 0 else (found.f_bavail, found.f_favail)
+    if found.f_files and not nodes:  # 0 files in all: the file system does not count them
+        return Space(0, 0.0)
+    return Space(blocks * found.f_frsize, blocks / max(1, found.f_blocks))
