@@ -170,7 +170,7 @@ def test_what_a_run_depends_on_is_in_its_identity(root: Path) -> None:
     found.append(_identity(root, plan, packages={"torch": "2.0.1", "beside": "1"}))
     found.append(_identity(root, replace(plan, policy=replace(plan.policy, launches=3))))
     found.append(_identity(root, replace(plan, cells=plan.cells[:1])))
-    for path in ("good.py", "plugins/steps/leave_thing.py", "plugins/runtimes/reciting.py"):
+    for path in ("good.py", "plugins/steps/recite.py", "plugins/runtimes/reciting.py"):
         with (root.parent / path).open("a", encoding="utf-8") as file:
             file.write("# more\n")
         found.append(_identity(root, plan))
@@ -214,7 +214,7 @@ STEP = Step(summary="", run=run, produces="thing")
 
 
 def test_a_bench_that_dies_with_a_cell_is_started_again_for_the_others(root: Path, ambient: Path) -> None:
-    (root.parent / "plugins" / "steps" / "leave_thing.py").write_text(KILLS, encoding="utf-8")
+    (root.parent / "plugins" / "steps" / "recite.py").write_text(KILLS, encoding="utf-8")
     observer = Observer()
     attempt = execute(root, _task(root, ambient), observer, run="one")
     ends = {r.strategy: (r.outcome.value, r.error_type) for r in table_of([attempt], pins={}).records}

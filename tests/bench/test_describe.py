@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.bench import describe
-from harness.bench.cards import ModelCard, RuntimeCard, StepCard, card_of, from_json, to_json
+from harness.bench.cards import Card, ModelCard, RuntimeCard, StepCard, card_of, from_json, to_json
 from harness.bench.definitions import Strategy
 from harness.bench.errors import UsageError
 from harness.bench.registry import PACKAGE, discover, load
@@ -54,7 +54,9 @@ def test_a_file_that_ends_its_process_is_refused_and_told(tmp_path: Path, name: 
 
 def test_the_files_after_a_bad_one_are_described_all_the_same(tmp_path: Path) -> None:
     names = ["a-good", "exits-zero", "b-good", "raises", "segfault", "c-good"]
-    bodies = {name: REFUSED[name][0] if name in REFUSED else "" for name in names} | {"raises": "raise OSError('no disk')\n"}
+    bodies = {name: REFUSED[name][0] if name in REFUSED else "" for name in names} | {
+        "raises": "raise OSError('no disk')\n"
+    }
     files = [("model", _written(tmp_path, name, body + MODEL)) for name, body in bodies.items()]
     told = describe.described(files, timeout_s=5.0)
     assert ["card" in line for line in told] == [True, False, True, False, False, True]
@@ -66,7 +68,11 @@ def test_what_a_file_prints_goes_nowhere(tmp_path: Path) -> None:
     path = _written(tmp_path, "talker", "import os\nprint('hello' * 1000)\nos.write(1, b'more')\n" + MODEL)
     command = [sys.executable, "-m", "harness.cli", "--root", str(ROOT), "plan", "torch2.1", "--json"]
     done = subprocess.run(
-        [*command, "--models", str(path), "--strategies", "native"], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, "--models", str(path), "--strategies", "native"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("[")
@@ -99,16 +105,15 @@ def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
 
 def test_cards_come_back_from_json_as_they_were() -> None:
     registry = discover()
-    kinds: dict[str, tuple[dict[str, object], type]] = {
-        "model": ({**registry.models}, ModelCard),
-        "step": ({**registry.steps}, StepCard),
-        "strategy": ({**registry.strategies}, Strategy),
-        "runtime": ({**registry.runtimes}, RuntimeCard),
+    kinds: dict[str, tuple[list[Card], type]] = {
+        "model": ([entry.declared for entry in registry.models.values()], ModelCard),
+        "step": ([entry.declared for entry in registry.steps.values()], StepCard),
+        "strategy": ([entry.declared for entry in registry.strategies.values()], Strategy),
+        "runtime": ([entry.declared for entry in registry.runtimes.values()], RuntimeCard),
     }
-    for kind, (entries, expected) in kinds.items():
-        assert entries
-        for entry in entries.values():
-            card = entry.declared  # type: ignore[attr-defined]
+    for kind, (cards, expected) in kinds.items():
+        assert cards
+        for card in cards:
             assert isinstance(card, expected)
             assert from_json(kind, to_json(card)) == card
 
