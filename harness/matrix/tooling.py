@@ -21,7 +21,7 @@ from uv import find_uv_bin
 
 from harness.bench.errors import DiskFullError, NotWritableError, ToolBrokenError
 from harness.bench.fingerprint import normalise_paths
-from harness.bench.group import MARKER
+from harness.bench.group import MARKER, processes
 
 _MORTAL = Path(__file__).with_name("mortal.py")
 _POLL_S = 0.03
@@ -88,11 +88,20 @@ def uv() -> str:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ask a group to end, then kill it; its leader is reaped."""
+    """Ask a group to end, then kill it, and return when nothing of it works any more; its leader is reaped."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _GRACE_S
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
+        _wait_for_end(process)
         os.killpg(process.pid, signal.SIGKILL)
+        _wait_for_end(process)
     process.wait()
+
+
+def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until no process of the group is alive, at most `_GRACE_S`."""
+    deadline = time.monotonic() + _GRACE_S
+    while time.monotonic() < deadline:
+        process.poll()  # reaps it
+        if not any(other.alive and other.session == process.pid for other in processes().values()):
+            return
+        time.sleep(_POLL_S)
