@@ -168,6 +168,11 @@ leave()
     assert isinstance(infrastructure_of(trail, ended, small_disk), DiskFullError)
 
 
+def _touch(folder: Path, count: int) -> None:
+    for number in range(count):
+        (folder / f"empty-{number}").touch()
+
+
 def test_space_of_what_is_left_of_a_path(small_disk: Path) -> None:
     whole = space_at(small_disk)
     assert whole.free == 24 * 2**20
@@ -175,7 +180,7 @@ def test_space_of_what_is_left_of_a_path(small_disk: Path) -> None:
     (small_disk / "half").write_bytes(bytes(12 * 2**20))
     assert space_at(small_disk).share == pytest.approx(0.5, abs=0.01)
     with pytest.raises(OSError, match="No space left"):
-        [(small_disk / f"empty-{number}").touch() for number in range(3000)]
+        _touch(small_disk, 3000)
     assert space_at(small_disk) == (0, 0.0)  # room for bytes, and for no more files
 
 
