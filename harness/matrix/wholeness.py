@@ -73,15 +73,20 @@ def take(folder: Path, within: Sequence[Path] = ()) -> dict[str, Seen]:
     cut = len(str(folder).rstrip("/")) + 1
     waiting = [str(place) for place in within or (folder,)]
     while waiting:
-        # Whoever changes an environment may do so meanwhile.
-        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+        # Whoever changes an environment may do so meanwhile: what is gone then is no part of it, all else is.
+        try:
+            listing = os.scandir(waiting.pop())
+        except FileNotFoundError:
+            continue
+        with listing as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name != _BYTECODE and not _is_ours(entry.path[cut:]):
                         waiting.append(entry.path)
                 elif not _is_ours(entry.path[cut:]):
-                    status = entry.stat(follow_symlinks=False)
-                    found[entry.path[cut:]] = Seen(status.st_size, status.st_mtime_ns, status.st_ino)
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        found[entry.path[cut:]] = Seen(status.st_size, status.st_mtime_ns, status.st_ino)
     return found
 
 

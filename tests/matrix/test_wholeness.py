@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -158,6 +160,36 @@ def test_bytecode_and_what_the_harness_and_tox_write_are_no_change(environment: 
     assert take(environment) == before
     (environment / SITE / "harness-made.py").touch()
     assert set(take(environment)) - set(before) == {f"{SITE}/harness-made.py"}
+
+
+def test_what_vanishes_while_it_is_looked_at_hides_nothing_beside_it(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(take(environment))
+    gone = (environment / SITE / "one" / "__init__.py", environment / SITE / "two" / "b.py")
+    listed_by = os.scandir
+
+    def vanishing(path: str) -> object:
+        """The folder's entries as they were, of which one is gone before it is looked at."""
+        with listed_by(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for each in gone:
+            if str(each.parent) == path:
+                each.unlink()
+        if path == str(environment / SITE):
+            shutil.rmtree(environment / SITE / "one-1.0.dist-info")
+        return contextlib.nullcontext(found)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    now = set(take(environment))
+    monkeypatch.undo()
+    assert {path.removeprefix(f"{SITE}/") for path in before - now} == {
+        "one/__init__.py",
+        "one-1.0.dist-info/METADATA",
+        "one-1.0.dist-info/RECORD",
+        "two/b.py",
+    }
+    assert now == set(take(environment))
 
 
 def test_the_package_of_a_dist_info() -> None:
