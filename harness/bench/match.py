@@ -1,6 +1,8 @@
 """Whether two sets of outputs are equal, and if not, what differs first.
 
 The order is fixed and stops at the first difference: number of outputs, dtype, shape, NaN and Inf positions, values.
+Floating-point values differ where their relative error is above the tolerance; all others, being indices, classes and
+masks, where any of them is another.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class Match:
 
 
 def errors_of(actual: Any, expected: Any) -> Errors:
-    """Error figures of one output. Positions that are NaN or Inf on both sides are left out."""
+    """Error figures of one output, in float64. Positions that are NaN or Inf on both sides are left out."""
     import numpy as np
 
     a = np.asarray(actual, dtype=np.float64).ravel()
@@ -110,10 +112,43 @@ def _special(actual: Sequence[Any], expected: Sequence[Any]) -> str:
     return ""
 
 
-def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) -> Match:
-    """Hold `actual` against `expected`, both numpy arrays in order; `tolerance` bounds the relative error."""
+def _beyond(actual: Any, expected: Any, errors: Errors, tolerance: float) -> str:
+    """By how much floating-point values differ beyond the tolerance, and where most; empty where they do not."""
     import numpy as np
 
+    # Written so that what is no number is beyond.
+    if errors.relative_error <= tolerance:
+        return ""
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(np.asarray(actual, dtype=np.float64) - np.asarray(expected, dtype=np.float64))
+    where = np.unravel_index(int(np.nanargmax(np.where(np.isfinite(gap), gap, -1.0))), gap.shape)
+    return (
+        f", relative error {errors.relative_error:.2e} above {tolerance:.0e}, "
+        f"most at {[int(i) for i in where]}: {float(actual[where]):.6g} instead of {float(expected[where]):.6g}"
+    )
+
+
+def _inexact(actual: Any, expected: Any) -> str:
+    """Where integers or booleans of one dtype are not the same; empty where all are.
+
+    Never as floating-point numbers: from 2^53 on, those of float64 leave integers out.
+    """
+    import numpy as np
+
+    if np.array_equal(actual, expected):
+        return ""
+    high, low = np.maximum(actual, expected), np.minimum(actual, expected)
+    with np.errstate(over="ignore"):  # modulo 2^64, in which the difference of any two is right
+        gap = high.astype(np.uint64) - low.astype(np.uint64)
+    where = np.unravel_index(int(np.argmax(gap)), gap.shape)
+    return (
+        f" at {int(np.count_nonzero(gap))} of {gap.size} positions, "
+        f"most at {[int(i) for i in where]}: {int(actual[where])} instead of {int(expected[where])}"
+    )
+
+
+def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) -> Match:
+    """Hold `actual` against `expected`, both numpy arrays in order; `tolerance` bounds the relative error."""
     difference = _structure(actual, expected)
     if difference:
         return Match(difference, None)
@@ -123,18 +158,9 @@ def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) ->
     if difference:
         return Match(difference, worst(figures), tuple(figures))
     for index, (a, b, figure) in enumerate(zip(actual, expected, figures, strict=True)):
-        # Not a number is no match either. Indices, classes and masks have no error that could be small.
-        allowed = tolerance if a.dtype.kind in "fc" else 0.0
-        if not figure.relative_error <= allowed:
-            with np.errstate(invalid="ignore"):
-                gap = np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64))
-            where = np.unravel_index(int(np.nanargmax(np.where(np.isfinite(gap), gap, -1.0))), gap.shape)
-            return Match(
-                f"output {index}: values differ, relative error {figure.relative_error:.2e} above {allowed:.0e}, "
-                f"most at {[int(i) for i in where]}: {float(a[where]):.6g} instead of {float(b[where]):.6g}",
-                worst(figures),
-                tuple(figures),
-            )
+        difference = _beyond(a, b, figure, tolerance) if a.dtype.kind == "f" else _inexact(a, b)
+        if difference:
+            return Match(f"output {index}: values differ{difference}", worst(figures), tuple(figures))
     return Match("", worst(figures), tuple(figures))
 
 

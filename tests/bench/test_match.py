@@ -148,6 +148,49 @@ def test_integers_and_bools_are_compared() -> None:
     assert "dtype int32 instead of int64" in compared([np.array([1], np.int32)], [np.array([1], np.int64)]).difference
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint8, np.uint64, np.bool_])
+@pytest.mark.parametrize("shape", [(), (2, 3)])
+def test_any_other_integer_or_boolean_is_a_difference(kind: Any, shape: tuple[int, ...]) -> None:
+    low, high = (0, 1) if kind is np.bool_ else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    expected = np.full(shape, high, kind)
+    assert compared([expected.copy()], [expected], 1e9).equal
+    near, far = expected.copy(), expected.copy()
+    near.flat[-1], far.flat[-1] = high - 1, low
+    where = [size - 1 for size in shape]
+    for actual in (near, far):
+        told = f"most at {where}: {int(actual.flat[-1])} instead of {high}"
+        assert compared([actual], [expected], 1e9).difference == (
+            f"output 0: values differ at 1 of {expected.size} positions, {told}"
+        )
+        assert not compared([expected], [actual], 1e9).equal
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_integers_that_no_float64_tells_apart_differ(kind: Any) -> None:
+    result = compared([np.array([5, 2**53 + 1], kind)], [np.array([5, 2**53], kind)])
+    assert result.difference == (
+        "output 0: values differ at 1 of 2 positions, most at [1]: 9007199254740993 instead of 9007199254740992"
+    )
+    assert result.errors is not None
+    assert result.errors.relative_error == 0.0
+
+
+@given(
+    pair=st.sampled_from([np.int16, np.int64, np.uint8, np.uint64, np.bool_]).flatmap(
+        lambda kind: st.tuples(*[arrays(kind, st.just((2, 2)))] * 2)
+    )
+)
+def test_integers_match_where_they_are_equal_and_the_largest_gap_is_told(pair: tuple[Any, Any]) -> None:
+    actual, expected = pair
+    result = compared([actual], [expected], 1e9)
+    assert result.equal is (actual.tolist() == expected.tolist())
+    gaps = [abs(int(a) - int(b)) for a, b in zip(actual.ravel(), expected.ravel(), strict=True)]
+    if max(gaps):
+        at = gaps.index(max(gaps))
+        told = f"most at {[at // 2, at % 2]}: {int(actual.flat[at])} instead of {int(expected.flat[at])}"
+        assert result.difference.endswith(told)
+
+
 def test_both_parts_of_complex_numbers_are_compared() -> None:
     expected: Any = np.array([1 + 2j, 3 - 4j], np.complex64)
     assert compared([expected.copy()], [expected]).equal
