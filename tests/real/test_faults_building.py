@@ -345,7 +345,6 @@ def test_a_model_without_probes_gets_two_of_its_examples_own_values(builds: Buil
     [
         ("unprobed-constant", "the example's values have no further order that differs"),
         ("unprobed-in-order", "IndexError: positions have to ascend"),
-        ("unprobed-nan", "ValueError: output 0 on the probe 'permuted-1' is NaN throughout"),
     ],
 )
 def test_a_derived_probe_that_a_model_cannot_take_is_dropped_and_told(builds: Builds, name: str, told: str) -> None:
@@ -353,6 +352,18 @@ def test_a_derived_probe_that_a_model_cannot_take_is_dropped_and_told(builds: Bu
     assert (built["names"], built["derived"]) == (["example"], [])
     assert list(built["dropped_probes"]) == ["permuted-1", "permuted-2"]
     assert built["dropped_probes"]["permuted-1"].startswith(told)
+
+
+def test_a_derived_probe_that_is_answered_by_nan_stays_and_is_told_by_its_mask(builds: Builds) -> None:
+    """Whether another version still answers it so is the gate's to tell: an input set less would hide it."""
+    built = builds.built("unprobed-nan")
+    assert built["names"] == ["example", "permuted-1", "permuted-2"]
+    assert built["dropped_probes"] == {}
+    assert "special" not in built["native"]["example"][0]
+    for name in built["derived"]:
+        (kept,) = built["native"][name]
+        assert np.isnan(kept["values"]).all()
+        assert kept["special"]
 
 
 def test_a_model_with_probes_gets_no_others(builds: Builds) -> None:
