@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.attempts.observing import Observer
 from harness.attempts.rows import write_row
-from harness.bench.attempt import Attempt, State
+from harness.bench.attempt import Attempt, State, sweep
 from harness.bench.environment import description
-from harness.bench.errors import BenchBrokenError, HarnessError, PausedError, UsageError
+from harness.bench.errors import BenchBrokenError, EnvironmentChangedError, HarnessError, PausedError, UsageError
 from harness.bench.group import MARKER, end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
@@ -33,10 +35,15 @@ from harness.matrix.combination import Combination, extended
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
 from harness.matrix.installing import holding, prepare_environment
 from harness.matrix.locks import Lock
-from harness.matrix.wholeness import Change
+from harness.matrix.tooling import told_as_infrastructure
+from harness.matrix.wholeness import Change, listed
 
 _POLL_S = 0.2
+_GRACE_S = 20.0
 _LOG_BYTES = 2000
+_MOST_CHANGES = 2
+"""How often an environment may change without any cell to suspect."""
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,38 +70,54 @@ class Task:
 
 
 def execute(
-    root: Path, task: Task, observer: Observer, *, run: str, fresh: bool = False, restart: bool = False
+    root: Path,
+    task: Task,
+    observer: Observer,
+    holds: contextlib.ExitStack,
+    *,
+    run: str,
+    fresh: bool = False,
+    restart: bool = False,
 ) -> Attempt:
     """Execute `task` to its end, or go on with what is recorded of it, and return the ended or settled attempt.
 
-    `run` names the run that this is part of: what is settled under it is done. With `restart`, records of an attempt
-    that did not come to its end are not gone on with.
+    The attempt is held until `holds` is closed, which has to be after its table is written. `run` names the run that
+    this is part of: what is settled under it is done. With `restart`, records are not gone on with.
     Raises `UsageError` where the bench refuses the plan, `PausedError` where it stopped before its end, and
     `InfrastructureError` where there can be no result.
     """
-    with contextlib.ExitStack() as context:
-        prepared = _prepare(root, task, observer, context)
+    with contextlib.ExitStack() as environment, told_as_infrastructure(f"running {task.name}"):
+        prepared = _prepare(root, task, observer, environment)
         registry = task.plan.registry()
         lock = task.lock.text or task.lock.reason if task.lock else ""
         inside = _inside(prepared)
         parts = identity(task.plan, registry, inside=inside, lock=lock)
-        folder = root / ".harness" / "attempts" / task.name / f"{task.plan.device}-{task.plan.tier}-{name_of(parts)}"
-        attempt = Attempt(folder)
-        context.enter_context(hold(folder, f"this run of {task.name}", observer.note))
+        attempt = Attempt(_attempts(root) / task.name / f"{task.plan.device}-{task.plan.tier}-{name_of(parts)}")
+        holds.enter_context(hold(attempt.folder, f"this run of {task.name}", observer.note))
+        sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
         stated = attempt.read()
-        if stated and stated["state"] == State.SETTLED.value and stated["run"] == run:
+        if stated and stated["state"] == State.SETTLED.value and stated["run"] == run and _is_there(stated["table"]):
             observer.note(
                 f"{task.name}: done already, by the run that this goes on with; its table is {stated['table']}"
             )
             return attempt
-        _sweep(attempt)
-        _take_up(attempt, task, parts, inside, lock, observer, run=run, restart=restart)
         execution = _Execution(root, task, attempt, registry, observer, fresh=fresh)
+        execution.take_up(parts, inside, lock, run=run, restart=restart)
         if isinstance(prepared, FactOfPins):
             execution.record_fact(prepared)
         else:
             execution.run_bench(prepared)
+            execution.compare_code(inside, lock)
+        attempt.end()
         return attempt
+
+
+def _attempts(root: Path) -> Path:
+    return root / ".harness" / "attempts"
+
+
+def _is_there(table: str) -> bool:
+    return Path(table, "run.json").is_file()
 
 
 def _prepare(root: Path, task: Task, observer: Observer, context: contextlib.ExitStack) -> Prepared | FactOfPins:
@@ -120,52 +143,6 @@ def _inside(prepared: Prepared | FactOfPins) -> dict[str, Any]:
     return {**description(), "packages": dict(prepared.packages), "python": prepared.python_version}
 
 
-def _sweep(attempt: Attempt) -> None:
-    """Remove what a dead run of this attempt left: processes, and its scratch."""
-    end_leftovers(str(attempt.folder))
-    if attempt.scratch.exists():
-        attempt.clear_scratch()
-
-
-def _take_up(
-    attempt: Attempt,
-    task: Task,
-    parts: Mapping[str, str],
-    inside: Mapping[str, Any],
-    lock: str,
-    observer: Observer,
-    *,
-    run: str,
-    restart: bool,
-) -> None:
-    """Go on with what is there, or begin anew, saying which."""
-    state = attempt.state
-    before: dict[str, int] = {}
-    if state in (State.RUNNING, State.PAUSED, State.REFUSED, State.ENDED) and not restart:
-        obstacles = attempt.obstacles(parts)
-        if not obstacles:
-            before = _outcomes(attempt, task.plan)
-            attempt.go_on(run=run)
-            if before:
-                observer.note(f"going on with {sum(before.values())} cells that an interrupted run recorded")
-        else:
-            observer.note(f"{task.name}: beginning anew, since {'; '.join(obstacles)}")
-            state = None
-    else:
-        state = None
-    if state is None:
-        attempt.begin(task.plan, parts, inside, lock=lock, run=run)
-    observer.begin(task.name, len(task.plan.cells), before)
-
-
-def _outcomes(attempt: Attempt, plan: Plan) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for cell in attempt.recorded(plan):
-        outcome = json.loads(attempt.record_of(cell).read_text(encoding="utf-8"))["row"]["outcome"]
-        counts[outcome] = counts.get(outcome, 0) + 1
-    return counts
-
-
 class _Execution:
     """An attempt under way. It ends, or is paused by whatever is raised here."""
 
@@ -186,161 +163,233 @@ class _Execution:
         self.registry = registry
         self.observer = observer
         self.fresh = fresh
+        self._by_name = {(cell.model, cell.strategy): cell for cell in task.plan.cells}
+        self._events = attempt.events_from()
+        self._under_way: Cell | None = None
+
+    def take_up(
+        self, parts: Mapping[str, str], inside: Mapping[str, Any], lock: str, *, run: str, restart: bool
+    ) -> None:
+        """Go on with what is there, or begin anew, saying which; remove what a dead run of it left."""
+        attempt = self.attempt
+        end_leftovers(str(attempt.folder))
+        attempt.clear_scratch()
+        before: dict[str, int] = {}
+        obstacles = ["it is settled"] if restart or attempt.state in (None, State.SETTLED) else attempt.obstacles(parts)
+        if not obstacles:
+            attempt.go_on(run=run)
+            before = self._kept()
+            if before:
+                self.observer.note(f"going on with {sum(before.values())} cells that an interrupted run recorded")
+        else:
+            if not restart and attempt.state not in (None, State.SETTLED):
+                self.observer.note(f"{self.task.name}: beginning anew, since {'; '.join(obstacles)}")
+            attempt.begin(self.plan, parts, inside, lock=lock, run=run)
+        self._events = attempt.events_from()
+        self.observer.begin(self.task.name, len(self.plan.cells), before)
+
+    def _kept(self) -> dict[str, int]:
+        """The outcomes of what is recorded. What failed before it was built runs again.
+
+        What such a build imported is not known, so whether that has been mended since cannot be told.
+        """
+        counts: dict[str, int] = {}
+        for cell in self.attempt.recorded(self.plan):
+            row = json.loads(self.attempt.record_of(cell).read_text(encoding="utf-8"))["row"]
+            if Outcome(row["outcome"]).broken and row["stage"] in (Stage.IMPORT.value, Stage.BUILD.value):
+                self.attempt.record_of(cell).unlink()
+            else:
+                counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
+        return counts
 
     def record_fact(self, fact: FactOfPins) -> None:
         """Every cell, for the same reason."""
-        events = self.attempt.events_from()
         for cell in self.plan.cells:
-            write_row(
-                self.attempt,
-                self.plan,
-                self.registry,
-                cell,
-                outcome=fact.outcome,
-                stage=fact.stage,
-                error_type=fact.error_type,
-                error=fact.reason,
-            )
-        self._tell(events)
-        self.attempt.end()
+            self._write(cell, outcome=fact.outcome, stage=fact.stage, error_type=fact.error_type, error=fact.reason)
 
     def run_bench(self, prepared: Prepared) -> None:
         """Run the bench until every cell has a record, in an environment that is what it was when it ended."""
-        try:
+        self._changed(prepared.found)
+        rounds = 0
+        with self._pausing(prepared):
             while True:
-                if len(self.attempt.recorded(self.plan)) < len(self.plan.cells):
-                    self._bench(prepared)
+                self._bench(prepared)
                 changes = prepared.changes()
                 if not changes:
-                    break
-                self._changed(changes)
+                    return
+                rounds += 1
+                if not self._changed(changes) and rounds > _MOST_CHANGES:
+                    msg = f"{self.task.name} keeps changing while it is used: {listed(changes)}."
+                    raise EnvironmentChangedError(msg)
                 prepared = prepared.mended(changes, note=self.observer.note)
-            self.attempt.end()
-        except HarnessError as error:
-            self._pause(error)
-            raise
-        except KeyboardInterrupt:
-            if self.attempt.state is State.RUNNING:
-                self.attempt.pause("it was interrupted.")
+
+    def compare_code(self, inside: Mapping[str, Any], lock: str) -> None:
+        """Raise where a file with a say was edited while cells ran: some ran the old one, some the new."""
+        obstacles = self.attempt.obstacles(identity(self.plan, self.plan.registry(), inside=inside, lock=lock))
+        if obstacles:
+            cause = f"files were edited while cells ran ({'; '.join(obstacles)}). Run the same command again."
+            self.attempt.pause(cause)
+            msg = f"{self.task.name}: {cause}"
+            raise PausedError(msg)
+
+    @contextlib.contextmanager
+    def _pausing(self, prepared: Prepared) -> Iterator[None]:
+        """Pause the attempt by whatever is raised; records of cells that ran in a changed environment go."""
+        try:
+            yield
+        except (HarnessError, KeyboardInterrupt, OSError) as error:
+            # What is left to do is short, and a second signal would lose it.
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            try:
+                self._pause(error, prepared)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             raise
 
-    def _pause(self, error: HarnessError) -> None:
-        if self.attempt.state in (State.RUNNING, State.ENDED):
-            self.attempt.pause(str(error))
+    def _pause(self, error: BaseException, prepared: Prepared) -> None:
+        with contextlib.suppress(OSError, HarnessError):  # a full disk, an environment that has gone
+            if self.attempt.state is State.REFUSED:
+                return
+            self._changed(prepared.changes())
+            stated = self.attempt.read()
+            if stated and stated["state"] != State.PAUSED.value:
+                self.attempt.pause(str(error) if isinstance(error, HarnessError) else "it was interrupted.")
 
     def _bench(self, prepared: Prepared) -> None:
-        """Start the bench, again where it died with a cell, until it ends or says why not."""
-        while True:
+        """Run the bench until it has recorded every cell, again where it died with one, or raise why not."""
+        died: set[str] = set()
+        while len(self.attempt.recorded(self.plan)) < len(self.plan.cells):
             returncode = self._pytest(prepared)
             stated = self.attempt.read()
             assert stated is not None
-            match State(stated["state"]):
-                case State.ENDED:
-                    return
-                case State.REFUSED:
-                    raise UsageError(stated["cause"])
-                case State.PAUSED:
-                    msg = f"{self.task.name} stopped before its end: {stated['cause']}"
-                    raise PausedError(msg)
-            died_with = self._under_way()
-            if died_with is None:
+            if stated["state"] == State.REFUSED.value:
+                raise UsageError(stated["cause"])
+            if stated["state"] == State.PAUSED.value:
+                msg = f"{self.task.name} stopped before its end: {stated['cause']}"
+                raise PausedError(msg)
+            if len(self.attempt.recorded(self.plan)) == len(self.plan.cells):
+                return
+            end_leftovers(str(self.attempt.folder))
+            self.attempt.clear_scratch()
+            if self._under_way is None:
                 said = tail(self.attempt.log, _LOG_BYTES)
                 msg = f"the bench did not run in {self.task.name} (exit code {returncode}):\n{said}"
                 raise BenchBrokenError(msg)
-            self.observer.note(f"the bench died with {died_with.id} ({returncode}); going on with the next cell")
-            error = f"the bench itself ended with exit code {returncode} while the cell was under way"
-            write_row(
-                self.attempt,
-                self.plan,
-                self.registry,
-                died_with,
-                outcome=Outcome.CRASHED,
-                stage=Stage.IMPORT,
-                error_type="BenchDied",
-                error=error,
-            )
-            _sweep(self.attempt)
-            if len(self.attempt.recorded(self.plan)) == len(self.plan.cells):
-                return
+            cell = self._under_way
+            self._died(cell, returncode, again=cell.slug in died)
+            died.add(cell.slug)
 
-    def _under_way(self) -> Cell | None:
-        """The cell that had begun and has no record."""
-        spans = self.attempt.spans()
-        open_ones = [
-            cell
-            for cell in self.plan.cells
-            if spans.get((cell.model, cell.strategy), (0.0, 0.0))[1] == float("inf")
-            and not self.attempt.record_of(cell).exists()
-        ]
-        return open_ones[-1] if open_ones else None
+    def _died(self, cell: Cell, returncode: int, *, again: bool) -> None:
+        """The bench died while `cell` was under way: once that may be anybody's doing, twice it is the cell's."""
+        if not again:
+            self.observer.note(f"the bench died with {cell.id} (exit code {returncode}); trying it once more")
+            return
+        self.observer.note(f"the bench died with {cell.id} again; going on with the next cell")
+        self._write(
+            cell,
+            outcome=Outcome.CRASHED,
+            stage=Stage.IMPORT,
+            error_type="BenchDied",
+            error=f"the bench itself ended with exit code {returncode}, twice, while the cell was under way",
+        )
 
     def _pytest(self, prepared: Prepared) -> int:
         """Pytest in the environment, to its end; its exit code."""
         command = [str(prepared.python), "-m", "pytest", f"-c{PACKAGE / 'bench' / 'pytest.ini'}"]
-        command += ["-pharness.bench", f"--attempt={self.attempt.folder}", "-q", "-pno:cacheprovider"]
-        command += ["--fresh"] if self.fresh else []
-        events = self.attempt.events_from()
+        command += ["-pharness.bench", f"--attempt={self.attempt.folder}", f"--parent={os.getpid()}"]
+        command += ["-q", "-pno:cacheprovider", *(["--fresh"] if self.fresh else [])]
         environ = {**clean_environ(pinned=bool(self.plan.lock)), MARKER: str(self.attempt.folder)}
+        self._under_way = None
         with self.attempt.log.open("a", encoding="utf-8") as log:
+            # A session of its own: what a terminal sends, it gets from here, once.
             process = subprocess.Popen(
-                command, cwd=self.root, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command,
+                cwd=self.root,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         try:
             while process.poll() is None:
-                self._tell(events)
+                self._tell()
                 time.sleep(_POLL_S)
         except BaseException:
             self._interrupt(process)
             raise
-        self._tell(events)
+        self._tell()
         return process.returncode
 
     def _interrupt(self, process: subprocess.Popen[bytes]) -> None:
         """Let the bench end by itself, which removes what its cells left; what does not end is killed."""
-        process.send_signal(2)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        _sweep(self.attempt)
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            end_leftovers(str(self.attempt.folder))
+            self.attempt.clear_scratch()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
-    def _tell(self, events: Callable[[], Iterator[Mapping[str, Any]]]) -> None:
-        for event in events():
+    def _write(self, cell: Cell, *, outcome: Outcome, stage: Stage, error_type: str, error: str) -> None:
+        """Record a cell in the place of the bench, and tell the observer."""
+        write_row(
+            self.attempt,
+            self.plan,
+            self.registry,
+            cell,
+            outcome=outcome,
+            stage=stage,
+            error_type=error_type,
+            error=error,
+        )
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the observer what the bench wrote, and know which cell is under way."""
+        for event in self._events():
             if event["event"] == "started":
+                self._under_way = self._by_name.get((event["model"], event["strategy"]))
                 self.observer.started(event["model"], event["strategy"])
             else:
+                self._under_way = None
                 self.observer.ended(event["model"], event["strategy"], event["outcome"], event["stage"])
 
-    def _changed(self, changes: Sequence[Change]) -> None:
+    def _changed(self, changes: Sequence[Change]) -> bool:
         """Take back the records of cells that ran in a changed environment, and find out which cell changed it.
 
-        A cell during which it happened is suspected, and runs again; one during which it happens twice did it.
+        A cell during which it happened is suspected, and runs again; one during which it happens twice did it. Whether
+        anything was found out is returned.
         """
+        if not changes:
+            return False
         stated = self.attempt.read()
         assert stated is not None
-        suspects = set(stated["suspects"])
         first = min(change.changed for change in changes)
         spans = self.attempt.spans()
-        found = []
+        tainted, suspects, guilty = [], [], []
         for cell in self.attempt.recorded(self.plan):
             began, ended = spans.get((cell.model, cell.strategy), (0.0, float("inf")))
             if ended < first:
                 continue
             inside = any(began <= change.changed <= ended for change in changes)
-            if inside and cell.slug in suspects:
-                files = ", ".join(change.path for change in changes[:3])
-                write_row(
-                    self.attempt,
-                    self.plan,
-                    self.registry,
-                    cell,
-                    outcome=Outcome.FAILED,
-                    stage=Stage.CONVERT,
-                    error_type="EnvironmentChanged",
-                    error=f"the cell changed the environment that it runs in: {files}",
-                )
+            if inside and cell.slug in stated["suspects"]:
+                guilty.append(cell)
                 continue
-            self.attempt.record_of(cell).unlink()
-            found += [cell.slug] if inside else []
-        self.attempt.suspect(found)
+            tainted.append(cell)
+            suspects += [cell.slug] if inside else []
+        self.attempt.take_back(tainted, suspects=suspects)
+        for cell in guilty:
+            self._write(
+                cell,
+                outcome=Outcome.FAILED,
+                stage=Stage.CONVERT,
+                error_type="EnvironmentChanged",
+                error=f"the cell changed the environment that it runs in: {', '.join(c.path for c in changes[:3])}",
+            )
+        return bool(suspects or guilty)

@@ -13,43 +13,66 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
-from harness.bench.errors import UsageError
+from harness.attempts.execution import Task
 from harness.bench.identity import short
-from harness.bench.plan import Plan
 from harness.bench.record import now, write_json
+
+_LASTS = timedelta(hours=12)
+"""What was interrupted longer ago is another night's: a combination that never comes to an end keeps a run open."""
 
 
 class Run:
-    """A run of `plans` under `root`; `name` is that of the interrupted one that it goes on with, if there is one."""
+    """A run of `tasks` under `root`; `name` is that of the interrupted one that it goes on with, if there is one."""
 
-    def __init__(self, root: Path, plans: Sequence[Plan], *, restart: bool = False) -> None:
-        key = short(json.dumps([asdict(plan) for plan in plans], sort_keys=True))
-        self._file = root / ".harness" / "runs" / f"{key}.json"
-        known = "" if restart else self._known()
-        self.name = known or uuid.uuid4().hex[:12]
-
-    def _known(self) -> str:
-        try:
-            return str(json.loads(self._file.read_text(encoding="utf-8"))["run"])
-        except (OSError, ValueError, KeyError):
-            return ""
+    def __init__(self, root: Path, tasks: Sequence[Task], results: Path | None, *, restart: bool = False) -> None:
+        self._tasks = tasks
+        described = [[asdict(task.plan), str(task.interpreter)] for task in tasks]
+        key = short(json.dumps([described, str(results)], sort_keys=True))
+        self._file = _folder(root) / f"{key}.json"
+        known = None if restart else _read(self._file)
+        fresh = known is not None and datetime.now(timezone.utc) - _moment(known["since"]) < _LASTS
+        self.name = known["run"] if known and fresh else uuid.uuid4().hex[:12]
+        self.since = known["since"] if known and fresh else now()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """While it is under way. It is closed where all went through, or was refused: what is mended is another run.
-
-        It stays open where anything else was raised, and is found again.
-        """
+        """While it is under way. It stays open, and is found again, where anything is raised."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self._file, {"run": self.name, "since": now(), "pid": os.getpid(), "command": " ".join(sys.argv)})
-        try:
-            yield
-        except UsageError:
-            self._close()
-            raise
-        self._close()
+        of = [[t.plan.combination, t.plan.extension, t.plan.device, t.plan.tier, t.plan.selected] for t in self._tasks]
+        stated = {"run": self.name, "since": self.since, "of": of, "pid": os.getpid(), "command": " ".join(sys.argv)}
+        write_json(self._file, stated)
+        yield
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """It is done, or was refused before anything came of it."""
         self._file.unlink(missing_ok=True)
+
+
+def open_runs(root: Path) -> list[dict[str, Any]]:
+    """The runs that did not come to their end: `run` (the name), `since`, and `of`, a list of combination, extension,
+    device, tier, and whether it was of selected cells.
+    """
+    found = (_read(path) for path in sorted(_folder(root).glob("[!.]*.json")))
+    return [stated for stated in found if stated is not None]
+
+
+def _folder(root: Path) -> Path:
+    return root / ".harness" / "runs"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8"))
+        _moment(stated["since"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return stated if {"run", "of"} <= stated.keys() else None
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

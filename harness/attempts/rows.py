@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.bench.attempt import Attempt
+from harness.bench.consistency import validated
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.plan import Cell, Plan, split
 from harness.bench.record import Record
@@ -38,4 +39,4 @@ def write_row(
         model_digest=registry.models[cell.model].digest,
         strategy_digest=registry.strategy_digest(split(cell.strategy)[0]),
     )
-    attempt.write(cell, record, {"error": text})
+    attempt.write(cell, validated(record), {"error": text})

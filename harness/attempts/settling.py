@@ -7,10 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from harness.attempts.observing import Observer
+from harness.attempts.journal import open_runs
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import PausedError, UsageError
-from harness.bench.hold import hold
 from harness.bench.identity import name_of
 from harness.bench.record import Record
 from harness.matrix.combination import extended
@@ -107,31 +106,36 @@ def _read_natives(attempt: Attempt) -> dict[str, Native]:
     return {path.stem: read_native(path, remedy=_NATIVE_REMEDY) for path in sorted(paths)}
 
 
-def settle(attempts: Sequence[Attempt], table: str, observer: Observer) -> None:
-    """Say that the table of these attempts is written: the next run of the same begins anew."""
+def settle(attempts: Sequence[Attempt], table: Path) -> None:
+    """Say that the table of these attempts, which are held, is written: the next run of the same begins anew."""
     for attempt in attempts:
-        with hold(attempt.folder, f"the attempt in {attempt.folder}", observer.note):
-            attempt.settle(table)
-            if attempt.scratch.exists():
-                attempt.clear_scratch()
+        attempt.settle(str(table.resolve()))
 
 
 def unfinished(
     root: Path, combination: str, device: str, tier: str, *, after: str, extensions: bool = False
 ) -> list[str]:
-    """The attempts of a whole tier of `combination` that began after the time `after` and did not come to a table.
+    """The runs of a whole tier of `combination` that began after the time `after` and did not come to a table.
 
     A sentence each. `after` is a time in UTC as tables have it; those of extensions count where `extensions` says so.
     """
-    found = []
+    found: dict[str, str] = {}
+    settled = set()
     for file in sorted((root / ".harness" / "attempts").glob(f"{combination}*/{device}-{tier}-*/attempt.json")):
         stated = Attempt(file.parent).read()
-        if stated is None or stated["combination"] != combination or stated["selected"] or stated["started"] <= after:
+        if stated is None or stated["combination"] != combination or stated["selected"]:
             continue
-        if stated["extension"] and not extensions:
-            continue
-        if stated["state"] != State.SETTLED.value:
-            name = extended(combination, stated["extension"])
+        name = extended(combination, stated["extension"])
+        if stated["state"] == State.SETTLED.value:
+            settled.add((stated["run"], name))
+        elif stated["started"] > after and (extensions or not stated["extension"]):
             cause = f" ({stated['cause']})" if stated["cause"] else ""
-            found.append(f"a run of {name} that began at {stated['started']} is {stated['state']}{cause}")
-    return found
+            found[name] = f"a run of {name} that began at {stated['started']} is {stated['state']}{cause}"
+    for run in open_runs(root):
+        # What was stopped before there was an environment has no attempt.
+        for of, extension, *where in run["of"]:
+            name = extended(combination, extension)
+            counts = of == combination and where == [device, tier, False] and (extensions or not extension)
+            if counts and run["since"] > after and (run["run"], name) not in settled and name not in found:
+                found[name] = f"a run of {name} that began at {run['since']} has not come to its end"
+    return list(found.values())

@@ -18,16 +18,18 @@ The state is written down, and never inferred from which files exist. Whoever ch
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from harness.bench.disk import remove_tree
+from harness.bench.group import end_leftovers
+from harness.bench.hold import HOLD_FILE, HOLDER_FILE, is_held
 from harness.bench.identity import Identity, changed_files, differing
-from harness.bench.plan import Cell, Plan
+from harness.bench.plan import Cell, Plan, slug_of
 from harness.bench.record import Record, now, write_json
 
 ATTEMPT_FILE = "attempt.json"
@@ -48,6 +50,7 @@ class Attempt:
     """The folder of an attempt. Nothing is read before it is asked for."""
 
     def __init__(self, folder: Path) -> None:
+        folder = folder.resolve()  # what children are told and what is looked for must be one spelling
         self.folder = folder
         self.file = folder / ATTEMPT_FILE
         self.plan = folder / "plan.json"
@@ -73,15 +76,10 @@ class Attempt:
         stated = self.read()
         return State(stated["state"]) if stated else None
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether the bench would not run the plan."""
-        return self.state is State.REFUSED
-
     def clear_scratch(self) -> None:
         """Remove what a dead run left, and make the folder anew."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir(parents=True)
+        remove_tree(self.scratch)
+        self.scratch.mkdir(parents=True, exist_ok=True)
 
     def _change(self, state: State, **values: Any) -> None:
         stated = self.read()
@@ -98,11 +96,11 @@ class Attempt:
         """
         self.file.unlink(missing_ok=True)
         for folder in (self.records, self.natives, self.builds, self.scratch):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
         for file in (self.events, self.log, self.lock):
             file.unlink(missing_ok=True)
         for folder in (self.records, self.natives, self.builds):
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         if lock:
             self.lock.write_text(lock, encoding="utf-8")
         write_json(self.plan, plan.to_json())
@@ -146,17 +144,22 @@ class Attempt:
     def end(self) -> None:
         """It came to its end: now, unless it had come to it before, and only its table was lacking."""
         stated = self.read()
-        self._change(State.ENDED, cause="", ended=(stated or {}).get("ended") or now())
+        assert stated is not None
+        lacking = [cell for cell in map(tuple, stated["planned"]) if not self._path(*cell).exists()]
+        assert not lacking, f"{len(lacking)} planned cells have no record"
+        self._change(State.ENDED, cause="", ended=stated["ended"] or now())
 
     def settle(self, table: str) -> None:
         """Its table is written, in the folder `table`. The next run of the same begins anew."""
         self._change(State.SETTLED, table=table)
 
-    def suspect(self, cells: list[str]) -> None:
-        """Keep the slugs of cells during which the environment changed."""
+    def take_back(self, cells: Iterable[Cell], *, suspects: Iterable[str] = ()) -> None:
+        """Remove the records of `cells`, which will run again; keep the slugs of those that are suspected."""
         stated = self.read()
         assert stated is not None
-        write_json(self.file, {**stated, "suspects": sorted({*stated["suspects"], *cells})})
+        self._change(State.RUNNING, ended=None, suspects=sorted({*stated["suspects"], *suspects}))
+        for cell in cells:
+            self.record_of(cell).unlink(missing_ok=True)
 
     def obstacles(self, parts: Identity) -> list[str]:
         """Why an execution of the identity `parts` cannot go on with this attempt; nothing where it can."""
@@ -169,9 +172,18 @@ class Attempt:
             found += [f"{Path(file).name}, which {path.stem} imports, differs" for file in changed_files(files)]
         return found
 
+    def is_foreign(self) -> bool:
+        """Whether the folder holds what is no attempt's: somebody's own files, which nothing here may remove."""
+        if not self.folder.exists() or self.file.exists():
+            return False
+        return any(path.name not in (HOLD_FILE, HOLDER_FILE) for path in self.folder.iterdir())
+
+    def _path(self, model: str, strategy: str) -> Path:
+        return self.records / f"{slug_of(model, strategy)}.json"
+
     def record_of(self, cell: Cell) -> Path:
         """Where the record of a cell is, once there is one."""
-        return self.records / f"{cell.slug}.json"
+        return self._path(cell.model, cell.strategy)
 
     def recorded(self, plan: Plan) -> list[Cell]:
         """The cells of a plan that have a record."""
@@ -188,14 +200,15 @@ class Attempt:
 
     def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:
         """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported."""
+        write_json(self.builds / f"{model}.json", modules)
         write_json(self.natives / f"{model}.json", native)
-        if not (self.builds / f"{model}.json").exists():
-            write_json(self.builds / f"{model}.json", modules)
 
     def _event(self, what: str, cell: Cell, **more: str) -> None:
         line = {"event": what, "at": time.time(), "model": cell.model, "strategy": cell.strategy, **more}
-        with self.events.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        # One write a line, begun on a line of its own: what a full disk cut short spoils no other.
+        with self.events.open("ab") as file:
+            torn = file.tell() > 0 and not _ends_a_line(self.events)
+            file.write((b"\n" if torn else b"") + json.dumps(line).encode() + b"\n")
 
     def events_from(self) -> Callable[[], Iterator[Mapping[str, Any]]]:
         """A call that yields the events written since it was last made, or since now; whole lines only."""
@@ -211,7 +224,9 @@ class Attempt:
                     if not line.endswith(b"\n"):
                         return
                     position += len(line)
-                    yield json.loads(line)
+                    event = _event_of(line)
+                    if event is not None:
+                        yield event
 
         return read
 
@@ -223,11 +238,37 @@ class Attempt:
         found: dict[tuple[str, str], tuple[float, float]] = {}
         if not self.events.exists():
             return found
-        for line in self.events.read_text(encoding="utf-8").splitlines():
-            event = json.loads(line)
+        for line in self.events.read_bytes().splitlines():
+            event = _event_of(line)
+            if event is None:
+                continue
             key = event["model"], event["strategy"]
             if event["event"] == "started":
                 found[key] = event["at"], float("inf")
             elif key in found:
                 found[key] = found[key][0], event["at"]
         return found
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
+
+
+def _event_of(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None for one that was cut short."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and {"event", "at", "model", "strategy"} <= event.keys() else None
+
+
+def sweep(folders: Iterable[Path]) -> None:
+    """Remove what dead runs left: the processes and the scratch of the attempts in `folders` that nobody holds."""
+    for folder in folders:
+        attempt = Attempt(folder)
+        if attempt.scratch.exists() and not is_held(folder):
+            end_leftovers(str(attempt.folder))
+            remove_tree(attempt.scratch)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.bench.children import Children
+from harness.bench.disk import remove_tree
 from harness.bench.failure import Failure
 from harness.bench.plan import Plan, imports_of
 from harness.bench.registry import Registry
@@ -47,6 +47,7 @@ class Builds:
         self._children = children
         self._models = tuple(dict.fromkeys(cell.model for cell in plan.cells))
         self._built: dict[str, Built] = {}
+        self._new: set[str] = set()
 
     def warm_imports(self, strategy: str | None) -> tuple[str, ...]:
         """What the warm process for cells of `strategy` imports: for every planned model, so that one process does."""
@@ -58,8 +59,8 @@ class Builds:
         if made is not None and not made.edited():
             return made
         folder = self._children.scratch / "built" / model
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        remove_tree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         request = BuildRequest(
             folder=str(folder),
             imports=imports_of(self._registry, None, [model]),
@@ -70,13 +71,15 @@ class Builds:
         done = self._children.work(request, warm_imports or self.warm_imports(None))
         facts = {} if done.failure else json.loads((folder / "built.json").read_text(encoding="utf-8"))
         self._built[model] = Built(folder, facts, done.failure, done.trail.seconds())
+        self._new.add(model)
         return self._built[model]
 
-    def kept(self, model: str) -> tuple[dict[str, Any], dict[str, str]] | None:
-        """What a table keeps of a model's native outputs, and the modules that its build imported; None before it."""
+    def new(self, model: str) -> tuple[dict[str, Any], dict[str, str]] | None:
+        """What a table keeps of a model's native outputs, and the modules that its build imported: once a build."""
         built = self._built.get(model)
-        if built is None or not built.facts:
+        if built is None or not built.facts or model not in self._new:
             return None
+        self._new.discard(model)
         facts = built.facts
         native = {name: facts[name] for name in ("weights_digest", "parameters", "train_mode", "tolerance")}
         return {**native, "outputs": facts["native"]}, dict(facts["modules"])

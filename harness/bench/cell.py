@@ -7,7 +7,6 @@ what they leave on disk is read here.
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -18,13 +17,16 @@ from harness.bench import match, tensors
 from harness.bench.answers import hold_against
 from harness.bench.builds import Builds, Built
 from harness.bench.children import Children, Done
-from harness.bench.consistency import contradictions
+from harness.bench.consistency import validated
 from harness.bench.definitions import Strategy
+from harness.bench.disk import remove_tree
+from harness.bench.errors import InfrastructureError
 from harness.bench.failure import Failure, not_installed
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
 from harness.bench.logs import LOG_FILE, tail
 from harness.bench.plan import Cell, Plan, imports_of, split
+from harness.bench.progress import described
 from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bench.requests import ConvertRequest, ServeRequest
@@ -57,17 +59,17 @@ class Cells:
     def close(self) -> None:
         """End what is kept warm and remove the scratch folder."""
         self.children.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        remove_tree(self.scratch)
 
     def run(self, cell: Cell) -> tuple[Record, dict[str, Any]]:
         """The record of one cell and its details. Raises `InfrastructureError` where there is no result."""
         folder = self.scratch / "cells" / cell.slug
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        remove_tree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             return _CellRun(self, cell, folder).record()
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
 
 
 class _CellRun:
@@ -83,6 +85,7 @@ class _CellRun:
         self.model = self.registry.models[cell.model]
         self.columns: dict[str, Any] = {}
         self.details: dict[str, Any] = {"seconds": {}}
+        self.stage = Stage.BUILD  # how far the bench itself is with it
 
     def record(self) -> tuple[Record, dict[str, Any]]:
         """Go through every stage in its order, and make the record."""
@@ -99,6 +102,14 @@ class _CellRun:
             self._latency()
         except Stopped as stopped:
             failure = stopped.failure
+        except (InfrastructureError, OSError):
+            raise  # no result, or a bug: `harness.bench.plugin` tells them apart
+        except Exception as error:  # noqa: BLE001 - a child may leave anything; it costs one cell
+            told = described(error)
+            text = f"what the processes of the cell left cannot be used: {told['error']}"
+            failure = Failure(Outcome.FAILED, self.stage, told["error_type"], text, told["traceback"])
+            self.columns.clear()
+            self.details.pop("errors", None)
         if started is not None:
             self.columns["duration_s"] = time.monotonic() - started
         return validated(self._row(failure)), self.details
@@ -169,6 +180,7 @@ class _CellRun:
 
     def _converted(self, built: Built) -> Mapping[str, Any]:
         """The artifact that the strategy's steps leave."""
+        self.stage = Stage.CONVERT
         steps = []
         for name in self.strategy.steps:
             if name not in self.registry.steps:
@@ -207,6 +219,7 @@ class _CellRun:
 
     def _served(self, built: Built, artifact: Mapping[str, Any], launch: int) -> None:
         """One launch: serve, and hold what it answered against the native outputs."""
+        self.stage = Stage.EXECUTE
         names, same = built.facts["names"], built.facts["same_shape"]
         sets = [i for i in range(len(names)) if same[i] or self.strategy.shapes == "dynamic"]
         self.columns["probes_skipped"] = len(names) - len(sets)
@@ -305,7 +318,8 @@ class _CellRun:
         self.columns["accuracy_native"] = built.facts.get("accuracy")
         if predictions.exists():
             (labels,), (classes,) = tensors.load(built.folder / "labels.npz"), tensors.load(predictions)
-            self.columns["accuracy_converted"] = float((classes == labels).mean())
+            if classes.shape == labels.shape:  # another number of rows is a mismatch, and told as that
+                self.columns["accuracy_converted"] = float((classes == labels).mean())
 
     def _latency(self) -> None:
         """Median over launches of each launch's median, in milliseconds."""
@@ -317,29 +331,6 @@ class _CellRun:
         self.columns["latency_iqr_ms"] = statistics.median(q[2] - q[0] for q in quartiles) * 1000
         self.columns["launches"] = len(timed)
         self.columns["iterations"] = sum(len(samples) for samples in timed)
-
-
-def validated(record: Record) -> Record:
-    """The record, or where its columns cannot be true together, one that says so: a bad value costs one cell."""
-    wrong = contradictions(record)
-    if not wrong:
-        return record
-    text = f"what was recorded of the cell cannot be true: {'; '.join(wrong)}"
-    return Record(
-        combination=record.combination,
-        extension=record.extension,
-        model=record.model,
-        strategy=record.strategy,
-        device=record.device,
-        tier=record.tier,
-        outcome=Outcome.FAILED,
-        stage=record.stage,
-        error_type="InvalidRecord",
-        error=shorten(text),
-        fingerprint=fingerprint("InvalidRecord", text),
-        model_digest=record.model_digest,
-        strategy_digest=record.strategy_digest,
-    )
 
 
 def _samples(folder: Path) -> list[float]:

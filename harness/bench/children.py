@@ -7,13 +7,11 @@ is always fresh.
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.bench.errors import InterpreterGoneError
+from harness.bench.disk import remove_tree
 from harness.bench.failure import Failure, failure_of, infrastructure_of
 from harness.bench.gpu import PeakSampler
 from harness.bench.plan import Policy
@@ -65,7 +63,6 @@ class Children:
         if self._warm is not None and self._warm.imports == imports:
             return self._warm
         self.close()
-        self._interpreter()
         try:
             self._warm = Warm(imports, self.scratch / "warm.log", environ=self._environ, timeout_s=self._timeout_s)
         except WarmError:
@@ -87,11 +84,10 @@ class Children:
             else:
                 if done.failure is None or done.failure.outcome not in (Outcome.CRASHED, Outcome.TIMED_OUT):
                     return done
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         request.write()
-        self._interpreter()
         child = start(request.role, folder, cwd=folder, environ=self._environ)
         return self._watched(child, folder, started)
 
@@ -100,9 +96,8 @@ class Children:
         folder = Path(request.folder)
         started = time.monotonic()
         request.write()
-        self._interpreter()
         child = start(request.role, folder, cwd=folder, environ=self._serving_environ)
-        return self._watched(child, folder, started, sampler, fallback=Stage.LOAD)
+        return self._watched(child, folder, started, sampler, fallback=Stage.LOAD, quiet=True)
 
     def _watched(
         self,
@@ -112,20 +107,12 @@ class Children:
         sampler: PeakSampler | None = None,
         *,
         fallback: Stage = Stage.IMPORT,
+        quiet: bool = False,
     ) -> Done:
-        ended = watch(child, self._limits, sample=sampler)
+        ended = watch(child, self._limits, sample=sampler, quiet=quiet)
         trail = read_trail(folder)
         cause = infrastructure_of(trail, ended, folder)
         if cause is not None:
             raise cause
         failure = failure_of(trail, ended, self._limits, fallback=fallback)
-        if failure is not None:
-            self._interpreter()
         return Done(trail, failure, time.monotonic() - started)
-
-    @staticmethod
-    def _interpreter() -> None:
-        """Raise where the environment was taken away while cells ran: no cell is to blame for what follows."""
-        if not Path(sys.executable).exists():
-            msg = "the environment's interpreter has gone while cells ran."
-            raise InterpreterGoneError(msg)

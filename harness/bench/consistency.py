@@ -12,6 +12,7 @@ import re
 import typing
 from collections.abc import Iterable, Iterator
 
+from harness.bench.fingerprint import fingerprint, shorten
 from harness.bench.match import ACCEPTABLE_MSE, EXCELLENT_MSE
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
@@ -209,3 +210,26 @@ def _of_timing(record: Record) -> Iterator[str]:
         yield f"'iterations' is {record.iterations} over 'launches' {record.launches}"
     if record.overhead_ms is not None and record.service_rss_mb is None:
         yield "'overhead_ms' is there, and 'service_rss_mb' says that there was no service"
+
+
+def validated(record: Record) -> Record:
+    """The record, or where its columns cannot be true together, one that says so: a bad value costs one cell."""
+    wrong = contradictions(record)
+    if not wrong:
+        return record
+    text = f"what was recorded of the cell cannot be true: {'; '.join(wrong)}"
+    return Record(
+        combination=record.combination,
+        extension=record.extension,
+        model=record.model,
+        strategy=record.strategy,
+        device=record.device,
+        tier=record.tier,
+        outcome=Outcome.FAILED,
+        stage=record.stage,
+        error_type="InvalidRecord",
+        error=shorten(text),
+        fingerprint=fingerprint("InvalidRecord", text),
+        model_digest=record.model_digest,
+        strategy_digest=record.strategy_digest,
+    )

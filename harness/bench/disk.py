@@ -1,10 +1,13 @@
-"""How much room there is where a child writes."""
+"""How much room there is where a child writes, and the removal of what it wrote."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Space(NamedTuple):
@@ -25,3 +28,17 @@ def space_at(folder: Path) -> Space:
     if found.f_files and not nodes:  # 0 files in all: the file system does not count them
         return Space(0, 0.0)
     return Space(blocks * found.f_frsize, blocks / max(1, found.f_blocks))
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all in it, also where a child took the rights away; what cannot be removed stays."""
+
+    def retry(remove: Callable[[str], object], path: str, _: Any) -> None:
+        with contextlib.suppress(OSError):
+            Path(path).parent.chmod(0o700)
+            Path(path).chmod(0o700)
+            remove(path)
+
+    shutil.rmtree(folder, onerror=retry)
+    if folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)  # a folder that could not be listed before

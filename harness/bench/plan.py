@@ -40,6 +40,11 @@ class Policy:
                 raise UsageError(msg)
 
 
+def slug_of(model: str, strategy: str) -> str:
+    """A cell's id as a file name: `resnet18--onnx-torchscript@16`."""
+    return f"{model}--{strategy.replace(':', '@')}"
+
+
 @dataclass(frozen=True)
 class Cell:
     """Combination x model x strategy x device."""
@@ -58,7 +63,7 @@ class Cell:
     @property
     def slug(self) -> str:
         """The id as a file name."""
-        return f"{self.model}--{self.strategy.replace(':', '@')}"
+        return slug_of(self.model, self.strategy)
 
 
 @dataclass(frozen=True)

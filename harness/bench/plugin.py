@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.bench import environment, gpu
-from harness.bench.attempt import Attempt
+from harness.bench.attempt import Attempt, State, sweep
 from harness.bench.cell import Cells
 from harness.bench.definitions import TIERS
 from harness.bench.errors import DiskFullError, HarnessError, InfrastructureError, UsageError
@@ -40,7 +42,7 @@ _CELLS = pytest.StashKey[Cells]()
 _ATTEMPT = pytest.StashKey[Attempt]()
 _CONTEXT = pytest.StashKey[contextlib.ExitStack]()
 _CAUSE = pytest.StashKey[str]()
-_DONE = pytest.StashKey[bool]()
+_REJECTED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     policy = Policy()
     group.addoption("--out", metavar="DIR", help="folder of the attempt; a temporary one where it is left out")
     group.addoption("--attempt", metavar="DIR", help="an attempt that `harness run` has begun; replaces all below")
+    group.addoption("--parent", type=int, help="process that holds that attempt")
     group.addoption("--combination", default="ambient", help="name of this environment in the records")
     group.addoption("--models", action="append", default=[], metavar="GLOB|FILE", help="models of the zoo, or your own")
     group.addoption("--strategies", action="append", default=[], metavar="GLOB")
@@ -69,7 +72,7 @@ def _plan(config: pytest.Config) -> tuple[Plan, Registry]:
     """The plan that the options ask for, and where its names are looked up."""
     option = config.getoption
     if option("--attempt"):
-        die_with_parent()  # `harness run` holds the attempt and waits; killed, it leaves nothing running
+        die_with_parent(option("--parent"))  # `harness run` waits; killed, it leaves nothing running
         plan = Plan.from_json(json.loads(Attempt(Path(option("--attempt"))).plan.read_text(encoding="utf-8")))
         return plan, plan.registry()
     policy = Policy(
@@ -136,6 +139,9 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if any(Path(arg.partition("::")[0]).name == "serving_case.py" for arg in config.args):
         return
+    if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
+        msg = "cells run one after the other, in one attempt: leave out -n (or add `-p no:xdist`)."
+        raise pytest.UsageError(msg)
     try:
         config.stash[_PLAN], config.stash[_REGISTRY] = _plan(config)
     except UsageError as error:
@@ -181,10 +187,10 @@ class CellItem(pytest.Item):
         try:
             attempt.started(self.cell)
             record, details = cells.run(self.cell)
+            new = cells.builds.new(self.cell.model)
+            if new is not None:
+                attempt.write_build(self.cell.model, *new)
             attempt.write(self.cell, record, details)
-            kept = cells.builds.kept(self.cell.model)
-            if kept is not None:
-                attempt.write_build(self.cell.model, *kept)
         except (InfrastructureError, OSError) as error:
             cause = _infrastructure(error)
             self.config.stash[_CAUSE] = str(cause)
@@ -217,68 +223,73 @@ def _infrastructure(error: Exception) -> HarnessError:
     raise error
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what an attempt that is gone on with already has."""
-    folder = config.getoption("--attempt") or (config.getoption("--resume") and config.getoption("--out"))
-    if not folder:
-        return
-    attempt = Attempt(Path(folder))
-    done = [item for item in items if isinstance(item, CellItem) and attempt.record_of(item.cell).exists()]
-    if done:
-        config.stash[_DONE] = True
-        config.hook.pytest_deselected(items=done)
-        items[:] = [item for item in items if item not in done]
-
-
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Have the attempt and what its cells need, once it is known that cells will run."""
+    """Have the attempt and what its cells need, once it is known which cells will run."""
     config = session.config
-    if _PLAN not in config.stash or config.option.collectonly:
-        return
-    if not session.items and _DONE not in config.stash:
+    if _PLAN not in config.stash or config.option.collectonly or not session.items:
         return
     context = contextlib.ExitStack()
     config.stash[_CONTEXT] = context
     context.enter_context(raise_on_termination())
     become_subreaper()
-    attempt = _begun(config, context)
+    cells = [item.cell for item in session.items if isinstance(item, CellItem)]
+    try:
+        attempt = _taken_up(config, cells, context)
+    except InfrastructureError as error:
+        config.stash[_CAUSE] = str(error)
+        pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
+    done = [item for item in session.items if isinstance(item, CellItem) and attempt.record_of(item.cell).exists()]
+    if done:
+        config.hook.pytest_deselected(items=done)
+        session.items[:] = [item for item in session.items if item not in done]
+
+
+def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.ExitStack) -> Attempt:
+    """The attempt to write to, begun or gone on with, and all that its cells need.
+
+    It is the one that `harness run` began and holds, or one of our own. A user's models are tried before one of our
+    own begins: a refusal removes no record.
+    """
+    begun = bool(config.getoption("--attempt"))
+    plan = config.stash[_PLAN]
+    if not begun and len(chosen) < len(plan.cells):  # by -k, --lf and the like
+        plan = config.stash[_PLAN] = replace(plan, cells=tuple(chosen), selected=True)
+    registry = config.stash[_REGISTRY]
+    lock = Path(plan.lock).read_text(encoding="utf-8") if plan.lock else ""
+    inside = environment.description()
+    parts = identity(plan, registry, inside=inside, lock=lock)
+    attempt = Attempt(Path(config.getoption("--attempt")) if begun else _folder(config, name_of(parts)))
+    if not begun:
+        _refuse_foreign(attempt)
+        tell = functools.partial(_tell, config)
+        context.enter_context(hold(attempt.folder, f"the attempt in {attempt.folder}", tell))
     config.stash[_ATTEMPT] = attempt
     marker = str(attempt.folder)
     end_leftovers(marker)
     attempt.clear_scratch()
-    cells = Cells(
-        config.stash[_PLAN],
-        config.stash[_REGISTRY],
-        attempt.scratch,
-        marker=marker,
-        fresh=config.getoption("--fresh"),
-    )
+    cells = Cells(plan, registry, attempt.scratch, marker=marker, fresh=config.getoption("--fresh"))
     config.stash[_CELLS] = cells
     context.callback(end_leftovers, marker)
     context.callback(cells.close)
-    _reject_unusable_models(config, [item.cell for item in session.items if isinstance(item, CellItem)])
-
-
-def _begun(config: pytest.Config, context: contextlib.ExitStack) -> Attempt:
-    """The attempt to write to: the one that `harness run` began, or one of our own, which is then held."""
-    if config.getoption("--attempt"):
-        return Attempt(Path(config.getoption("--attempt")).resolve())
-    plan, registry = config.stash[_PLAN], config.stash[_REGISTRY]
-    lock = Path(plan.lock).read_text(encoding="utf-8") if plan.lock else ""
-    inside = environment.description()
-    parts = identity(plan, registry, inside=inside, lock=lock)
-    attempt = Attempt(_folder(config, name_of(parts)))
-    context.enter_context(hold(attempt.folder, f"the attempt in {attempt.folder}", lambda text: _tell(config, text)))
-    if config.getoption("--resume") and attempt.state is not None:
+    _reject_unusable_models(config, chosen)
+    if not begun and config.getoption("--resume") and attempt.state is not None:
         obstacles = attempt.obstacles(parts)
         if obstacles:
+            config.stash[_REJECTED] = True
             msg = f"--resume: {attempt.folder} is of another execution: {'; '.join(obstacles)}. Leave --resume out."
             raise pytest.UsageError(msg)
         attempt.go_on()
-    else:
+    elif not begun:
         attempt.begin(plan, parts, inside, lock=lock)
     return attempt
+
+
+def _refuse_foreign(attempt: Attempt) -> None:
+    if attempt.is_foreign():
+        msg = (
+            f"--out {attempt.folder}: there are files in it that are no attempt's. Name an empty folder, or a new one."
+        )
+        raise pytest.UsageError(msg)
 
 
 def _folder(config: pytest.Config, name: str) -> Path:
@@ -290,6 +301,7 @@ def _folder(config: pytest.Config, name: str) -> Path:
     if root.is_symlink() or root.stat().st_uid != os.getuid():
         msg = f"{root} belongs to somebody else. Name a folder of your own by --out."
         raise pytest.UsageError(msg)
+    sweep(path for path in root.iterdir() if path.is_dir())
     return root / f"{config.stash[_PLAN].combination}-{name}"
 
 
@@ -308,8 +320,9 @@ def _reject_unusable_models(config: pytest.Config, chosen: list[Cell]) -> None:
         failure = cells.builds.built(model).failure
         if failure is not None and failure.rejected_probe:
             message = f"{cells.registry.models[model].path}: {failure.error}"
-            config.stash[_ATTEMPT].refuse(message)
-            config.stash[_CAUSE] = message
+            config.stash[_REJECTED] = True
+            if config.getoption("--attempt"):
+                config.stash[_ATTEMPT].refuse(message)
             pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
@@ -320,22 +333,33 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if _CONTEXT not in config.stash:
         return
     with config.stash[_CONTEXT]:
-        if _ATTEMPT not in config.stash or config.stash[_ATTEMPT].is_refused:
+        if _ATTEMPT not in config.stash or config.stash.get(_REJECTED, False):
             return
         attempt = config.stash[_ATTEMPT]
-        cause = config.stash.get(_CAUSE, "")
-        if not cause and (session.shouldstop or session.shouldfail):
-            cause = str(session.shouldstop or session.shouldfail)
-        if not cause and exitstatus == pytest.ExitCode.INTERRUPTED:
-            cause = "it was interrupted."
+        if attempt.state is not State.RUNNING:
+            return  # it had not begun
+        cause = config.stash.get(_CAUSE, "") or _stopped_by(session, exitstatus)
+        lacking = [cell.id for cell in config.stash[_PLAN].cells if not attempt.record_of(cell).exists()]
+        if lacking and not cause:
+            cause = f"{len(lacking)} cells have no record, {lacking[0]} among them: the bench itself broke there."
         if cause:
             attempt.pause(cause)
-        else:
+        elif not config.getoption("--attempt"):  # there, `harness run` has to look at the environment first
             attempt.end()
+
+
+def _stopped_by(session: pytest.Session, exitstatus: int) -> str:
+    if session.shouldstop or session.shouldfail:
+        return str(session.shouldstop or session.shouldfail)
+    return "it was interrupted." if exitstatus == pytest.ExitCode.INTERRUPTED else ""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Where the records are."""
-    if _ATTEMPT in config.stash and config.stash[_ATTEMPT].state is not None:
-        folder = config.stash[_ATTEMPT].folder
-        terminalreporter.write_line(f"records in {folder}; `harness ingest {folder}` makes their table")
+    if _ATTEMPT not in config.stash or config.getoption("--attempt"):
+        return
+    attempt = config.stash[_ATTEMPT]
+    if attempt.state is State.ENDED:
+        terminalreporter.write_line(f"records in {attempt.folder}; `harness ingest {attempt.folder}` makes their table")
+    elif attempt.state is not None:
+        terminalreporter.write_line(f"records in {attempt.folder}; go on with --out {attempt.folder} --resume")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from harness.attempts.execution import Task, execute
 from harness.attempts.journal import Run
 from harness.attempts.settling import combination_of, settle, table_of
 from harness.bench import gpu
 from harness.bench.attempt import Attempt, State
-from harness.bench.errors import HarnessError, InfrastructureError, PausedError, UsageError
+from harness.bench.errors import HarnessError, PausedError, UsageError
 from harness.bench.plan import Plan
-from harness.bench.signals import raise_on_termination
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.matrix import combination as combinations
@@ -152,36 +153,52 @@ def _task(plan: Plan, sources: Mapping[str, tuple[combinations.Combination, lock
 def _run_all(root: Path, jobs: Sequence[Sequence[Task]], results: Path | None, *, fresh: bool, restart: bool) -> int:
     """Run job after job, writing each table as it is done. One that was stopped does not stop those after it."""
     console = new_console()
-    run = Run(root, [task.plan for job in jobs for task in job], restart=restart)
-    stopped: list[HarnessError] = []
-    incomplete, scratch = False, []
-    with raise_on_termination(), RunDisplay(console) as display, run.open():
+    run = Run(root, [task for job in jobs for task in job], results, restart=restart)
+    errors: list[HarnessError] = []
+    scratch: list[str] = []
+    with RunDisplay(console) as display, run.open():
         for job in jobs:
             try:
-                attempts = [execute(root, task, display, run=run.name, fresh=fresh, restart=restart) for task in job]
-            except (PausedError, InfrastructureError) as error:
-                display.note(f"{job[0].name}: {error}")
-                stopped.append(error)
+                with contextlib.ExitStack() as holds:
+                    attempts = [
+                        execute(root, task, display, holds, run=run.name, fresh=fresh, restart=restart) for task in job
+                    ]
+                    folder = _settled(root, job, attempts, results, console)
+            except HarnessError as error:
+                if len(jobs) > 1:
+                    display.note(f"{job[0].name}: {error}")
+                errors.append(error)
                 continue
-            if all(attempt.state is State.SETTLED for attempt in attempts):
-                shown_folder = (attempts[0].read() or {})["table"]
-            else:
-                table = table_of(attempts, pins=job[0].pins)
-                store = root / ".harness" / "scratch" if table.run.selected else results or root / "results"
-                shown_folder = str(shown(write_table(store, table)))
-                settle(attempts, shown_folder, display)
-                terminal.print_grid(console, table)
-                incomplete = incomplete or not table.run.complete
-            console.print(f"\nTable: {shown_folder}\n", markup=False, soft_wrap=True)
-            scratch += [shown_folder] if job[0].plan.selected else []
-        if stopped:
-            msg = f"{len(stopped)} of {len(jobs)} runs did not come to an end, and made no table: {stopped[0]}"
-            raise PausedError(msg)
+            console.print(f"\nTable: {shown(folder)}\n", markup=False, soft_wrap=True)
+            scratch += [str(shown(folder))] if job[0].plan.selected else []
+        if errors:
+            if len(errors) == len(jobs) and all(isinstance(error, UsageError) for error in errors):
+                run.close()  # what is mended is another run
+            raise _worst(errors, len(jobs))
     if len(scratch) > 1:
         console.print(f"Compare: harness gate {scratch[0]} {scratch[-1]}", markup=False, soft_wrap=True)
-    if incomplete:
-        click.echo("harness: not every planned cell was recorded. Run the same command again to go on.", err=True)
-    return COULD_NOT_TELL if incomplete else 0
+    return 0
+
+
+def _settled(
+    root: Path, job: Sequence[Task], attempts: Sequence[Attempt], results: Path | None, console: Console
+) -> Path:
+    """The folder of the table of a job's attempts, which is written and shown unless it was before."""
+    if all(attempt.state is State.SETTLED for attempt in attempts):
+        return Path((attempts[0].read() or {})["table"])
+    table = table_of(attempts, pins=job[0].pins)
+    folder = write_table(root / ".harness" / "scratch" if table.run.selected else results or root / "results", table)
+    settle(attempts, folder)
+    terminal.print_grid(console, table)
+    return folder
+
+
+def _worst(errors: Sequence[HarnessError], jobs: int) -> HarnessError:
+    """The error whose exit code counts, wrong use before what could not be told, among what else went wrong."""
+    first = min(errors, key=lambda error: error.exit_code)
+    if jobs == 1 or isinstance(first, UsageError):
+        return first
+    return PausedError(f"{len(errors)} of {jobs} runs did not come to an end, and made no table: {first}")
 
 
 @click.command("ingest")

@@ -66,7 +66,7 @@ class Prepared:
     """An environment that is ready.
 
     `packages` are those really installed, as seen from inside. `snapshot` is of the files in `folder`, or of the parts
-    of it that `within` names; `owners` says which package each belongs to.
+    of it that `within` names; `owners` says which package each belongs to. `found` had changed before, and was mended.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Prepared:
     snapshot: Snapshot
     owners: Mapping[str, str]
     within: tuple[Path, ...] = ()
+    found: tuple[Change, ...] = ()
 
     def changes(self) -> list[Change]:
         """What has changed since it was prepared, in the order of paths.

@@ -130,7 +130,7 @@ class _Work:
         prepared = replace(kept, packages=inside.packages, python_version=inside.python)
         changes = prepared.changes()
         if changes or inside.deviations:
-            return self.mend(prepared, changes)
+            return replace(self.mend(prepared, changes), found=tuple(changes))
         self._require_bench(inside)
         return prepared
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from harness import cli
-from harness.attempts.execution import Task, execute
+from harness.attempts import execution
+from harness.attempts.execution import Task
 from harness.attempts.settling import settle, table_of
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import BenchBrokenError, PausedError, UsageError
@@ -37,6 +40,12 @@ def _plan(root: Path, *models: str) -> Plan:
         policy=Policy(measure_s=0.01, threads=1),
         selected=True,
     )
+
+
+def execute(root: Path, task: Task, observer: Observer, **how: Any) -> Attempt:
+    """Execute a task, and let go of its attempt."""
+    with contextlib.ExitStack() as holds:
+        return execution.execute(root, task, observer, holds, **how)
 
 
 def _task(root: Path, python: Path, *models: str) -> Task:
@@ -108,10 +117,13 @@ def _end(ends: tuple[str, str, str | None]) -> str:
 
 def test_what_is_settled_is_done_for_its_run_and_made_anew_for_another(root: Path, ambient: Path) -> None:
     attempt = execute(root, _task(root, ambient), Observer(), run="one")
-    settle([attempt], "results/there", Observer())
+    there = root / "results" / "there"
+    there.mkdir(parents=True)
+    (there / "run.json").touch()
+    settle([attempt], there)
     same, other = Observer(), Observer()
     assert execute(root, _task(root, ambient), same, run="one").state is State.SETTLED
-    assert same.told == ["small: done already, by the run that this goes on with; its table is results/there"]
+    assert same.told == [f"small: done already, by the run that this goes on with; its table is {there}"]
     assert execute(root, _task(root, ambient), other, run="two").state is State.ENDED
     assert other.told[0] == "begin small 2 {}"
 

@@ -66,7 +66,9 @@ def test_every_state_is_written_down_and_none_is_inferred(attempt: Attempt) -> N
     assert stated is not None
     assert (attempt.state, stated["cause"], stated["run"]) == (State.RUNNING, "", "two")
     attempt.refuse("a probe is wrong")
-    assert attempt.is_refused
+    assert (attempt.read() or {})["state"] == "refused"
+    for cell in CELLS:
+        attempt.write(cell, _record(cell), {})
     attempt.end()
     ended = (attempt.read() or {})["ended"]
     assert attempt.state is State.ENDED
@@ -107,10 +109,29 @@ def test_what_differs_is_told_in_words(attempt: Attempt, tmp_path: Path) -> None
     assert attempt.obstacles(PARTS_OF) == ["helper.py, which resnet18 imports, differs"]
 
 
-def test_what_the_first_build_told_is_kept(attempt: Attempt) -> None:
-    attempt.write_build("resnet18", {}, {"/a.py": "1"})
-    attempt.write_build("resnet18", {}, {"/a.py": "2"})
-    assert json.loads((attempt.builds / "resnet18.json").read_text(encoding="utf-8")) == {"/a.py": "1"}
+def test_an_attempt_whose_cells_have_no_record_has_not_ended(attempt: Attempt) -> None:
+    with pytest.raises(AssertionError, match="2 planned cells have no record"):
+        attempt.end()
+    assert attempt.state is State.RUNNING
+
+
+def test_a_torn_line_of_events_spoils_no_other(attempt: Attempt) -> None:
+    attempt.started(CELLS[0])
+    with attempt.events.open("a", encoding="utf-8") as file:
+        file.write('{"event": "star')
+    follow = attempt.events_from()
+    attempt.write(CELLS[0], _record(CELLS[0]), {})
+    assert [event["event"] for event in follow()] == ["ended"]
+    assert attempt.spans()["resnet18", "native"][1] < float("inf")
+
+
+def test_a_folder_of_somebody_elses_is_told_from_an_attempt(tmp_path: Path, attempt: Attempt) -> None:
+    assert not attempt.is_foreign()
+    assert not Attempt(tmp_path / "new").is_foreign()
+    (tmp_path / "theirs").mkdir()
+    assert not Attempt(tmp_path / "theirs").is_foreign()
+    (tmp_path / "theirs" / "records").mkdir()
+    assert Attempt(tmp_path / "theirs").is_foreign()
 
 
 def test_a_display_follows_whole_lines_from_where_it_began(attempt: Attempt) -> None:
@@ -135,7 +156,11 @@ def test_when_cells_ran_is_known(attempt: Attempt) -> None:
     assert spans["resnet18", "onnx-torchscript:16"][1] == float("inf")
 
 
-def test_suspects_are_kept(attempt: Attempt) -> None:
-    attempt.suspect(["b"])
-    attempt.suspect(["a", "b"])
+def test_records_are_taken_back_and_suspects_kept(attempt: Attempt) -> None:
+    for cell in CELLS:
+        attempt.write(cell, _record(cell), {})
+    attempt.take_back([CELLS[0]], suspects=["b"])
+    attempt.take_back([], suspects=["a", "b"])
     assert (attempt.read() or {})["suspects"] == ["a", "b"]
+    assert attempt.recorded(PLAN) == [CELLS[1]]
+    assert attempt.state is State.RUNNING

@@ -127,6 +127,7 @@ def write_attempt(folder: Path, records: Iterable[Record], **values: Any) -> Att
         "version": ATTEMPT_VERSION,
         "state": "ended",
         "cause": "",
+        "run": "one",
         "identity": {part: part for part in PARTS},
         **asdict(planned_run(planned=planned)),
         **values,
