@@ -18,6 +18,7 @@ from harness.bench.answers import hold_against
 from harness.bench.builds import Builds, Built
 from harness.bench.children import Children, Done
 from harness.bench.consistency import validated
+from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
 from harness.bench.disk import remove_tree
 from harness.bench.errors import InfrastructureError
@@ -207,7 +208,8 @@ class _CellRun:
         if lacking:
             text = f"the process left a result without {', '.join(lacking)}"
             self._stop(Outcome.CRASHED, Stage.CONVERT, "NoResult", text)
-        self.columns.update(convert_s=result["convert_s"], artifact_bytes=result["artifact_bytes"], **result["facts"])
+        self.columns.update({name: result["facts"][name] for name in sorted(FACTS & set(result["facts"]))})
+        self.columns.update(convert_s=result["convert_s"], artifact_bytes=result["artifact_bytes"])
         return result
 
     def _untouched(self, built: Built, stage: Stage) -> None:

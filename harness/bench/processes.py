@@ -102,6 +102,7 @@ def child_environ(device: str, threads: int, *, marker: str = "") -> dict[str, s
     """
     # What is set for the outer pytest is not meant for the one that serves.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each import of TensorFlow would take twice as long
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         environ[name] = str(threads)
     environ.update(

@@ -96,6 +96,17 @@ def make_ambient(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+def add_package(python: Path) -> Path:
+    """Install a package of one file into an environment, and return the file."""
+    (site,) = python.parent.parent.glob("lib/python*/site-packages")
+    info = site / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n", encoding="utf-8")
+    (info / "RECORD").write_text("theirs.py,,\ntheirs-1.0.dist-info/METADATA,,\n", encoding="utf-8")
+    (site / "theirs.py").write_text("VALUE = 1\n", encoding="utf-8")
+    return site / "theirs.py"
+
+
 @pytest.fixture(scope="module")
 def ambient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Such an interpreter, which no test may damage."""

@@ -16,7 +16,7 @@ import pytest
 
 from harness.attempts.settling import table_of
 from harness.bench.attempt import Attempt, State
-from tests.attempts.conftest import ROOT, add_route, make_ambient, running
+from tests.attempts.conftest import ROOT, add_package, add_route, make_ambient, running
 
 DAEMON = """
     if os.fork() == 0:
@@ -285,3 +285,130 @@ def test_a_run_that_ended_leaves_nothing_but_its_attempt_and_its_table(checkout:
     assert not running(str(checkout.root))
     shutil.rmtree(checkout.root / ".harness" / "attempts")
     assert checkout.run().returncode == 0
+
+
+def test_what_another_run_left_is_removed_by_the_next_whatever_it_is_of(waiting: Checkout, tmp_path: Path) -> None:
+    process = waiting.start()
+    _await(tmp_path / "under-way")
+    for pid in [process.pid, *running("-pharness.bench"), *running("launch.py keeper")]:
+        os.kill(pid, signal.SIGKILL)
+    _end(process)
+    left = waiting.attempt
+    waiting.strategies.remove("waits")
+    add_route(waiting.root.parent / "plugins", "waits", "pass  # mended")
+    done = waiting.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not left.scratch.exists()
+    assert not running("sleep 97531")
+
+
+def test_a_step_that_leaves_rubbish_in_the_place_of_a_result_costs_its_own_cell(checkout: Checkout) -> None:
+    rubbish = {"a-number": "3", "a-fact": '{"outcome": "passed", "facts": {"zz": 1}, "kind": "thing", "path": "/x"}'}
+    for name, text in rubbish.items():
+        body = f"(context.folder.parent / 'result.json').write_text({text!r})\n    os._exit(0)"
+        checkout.add(name, body)
+    full = '{"outcome": "passed", "facts": {"zz": 1}, "kind": 3, "path": 4, "artifact_bytes": "x", "convert_s": []}'
+    checkout.add("a-whole", f"(context.folder.parent / 'result.json').write_text({full!r})\n    os._exit(0)")
+    done = checkout.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcomes = checkout.outcomes()
+    assert {name: outcomes[name][0] for name in ("a-number", "a-fact", "a-whole")} == {
+        "a-number": "crashed",
+        "a-fact": "crashed",
+        "a-whole": "failed",
+    }
+    assert outcomes["recite"] == ("not-applicable", "NotApplicable")
+
+
+def test_a_file_that_is_edited_while_cells_run_is_found_out(checkout: Checkout) -> None:
+    target = checkout.root.parent / "plugins" / "steps" / "recite.py"
+    checkout.add("a-editor", f"open({str(target)!r}, 'a').write('# more' + chr(10))")
+    done = checkout.run()
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "files were edited while cells ran (a file of a strategy, a step or a runtime differs)" in done.stderr
+    assert checkout.attempt.state is State.PAUSED
+    assert not list(checkout.root.rglob("cells.csv"))
+
+
+def test_a_cell_that_changes_an_environment_of_somebodys_is_told(root: Path, tmp_path: Path) -> None:
+    python = make_ambient(tmp_path / "theirs")
+    checkout = Checkout(root, python)
+    checkout.add("a-good", "pass")
+    checkout.add("m-vandal", f"open({str(add_package(python))!r}, 'a').write(chr(10))")
+    checkout.add("z-good", "pass")
+    done = checkout.run()
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "theirs.py" in done.stderr
+    assert "Only its owner can mend it" in done.stderr
+    kept = [path.stem for path in checkout.attempt.records.iterdir()]
+    assert kept == ["good--a-good"], "what ran in the changed environment is taken back"
+
+
+def test_an_interrupted_run_takes_back_what_ran_in_a_changed_environment(root: Path, tmp_path: Path) -> None:
+    python = make_ambient(tmp_path / "theirs")
+    checkout = Checkout(root, python)
+    checkout.add("a-good", "pass")
+    checkout.add("m-vandal", f"open({str(add_package(python))!r}, 'a').write(chr(10))")
+    checkout.add("z-waits", f"open({str(tmp_path / 'under-way')!r}, 'w').close()\n    time.sleep(60)")
+    process = checkout.start()
+    _await(tmp_path / "under-way")
+    process.send_signal(signal.SIGINT)
+    said = _end(process)
+    assert process.returncode == 3, said
+    assert [path.stem for path in checkout.attempt.records.iterdir()] == ["good--a-good"]
+
+
+def test_a_build_that_failed_is_tried_again(checkout: Checkout) -> None:
+    helper = checkout.root.parent / "their_helper.py"
+    helper.write_text("raise OSError('no such disk')\n", encoding="utf-8")
+    model = checkout.root.parent / "good.py"
+    text = model.read_text(encoding="utf-8")
+    body = f"    import sys\n    sys.path.insert(0, {str(checkout.root.parent)!r})\n    import their_helper\n"
+    model.write_text(text.replace("    import torch\n", f"{body}    import torch\n"), encoding="utf-8")
+    assert checkout.run().returncode == 0
+    assert checkout.outcomes()["recite"] == ("failed", "OSError")
+    attempt = checkout.attempt
+    attempt.pause("it was interrupted.")
+    shutil.rmtree(checkout.root / ".harness" / "scratch")
+    helper.write_text("VALUE = 1\n", encoding="utf-8")
+    done = checkout.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert checkout.attempt.folder == attempt.folder
+    assert checkout.outcomes()["recite"] == ("not-applicable", "NotApplicable")
+
+
+def test_an_out_folder_that_holds_somebodys_files_is_refused(checkout: Checkout, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "records").mkdir(parents=True)
+    (theirs / "records" / "thesis.json").write_text("{}", encoding="utf-8")
+    command = [str(checkout.python), "-m", "pytest", "-c", "harness/bench/pytest.ini", "-p", "harness.bench"]
+    command += [f"--models={checkout.root.parent / 'good.py'}", f"--plugin-folder={checkout.root.parent / 'plugins'}"]
+    command += ["--strategies=recite", "--device=cpu", "-p", "no:cacheprovider"]
+
+    def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+    done = bench(f"--out={theirs}")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "there are files in it that are no attempt's" in done.stderr
+    assert (theirs / "records" / "thesis.json").exists()
+    out = tmp_path / "out"
+    assert bench(f"--out={out}").returncode == 0
+    assert Attempt(out).state is State.ENDED
+    wrong = [f"--models={checkout.root.parent / 'wrong.py'}"]
+    done = bench(f"--out={out}", *wrong)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert [path.stem for path in Attempt(out).records.iterdir()] == ["good--recite"], "a refusal removes no record"
+    done = bench(f"--out={out}", "--resume", "--measure-s=0.02")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "is of another execution: the policy differs" in done.stdout + done.stderr
+
+
+def test_a_part_of_a_plan_is_a_selection(checkout: Checkout, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [str(checkout.python), "-m", "pytest", "-c", "harness/bench/pytest.ini", "-p", "harness.bench"]
+    command += [f"--models={checkout.root.parent / 'good.py'}", "--device=cpu", "-p", "no:cacheprovider"]
+    command += ["-k", "native", f"--out={out}", "--measure-s=0.01"]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
+    table = table_of([Attempt(out)], pins={})
+    assert (table.run.selected, table.run.planned, table.run.complete) == (True, 1, True)
