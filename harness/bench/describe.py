@@ -1,11 +1,13 @@
 """Imports files that declare something, where they can do no harm, and tells what they declare.
 
-This is a child (`main`), and what starts it (`described`). The child forks a worker that imports one file after the
-other and tells each result as it comes. A worker that dies or hangs has named the file before it began with it: that
-file is told as what it is, and another worker goes on with the next.
+This is a child (`main`), and what starts and watches it as it would any other (`described`). One process imports one
+file after the other. Where it dies or hangs, the file that it was at is told as what it is, and another process goes
+on with the next; one that dies at a file that was not its first may have died of an earlier one (a timer, a thread, a
+limit), and so that file is tried once more, before any other.
 
-Each line of ``described.jsonl`` is ``{"index": i}`` before file i, or ``{"index": i, "card": …}``, ``{"error": …}``
-(it raised: a result of its cells) or ``{"refused": …}`` (it is no such file, or ends the process that imports it).
+Each line of ``described.jsonl`` is ``{"index": i}`` before file i, and after it ``{"index": i, "card": …}``,
+``{"error": …}`` (it raised: a result of its cells) or ``{"refused": …}`` (it is no such file, or would end whoever
+imports it).
 """
 
 from __future__ import annotations
@@ -13,150 +15,215 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
+import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.bench.cards import KINDS, card_of, to_json
-from harness.bench.errors import UsageError
-from harness.bench.requests import REQUEST_FILE, DescribeRequest, read_request
+from harness.bench.cards import KINDS, card_of, from_json, to_json
+from harness.bench.errors import BenchBrokenError, UsageError
+from harness.bench.failure import infrastructure_of
+from harness.bench.group import end_leftovers
+from harness.bench.logs import LOG_FILE, UnreadableError, read_end, tail
+from harness.bench.processes import Ended, Limits, child_environ, start, watch
+from harness.bench.progress import Progress, cut, read_trail
+from harness.bench.requests import DescribeRequest
+from harness.bench.signals import raise_on_termination
 
 DESCRIBED_FILE = "described.jsonl"
-LAUNCHER = Path(__file__).with_name("launch.py")
 MOST_S = 60.0
 """How long a file may take to be imported, whatever longer time a policy gives to a cell."""
 
+MOST_MB = 4096.0
+"""Resident memory that importing all files may take, in MiB: five times what torch and TensorFlow take together."""
+
+_BEGIN_S = 30.0
+"""How long the process may take to come to its first file, which is none of that file's time."""
+
+_LARGEST = 64 * 2**20
+_LONGEST_ERROR = 2000
 _GUIDE = "A file must be importable at any time, without side effects: move what it does into functions."
 
 
 def described(files: Sequence[tuple[str, Path]], *, timeout_s: float = MOST_S) -> list[dict[str, Any]]:
-    """What each of `files` (kind and path) declares, in order: a dict with one of `card`, `error` and `refused`."""
-    if not files:
-        return []
-    with tempfile.TemporaryDirectory(prefix="harness-describe-") as name:
-        folder = Path(name)
-        request = DescribeRequest(
-            folder=name, files=tuple((kind, str(path)) for kind, path in files), timeout_s=min(timeout_s, MOST_S)
+    """What each of `files` (kind and path) declares, in order: a dict with one of `card`, `error` and `refused`.
+
+    Each may take `timeout_s` seconds, and `MOST_S` at most. Nothing that a file started is left. Raises
+    `InfrastructureError` where the machine is to blame, and `OSError` where no temporary folder can be made.
+    """
+    found: list[dict[str, Any]] = []
+    with (
+        raise_on_termination(),
+        tempfile.TemporaryDirectory(prefix="harness-describe-", ignore_cleanup_errors=True) as name,
+    ):
+        while len(found) < len(files):
+            folder = Path(name).absolute() / str(len(found))
+            found += _round(folder, files[len(found) :], min(timeout_s, MOST_S))
+    return found
+
+
+def _round(folder: Path, files: Sequence[tuple[str, Path]], timeout_s: float) -> list[dict[str, Any]]:
+    """Describe as many of `files`, from the first on, as one process comes to: one at least."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    request = DescribeRequest(folder=str(folder), files=tuple((kind, str(path.absolute())) for kind, path in files))
+    request.write()
+    environ = {
+        **child_environ("cpu", 1, marker=str(folder)),
+        "TMPDIR": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    clock = _Clock(folder / DESCRIBED_FILE, timeout_s)
+    ended = None
+    try:
+        ended = watch(
+            start("describe", folder, cwd=folder, environ=environ),
+            Limits(_BEGIN_S + timeout_s * len(files), MOST_MB),
+            sample=clock,
         )
-        request.write()
-        environ = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TMPDIR": name, "PYTHONDONTWRITEBYTECODE": "1"}
-        with (folder / "log.txt").open("wb") as log:
-            done = subprocess.run(
-                [sys.executable, str(LAUNCHER), "describe", name],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environ,
-                cwd=name,
-                start_new_session=True,
-                check=False,
-            )
-        lines = (folder / DESCRIBED_FILE).read_text(encoding="utf-8").splitlines() if done.returncode == 0 else []
-        if not lines:
-            tail = (folder / "log.txt").read_bytes()[-2000:].decode("utf-8", "replace")
-            msg = f"models and strategies could not be read: the process ended with {done.returncode}: {tail}"
-            raise RuntimeError(msg)
-    found = {line["index"]: line for line in map(json.loads, lines)}
-    return [found[index] for index in range(len(files))]
+    except _TooLongError:
+        how = f"does not come to an end (not within {timeout_s:g} s)"
+    else:
+        how = _how_it_ended(ended, timeout_s)
+    if ended is not None and ended.keeper_died:
+        end_leftovers(str(folder))  # nobody adopts what a killed keeper had
+    told, begun, problem = _read(folder / DESCRIBED_FILE, files)
+    if not told and len(files) > 1 and (problem or not begun):
+        return _round(folder, files[:1], timeout_s)  # everything told is lost: one at a time, until it is clear by whom
+    if problem:
+        return [*told, {"refused": f"{files[len(told)][1]}: {problem}. {_GUIDE}"}]
+    if len(told) == len(files):
+        return told
+    trail = read_trail(folder)
+    cause = None if ended is None else infrastructure_of(trail, ended, folder)
+    if cause is not None:
+        raise cause
+    if trail.result is not None and trail.result.get("error"):
+        how = f"broke what imports it: {trail.result['error']:.200}"
+    path = files[len(told)][1]
+    if begun and (ended is None or not told):
+        return [*told, {"refused": f"{path}: importing it {how}. {_GUIDE}"}]
+    if told:
+        return told  # whatever it was, the file that comes next is the first of its process now
+    lines = tail(folder / LOG_FILE, 2000).strip()
+    msg = f"{path} could not be read: the process that imports it {how}, and told nothing.\n{lines}\n"
+    raise BenchBrokenError(msg)
+
+
+class _TooLongError(Exception):
+    """A file is not imported in time."""
+
+
+class _Clock:
+    """Looks on while files are described, and raises `_TooLongError` where one takes too long: no line has come."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+        self._size = 0
+        self._begun = False
+        self._since = time.monotonic()
+
+    def __call__(self, _: list[int]) -> None:
+        now = time.monotonic()
+        with contextlib.suppress(OSError):
+            size = self._path.lstat().st_size
+            if size != self._size:
+                self._size, self._since, self._begun = size, now, True
+        if now - self._since > (self._timeout_s if self._begun else _BEGIN_S):
+            raise _TooLongError
+
+
+def _how_it_ended(ended: Ended, timeout_s: float) -> str:
+    if ended.stopped == "out-of-memory":
+        return f"takes more than {MOST_MB:g} MiB of memory"
+    if ended.stopped:
+        return f"does not come to an end (not within {timeout_s:g} s)"
+    if ended.oom_killed:
+        return "takes more memory than this machine has"
+    if ended.keeper_died:
+        return "kills the process that started it"
+    if ended.returncode < 0:
+        number = -ended.returncode
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        return f"ends the process by {name}"
+    return f"ends the process with exit code {ended.returncode}"
+
+
+def _read(path: Path, files: Sequence[tuple[str, Path]]) -> tuple[list[dict[str, Any]], bool, str]:
+    """What was told of the first files, whether the next was begun, and what is wrong with what was told of it.
+
+    A file that is imported may write here, and so nothing is believed that is not as it must be.
+    """
+    try:
+        raw = read_end(path, _LARGEST, whole=True)
+    except (UnreadableError, OSError) as error:
+        return [], True, f"importing it spoils what is told of it: {error}"
+    told: list[dict[str, Any]] = []
+    begun = False
+    for text in raw.split(b"\n")[:-1]:  # the last is empty, or was cut by a death
+        line = _told(text, len(told), files[len(told)][0]) if len(told) < len(files) else None
+        if line is None or bool(line) != begun:
+            if len(told) == len(files):
+                break  # of no file any more
+            return told, True, "importing it writes to what is told of it"
+        if line:
+            told.append(line)
+        begun = not begun
+    return told, begun, ""
+
+
+def _told(text: bytes, index: int, kind: str) -> dict[str, Any] | None:
+    """A line without its index, empty where the file `index` begins; None for what is no line of that file."""
+    try:
+        line = json.loads(text)
+        if not isinstance(line, dict) or line.pop("index", None) != index:
+            return None
+        if set(line) == {"card"}:
+            from_json(kind, line["card"])
+        elif line and not (len(line) == 1 and isinstance(line.get("error", line.get("refused")), str)):
+            return None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    return line
 
 
 def main(folder: Path) -> None:
-    """Describe every file of the request in `folder`."""
-    request = read_request(folder / REQUEST_FILE)
-    assert isinstance(request, DescribeRequest)
-    with (folder / DESCRIBED_FILE).open("w", encoding="utf-8") as output:
-        index = 0
-        while index < len(request.files):
-            index = _worker_round(request, index, output)
+    """Describe every file of the request in `folder`. Never returns."""
+    from harness.bench.child import work_on
+
+    work_on(folder, DescribeRequest, _describe)
 
 
-def _worker_round(request: DescribeRequest, first: int, output: Any) -> int:
-    """Fork a worker for the files from `first` on; return the index of the next that is still to be described."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(reading)
-        _work(request, first, writing)
-    os.close(writing)
-    index, told = first, {}
-    try:
-        for line in _lines(reading, request.timeout_s):
-            index = line["index"]
-            told = line
-            if len(line) > 1:
-                output.write(json.dumps(line) + "\n")
-        finished = len(told) > 1 and index == len(request.files) - 1
-    except TimeoutError:
-        finished = False
-        _end(pid)
-        how = f"does not come to an end (not within {request.timeout_s:g} s)"
-    else:
-        how = _how_it_ended(pid)
-    finally:
-        os.close(reading)
-        _end(pid)
-    if finished:
-        return len(request.files)
-    if len(told) > 1:  # it died between two files
-        return index + 1
-    refused = f"{request.files[index][1]}: importing it {how}. {_GUIDE}"
-    output.write(json.dumps({"index": index, "refused": refused}) + "\n")
-    return index + 1
+def _describe(request: DescribeRequest, progress: Progress) -> None:
+    tell = _Teller(Path(request.folder) / DESCRIBED_FILE)
+    for index, (kind, path) in enumerate(request.files):
+        tell({"index": index})
+        tell({"index": index, **_described(kind, Path(path))})
+    progress.finish()
 
 
-def _lines(descriptor: int, timeout_s: float) -> Any:
-    """The lines of a pipe as they come; `TimeoutError` where the next takes too long."""
-    buffer = b""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise TimeoutError
-        chunk = os.read(descriptor, 65536)
-        if not chunk:
-            return
-        buffer += chunk
-        *whole, buffer = buffer.split(b"\n")
-        for line in whole:
-            deadline = time.monotonic() + timeout_s
-            yield json.loads(line)
+class _Teller:
+    """Writes lines. What is imported meanwhile may close descriptors, change folders and remove what is there."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pid = os.getpid()
+        self._lines: list[bytes] = []
 
-def _end(pid: int) -> None:
-    """Kill a worker and whatever it started in its group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
-
-
-def _how_it_ended(pid: int) -> str:
-    try:
-        _, status = os.waitpid(pid, 0)
-    except ChildProcessError:
-        return "ends the process"
-    code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        return f"ends the process by {signal.Signals(-code).name}"
-    return f"ends the process with exit code {code}"
-
-
-def _work(request: DescribeRequest, first: int, writing: int) -> None:
-    """Import one file after the other; never returns."""
-    os.setsid()
-    try:
-        for index in range(first, len(request.files)):
-            os.write(writing, json.dumps({"index": index}).encode() + b"\n")
-            kind, path = request.files[index]
-            line = json.dumps({"index": index, **_described(kind, Path(path))})
-            os.write(writing, line.encode() + b"\n")
-    finally:
-        os._exit(0)
+    def __call__(self, line: Mapping[str, Any]) -> None:
+        if os.getpid() != self._pid:
+            os._exit(0)  # a copy that a file forked has come this far
+        self._lines.append(json.dumps(line).encode() + b"\n")
+        there = self._path.exists()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # A pipe in its place would block.
+        how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        with os.fdopen(os.open(self._path, how, 0o644), "ab") as file:
+            file.write(self._lines[-1] if there else b"".join(self._lines))
 
 
 def _described(kind: str, path: Path) -> Mapping[str, Any]:
@@ -165,12 +232,17 @@ def _described(kind: str, path: Path) -> Mapping[str, Any]:
     constant, declared_type, _ = KINDS[kind]
     try:
         entry = load(path, constant, declared_type)
-        if entry.value is None:
-            return {"error": entry.error}
-        return {"card": to_json(card_of(entry.value))}
     except UsageError as error:
         return {"refused": str(error)}
+    except BaseException as error:  # noqa: BLE001 - whatever it raises must not end the process for the others
+        return {"refused": f"{path}: importing it raises {type(error).__name__}, which ends a process. {_GUIDE}"}
+    try:
+        if entry.value is None:
+            return {"error": cut(entry.error, _LONGEST_ERROR).encode("utf-8", "backslashreplace").decode("utf-8")}
+        card = to_json(card_of(entry.value))
+        json.dumps(card)
     except TypeError as error:
         return {"refused": f"{path}: {error}."}
-    except BaseException as error:  # noqa: BLE001 - whatever it raises must not end the worker for the others
-        return {"refused": f"{path}: importing it raises {type(error).__name__}, which ends a process. {_GUIDE}"}
+    except BaseException as error:  # noqa: BLE001 - what it declares may have methods of its own
+        return {"refused": f"{path}: what it declares cannot be read: {type(error).__name__}."}
+    return {"card": card}

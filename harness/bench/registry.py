@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 from harness.bench.cards import Card, ModelCard, RuntimeCard, StepCard, from_json
 from harness.bench.definitions import Strategy
 from harness.bench.errors import UsageError, unknown
+from harness.bench.text import one_line
 
 T = TypeVar("T")
 
@@ -215,6 +216,8 @@ def discover(
         if not folder.is_dir():
             msg = f"{folder}: no such plugin folder."
             raise UsageError(msg)
+    from harness.bench.describe import MOST_S
+
     roots = (PACKAGE, *plugins)
     files = {
         "model": model_files(models) if models else _files([zoo]),
@@ -224,7 +227,7 @@ def discover(
     }
     stamped = tuple((kind, *_stamp(path)) for kind, paths in files.items() for path in paths)
     found: dict[str, list[Entry[Any]]] = {kind: [] for kind in files}
-    for (kind, path, *_), (card, error) in zip(stamped, _cards(stamped, timeout_s), strict=True):
+    for (kind, path, *_), (card, error) in zip(stamped, _cards(stamped, min(timeout_s, MOST_S)), strict=True):
         found[kind].append(Entry(name_of(path), path, card, error))
     return Registry(
         models=_named(found["model"], "model"),
@@ -242,6 +245,9 @@ def _stamp(path: Path) -> tuple[Path, int, int]:
     except UnicodeEncodeError:
         msg = f"{str(path).encode('utf-8', 'backslashreplace').decode()}: the file's name is no UTF-8. Rename it."
         raise UsageError(msg) from None
+    if one_line(path.stem) != path.stem:
+        msg = f"{one_line(str(path))}: the file's name has characters that cannot be shown. Rename it."
+        raise UsageError(msg)
     status = path.stat()
     return path, status.st_mtime_ns, status.st_size
 

@@ -48,14 +48,13 @@ class Request:
 class DescribeRequest(Request):
     """Import files that declare models, steps, strategies or runtimes, and tell what they declare.
 
-    Reads `files`, each a kind (`model`, `step`, `strategy`, `runtime`) and a path. Each is imported in a fork of its
-    own, for at most `timeout_s` seconds. Leaves ``described.json``, one entry a file: see `harness.bench.describe`.
+    Reads `files`, each a kind (`model`, `step`, `strategy`, `runtime`) and a path, and imports one after the other.
+    Leaves ``described.jsonl``, a line before each file and one after it: see `harness.bench.describe`.
     """
 
     role = "describe"
 
     files: tuple[tuple[str, str], ...]
-    timeout_s: float
 
 
 @dataclass(frozen=True, kw_only=True)

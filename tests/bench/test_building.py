@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_loaded_is_told_at_build(tmp_path: Path, text: str
 
 
 def test_a_request_for_another_child_is_refused(tmp_path: Path) -> None:
-    result = built(DescribeRequest(folder=str(tmp_path / "work"), files=(), timeout_s=1.0))
+    result = built(DescribeRequest(folder=str(tmp_path / "work"), files=()))
     assert (result["outcome"], result["error_type"]) == ("failed", "TypeError")
     assert "the request is a DescribeRequest, and this child serves a BuildRequest" in result["error"]
 
