@@ -24,6 +24,7 @@ Beside the cells, each model's native outputs are held against each other, by th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -41,6 +42,8 @@ Key = tuple[str, str, str]
 
 NOT_INSTALLED = (Stage.RESOLVE, Stage.INSTALL)
 """The stages of a cell whose environment could not be had."""
+
+_NAMED = 5
 
 
 class Category(Enum):
@@ -117,6 +120,12 @@ class CellChange:
         """The cell without its combination: `resnet18/onnx-torchscript:16`."""
         return f"{self.model}/{self.strategy}"
 
+    @property
+    def passed(self) -> bool:
+        """Whether it passed on both sides, by the base's tolerance."""
+        sides = (self.base, self.candidate)
+        return self.category is Category.UNCHANGED and all(each and each.outcome is Outcome.PASSED for each in sides)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -166,6 +175,12 @@ def count_of(cells: int) -> str:
     return f"{cells} cell{'' if cells == 1 else 's'}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """The first few of `names`, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def categories_markdown() -> str:
     """The documentation of the categories, as a Markdown table."""
     verdicts = dict.fromkeys(WORSE, "worse") | dict.fromkeys(UNTOLD, "cannot tell")
@@ -207,6 +222,8 @@ def compare(base: Table, candidate: Table, *, notes: Sequence[str] = ()) -> Comp
         )
     said += _digest_notes(changes)
     said += _error_notes(changes)
+    said += _probe_notes(changes)
+    said += _not_had_notes(changes)
     natives = compare_natives(base, candidate)
     said += natives_notes(base, candidate, natives)
     return Comparison(
@@ -245,6 +262,36 @@ def _error_notes(changes: Sequence[CellChange]) -> list[str]:
             f"The error grew more than tenfold, within the tolerance, on {count_of(len(grown))}: {', '.join(grown)}."
         )
     return found
+
+
+def _probe_notes(changes: Iterable[CellChange]) -> list[str]:
+    """The cells that passed on both sides, and fewer probes in the candidate than in the base."""
+    counted = [
+        (change.name, change.base.probes_passed or 0, change.candidate.probes_passed or 0)
+        for change in changes
+        if change.base and change.candidate and change.passed
+    ]
+    fewer = [f"{name} ({now} instead of {before})" for name, before, now in counted if now < before]
+    if not fewer:
+        return []
+    return [f"Fewer probes passed than in the base on {count_of(len(fewer))} that passed: {listed(fewer)}."]
+
+
+def _not_had_notes(changes: Iterable[CellChange]) -> list[str]:
+    """The environments that neither side could have: their cells are level, and nothing is known of them."""
+    cells = Counter(
+        change.candidate.extension
+        for change in changes
+        if change.base
+        and change.candidate
+        and change.base.stage in NOT_INSTALLED
+        and change.candidate.stage in NOT_INSTALLED
+    )
+    return [
+        f"The environment of {f'the extension {name}' if name else 'the combination itself'} could not be had on "
+        f"either side, so that nothing is told of {count_of(cells[name])}."
+        for name in sorted(cells)
+    ]
 
 
 def _keys(records: Iterable[Record]) -> list[Key]:

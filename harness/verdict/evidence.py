@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.tables.schema import BASELINE, Run, Table
-from harness.verdict.comparison import NOT_INSTALLED, Category, Comparison, count_of
+from harness.verdict.comparison import NOT_INSTALLED, Comparison, count_of, listed
 
 _BARE = "no cell passed a probe on both sides, and no native outputs can be held against each other"
 _UNFINISHED = "let that come to its end, or name the folders of both tables to compare them as they are."
@@ -56,10 +56,11 @@ def weigh(comparison: Comparison, *, unfinished: Iterable[str] = ()) -> Evidence
     `unfinished` says what is newer than one of the tables and has not come to its end, a phrase each.
     """
     base, candidate = comparison.tables
-    pairs = [(each.base, each.candidate) for each in comparison.of(Category.UNCHANGED) if each.base and each.candidate]
-    passed = [(before, after) for before, after in pairs if before.outcome is Outcome.PASSED]
+    passed = [
+        (each.base, each.candidate) for each in comparison.changes if each.base and each.candidate and each.passed
+    ]
     bare = [(before, after) for before, after in passed if not (before.probes_passed and after.probes_passed)]
-    lacking = [*_of_sides(base, candidate), *_of_natives(comparison), *_of_not_run(comparison)]
+    lacking = [*_of_sides(base, candidate), *_of_natives(comparison), *_of_not_run(comparison), *_of_probes(comparison)]
     lacking += [Lack(reason=each, remedy=_UNFINISHED) for each in unfinished]
     if not any(record.outcome is Outcome.PASSED for record in candidate.records):
         remedy = f"find out why nothing passes in {candidate.run.combination}: `harness show` of its table tells."
@@ -119,6 +120,25 @@ def _of_not_run(comparison: Comparison) -> list[Lack]:
     verb = "was" if lost == 1 else "were"
     reason = f"{count_of(lost)} that passed in the base {verb} not run in the candidate"
     return [Lack(reason=reason, remedy="run the candidate with the base's tier and extensions.")]
+
+
+def _of_probes(comparison: Comparison) -> list[Lack]:
+    """The cells that passed probes in the base, and pass on their example alone in the candidate."""
+    bare = [
+        each.name
+        for each in comparison.changes
+        if each.base and each.candidate and each.passed and each.base.probes_passed and not each.candidate.probes_passed
+    ]
+    if not bare:
+        return []
+    verb, their = ("passes", "its") if len(bare) == 1 else ("pass", "their")
+    return [
+        Lack(
+            reason=f"{count_of(len(bare))} that passed probes in the base {verb} without any now: {listed(bare)}",
+            remedy=f"find out why none of {their} probes runs any more: `probes_skipped` in the table counts those "
+            f"that an artifact of fixed shape cannot take; a probe that forward rejects is in none of its columns.",
+        )
+    ]
 
 
 def _of_natives(comparison: Comparison) -> list[Lack]:

@@ -5,7 +5,8 @@ and match all the same, so that no cell would tell.
 
 An output of equal digests has the same bits. Otherwise it moved where its type, its shape or the positions of NaN and
 Inf are others, where it holds integers or booleans, or where the relative error of the whole output reaches the
-tolerance: 1e-4, or the model's own where that is larger. That error is exact for small outputs. For larger ones it is
+tolerance: 1e-4, or the model's own where that is larger; and where the candidate has none on an input set that the
+base has, since `forward` takes no longer what it took. That error is exact for small outputs. For larger ones it is
 estimated from two sketches, within 15 % or so of the truth: a change of half the tolerance is never told, one of one
 and a half times always, in between it may go either way.
 """
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from harness.bench.building import EXAMPLE
 from harness.bench.match import DEFAULT_TOLERANCE
 from harness.bench.sketch import decoded, estimated_error
 from harness.tables.natives import Native, NativeOutput
@@ -74,11 +76,19 @@ def compare_natives(base: Table, candidate: Table) -> tuple[NativeChange, ...]:
     """
     return tuple(
         change
+        for model in _comparable(base, candidate)
+        if (change := _model_change(model, base.natives[model], candidate.natives[model]))
+    )
+
+
+def _comparable(base: Table, candidate: Table) -> list[str]:
+    """The models that both tables have native outputs of, of one file and one set of weights."""
+    return [
+        model
         for model in sorted(base.natives.keys() & candidate.natives.keys())
         if base.natives[model].weights_digest == candidate.natives[model].weights_digest
         and _same_file(model, base, candidate)
-        and (change := _model_change(model, base.natives[model], candidate.natives[model]))
-    )
+    ]
 
 
 def _same_file(model: str, base: Table, candidate: Table) -> bool:
@@ -86,18 +96,17 @@ def _same_file(model: str, base: Table, candidate: Table) -> bool:
         {r.model_digest for r in table.records if r.model == model and r.model_digest is not None}
         for table in (base, candidate)
     )
-    return not before or not after or before == after
+    return not before or not after or not before.isdisjoint(after)
 
 
 def _model_change(model: str, base: Native, candidate: Native) -> NativeChange | None:
-    """The worst change over the input sets that both sides have; None where there is none."""
+    """The worst change over the input sets that the base has; None where there is none."""
     own = base.tolerance if base.tolerance is not None else candidate.tolerance
     tolerance = max(DEFAULT_TOLERANCE, own or 0.0)
     changes = [
         change
         for name, before in base.outputs.items()
-        if name in candidate.outputs
-        for change in _set_changes(name, before, candidate.outputs[name], tolerance)
+        for change in _set_changes(name, before, candidate.outputs.get(name), tolerance)
     ]
     if not changes:
         return None
@@ -113,22 +122,24 @@ def _model_change(model: str, base: Native, candidate: Native) -> NativeChange |
 
 
 def _set_changes(
-    name: str, base: tuple[NativeOutput, ...], candidate: tuple[NativeOutput, ...], tolerance: float
+    name: str, base: tuple[NativeOutput, ...], candidate: tuple[NativeOutput, ...] | None, tolerance: float
 ) -> list[_OutputChange]:
+    if candidate is None:
+        what = "the example" if name == EXAMPLE else f"the probe {name!r}"
+        return [_of_another_structure(name, 0, f"the candidate has no native output for {what}")]
     if len(base) != len(candidate):
-        return [
-            _OutputChange(
-                input_set=name,
-                output=min(len(base), len(candidate)),
-                movement=Movement.MOVED,
-                relative_error=None,
-                difference=f"{len(candidate)} outputs instead of {len(base)}",
-            )
-        ]
+        difference = f"{len(candidate)} outputs instead of {len(base)}"
+        return [_of_another_structure(name, min(len(base), len(candidate)), difference)]
     return [
         _output_change(name, index, before, after, tolerance)
         for index, (before, after) in enumerate(zip(base, candidate, strict=True))
     ]
+
+
+def _of_another_structure(name: str, index: int, difference: str) -> _OutputChange:
+    return _OutputChange(
+        input_set=name, output=index, movement=Movement.MOVED, relative_error=None, difference=difference
+    )
 
 
 def _output_change(
@@ -226,7 +237,7 @@ def moved(changes: tuple[NativeChange, ...]) -> tuple[NativeChange, ...]:
 def natives_notes(base: Table, candidate: Table, changes: Iterable[NativeChange]) -> tuple[str, ...]:
     """What to say where native outputs cannot be held against each other, or not in full, in `changes`."""
     untold = [change.model for change in changes if change.movement is Movement.UNTOLD]
-    found = [*_one_sided(base, candidate)]
+    found = [*_one_sided(base, candidate), *_new_sets(base, candidate)]
     if untold:
         found.append(
             f"How far the native outputs of {', '.join(untold)} moved is not told in full: they are of other bits, and "
@@ -246,6 +257,18 @@ def _one_sided(base: Table, candidate: Table) -> list[str]:
         if models:
             found.append(f"Only the {side}'s table has native outputs of {', '.join(sorted(models))}, {untold}")
     return found
+
+
+def _new_sets(base: Table, candidate: Table) -> list[str]:
+    """Input sets that only the candidate has; one that only the base has is a move."""
+    found = []
+    for model in _comparable(base, candidate):
+        before, after = base.natives[model].outputs, candidate.natives[model].outputs
+        if names := [name for name in after if name not in before]:
+            found.append(f"{model} ({', '.join(names)})")
+    if not found:
+        return []
+    return [f"Only the candidate has native outputs on further input sets, which are not compared: {', '.join(found)}."]
 
 
 def _concerns(model: str, table: Table, other: Table) -> bool:

@@ -162,7 +162,7 @@ def _moved_table(*, pins: dict[str, str] = PINS, started: str = "2026-01-31T12:0
     natives = {
         "resnet18": native(output(1.0, -2.0), longer=(output(0.5),)),
         "stft": native(output(1.0), output(0.5 * factor, 0.25, **bits), longer=(output(3.0, **bits),)),
-        "loop": native(output(1.0, 2.0), **({} if newer else {"longer": (output(2.0),)})),
+        "while-loop": native(output(1.0, 2.0), **({} if newer else {"longer": (output(2.0),)})),
         "new|shape": native(output(*([1.0] * (3 if newer else 2)), **bits)),
         "gru": native(output(1.0 + factor * 1e-7, **bits)),
         "lstm": native(output(2.0 + factor * 1e-8, **bits)),

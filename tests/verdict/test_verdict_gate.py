@@ -245,6 +245,78 @@ def test_cells_without_probes_are_counted_and_alone_tell_nothing() -> None:
     assert verdict(table(bare("m"), natives=other), table(bare("m"), natives=other)).exit_code == 3
 
 
+def test_a_cell_that_lost_all_its_probes_is_less_evidence_than_before() -> None:
+    for after in (bare("m"), passed("m", "s", probes_passed=0, probes_total=0), passed("m", "s", probes_passed=None)):
+        ran = replace(after, probes_skipped=4, probes_total=4) if after.probes_passed is None else after
+        found = verdict(table(PASSED, OTHER), table(ran, OTHER))
+        reason = "1 cell that passed probes in the base passes without any now: m/s"
+        assert (found.exit_code, found.reasons) == (3, (reason,))
+        assert found.remedy.startswith("find out why none of its probes runs any more: ")
+    seven = [f"m{number}" for number in range(7)]
+    found = verdict(table(*(passed(m, "s") for m in seven)), table(*map(bare, seven)))
+    named = "m0/s, m1/s, m2/s, m3/s, m4/s and 2 more"
+    assert found.reasons[0] == f"7 cells that passed probes in the base pass without any now: {named}"
+    assert verdict(table(PASSED), table(failed("m", "s"))).exit_code == 1
+    assert verdict(table(FAILED, OTHER), table(bare("m"), OTHER)).exit_code == 0
+    assert verdict(table(bare("m"), OTHER), table(bare("m"), OTHER)).exit_code == 0
+
+
+def test_fewer_probes_than_before_are_said_and_named() -> None:
+    few = passed("m", "s", probes_passed=1, probes_skipped=3)
+    seven = [passed(f"m{number}", "s") for number in range(7)]
+    dropped = [replace(each, probes_passed=2, probes_total=2) for each in seven]
+    for base, candidate, note in [
+        (PASSED, few, "on 1 cell that passed: m/s (1 instead of 4)."),
+        (PASSED, bare("m"), "on 1 cell that passed: m/s (0 instead of 4)."),
+        (few, bare("m"), "on 1 cell that passed: m/s (0 instead of 1)."),
+    ]:
+        notes = compare(table(base, OTHER), later(table(candidate, OTHER))).notes
+        assert notes == (f"Fewer probes passed than in the base {note}",)
+    found = compare(table(*seven), later(table(*dropped)))
+    named = ", ".join(f"m{number}/s (2 instead of 4)" for number in range(5))
+    assert found.notes == (f"Fewer probes passed than in the base on 7 cells that passed: {named} and 2 more.",)
+    assert judge(found).exit_code == 0
+    for base, candidate in ((few, PASSED), (few, few), (PASSED, FAILED), (FAILED, few)):
+        assert not compare(table(base, OTHER), later(table(candidate, OTHER))).notes
+
+
+def test_a_probe_without_a_native_output_is_worse_whatever_the_cells_say() -> None:
+    """As where `forward` rejects a derived probe that it took before: the bench drops it, and the cells pass."""
+    two = passed("m", "s", probes_passed=2, probes_total=2, probes_derived=2)
+    one = replace(two, probes_passed=1, probes_total=1, probes_derived=1)
+    none = replace(two, probes_passed=0, probes_total=0, probes_derived=None)
+    kept = (output(1.0),)
+    known = native(*kept, first=kept, second=kept)
+    for cell, names, code in [(two, ("first", "second"), 0), (one, ("first",), 1), (none, (), 1)]:
+        made = native(*kept, **dict.fromkeys(names, kept))
+        found = verdict(table(two, OTHER, natives={"m": known}), table(cell, OTHER, natives={"m": made}))
+        assert found.exit_code == code
+        assert ("native output of 1 model moved" in found.reasons) is (code == 1)
+
+
+@pytest.mark.parametrize(
+    "stages", [(a, b) for a in (Stage.RESOLVE, Stage.INSTALL) for b in (Stage.RESOLVE, Stage.INSTALL)]
+)
+def test_an_environment_that_neither_side_could_have_is_said(stages: tuple[Stage, Stage]) -> None:
+    """No row of it is worse than before, so that nothing else would tell."""
+
+    def side(stage: Stage) -> Table:
+        outcome = Outcome.FAILED if stage is Stage.INSTALL else Outcome.UNRESOLVABLE
+        gone = record("m", "onnx2tf", outcome, stage, error_type="E", error="no wheel", fingerprint="9")
+        return with_tools(gone, replace(gone, model="other"))
+
+    note = "could not be had on either side, so that nothing is told of 2 cells."
+    base, candidate = map(side, stages)
+    found = compare(base, later(candidate))
+    if stages != (Stage.INSTALL, Stage.RESOLVE):  # which is an earlier stage
+        assert judge(found).exit_code == 0
+    assert f"The environment of the extension tools {note}" in found.notes
+    mended = later(with_tools(passed("m", "onnx2tf"), passed("other", "onnx2tf")))
+    assert not [each for each in compare(base, mended).notes if "could not be had" in each]
+    own = not_installed("m", "other")
+    assert f"The environment of the combination itself {note}" in compare(own, later(own)).notes
+
+
 def test_both_sides_are_judged_by_the_bases_tolerance() -> None:
     for error in ("relative_error", "probes_relative_error"):
         wide = passed("m", "s", tolerance=1e-2, **{error: 5e-3})

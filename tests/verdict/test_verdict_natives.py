@@ -50,7 +50,11 @@ def holding(made: Native | None, **digests: Any) -> Table:
 
 
 def only(base: Native, candidate: Native) -> NativeChange:
-    (change,) = compare_natives(holding(base), holding(candidate))
+    return only_change(holding(base), holding(candidate))
+
+
+def only_change(base: Table, candidate: Table) -> NativeChange:
+    (change,) = compare_natives(base, candidate)
     return change
 
 
@@ -241,12 +245,44 @@ def test_what_moved_comes_before_what_is_not_told() -> None:
     assert (found.movement, found.output) == (Movement.MOVED, 1)
 
 
-def test_only_input_sets_of_both_sides_are_compared() -> None:
+def test_an_input_set_that_the_candidate_has_no_answer_to_has_moved() -> None:
     kept = small(3.0, 4.0)
-    base, candidate = native(kept, gone=(kept,)), native(kept, new=(kept,))
+    base = native(kept, first=(kept,), second=(kept,))
+    for names, difference in [
+        (("example", "first"), "the candidate has no native output for the probe 'second'"),
+        (("example",), "the candidate has no native output for the probe 'first'"),
+        (("first", "second", "other"), "the candidate has no native output for the example"),
+        ((), "the candidate has no native output for the example"),
+    ]:
+        found = only(base, replace(base, outputs=dict.fromkeys(names, (kept,))))
+        assert (found.movement, found.relative_error, found.difference) == (Movement.MOVED, None, difference)
+    gone = replace(base, outputs={"example": (small(300.0, 4.0),)})
+    assert only(base, gone).input_set == "first"
+
+
+def test_an_input_set_that_only_the_candidate_has_is_said() -> None:
+    kept = small(3.0, 4.0)
+    base, candidate = native(kept), native(kept, first=(kept,), second=(small(1.0),))
     assert only(base, candidate).movement is Movement.SAME_BITS
-    without = Native(weights_digest=base.weights_digest, outputs={"other": (kept,)})
-    assert compare_natives(holding(base), holding(without)) == ()
+    (note,) = compare(holding(base), holding(candidate)).notes
+    words = "Only the candidate has native outputs on further input sets, which are not compared:"
+    assert note == f"{words} m (first, second)."
+    assert note not in compare(holding(base), holding(candidate, model_digest="new")).notes
+    none = replace(base, outputs={})
+    assert compare_natives(holding(none), holding(base)) == ()
+    assert compare(holding(none), holding(base)).notes == (f"{words} m (example).",)
+
+
+def test_a_probe_that_is_answered_by_nan_now_has_moved() -> None:
+    numbers = np.linspace(1, 2, 1000, dtype=np.float32)
+    for size, difference in [(10, "a value is NaN instead of finite"), (1000, "NaN or Inf in it, where the base")]:
+        before = native(of(numbers[:size]), first=(of(numbers[:size]),))
+        after = replace(before, outputs={**before.outputs, "first": (of(numbers[:size] * np.float32(math.nan)),)})
+        found = only(before, after)
+        assert (found.movement, found.input_set) == (Movement.MOVED, "first")
+        assert found.difference.startswith(difference)
+        assert only(after, after).movement is Movement.SAME_BITS
+        assert only(after, before).movement is Movement.MOVED
 
 
 def test_other_weights_another_file_and_one_side_alone_are_not_compared() -> None:
@@ -256,6 +292,13 @@ def test_other_weights_another_file_and_one_side_alone_are_not_compared() -> Non
     assert compare_natives(holding(base), holding(None)) == ()
     assert compare_natives(holding(None), holding(base)) == ()
     assert len(compare_natives(holding(base, model_digest=None), holding(other, model_digest="new"))) == 1
+
+
+def test_a_file_that_both_sides_ran_is_compared_whatever_else_one_side_ran() -> None:
+    base, other = native(small(3.0, 4.0)), native(small(1.0))
+    mixed = table(passed("m", "native"), passed("m", "s", model_digest="new"), natives={"m": other})
+    assert only_change(holding(base), mixed).movement is Movement.MOVED
+    assert only_change(mixed, holding(base)).movement is Movement.MOVED
 
 
 def test_where_one_side_has_none_a_note_says_so() -> None:
