@@ -330,6 +330,19 @@ def test_no_probes(root: Path, committed: Table) -> None:
     told(gate(root), 0, "32 of the 32 cells that passed on both sides did so without any probe")
 
 
+def test_probes_that_the_candidate_lost(root: Path, committed: Table, sides: tuple[Path, Path]) -> None:
+    """All skipped, and one that `forward` rejects now, so that neither side's cells would tell."""
+    passing = mapped(committed, lambda each: bare(each) if each.outcome is Outcome.PASSED else each)
+    put(root, passing, "new", started=LATEST)
+    told(gate(root), 3, "32 cells that passed probes in the base pass without any now: ", "Fewer probes passed than in")
+    lstm = committed.natives["lstm"]
+    *kept, lost = lstm.outputs
+    fewer = replace(lstm, outputs={name: lstm.outputs[name] for name in kept})
+    less = replace(committed, natives={**committed.natives, "lstm": fewer})
+    put(root, less, "new", started="2026-11-24T10:00:00Z")
+    told(gate(root), 1, "native output of 1 model moved", f"no native output for the probe '{lost}'")
+
+
 def test_neither_probes_nor_native_outputs(root: Path, committed: Table) -> None:
     passing = mapped(committed, lambda each: bare(each) if each.outcome is Outcome.PASSED else each, natives={})
     for name in ("old", "new"):
