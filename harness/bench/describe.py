@@ -20,6 +20,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from harness.bench.processes import Ended, Limits, child_environ, start, watch
 from harness.bench.progress import Progress, cut, read_trail
 from harness.bench.requests import DescribeRequest
 from harness.bench.signals import raise_on_termination
+from harness.bench.stages import Outcome
 
 DESCRIBED_FILE = "described.jsonl"
 MOST_S = 60.0
@@ -60,15 +62,51 @@ def described(files: Sequence[tuple[str, Path]], *, timeout_s: float = MOST_S) -
         tempfile.TemporaryDirectory(prefix="harness-describe-", ignore_cleanup_errors=True) as name,
     ):
         while len(found) < len(files):
-            folder = Path(name).absolute() / str(len(found))
-            found += _round(folder, files[len(found) :], min(timeout_s, MOST_S))
+            found += _round(Path(name).absolute(), files[len(found) :], min(timeout_s, MOST_S))
     return found
 
 
-def _round(folder: Path, files: Sequence[tuple[str, Path]], timeout_s: float) -> list[dict[str, Any]]:
+def _round(scratch: Path, files: Sequence[tuple[str, Path]], timeout_s: float) -> list[dict[str, Any]]:
     """Describe as many of `files`, from the first on, as one process comes to: one at least."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    done = _watched(scratch, files, timeout_s)
+    told = list(done.told)
+    if len(told) == len(files):
+        return told
+    if not told and len(files) > 1 and (done.problem or not done.begun):
+        return _round(scratch, files[:1], timeout_s)  # what was told is lost: one at a time, until it is clear by whom
+    path = files[len(told)][1]
+    if done.problem:
+        return [*told, {"refused": f"{path}: importing it {done.problem}. {_GUIDE}"}]
+    if done.begun and (done.too_long or not told):
+        return [*told, {"refused": f"{path}: importing it {done.how}. {_GUIDE}"}]
+    if told:
+        return told  # whatever it was, the file that comes next is the first of its process now
+    if _watched(scratch, (), timeout_s).passed:  # nothing is wrong but with this file
+        return [{"refused": f"{path}: importing it {done.how}, and removes what is told of it. {_GUIDE}"}]
+    msg = f"models and strategies could not be read: what imports them {done.how}.\n{done.printed}\n"
+    raise BenchBrokenError(msg)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a process told of its first files, and how it ended.
+
+    `begun` says whether it had begun with the next, `problem` what is wrong with what was told of that one.
+    """
+
+    told: Sequence[dict[str, Any]]
+    begun: bool
+    problem: str
+    how: str
+    too_long: bool
+    passed: bool
+    printed: str
+
+
+def _watched(scratch: Path, files: Sequence[tuple[str, Path]], timeout_s: float) -> _Done:
+    """Have one process describe `files`, and watch it to its end."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=scratch))
     request = DescribeRequest(folder=str(folder), files=tuple((kind, str(path.absolute())) for kind, path in files))
     request.write()
     environ = {
@@ -76,41 +114,36 @@ def _round(folder: Path, files: Sequence[tuple[str, Path]], timeout_s: float) ->
         "TMPDIR": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    clock = _Clock(folder / DESCRIBED_FILE, timeout_s)
+    limits = Limits(_BEGIN_S + timeout_s * len(files), MOST_MB)
     ended = None
     try:
-        ended = watch(
-            start("describe", folder, cwd=folder, environ=environ),
-            Limits(_BEGIN_S + timeout_s * len(files), MOST_MB),
-            sample=clock,
-        )
+        child = start("describe", folder, cwd=folder, environ=environ)
+        ended = watch(child, limits, sample=_Clock(folder / DESCRIBED_FILE, timeout_s))
     except _TooLongError:
         how = f"does not come to an end (not within {timeout_s:g} s)"
     else:
         how = _how_it_ended(ended, timeout_s)
     if ended is not None and ended.keeper_died:
         end_leftovers(str(folder))  # nobody adopts what a killed keeper had
-    told, begun, problem = _read(folder / DESCRIBED_FILE, files)
-    if not told and len(files) > 1 and (problem or not begun):
-        return _round(folder, files[:1], timeout_s)  # everything told is lost: one at a time, until it is clear by whom
-    if problem:
-        return [*told, {"refused": f"{files[len(told)][1]}: {problem}. {_GUIDE}"}]
-    if len(told) == len(files):
-        return told
     trail = read_trail(folder)
-    cause = None if ended is None else infrastructure_of(trail, ended, folder)
+    told, begun, problem = _read(folder / DESCRIBED_FILE, files)
+    cause = infrastructure_of(trail, ended, folder) if ended is not None and len(told) < len(files) else None
     if cause is not None:
         raise cause
-    if trail.result is not None and trail.result.get("error"):
-        how = f"broke what imports it: {trail.result['error']:.200}"
-    path = files[len(told)][1]
-    if begun and (ended is None or not told):
-        return [*told, {"refused": f"{path}: importing it {how}. {_GUIDE}"}]
-    if told:
-        return told  # whatever it was, the file that comes next is the first of its process now
-    lines = tail(folder / LOG_FILE, 2000).strip()
-    msg = f"{path} could not be read: the process that imports it {how}, and told nothing.\n{lines}\n"
-    raise BenchBrokenError(msg)
+    result = trail.result or {}
+    if result.get("error"):
+        how = f"breaks what imports it: {result['error']:.200}"
+    done = _Done(
+        told,
+        begun,
+        problem,
+        how,
+        too_long=ended is None,
+        passed=result.get("outcome") == Outcome.PASSED.value,
+        printed=tail(folder / LOG_FILE, 2000).strip(),
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    return done
 
 
 class _TooLongError(Exception):
@@ -161,7 +194,7 @@ def _read(path: Path, files: Sequence[tuple[str, Path]]) -> tuple[list[dict[str,
     try:
         raw = read_end(path, _LARGEST, whole=True)
     except (UnreadableError, OSError) as error:
-        return [], True, f"importing it spoils what is told of it: {error}"
+        return [], True, f"spoils what is told of it: {error}"
     told: list[dict[str, Any]] = []
     begun = False
     for text in raw.split(b"\n")[:-1]:  # the last is empty, or was cut by a death
@@ -169,7 +202,7 @@ def _read(path: Path, files: Sequence[tuple[str, Path]]) -> tuple[list[dict[str,
         if line is None or bool(line) != begun:
             if len(told) == len(files):
                 break  # of no file any more
-            return told, True, "importing it writes to what is told of it"
+            return told, True, "writes to what is told of it"
         if line:
             told.append(line)
         begun = not begun
