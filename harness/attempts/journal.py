@@ -54,8 +54,9 @@ class Run:
 
 
 def open_runs(root: Path) -> list[dict[str, Any]]:
-    """The runs that did not come to their end: `run` (the name), `since`, and `of`, a list of combination, extension,
-    device, tier, and whether it was of selected cells.
+    """The runs that did not come to their end: `run` (the name), `since`, and `of`, what each of its tasks is of.
+
+    That is combination, extension, device, tier, and whether it was of selected cells.
     """
     found = (_read(path) for path in sorted(_folder(root).glob("[!.]*.json")))
     return [stated for stated in found if stated is not None]

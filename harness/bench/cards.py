@@ -112,7 +112,7 @@ _FUNCTION_OR_NONE = _Rule(_or_none(callable), "a function or None")
 _RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(("summary", "family", "tier", "extension", "expected_breaks", "tolerance_reason"), _TEXT),
     **dict.fromkeys(("consumes", "produces", "serves", "runtime", "shapes", "limits"), _TEXT),
-    **dict.fromkeys(("train_mode", "keep_weights", "needs_module", "needs_twin"), _BOOL),
+    **dict.fromkeys(("train_mode", "keep_weights", "needs_module", "needs_twin", "needs_implementation"), _BOOL),
     **dict.fromkeys(("has_twin", "has_tensorflow_implementation", "has_labelled"), _BOOL),
     **dict.fromkeys(("imports", "steps", "tools", "probes"), _TEXTS),
     **dict.fromkeys(("build", "example", "run", "load"), _FUNCTION),

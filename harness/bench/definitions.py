@@ -143,6 +143,8 @@ class Strategy:
     `shapes` says whether the artifact takes other sizes in the model's dynamic dimensions: "dynamic" or "static".
     `parameter` is the name that ``strategy:value`` binds (an integer), with `values` its spellings per tier; the
     strategy without a value always exists and leaves the choice to the tool.
+    `needs_twin` and `needs_implementation` say what a model's file must have for the strategy to exist for it: a twin,
+    a TensorFlow implementation.
     `tools` names the distributions that do the work, whose versions are worth showing; `limits` says in a sentence
     what the route cannot do, whatever the model.
     """
@@ -154,6 +156,7 @@ class Strategy:
     parameter: str | None = None
     values: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     needs_twin: bool = False
+    needs_implementation: bool = False
     extension: str = ""
     tools: tuple[str, ...] = ()
     limits: str = ""

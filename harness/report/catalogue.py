@@ -81,6 +81,7 @@ def strategies_page(registry: Registry, tables: Sequence[Table]) -> str:
         strategy = entry.declared
         needs = [f"the extension `{strategy.extension}`"] if strategy.extension else []
         needs += ["a twin"] if strategy.needs_twin else []
+        needs += ["a TensorFlow implementation"] if strategy.needs_implementation else []
         route = " → ".join(strategy.steps)
         lines.append(_row([f"[`{name}`](#{name})", route, strategy.runtime, ", ".join(needs), _rate(tables, name)]))
     for name, entry in registry.strategies.items():

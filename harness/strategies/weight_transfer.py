@@ -6,6 +6,7 @@ STRATEGY = Strategy(
     summary="the state dict matched to an existing TensorFlow implementation, served by TensorFlow from a SavedModel",
     steps=("state-to-saved-model-transferred",),
     runtime="tensorflow",
+    needs_implementation=True,
     tools=("tensorflow",),
     limits="only where a TensorFlow library has the architecture; padding, strides and epsilons are that library's",
 )
