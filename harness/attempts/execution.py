@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,10 +29,11 @@ from harness.bench.identity import identity, name_of
 from harness.bench.logs import tail
 from harness.bench.plan import Cell, Plan
 from harness.bench.registry import PACKAGE, Registry
+from harness.bench.signals import deaf
 from harness.bench.stages import Outcome, Stage
 from harness.matrix.combination import Combination, extended
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
-from harness.matrix.installing import holding, prepare_environment
+from harness.matrix.installing import holding, prepare_environment, unwhole
 from harness.matrix.locks import Lock
 from harness.matrix.tooling import told_as_infrastructure
 from harness.matrix.wholeness import Change, listed
@@ -41,9 +41,10 @@ from harness.matrix.wholeness import Change, listed
 _POLL_S = 0.2
 _GRACE_S = 20.0
 _LOG_BYTES = 2000
-_MOST_CHANGES = 2
-"""How often an environment may change without any cell to suspect."""
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MOST_ROUNDS = 6
+"""How often an environment may be changed and mended: a cell that did it is found out in two."""
+_LAST_OF_PYTEST = 5
+"""The highest exit code that pytest itself has; a bench that ended by one did not die."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +107,7 @@ def execute(
         if isinstance(prepared, FactOfPins):
             execution.record_fact(prepared)
         else:
-            execution.run_bench(prepared)
-            execution.compare_code(inside, lock)
+            execution.run_bench(prepared, inside, lock)
         attempt.end()
         return attempt
 
@@ -178,7 +178,7 @@ class _Execution:
         obstacles = ["it is settled"] if restart or attempt.state in (None, State.SETTLED) else attempt.obstacles(parts)
         if not obstacles:
             attempt.go_on(run=run)
-            before = self._kept()
+            before = self._outcomes()
             if before:
                 self.observer.note(f"going on with {sum(before.values())} cells that an interrupted run recorded")
         else:
@@ -188,18 +188,12 @@ class _Execution:
         self._events = attempt.events_from()
         self.observer.begin(self.task.name, len(self.plan.cells), before)
 
-    def _kept(self) -> dict[str, int]:
-        """The outcomes of what is recorded. What failed before it was built runs again.
-
-        What such a build imported is not known, so whether that has been mended since cannot be told.
-        """
+    def _outcomes(self) -> dict[str, int]:
+        """How many records there are, by outcome."""
         counts: dict[str, int] = {}
         for cell in self.attempt.recorded(self.plan):
             row = json.loads(self.attempt.record_of(cell).read_text(encoding="utf-8"))["row"]
-            if Outcome(row["outcome"]).broken and row["stage"] in (Stage.IMPORT.value, Stage.BUILD.value):
-                self.attempt.record_of(cell).unlink()
-            else:
-                counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
+            counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
         return counts
 
     def record_fact(self, fact: FactOfPins) -> None:
@@ -207,59 +201,73 @@ class _Execution:
         for cell in self.plan.cells:
             self._write(cell, outcome=fact.outcome, stage=fact.stage, error_type=fact.error_type, error=fact.reason)
 
-    def run_bench(self, prepared: Prepared) -> None:
+    def run_bench(self, prepared: Prepared, inside: Mapping[str, Any], lock: str) -> None:
         """Run the bench until every cell has a record, in an environment that is what it was when it ended."""
-        self._changed(prepared.found)
-        rounds = 0
-        with self._pausing(prepared):
+        self._prepared = prepared
+        with self._pausing():
+            self._take_back_what_ran_unwhole()
+            self._changed(prepared.found)
+            rounds = 0
             while True:
-                self._bench(prepared)
-                changes = prepared.changes()
+                self._bench()
+                changes = self._prepared.changes()
                 if not changes:
-                    return
+                    break
                 rounds += 1
-                if not self._changed(changes) and rounds > _MOST_CHANGES:
+                found_out = self._changed(changes)
+                if rounds > (_MOST_ROUNDS if found_out else 1):
                     msg = f"{self.task.name} keeps changing while it is used: {listed(changes)}."
                     raise EnvironmentChangedError(msg)
-                prepared = prepared.mended(changes, note=self.observer.note)
+                self._prepared = self._prepared.mended(changes, note=self.observer.note)
+            self._compare_code(inside, lock)
 
-    def compare_code(self, inside: Mapping[str, Any], lock: str) -> None:
+    def _take_back_what_ran_unwhole(self) -> None:
+        """Records of cells that ran while the environment was not what was installed, whoever mended it since."""
+        spans, intervals = self.attempt.spans(), unwhole(self.root, self.task.name)
+        if self.task.interpreter is not None or not intervals:
+            return
+        tainted = []
+        for cell in self.attempt.recorded(self.plan):
+            began, ended = spans.get((cell.model, cell.strategy), (0.0, float("inf")))
+            if any(began <= until and first <= ended for first, until in intervals):
+                tainted.append(cell)
+        if tainted:
+            self.attempt.take_back(tainted)
+
+    def _compare_code(self, inside: Mapping[str, Any], lock: str) -> None:
         """Raise where a file with a say was edited while cells ran: some ran the old one, some the new."""
         obstacles = self.attempt.obstacles(identity(self.plan, self.plan.registry(), inside=inside, lock=lock))
         if obstacles:
             cause = f"files were edited while cells ran ({'; '.join(obstacles)}). Run the same command again."
-            self.attempt.pause(cause)
+            self.attempt.void(cause)
             msg = f"{self.task.name}: {cause}"
             raise PausedError(msg)
 
     @contextlib.contextmanager
-    def _pausing(self, prepared: Prepared) -> Iterator[None]:
+    def _pausing(self) -> Iterator[None]:
         """Pause the attempt by whatever is raised; records of cells that ran in a changed environment go."""
         try:
             yield
         except (HarnessError, KeyboardInterrupt, OSError) as error:
-            # What is left to do is short, and a second signal would lose it.
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-            try:
-                self._pause(error, prepared)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            with deaf():
+                self._pause(error)
             raise
 
-    def _pause(self, error: BaseException, prepared: Prepared) -> None:
-        with contextlib.suppress(OSError, HarnessError):  # a full disk, an environment that has gone
-            if self.attempt.state is State.REFUSED:
-                return
-            self._changed(prepared.changes())
+    def _pause(self, error: BaseException) -> None:
+        if self.attempt.state is State.REFUSED:
+            return
+        with contextlib.suppress(OSError, HarnessError):  # an environment that has gone
+            self._changed(self._prepared.changes())
+        with contextlib.suppress(OSError):  # a full disk: nobody holds it then, and it counts as killed
             stated = self.attempt.read()
             if stated and stated["state"] != State.PAUSED.value:
                 self.attempt.pause(str(error) if isinstance(error, HarnessError) else "it was interrupted.")
 
-    def _bench(self, prepared: Prepared) -> None:
+    def _bench(self) -> None:
         """Run the bench until it has recorded every cell, again where it died with one, or raise why not."""
         died: set[str] = set()
         while len(self.attempt.recorded(self.plan)) < len(self.plan.cells):
-            returncode = self._pytest(prepared)
+            returncode = self._pytest()
             stated = self.attempt.read()
             assert stated is not None
             if stated["state"] == State.REFUSED.value:
@@ -271,7 +279,7 @@ class _Execution:
                 return
             end_leftovers(str(self.attempt.folder))
             self.attempt.clear_scratch()
-            if self._under_way is None:
+            if self._under_way is None or 0 <= returncode <= _LAST_OF_PYTEST:
                 said = tail(self.attempt.log, _LOG_BYTES)
                 msg = f"the bench did not run in {self.task.name} (exit code {returncode}):\n{said}"
                 raise BenchBrokenError(msg)
@@ -293,9 +301,9 @@ class _Execution:
             error=f"the bench itself ended with exit code {returncode}, twice, while the cell was under way",
         )
 
-    def _pytest(self, prepared: Prepared) -> int:
+    def _pytest(self) -> int:
         """Pytest in the environment, to its end; its exit code."""
-        command = [str(prepared.python), "-m", "pytest", f"-c{PACKAGE / 'bench' / 'pytest.ini'}"]
+        command = [str(self._prepared.python), "-m", "pytest", f"-c{PACKAGE / 'bench' / 'pytest.ini'}"]
         command += ["-pharness.bench", f"--attempt={self.attempt.folder}", f"--parent={os.getpid()}"]
         command += ["-q", "-pno:cacheprovider", *(["--fresh"] if self.fresh else [])]
         environ = {**clean_environ(pinned=bool(self.plan.lock)), MARKER: str(self.attempt.folder)}
@@ -323,18 +331,16 @@ class _Execution:
 
     def _interrupt(self, process: subprocess.Popen[bytes]) -> None:
         """Let the bench end by itself, which removes what its cells left; what does not end is killed."""
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        try:
-            process.send_signal(signal.SIGINT)
+        with deaf():
+            process.terminate()
             try:
                 process.wait(_GRACE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
             end_leftovers(str(self.attempt.folder))
-            self.attempt.clear_scratch()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            with contextlib.suppress(OSError):
+                self.attempt.clear_scratch()
 
     def _write(self, cell: Cell, *, outcome: Outcome, stage: Stage, error_type: str, error: str) -> None:
         """Record a cell in the place of the bench, and tell the observer."""

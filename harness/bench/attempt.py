@@ -27,13 +27,15 @@ from typing import Any
 
 from harness.bench.disk import remove_tree
 from harness.bench.group import end_leftovers
-from harness.bench.hold import HOLD_FILE, HOLDER_FILE, is_held
+from harness.bench.hold import HOLD_FILE, HOLDER_FILE, held_if_free
 from harness.bench.identity import Identity, changed_files, differing
 from harness.bench.plan import Cell, Plan, slug_of
 from harness.bench.record import Record, now, write_json
+from harness.bench.stages import Outcome, Stage
 
 ATTEMPT_FILE = "attempt.json"
 ATTEMPT_VERSION = 1
+SCRATCH = "scratch"
 
 
 class State(str, Enum):
@@ -60,7 +62,7 @@ class Attempt:
         self.builds = folder / "builds"
         self.events = folder / "events.jsonl"
         self.log = folder / "pytest.log"
-        self.scratch = folder / "scratch"
+        self.scratch = folder / SCRATCH
 
     def read(self) -> dict[str, Any] | None:
         """What `attempt.json` says; None where there is no attempt, or one of another version of the harness."""
@@ -130,12 +132,25 @@ class Attempt:
         )
 
     def go_on(self, *, run: str = "") -> None:
-        """Go on with an attempt of equal identity, from the cells that have no record."""
+        """Go on with an attempt of equal identity, from the cells that have no record.
+
+        What failed before it was built runs again: what such a build imported is not known, so whether that has been
+        mended since cannot be told. Where it had ended, only its table is lacking, and all is kept.
+        """
+        if self.state is not State.ENDED:
+            for path in self.records.glob("*.json"):
+                row = json.loads(path.read_text(encoding="utf-8"))["row"]
+                if Outcome(row["outcome"]).broken and row["stage"] in (Stage.IMPORT.value, Stage.BUILD.value):
+                    path.unlink()
         self._change(State.RUNNING, cause="", run=run)
 
     def pause(self, cause: str) -> None:
         """It did not come to its end, for a cause that is no result. It makes no table, and can be gone on with."""
         self._change(State.PAUSED, cause=cause, ended=None)
+
+    def void(self, cause: str) -> None:
+        """Pause it for good: its records are of code that changed in between, and nobody goes on with them."""
+        self._change(State.PAUSED, cause=cause, ended=None, identity={})
 
     def refuse(self, reason: str) -> None:
         """The bench would not run the plan. Records stay: none is removed by a refusal."""
@@ -176,7 +191,11 @@ class Attempt:
         """Whether the folder holds what is no attempt's: somebody's own files, which nothing here may remove."""
         if not self.folder.exists() or self.file.exists():
             return False
-        return any(path.name not in (HOLD_FILE, HOLDER_FILE) for path in self.folder.iterdir())
+        own = (self.plan, self.lock, self.records, self.natives, self.builds, self.events, self.log, self.scratch)
+        names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
+        # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
+        there = {path.name for path in self.folder.iterdir() if not path.name.startswith(f".{ATTEMPT_FILE}.")}
+        return bool(there - names) or bool(there - {HOLD_FILE, HOLDER_FILE} and SCRATCH not in there)
 
     def _path(self, model: str, strategy: str) -> Path:
         return self.records / f"{slug_of(model, strategy)}.json"
@@ -269,6 +288,9 @@ def sweep(folders: Iterable[Path]) -> None:
     """Remove what dead runs left: the processes and the scratch of the attempts in `folders` that nobody holds."""
     for folder in folders:
         attempt = Attempt(folder)
-        if attempt.scratch.exists() and not is_held(folder):
-            end_leftovers(str(attempt.folder))
-            remove_tree(attempt.scratch)
+        if not attempt.scratch.exists():
+            continue
+        with held_if_free(attempt.folder) as free:
+            if free:
+                end_leftovers(str(attempt.folder))
+                remove_tree(attempt.scratch)

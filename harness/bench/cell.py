@@ -20,7 +20,7 @@ from harness.bench.children import Children, Done
 from harness.bench.consistency import validated
 from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
-from harness.bench.disk import remove_tree
+from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
 from harness.bench.failure import Failure, not_installed
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
@@ -103,17 +103,24 @@ class _CellRun:
             self._latency()
         except Stopped as stopped:
             failure = stopped.failure
-        except (InfrastructureError, OSError):
-            raise  # no result, or a bug: `harness.bench.plugin` tells them apart
         except Exception as error:  # noqa: BLE001 - a child may leave anything; it costs one cell
-            told = described(error)
-            text = f"what the processes of the cell left cannot be used: {told['error']}"
-            failure = Failure(Outcome.FAILED, self.stage, told["error_type"], text, told["traceback"])
-            self.columns.clear()
-            self.details.pop("errors", None)
+            failure = self._unusable(error)
         if started is not None:
             self.columns["duration_s"] = time.monotonic() - started
-        return validated(self._row(failure)), self.details
+        try:
+            return validated(self._row(failure)), self.details
+        except Exception as error:  # noqa: BLE001 - likewise, of what it said
+            return validated(self._row(self._unusable(error))), self.details
+
+    def _unusable(self, error: Exception) -> Failure:
+        """What the processes of the cell left cannot be used. Raises what is no result of the cell."""
+        if isinstance(error, InfrastructureError) or (isinstance(error, OSError) and error.errno in NO_RESULT):
+            raise error
+        told = described(error)
+        text = f"what the processes of the cell left cannot be used: {told['error']}"
+        self.columns.clear()
+        self.details.pop("errors", None)
+        return Failure(Outcome.FAILED, self.stage, told["error_type"], text, told["traceback"])
 
     def _row(self, failure: Failure | None) -> Record:
         plan = self.cells.plan

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+NO_RESULT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+"""The errors of a system that say nothing of whoever met them."""
 
 
 class Space(NamedTuple):

@@ -44,19 +44,21 @@ def hold(folder: Path, what: str, tell: Callable[[str], None]) -> Iterator[None]
         lock.release()
 
 
-def is_held(folder: Path) -> bool:
-    """Whether anybody has `folder` now."""
+@contextlib.contextmanager
+def held_if_free(folder: Path) -> Iterator[bool]:
+    """Have `folder` until the end of the context, unless somebody has it: then False, without waiting."""
     import filelock
 
-    if not (folder / HOLD_FILE).exists():
-        return False
     lock = filelock.FileLock(folder / HOLD_FILE)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        return True
-    lock.release()
-    return False
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def holder(folder: Path) -> str:

@@ -8,7 +8,6 @@ and names by `--attempt`. Records are written as cells end.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import json
 import os
@@ -24,6 +23,7 @@ from harness.bench import environment, gpu
 from harness.bench.attempt import Attempt, State, sweep
 from harness.bench.cell import Cells
 from harness.bench.definitions import TIERS
+from harness.bench.disk import NO_RESULT
 from harness.bench.errors import DiskFullError, HarnessError, InfrastructureError, UsageError
 from harness.bench.failure import describe_failure
 from harness.bench.group import become_subreaper, die_with_parent, end_leftovers
@@ -217,8 +217,8 @@ def _infrastructure(error: Exception) -> HarnessError:
     """What stopped the run. Raises `error` where it is a bug of ours."""
     if isinstance(error, InfrastructureError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        msg = "the disk is full where the bench writes its records and scratch."
+    if isinstance(error, OSError) and error.errno in NO_RESULT:
+        msg = f"the disk where the bench writes its records and scratch refuses: {error.strerror}."
         return DiskFullError(msg)
     raise error
 
@@ -343,7 +343,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         if lacking and not cause:
             cause = f"{len(lacking)} cells have no record, {lacking[0]} among them: the bench itself broke there."
         if cause:
+            config.stash[_CELLS].close()  # on a full disk there is room for the cause then
             attempt.pause(cause)
+            if lacking and exitstatus == pytest.ExitCode.TESTS_FAILED:
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         elif not config.getoption("--attempt"):  # there, `harness run` has to look at the environment first
             attempt.end()
 

@@ -24,6 +24,20 @@ def _raise(number: int, _: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """What is done within ends soon by itself, and must not be lost to a second signal: SIGINT too is not heard."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *_ASKING)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextlib.contextmanager
 def raise_on_termination() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end what is done within as SIGINT does: every `finally` runs, and children are ended.
 

@@ -19,6 +19,7 @@ from harness.attempts.settling import combination_of, settle, table_of
 from harness.bench import gpu
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import HarnessError, PausedError, UsageError
+from harness.bench.hold import hold
 from harness.bench.plan import Plan
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL
@@ -210,6 +211,13 @@ def ingest_command(context: click.Context, folder: Path, results: Path | None) -
     root = root_of(context)
     attempt = Attempt(folder)
     name = combination_of(attempt)
+    with hold(attempt.folder, f"the attempt in {folder}", click.echo):
+        return _ingested(root, attempt, name, results)
+
+
+def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> int:
+    """Make and show the table of an attempt that is held."""
+    folder = shown(attempt.folder)
     known = name in combinations.names(root)
     table = table_of([attempt], pins=combinations.read(root, name).pins if known else {})
     if known and table.run.lock_digest != locks.read_lock(root, combinations.read(root, name)).digest:

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from pathlib import Path
 from harness.bench.errors import EnvironmentChangedError, ToolBrokenError, UsageError
 from harness.bench.group import end_leftovers
 from harness.bench.hold import hold
+from harness.bench.record import write_json
 from harness.bench.stages import Outcome, Stage
 from harness.matrix import tooling, wholeness
 from harness.matrix.environment import (
@@ -45,6 +47,11 @@ from harness.matrix.wholeness import Change, Seen, listed
 INSTALLED = f"{wholeness.OURS}installed.json"
 """The marker, in an environment's folder."""
 
+CHANGES = "changes.json"
+"""When it was not whole, beside who holds it: a run that goes on takes back what ran then."""
+
+_MOST_KEPT = 50
+
 _SIGNALLED = 128
 # As tox tells that uv was ended by a signal.
 _KILLED = re.compile(r": exit -\d+ \(")
@@ -57,7 +64,7 @@ def holding(root: Path, name: str, note: Tell) -> Iterator[None]:
     """Have the environment `name` until the end of the context; while somebody else has it, say so and wait."""
     with (
         tooling.told_as_infrastructure(f"preparing {name}"),
-        hold(root / ".harness" / "environments" / name, f"the environment {name}", note),
+        hold(_holding(root, name), f"the environment {name}", note),
     ):
         yield
 
@@ -81,6 +88,22 @@ def prepare_environment(
         if end_leftovers(str(work.folder)):
             note(f"{name}: ended what an interrupted installation had left running")
         return work.prepare()
+
+
+def unwhole(root: Path, name: str) -> list[tuple[float, float]]:
+    """When the environment `name` was not what had been installed, in seconds since the epoch: from and until.
+
+    Until infinity where it still is not; from 0 where nobody knows since when.
+    """
+    try:
+        told = json.loads((_holding(root, name) / CHANGES).read_text(encoding="utf-8"))
+        return [(float(first), float("inf") if until is None else float(until)) for first, until in told]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _holding(root: Path, name: str) -> Path:
+    return root / ".harness" / "environments" / name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +170,8 @@ class _Work:
         """Let tox install the environment, and hold it against its lock and its RECORDs."""
         self.busy(f"{self.name}: installing through tox")
         was_there = self.folder.exists()
+        if was_there:
+            self._remember(0.0)  # nobody knows since when it is not what was installed
         self.installed.unlink(missing_ok=True)
         begin = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "tox", "run", "--notest", "--colored=no", "-e", tox_name(self.name)]
@@ -200,7 +225,19 @@ class _Work:
             work=self,
         )
         self._write_marker(prepared)
+        self._remember(None)
         return prepared
+
+    def _remember(self, first: float | None) -> None:
+        """Keep since when the environment is not whole; with None, that it is whole again."""
+        kept: list[list[float | None]] = [
+            [start, None if until == float("inf") else until] for start, until in unwhole(self.root, self.name)
+        ]
+        if first is None:
+            kept = [[start, time.time() if until is None else until] for start, until in kept]
+        else:
+            kept.append([first, None])
+        write_json(_holding(self.root, self.name) / CHANGES, kept[-_MOST_KEPT:])
 
     def _wrong(self, inside: Inside) -> dict[str, str]:
         """Packages that are not as the lock and their RECORDs say, each with what is wrong."""
@@ -219,6 +256,7 @@ class _Work:
 
     def mend(self, prepared: Prepared, changes: Collection[Change]) -> Installed:
         """Undo changes, saying so, once."""
+        self._remember(min((change.changed for change in changes), default=0.0))
         self.installed.unlink(missing_ok=True)
         added = [change for change in changes if change.what == "added"]
         other = [change for change in changes if change.what != "added"]

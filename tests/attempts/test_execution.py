@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,14 @@ from click.testing import CliRunner, Result
 from harness import cli
 from harness.attempts import execution
 from harness.attempts.execution import Task
+from harness.attempts.rows import write_row
 from harness.attempts.settling import settle, table_of
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import BenchBrokenError, PausedError, UsageError
 from harness.bench.identity import identity, name_of
 from harness.bench.plan import Plan, Policy, expand
 from harness.bench.registry import discover
+from harness.bench.stages import Outcome, Stage
 from harness.matrix.combination import read
 from harness.matrix.locks import Lock
 from tests.attempts.conftest import Observer
@@ -276,3 +279,38 @@ def test_a_model_file_that_raises_at_import_fails_at_build_and_the_rest_runs(roo
     assert ",not-applicable,load,NotApplicable,nothing to recite with" in rows[1]
     assert not (root / "results").exists()
     assert not list((root / ".harness" / "runs").iterdir()), "the run is closed"
+
+
+def test_what_ran_while_the_environment_was_not_whole_is_taken_back(root: Path, tmp_path: Path) -> None:
+    plan = _plan(root)
+    attempt = Attempt(tmp_path / "attempt")
+    parts = identity(plan, plan.registry(), inside={"packages": {}, "python": ""}, lock="")
+    attempt.begin(plan, parts, {})
+    for cell in plan.cells:
+        attempt.started(cell)
+        write_row(
+            attempt,
+            plan,
+            plan.registry(),
+            cell,
+            outcome=Outcome.FAILED,
+            stage=Stage.CONVERT,
+            error_type="KeyError",
+            error="lost",
+        )
+        time.sleep(0.02)
+    _, ended = attempt.spans()[plan.cells[0].model, plan.cells[0].strategy]
+    place = root / ".harness" / "environments" / "small"
+    place.mkdir(parents=True)
+    lock = Lock(root / "matrices" / "locks" / "small.txt", "six==1.16.0\n")
+    task = Task(plan=plan, combination=read(root, "small"), lock=lock)
+
+    def left(*intervals: tuple[float, float | None]) -> int:
+        (place / "changes.json").write_text(json.dumps(intervals), encoding="utf-8")
+        made = execution._Execution(root, task, attempt, plan.registry(), Observer(), fresh=False)
+        made._take_back_what_ran_unwhole()
+        return len(attempt.recorded(plan))
+
+    assert left((0.0, 1.0), (time.time() + 60, None)) == 2
+    assert left((ended + 0.01, None)) == 1
+    assert left((0.0, None)) == 0

@@ -328,6 +328,12 @@ def test_a_file_that_is_edited_while_cells_run_is_found_out(checkout: Checkout) 
     assert "files were edited while cells ran (a file of a strategy, a step or a runtime differs)" in done.stderr
     assert checkout.attempt.state is State.PAUSED
     assert not list(checkout.root.rglob("cells.csv"))
+    add_route(checkout.root.parent / "plugins", "recite")
+    add_route(checkout.root.parent / "plugins", "a-editor")
+    checkout.strategies = ["recite"]
+    again = checkout.run()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "going on with" not in again.stdout
 
 
 def test_a_cell_that_changes_an_environment_of_somebodys_is_told(root: Path, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.bench.attempt import Attempt, State
+from harness.bench.attempt import Attempt, State, sweep
+from harness.bench.hold import hold
 from harness.bench.identity import PARTS, short
 from harness.bench.plan import Cell, Plan
 from harness.bench.record import Record
@@ -132,6 +134,36 @@ def test_a_folder_of_somebody_elses_is_told_from_an_attempt(tmp_path: Path, atte
     assert not Attempt(tmp_path / "theirs").is_foreign()
     (tmp_path / "theirs" / "records").mkdir()
     assert Attempt(tmp_path / "theirs").is_foreign()
+    killed = Attempt(tmp_path / "killed-before-it-began")
+    killed.clear_scratch()
+    assert not killed.is_foreign()
+
+
+def test_a_dead_attempts_scratch_is_swept_and_a_held_ones_stays(tmp_path: Path) -> None:
+    dead, held = Attempt(tmp_path / "dead"), Attempt(tmp_path / "held")
+    for each in (dead, held):
+        each.clear_scratch()
+    with hold(held.folder, "it", print):
+        sweep([dead.folder, held.folder, tmp_path / "nowhere"])
+    assert not dead.scratch.exists()
+    assert held.scratch.exists()
+
+
+def test_going_on_tries_again_what_failed_before_it_was_built(attempt: Attempt) -> None:
+    failed = replace(_record(CELLS[0]), outcome=Outcome.FAILED, stage=Stage.BUILD)
+    attempt.write(CELLS[0], failed, {})
+    attempt.write(CELLS[1], replace(failed, stage=Stage.CONVERT), {})
+    attempt.end()
+    attempt.go_on()
+    assert len(attempt.recorded(PLAN)) == 2, "it had ended, and only its table was lacking"
+    attempt.go_on()
+    assert attempt.recorded(PLAN) == [CELLS[1]]
+
+
+def test_records_of_code_that_changed_in_between_are_gone_on_with_by_nobody(attempt: Attempt) -> None:
+    attempt.void("files were edited")
+    assert attempt.state is State.PAUSED
+    assert len(attempt.obstacles(PARTS_OF)) == len(PARTS)
 
 
 def test_a_display_follows_whole_lines_from_where_it_began(attempt: Attempt) -> None:
