@@ -417,7 +417,18 @@ def test_whole_metadata_of_cut_packages_deceives_nobody(root: Path, prepared: Pr
     _is_whole(root)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+_BY_HAND = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=_BY_HAND),
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=_BY_HAND),
+        signal.SIGKILL,
+    ],
+)
 def test_the_harness_is_ended_while_it_installs(wide: Path, notes: list[str], number: int) -> None:
     harness = _start(wide, **SLOW)
     _wait(lambda: _is_linking(wide))
@@ -430,6 +441,7 @@ def test_the_harness_is_ended_while_it_installs(wide: Path, notes: list[str], nu
     _is_whole(wide)
 
 
+@_BY_HAND
 def test_uv_is_killed_while_it_installs(wide: Path, notes: list[str]) -> None:
     harness = _start(wide, **SLOW)
     _wait(lambda: _is_linking(wide))
