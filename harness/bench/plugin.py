@@ -342,11 +342,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         lacking = [cell.id for cell in config.stash[_PLAN].cells if not attempt.record_of(cell).exists()]
         if lacking and not cause:
             cause = f"{len(lacking)} cells have no record, {lacking[0]} among them: the bench itself broke there."
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         if cause:
             config.stash[_CELLS].close()  # on a full disk there is room for the cause then
             attempt.pause(cause)
-            if lacking and exitstatus == pytest.ExitCode.TESTS_FAILED:
-                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         elif not config.getoption("--attempt"):  # there, `harness run` has to look at the environment first
             attempt.end()
 
