@@ -39,10 +39,13 @@ def remove_tree(folder: Path) -> None:
 
     def retry(remove: Callable[[str], object], path: str, _: Any) -> None:
         with contextlib.suppress(OSError):
-            Path(path).parent.chmod(0o700)
+            if Path(path) != folder:
+                Path(path).parent.chmod(0o700)
             Path(path).chmod(0o700)
             remove(path)
 
+    if not folder.exists():
+        return
     shutil.rmtree(folder, onerror=retry)
     if folder.exists():
         shutil.rmtree(folder, ignore_errors=True)  # a folder that could not be listed before

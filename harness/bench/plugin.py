@@ -344,7 +344,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             cause = f"{len(lacking)} cells have no record, {lacking[0]} among them: the bench itself broke there."
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         if cause:
-            config.stash[_CELLS].close()  # on a full disk there is room for the cause then
+            if _CELLS in config.stash:
+                config.stash[_CELLS].close()  # on a full disk there is room for the cause then
             attempt.pause(cause)
         elif not config.getoption("--attempt"):  # there, `harness run` has to look at the environment first
             attempt.end()
