@@ -41,7 +41,8 @@ def remove_tree(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if Path(path) != folder:
                 Path(path).parent.chmod(0o700)
-            Path(path).chmod(0o700)
+            if not Path(path).is_symlink():  # what it points to is not ours to change
+                Path(path).chmod(0o700)
             remove(path)
 
     if not folder.exists():
