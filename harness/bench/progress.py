@@ -43,7 +43,11 @@ _ALLOCATORS = ("onnxruntime.", "tensorflow.")
 _NO_SPACE_WORDS = "No space left on device"
 
 
-class ProbeRejectedError(Exception):
+class ModelMistakeError(Exception):
+    """What is wrong with a model's file itself, so that no version explains it; the message says what to do."""
+
+
+class ProbeRejectedError(ModelMistakeError):
     """A probe that the model's own `forward` does not take: the file is wrong, not a conversion."""
 
 
