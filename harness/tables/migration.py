@@ -44,7 +44,12 @@ def _from_1(raw: RawTable) -> RawTable:
     return RawTable(run={"identity": "", **raw.run}, header=tuple(header), rows=tuple(tuple(row) for row in rows))
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _from_1}
+def _from_2(raw: RawTable) -> RawTable:
+    """Schema 3 knows series of a user's own models; before it, a table was of the zoo or of selected cells."""
+    return RawTable(run={"models": "", **raw.run}, header=raw.header, rows=raw.rows)
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2}
 """By the version that a migration starts from. Whoever raises `SCHEMA_VERSION` adds the one from the version before."""
 
 

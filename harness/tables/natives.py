@@ -81,6 +81,7 @@ class Native:
 
     `parameters` is how many parameters the model has; None where that was not recorded. With `train_mode` the model is
     converted in train mode, and not expected to match. `tolerance` is the model's own, None where it has none.
+    `paths` say where each output is in what `forward` returns, in their order; empty in tables of schema 1 and 2.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -90,6 +91,7 @@ class Native:
     parameters: int | None = None
     train_mode: bool = False
     tolerance: float | None = None
+    paths: tuple[str, ...] = ()
 
 
 def read_native(path: Path, *, remedy: str) -> Native:
@@ -135,6 +137,7 @@ def _model_text(native: Native) -> str:
     facts |= {} if native.parameters is None else {"parameters": native.parameters}
     facts |= {"train_mode": True} if native.train_mode else {}
     facts |= {} if native.tolerance is None else {"tolerance": native.tolerance}
+    facts |= {"paths": native.paths} if native.paths else {}
     return f'{_text(facts)[:-1]}, "outputs": {body}}}'
 
 

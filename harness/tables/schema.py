@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 from harness.bench.record import Record
 from harness.tables.natives import Native
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 BASELINE = "native"
 """The strategy that latencies are held against."""
@@ -85,6 +85,9 @@ class Conditions:
     tier: str = field(metadata=_about("`quick`, `core` or `full`"))
     selected: bool = field(
         metadata=_about("whether the run was of selected cells; such a table never stands for its combination")
+    )
+    models: str = field(
+        default="", metadata=_about("the series of a user's own models that the run was of; empty for the zoo")
     )
     started: str = field(metadata=_about("when the run started, in UTC"))
     ended: str | None = field(metadata=_about("when it ended; null where it was killed"))
@@ -168,6 +171,7 @@ _FIRST = (
     "device",
     "tier",
     "selected",
+    "models",
     "planned",
     "recorded",
     "complete",

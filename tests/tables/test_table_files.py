@@ -10,7 +10,7 @@ import pytest
 
 from harness.bench.errors import UsageError
 from harness.tables.assembly import merge
-from harness.tables.migration import RawTable
+from harness.tables.migration import MIGRATIONS, RawTable
 from harness.tables.reading import read_table
 from harness.tables.schema import SCHEMA_VERSION
 from harness.tables.writing import write_table
@@ -148,7 +148,7 @@ def folder(tmp_path: Path) -> Path:
         (
             "schema_version",
             SCHEMA_VERSION + 1,
-            "written by a newer harness (schema 3, this one reads up to 2): upgrade",
+            f"written by a newer harness (schema {SCHEMA_VERSION + 1}, this one reads up to {SCHEMA_VERSION}): upgrade",
         ),
         ("schema_version", 0, "schema 0 is older than this harness can read"),
         ("schema_version", "1", "'schema_version': expected int, got '1'"),
@@ -230,8 +230,30 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
     text = (folder / "cells.csv").read_text()
     (folder / "cells.csv").write_text(text.replace("latency_ms", "latency_s", 1).replace("2.0000", "0.0020"))
     edit(folder, drop="machine", schema_version=0, host=vars(MACHINE))
-    back = read_table(folder, migrations={0: rename_host, 1: seconds_to_milliseconds})
+    back = read_table(folder, migrations={0: rename_host, 1: seconds_to_milliseconds, 2: MIGRATIONS[2]})
     assert back.run == table(*RESNET).run
     assert back.records[0].latency_ms == 2.0
     with pytest.raises(UsageError, match="schema 1 is older"):
         read_table(folder, migrations={0: rename_host})
+
+
+@pytest.mark.parametrize("version", [2, 1])
+def test_a_table_from_before_there_were_series_of_own_models_is_of_the_zoo(folder: Path, version: int) -> None:
+    edit(folder, drop="models", schema_version=version)
+    if version == 1:
+        edit(folder, drop="identity")
+        added = {"probes_relative_error", "probes_derived", "cpu_nodes", "tf32"}
+        header, *rows = [line.split(",") for line in (folder / "cells.csv").read_text().splitlines()]
+        kept = [at for at, name in enumerate(header) if name not in added]
+        lines = [",".join(row[at] for at in kept) for row in (header, *rows)]
+        (folder / "cells.csv").write_text("\n".join(lines) + "\n")
+    back = read_table(folder)
+    assert back.run == table(*RESNET).run
+    assert back.run.models == ""
+    assert back.run.schema_version == SCHEMA_VERSION
+
+
+def test_committed_tables_of_every_schema_are_read() -> None:
+    found = sorted((Path(__file__).parents[2] / "results").glob("*/*/*/run.json"))
+    assert {json.loads(path.read_text())["schema_version"] for path in found} == {1, 2}
+    assert {read_table(path.parent).run.models for path in found} == {""}

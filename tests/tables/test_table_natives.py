@@ -81,6 +81,7 @@ natives = st.dictionaries(
         parameters=st.none() | st.integers(0),
         train_mode=st.booleans(),
         tolerance=st.none() | st.floats(0, 1),
+        paths=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=2).map(tuple),
     ),
     min_size=1,
     max_size=3,
@@ -119,7 +120,7 @@ def test_a_line_is_an_input_set_and_floats_keep_every_digit() -> None:
     example = output(0.1, 1 / 3, math.nan, -math.inf, digest="d" * 16, shape=(2, 2))
     two = replace(native(other=(example, example)), weights_digest="v", parameters=0)
     small = replace(kept(np.array([0.1, math.inf])), digest="e" * 16, special="f" * 16)
-    three = replace(native(small), train_mode=True, tolerance=0.001)
+    three = replace(native(small), train_mode=True, tolerance=0.001, paths=("outputs.logits",))
     made = format_natives({"b": native(example), "a": two, "c": three})
     entry = (
         '{"digest": "dddddddddddddddd", "shape": [2, 2], "dtype": "float32", '
@@ -129,6 +130,7 @@ def test_a_line_is_an_input_set_and_floats_keep_every_digit() -> None:
         '{"digest": "eeeeeeeeeeeeeeee", "shape": [2], "dtype": "float64", "norm": 0.1, "special": "ffffffffffffffff", '
         '"values": [0.1, Infinity]}'
     )
+    facts = '{"weights_digest": "wwwwwwwwwwwwwwww", "train_mode": true, "tolerance": 0.001, "paths": ["outputs.logits"]'
     assert made.splitlines() == [
         "{",
         '"a": {"weights_digest": "v", "parameters": 0, "outputs": {',
@@ -138,7 +140,7 @@ def test_a_line_is_an_input_set_and_floats_keep_every_digit() -> None:
         '"b": {"weights_digest": "wwwwwwwwwwwwwwww", "outputs": {',
         f'  "example": [{entry}]',
         "}},",
-        '"c": {"weights_digest": "wwwwwwwwwwwwwwww", "train_mode": true, "tolerance": 0.001, "outputs": {',
+        f'"c": {facts}, "outputs": {{',
         f'  "example": [{now}]',
         "}}",
         "}",
