@@ -7,15 +7,15 @@ from pathlib import Path
 import click
 
 from harness import __version__
-from harness.cli.exits import Commands
 from harness.cli.locking import lock
 from harness.cli.models import new_model
 from harness.cli.reading import compare_command, gate, show
 from harness.cli.running import ingest_command, plan, run
+from harness.cli.sections import SectionedCommands
 from harness.cli.streams import mend_streams
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SectionedCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="harness")
 @click.option(
     "--root", type=click.Path(path_type=Path, file_okay=False), help="The checkout, where it is not around here."

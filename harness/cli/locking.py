@@ -10,7 +10,7 @@ from harness.matrix import combination as combinations
 from harness.matrix import locks
 
 
-@click.command()
+@click.command(short_help="Resolve combinations with uv into matrices/locks.")
 @click.argument("names", nargs=-1, metavar="[COMBINATION]...")
 @click.option("--upgrade", is_flag=True, help="Take the newest of everything that is not pinned.")
 @click.pass_context

@@ -138,7 +138,7 @@ def compare_command(context: click.Context, /, base: str, candidate: str, as_mar
     return 0
 
 
-@click.command()
+@click.command(short_help="Judge whether CANDIDATE may replace BASE.")
 @click.argument("base")
 @click.argument("candidate")
 @table_options

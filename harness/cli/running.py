@@ -74,7 +74,7 @@ def plan(context: click.Context, /, names: tuple[str, ...], matrix: Path | None,
     return 0
 
 
-@click.command()
+@click.command(short_help="Install combinations, run their cells, write their tables.")
 @click.argument("names", nargs=-1, metavar="[COMBINATION]...")
 @selection_options
 @click.option("--python", "interpreter", type=click.Path(path_type=Path), help="Run in this interpreter's environment.")
