@@ -26,6 +26,7 @@ class SectionedCommands(Commands):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section after the other."""
+        del ctx
         names = [name for section in SECTIONS.values() for name in section if name in self.commands]
         width = max(map(len, names), default=0)
         for title, section in SECTIONS.items():
@@ -41,6 +42,7 @@ class SectionedCommands(Commands):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
+        del ctx
         width = max(len(example) for example, _ in EXAMPLES)
         with formatter.section("Examples"):
             for example, what in EXAMPLES:
