@@ -1,6 +1,6 @@
 """The bench: runs cells inside one pinned environment, plan in, records out.
 
-It is a pytest plugin (``python -m pytest -c harness/bench/pytest.ini -p harness.bench --out DIR``) and needs
+It is a pytest plugin (``python -m pytest -p harness.bench --out DIR``) and needs
 nothing but pytest and pytest-benchmark beside the frameworks it tests. Files that describe a model, a step, a
 strategy or a runtime import what they need from here.
 """
@@ -35,4 +35,4 @@ __all__ = [
 ]
 
 # pytest registers these when it is started with `-p harness.bench`.
-pytest_plugins = ["harness.bench.plugin"]
+pytest_plugins = ["harness.bench.plugin", "harness.bench.asked", "harness.bench.telling"]

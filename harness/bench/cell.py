@@ -159,7 +159,7 @@ class _CellRun:
     def _can_exist(self) -> None:
         card = self.model.value
         if self.strategy.needs_twin and card is not None and not card.has_twin:
-            text = f"{self.cell.model} has no twin: nobody has recreated it in TensorFlow"
+            text = "the model has no twin: nobody has recreated it in TensorFlow"
             self._stop(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
         if self.strategy.needs_implementation and card is not None and not card.has_tensorflow_implementation:
             text = "the model's file names no TensorFlow implementation that its weights could be transferred into"

@@ -120,8 +120,12 @@ def not_installed(failure: Failure, declared: Iterable[str]) -> Failure:
     )
 
 
-def describe_failure(record: Record) -> str:
-    """A few lines for a person, for pytest's failure section."""
+def reason_of(record: Record) -> str:
+    """What was wrong, of a broken cell: `KeyError: 'lost'`."""
     what = record.difference or record.error or ""
-    head = f"{record.outcome.value} at {record.stage.value}"
-    return f"{head}: {record.error_type}: {what}" if record.error_type else f"{head}: {what}"
+    return f"{record.error_type}: {what}" if record.error_type else what
+
+
+def describe_failure(record: Record) -> str:
+    """The same with how far the cell came, for pytest's failure section: `failed at convert: KeyError: 'lost'`."""
+    return f"{record.outcome.value} at {record.stage.value}: {reason_of(record)}"

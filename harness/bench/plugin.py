@@ -1,6 +1,6 @@
 """The pytest plugin: a plan in, one item a cell, records out.
 
-``python -m pytest -c harness/bench/pytest.ini -p harness.bench --out DIR`` plans the zoo's quick tier for the active
+``python -m pytest -p harness.bench --out DIR`` plans the zoo's quick tier for the active
 environment and runs it; DIR is then an attempt (`harness.bench.attempt`), as is the one that `harness run` has begun
 and names by `--attempt`. Records are written as cells end.
 """
@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from harness.bench import environment, gpu
+from harness.bench.asked import CELLS_FILE, collected, ignore_settings
 from harness.bench.attempt import Attempt, State, sweep
 from harness.bench.cell import Cells
 from harness.bench.definitions import TIERS
@@ -30,11 +31,11 @@ from harness.bench.group import become_subreaper, die_with_parent, end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
 from harness.bench.plan import Cell, Plan, Policy, expand, split_models
+from harness.bench.record import Record
 from harness.bench.registry import Registry, discover
 from harness.bench.signals import raise_on_termination
 from harness.bench.stages import Outcome
-
-CELLS_FILE = Path(__file__).with_name("cells")
+from harness.bench.telling import told
 
 _PLAN = pytest.StashKey[Plan]()
 _REGISTRY = pytest.StashKey[Registry]()
@@ -45,8 +46,11 @@ _CAUSE = pytest.StashKey[str]()
 _REJECTED = pytest.StashKey[bool]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """The bench's options, for plan and policy."""
+    config = pluginmanager.get_plugin("pytestconfig")
+    assert isinstance(config, pytest.Config)
+    ignore_settings(config)
     group = parser.getgroup("harness", "conversion bench")
     policy = Policy()
     group.addoption("--out", metavar="DIR", help="folder of the attempt; a temporary one where it is left out")
@@ -143,19 +147,20 @@ def pytest_configure(config: pytest.Config) -> None:
         msg = "cells run one after the other, in one attempt: leave out -n (or add `-p no:xdist`)."
         raise pytest.UsageError(msg)
     try:
-        config.stash[_PLAN], config.stash[_REGISTRY] = _plan(config)
+        config.stash[_PLAN], config.stash[_REGISTRY] = plan, _ = _plan(config)
+        chosen = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else [str(CELLS_FILE)]
+        config.args = collected(chosen, [cell.id for cell in plan.cells])
     except UsageError as error:
         if config.getoption("--attempt"):
             Attempt(Path(config.getoption("--attempt"))).refuse(str(error))
         raise pytest.UsageError(str(error)) from None
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
-        config.args = [str(CELLS_FILE)]
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """The plan's cells stand for one file."""
     if file_path == CELLS_FILE and _PLAN in parent.config.stash:
-        return CellsFile.from_parent(parent, path=file_path)
+        # Its own name, wherever this package is installed: an id that is printed can be given back.
+        return CellsFile.from_parent(parent, path=file_path, nodeid=CELLS_FILE.name)
     return None
 
 
@@ -170,6 +175,11 @@ class CellsFile(pytest.File):
 
 class CellFailedError(Exception):
     """Tells pytest that a cell is broken; the record says all there is."""
+
+    def __init__(self, record: Record, details: Mapping[str, Any]) -> None:
+        super().__init__(describe_failure(record))
+        self.record = record
+        self.details = details
 
 
 class CellItem(pytest.Item):
@@ -200,17 +210,18 @@ class CellItem(pytest.Item):
         if record.outcome is Outcome.NOT_APPLICABLE:
             pytest.skip(record.error or "not applicable")
         if record.outcome.broken:
-            raise CellFailedError(describe_failure(record))
+            raise CellFailedError(record, details)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The record's own words; a traceback only where the bench itself broke."""
-        if isinstance(excinfo.value, CellFailedError):
-            return str(excinfo.value)
+        """What the record and its details say; the bench's own traceback only where it broke itself."""
+        error = excinfo.value
+        if isinstance(error, CellFailedError):
+            return told(self.cell.id, error.record, error.details, self.config.getoption("tbstyle"))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """The cell's id is its name."""
-        return self.path, None, self.name
+        """What a failure's heading says. It does not end as the id does, in which pytest would replace the dots."""
+        return self.path, None, f"cell {self.name}"
 
 
 def _infrastructure(error: Exception) -> HarnessError:

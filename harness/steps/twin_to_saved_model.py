@@ -10,7 +10,7 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
     """Build the twin from the state dict and save it."""
     del source
     if context.model.twin is None:
-        msg = f"{context.model_name} has no twin: nobody has recreated it in TensorFlow"
+        msg = "the model has no twin: nobody has recreated it in TensorFlow"
         raise NotApplicable(msg)
     return save(context, context.model.twin(context.state()))
 

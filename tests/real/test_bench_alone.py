@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ def _recorded(out: Path) -> set[str]:
 def test_collect_only_lists_every_cell_and_writes_nothing(bench: Call, tmp_path: Path) -> None:
     done = bench("torch2.0", *QUICK, "--collect-only", "-q", "--out", tmp_path / "out")
     assert done.returncode == 0
-    assert "torch2.0/grid-sample/onnx-torchscript:16" in done.stdout
+    assert "cells::torch2.0/grid-sample/onnx-torchscript:16" in done.stdout.splitlines()
     assert "4 tests collected" in done.stdout
     assert not (tmp_path / "out").exists()
 
@@ -44,9 +45,11 @@ def test_k_x_lf_and_junit_work_as_in_any_suite(bench: Call, tmp_path: Path) -> N
     assert again.returncode == 1
     assert _recorded(tmp_path / "again") == {"grid-sample--onnx-torchscript"}
 
-    first = bench("torch2.0", *QUICK, "-x", "--out", tmp_path / "first", "-o", cache)
+    ids = [f"cells::torch2.0/grid-sample/onnx-torchscript{value}" for value in ("", ":16")]
+    first = bench("torch2.0", *QUICK, *ids, "-x", "--out", tmp_path / "first", "-o", cache, "--tb=short")
     assert first.returncode == 1
-    assert len(_recorded(tmp_path / "first")) < 4
+    assert _recorded(tmp_path / "first") == {"grid-sample--onnx-torchscript"}
+    assert re.search(r"^\S*symbolic_helper.py:\d+: in \w+$", first.stdout, re.MULTILINE), first.stdout
 
 
 def test_a_cell_without_forking_gives_the_same_outcome(bench: Call, tmp_path: Path) -> None:
