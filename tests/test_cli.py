@@ -160,8 +160,12 @@ def test_no_network_when_locking(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "the package index could not be reached" in refused(root, "lock", "small2.1", code=3)
 
 
-def test_outside_a_checkout(tmp_path: Path) -> None:
-    assert "no folder `matrices`" in refused(tmp_path, "plan")
+def test_a_folder_without_matrices_is_a_repository_that_has_the_combinations_of_the_harness(tmp_path: Path) -> None:
+    assert "name a combination (torch2.0, torch2.1, torch2.9), or write matrices/nightly.toml" in refused(
+        tmp_path, "plan"
+    )
+    assert harness(tmp_path, "plan", "torch2.1", "--device=cpu").stdout.startswith("torch2.1/")
+    assert not list(tmp_path.iterdir())
 
 
 BASE = (passed("resnet18", "native"), passed("lstm", "native"), failed("vgg", "onnx-torchscript"))
@@ -191,47 +195,47 @@ def _write(results: Path, made: Table) -> Path:
 def test_the_gates_exit_codes(
     root: Path, results: Path, candidate: tuple[Any, ...], values: dict[str, Any], code: int
 ) -> None:
-    _write(results, table(*BASE))
-    folder = _write(results, table(*candidate, combination="torch2.1", **values))
-    result = harness(root, "gate", "torch2.0", folder)
+    _write(results, table(*BASE, combination="pins2.0"))
+    folder = _write(results, table(*candidate, combination="pins2.1", **values))
+    result = harness(root, "gate", "pins2.0", folder)
     assert "Traceback" not in result.stderr
     assert result.exit_code == code
-    assert harness(root, "compare", "torch2.0", folder).exit_code == 0
-    assert harness(root, "gate", "torch2.0", folder, "--markdown").exit_code == result.exit_code
+    assert harness(root, "compare", "pins2.0", folder).exit_code == 0
+    assert harness(root, "gate", "pins2.0", folder, "--markdown").exit_code == result.exit_code
 
 
 def test_the_gate_is_the_same_as_a_process(root: Path, results: Path) -> None:
-    _write(results, table(*BASE))
-    _write(results, table(failed("resnet18", "native"), *BASE[1:], combination="torch2.1"))
-    command = [sys.executable, "-m", "harness.cli", "--root", str(root), "gate", "torch2.0", "torch2.1"]
+    _write(results, table(*BASE, combination="pins2.0"))
+    _write(results, table(failed("resnet18", "native"), *BASE[1:], combination="pins2.1"))
+    command = [sys.executable, "-m", "harness.cli", "--root", str(root), "gate", "pins2.0", "pins2.1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "newly failing" in done.stdout
 
 
 def test_a_table_that_is_cut_short_is_refused(root: Path, results: Path) -> None:
-    _write(results, table(*BASE))
-    folder = _write(results, table(*BASE, combination="torch2.1"))
+    _write(results, table(*BASE, combination="pins2.0"))
+    folder = _write(results, table(*BASE, combination="pins2.1"))
     lines = (folder / CELLS).read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / CELLS).write_text("".join(lines[:-1]), encoding="utf-8")
     for command in ("compare", "gate", "show"):
-        sides = ["torch2.1"] if command == "show" else ["torch2.0", "torch2.1"]
+        sides = ["pins2.1"] if command == "show" else ["pins2.0", "pins2.1"]
         assert "cut short, 2 rows where run.json says 3" in refused(root, command, *sides)
 
 
 def test_a_table_of_a_newer_schema_is_refused(root: Path, results: Path) -> None:
-    folder = _write(results, table(*BASE))
+    folder = _write(results, table(*BASE, combination="pins2.0"))
     run = json.loads((folder / RUN).read_text(encoding="utf-8"))
     (folder / RUN).write_text(json.dumps({**run, "schema_version": SCHEMA_VERSION + 1}), encoding="utf-8")
-    assert "upgrade the harness" in refused(root, "gate", "torch2.0", "torch2.0")
+    assert "upgrade the harness" in refused(root, "gate", "pins2.0", "pins2.0")
 
 
 def test_a_table_that_is_not_there_is_told(root: Path, results: Path) -> None:
-    _write(results, table(*BASE))
-    assert "Did you mean 'torch2.0'?" in refused(root, "compare", "torch2.0", "torch20")
-    assert "no table of 'torch2.0' for cuda-quick" in refused(root, "gate", "torch2.0", "torch2.0", "--device", "cuda")
+    _write(results, table(*BASE, combination="pins2.0"))
+    assert "Did you mean 'pins2.0'?" in refused(root, "compare", "pins2.0", "pins20")
+    assert "no table of 'pins2.0' for cuda-quick" in refused(root, "gate", "pins2.0", "pins2.0", "--device", "cuda")
     shutil.rmtree(results)
-    assert "harness run" in refused(root, "gate", "torch2.0", "torch2.1")
+    assert "harness run" in refused(root, "gate", "pins2.0", "pins2.1")
 
 
 def test_a_folder_that_is_not_the_benchs_is_told(root: Path, tmp_path: Path) -> None:
@@ -244,7 +248,7 @@ def test_a_bug_of_ours_is_no_verdict(root: Path, monkeypatch: pytest.MonkeyPatch
         raise ZeroDivisionError
 
     monkeypatch.setattr(reading, "find_table", broken)
-    result = harness(root, "gate", "torch2.0", "torch2.1")
+    result = harness(root, "gate", "pins2.0", "pins2.1")
     assert result.exit_code == 3
     assert "ZeroDivisionError" in result.stderr
     assert "this is a bug in the harness" in result.stderr

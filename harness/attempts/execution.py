@@ -27,14 +27,16 @@ from harness.bench.group import MARKER, end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
 from harness.bench.logs import tail
+from harness.bench.places import CODE, PACKAGE
 from harness.bench.plan import Cell, Plan
-from harness.bench.registry import PACKAGE, Registry
+from harness.bench.registry import Registry
 from harness.bench.signals import deaf
 from harness.bench.stages import Outcome, Stage
 from harness.matrix.combination import Combination, extended
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
 from harness.matrix.installing import holding, prepare_environment, unwhole
 from harness.matrix.locks import Lock
+from harness.matrix.places import own_folder
 from harness.matrix.tooling import told_as_infrastructure
 from harness.matrix.wholeness import Change, listed
 
@@ -122,7 +124,10 @@ def _is_there(table: str) -> bool:
 
 def _prepare(root: Path, task: Task, observer: Observer, context: contextlib.ExitStack) -> Prepared | FactOfPins:
     if task.interpreter is not None:
-        return check_ambient(root, task.interpreter)
+        prepared = check_ambient(root, task.interpreter)
+        own_folder(root)
+        return prepared
+    own_folder(root)
     if task.combination is None or task.lock is None:
         reason = (
             f"{task.plan.combination} has no extension {task.plan.extension!r}; add matrices/{task.name}.in and lock it"
@@ -312,7 +317,7 @@ class _Execution:
             # A session of its own: what a terminal sends, it gets from here, once.
             process = subprocess.Popen(
                 command,
-                cwd=self.root,
+                cwd=CODE,  # pytest puts it on the path
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

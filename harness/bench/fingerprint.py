@@ -11,10 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.bench.places import CODE
 from harness.bench.record import ERROR_LENGTH
 from harness.bench.text import one_line, printable
-
-_ROOT = Path(__file__).resolve().parents[2]
 
 _PATTERNS = (
     (re.compile(r"<temporary>/[^\s/'\",:;)\]]+"), "<temporary>/#"),
@@ -43,13 +42,14 @@ def _places(scratch: Path | None) -> Iterator[tuple[str, str]]:
         (sysconfig.get_path("purelib"), "<site-packages>"),
         (sys.prefix, "<environment>"),
         (sys.base_prefix, "<python>"),
-        (str(_ROOT), "<harness>"),
+        (str(CODE), "<harness>"),
     ]
     # A container's user may have no home, and a machine whose disk is full has no place for temporary files.
     with contextlib.suppress(OSError):
         known.append((tempfile.gettempdir(), "<temporary>"))
     with contextlib.suppress(RuntimeError):
         known.append((str(Path.home()), "~"))
+    known.sort(key=lambda each: len(each[0]), reverse=True)
     yield from ((place, name) for place, name in known if Path(place).is_absolute() and place != "/")
 
 

@@ -14,8 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.bench.places import PACKAGE
 from harness.bench.plan import Plan
-from harness.bench.registry import PACKAGE, Registry
+from harness.bench.registry import Registry
 
 Identity = Mapping[str, str]
 """Part to digest, in the order of `PARTS`."""

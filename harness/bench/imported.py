@@ -9,8 +9,7 @@ import sysconfig
 from pathlib import Path
 
 from harness.bench.group import MARKER
-
-PACKAGE = Path(__file__).resolve().parents[1]
+from harness.bench.places import PACKAGE
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 

@@ -20,12 +20,10 @@ from typing import Any, Generic, TypeVar
 from harness.bench.cards import Card, ModelCard, RuntimeCard, StepCard, from_json
 from harness.bench.definitions import Strategy
 from harness.bench.errors import UsageError, unknown
+from harness.bench.places import PACKAGE, ZOO
 from harness.bench.text import one_line
 
 T = TypeVar("T")
-
-PACKAGE = Path(__file__).resolve().parents[1]
-ZOO = PACKAGE.parent / "model_zoo"
 
 
 @dataclass(frozen=True)

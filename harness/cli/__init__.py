@@ -18,7 +18,7 @@ from harness.cli.streams import mend_streams
 @click.group(cls=SectionedCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="harness")
 @click.option(
-    "--root", type=click.Path(path_type=Path, file_okay=False), help="The checkout, where it is not around here."
+    "--root", type=click.Path(path_type=Path, file_okay=False), help="The repository, where it is not around here."
 )
 @click.pass_context
 def cli(context: click.Context, root: Path | None) -> None:

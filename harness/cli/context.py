@@ -1,4 +1,4 @@
-"""What all commands share: the checkout, the console, and options that several of them take."""
+"""What all commands share: the repository, the console, and options that several of them take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness.bench import gpu
 from harness.bench.definitions import TIERS
-from harness.matrix import combination as combinations
+from harness.matrix import places
 
 
 def new_console() -> Console:
@@ -22,9 +22,9 @@ def new_console() -> Console:
 
 
 def root_of(context: click.Context) -> Path:
-    """The checkout that a command works in."""
+    """The repository that a command works in."""
     given: Path | None = context.obj
-    return combinations.find_root((given or Path.cwd()).resolve())
+    return places.find_root((given or Path.cwd()).resolve())
 
 
 def shown(path: Path) -> Path:

@@ -19,7 +19,7 @@ def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
     root = root_of(context)
     wanted = [
         combinations.extended(name, extension)
-        for name in names or combinations.names(root)
+        for name in names or combinations.own_names(root)
         for extension in ["", *([] if combinations.EXTENDS in name else combinations.extensions(root, name))]
     ]
     for each in [combinations.read(root, name) for name in wanted]:

@@ -36,7 +36,7 @@ AMBIENT = "ambient"
 def select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any) -> tuple[list[str], list[Selection]]:
     """Combinations and one selection a device: what the command line says, and the matrix file where it is silent."""
     known = combinations.names(root)
-    file = matrixfile.read(matrix or root / "matrices" / "nightly.toml", known=None if names else known)
+    file = matrixfile.of(root, matrix, names=names, known=known)
     for name in names:
         combinations.read(root, name)
     selections = [
@@ -112,6 +112,8 @@ def run(
             for selection in selections
         ]
     else:
+        for note in filter(None, (combinations.origin(root, each) for each in chosen)):
+            click.echo(note)
         jobs = _jobs(root, [selection.plans(each, root) for each in chosen for selection in selections])
     _tell_device(selections)
     return _run_all(root, jobs, results, fresh=fresh, restart=restart)

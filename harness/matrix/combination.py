@@ -11,6 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from harness.bench.errors import UsageError, unknown
+from harness.matrix.places import MATRICES, REFERENCE
 
 EXTENDS = "+"
 
@@ -37,15 +38,6 @@ class Combination:
             if exact:
                 pins[canonicalize_name(requirement.name)] = exact[0]
         return dict(sorted(pins.items()))
-
-
-def find_root(start: Path) -> Path:
-    """The nearest folder at or above `start` that holds `matrices`."""
-    for folder in (start, *start.parents):
-        if (folder / "matrices").is_dir():
-            return folder
-    msg = f"no folder `matrices` in {start} or above it. Run inside a checkout of the harness, or name it with --root."
-    raise UsageError(msg)
 
 
 def parse(name: str, path: Path, text: str, include: Callable[[str], Combination] | None = None) -> Combination:
@@ -83,13 +75,44 @@ def parse(name: str, path: Path, text: str, include: Callable[[str], Combination
     return Combination(name, path, header["version"], tuple(requirements))
 
 
-def _files(root: Path) -> list[str]:
-    return sorted(path.name.removesuffix(".in") for path in (root / "matrices").glob("*.in"))
+def _in(folder: Path) -> dict[str, Path]:
+    return {path.name.removesuffix(".in"): path for path in folder.glob("*.in")}
+
+
+def _files(root: Path) -> dict[str, Path]:
+    """Every combination and extended one, and its file: the repository's own before those of the harness.
+
+    Where a repository has a combination itself, the harness's extensions of that name are of another one.
+    """
+    own = _in(root / MATRICES)
+    reference = {name: path for name, path in _in(REFERENCE).items() if name.partition(EXTENDS)[0] not in own}
+    return dict(sorted({**reference, **own}.items()))
 
 
 def names(root: Path) -> list[str]:
     """Names of all combinations, their extensions left out."""
     return [name for name in _files(root) if EXTENDS not in name]
+
+
+def own_names(root: Path) -> list[str]:
+    """Those of them that are the repository's own."""
+    return [name for name in sorted(_in(root / MATRICES)) if EXTENDS not in name]
+
+
+def folder_of(root: Path, name: str) -> Path:
+    """The folder that has the file of a combination or an extended one: the repository's own where nobody has it."""
+    path = _files(root).get(name)
+    return path.parent if path else root / MATRICES
+
+
+def origin(root: Path, name: str) -> str:
+    """What to tell of where a combination is from; nothing where there is no other of its name."""
+    reference = _in(REFERENCE)
+    if name not in reference or root / MATRICES == REFERENCE:
+        return ""
+    if name in _in(root / MATRICES):
+        return f"{name} is {MATRICES}/{name}.in here, and not the one of that name that comes with the harness"
+    return f"{name} is the one that comes with the harness: there is no {MATRICES}/{name}.in here"
 
 
 def extensions(root: Path, name: str) -> list[str]:
@@ -106,17 +129,18 @@ def read(root: Path, name: str) -> Combination:
     """The combination or the extended one called `name`."""
     if name not in _files(root):
         raise UsageError(unknown("combination", name, _files(root) if EXTENDS in name else names(root)))
-    path = root / "matrices" / f"{name}.in"
+    path = _files(root)[name]
+    told = path.relative_to(root) if path.is_relative_to(root) else path
 
     def include(file: str) -> Combination:
         if file.removesuffix(".in") == name:
-            msg = f"{path.relative_to(root)}: it includes itself. Take that line away."
+            msg = f"{told}: it includes itself. Take that line away."
             raise UsageError(msg)
         return read(root, file.removesuffix(".in"))
 
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path.relative_to(root)}: cannot be read as UTF-8 text ({error})."
+        msg = f"{told}: cannot be read as UTF-8 text ({error})."
         raise UsageError(msg) from None
-    return parse(name, path.relative_to(root), text, include)
+    return parse(name, told, text, include)

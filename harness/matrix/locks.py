@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from harness.bench.environment import pins_of
 from harness.bench.errors import ToolBrokenError, UsageError
 from harness.matrix import tooling
-from harness.matrix.combination import Combination
+from harness.matrix.combination import Combination, folder_of
 from harness.matrix.resolving import AbsentError, Fact, kind_of, understand
 
 BENCH_REQUIREMENTS = Path("harness/bench/requirements.in")
@@ -46,13 +46,13 @@ class Lock:
 
 
 def lock_path(root: Path, name: str) -> Path:
-    """Where the lock of a combination is."""
-    return root / "matrices" / "locks" / f"{name}.txt"
+    """Where the lock of a combination is: in the folder `locks` beside its own file."""
+    return folder_of(root, name) / "locks" / f"{name}.txt"
 
 
 def reason_path(root: Path, name: str) -> Path:
     """Where the resolver's reason is, if the combination has no solution."""
-    return root / "matrices" / "locks" / f"{name}.unresolvable"
+    return folder_of(root, name) / "locks" / f"{name}.unresolvable"
 
 
 def read_lock(root: Path, combination: Combination) -> Lock:
@@ -135,6 +135,12 @@ def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock
     `ToolBrokenError` where uv could not work.
     """
     path, reason = lock_path(root, combination.name), reason_path(root, combination.name)
+    if not path.is_relative_to(root):
+        msg = (
+            f"{combination.name} comes with the harness, and is locked. "
+            f"`harness init --from {combination.name}` copies it, so that you can change it here."
+        )
+        raise UsageError(msg)
     options = ["--upgrade"] if upgrade else []
     with tooling.told_as_infrastructure(f"locking {combination.name}"), tempfile.TemporaryDirectory() as folder:
         alone, together = Path(folder, "alone.txt"), Path(folder, "together.txt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.bench.errors import UsageError, unknown
 from harness.bench.plan import Policy
+from harness.matrix.places import MATRICES
 
 
 class _Strict(BaseModel):
@@ -71,6 +73,21 @@ def _told(path: tuple[str, ...], kind: str, message: str) -> str:
     keys = list(table.model_fields)
     near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=0.5)
     return f"'{where}': no such key. " + (f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(keys)}.")
+
+
+def of(root: Path, given: Path | None, *, names: Sequence[str], known: list[str]) -> Matrix:
+    """The matrix of a command that was given `names` of combinations: the one that it names, or nightly.toml.
+
+    A repository without that file has what a matrix has by itself. Raises `UsageError` where nothing says which
+    combinations are meant.
+    """
+    default = root / MATRICES / "nightly.toml"
+    if given is not None or default.is_file():
+        return read(given or default, known=None if names else known)
+    if not names:
+        msg = f"name a combination ({', '.join(known)}), or write {MATRICES}/nightly.toml, which names some."
+        raise UsageError(msg)
+    return Matrix(combinations=list(names))
 
 
 def read(path: Path, *, known: list[str] | None) -> Matrix:

@@ -11,7 +11,8 @@ from harness.bench import describe
 from harness.bench.cards import KINDS, Card, ModelCard, RuntimeCard, StepCard, card_of, from_json, rule_of, to_json
 from harness.bench.definitions import Strategy
 from harness.bench.errors import UsageError
-from harness.bench.registry import PACKAGE, discover, load
+from harness.bench.places import PACKAGE
+from harness.bench.registry import discover, load
 
 MODEL = """
 from harness.bench import Model

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.bench.errors import UsageError
-from harness.matrix.combination import extended, extensions, find_root, names, parse, read
+from harness.matrix.combination import extended, extensions, names, origin, own_names, parse, read
+from harness.matrix.locks import lock, lock_path, read_lock
+from harness.matrix.places import find_root, own_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = Path("matrices/x.in")
@@ -61,16 +63,48 @@ def test_the_root_is_found_from_inside(tmp_path: Path) -> None:
     assert find_root(tmp_path) == tmp_path
 
 
-def test_a_folder_outside_any_checkout_is_told(tmp_path: Path) -> None:
+def test_where_there_are_no_matrices_the_folder_itself_is_the_root(tmp_path: Path) -> None:
+    assert find_root(tmp_path) == tmp_path
+
+
+def test_what_is_kept_between_commands_is_nobodys_to_commit(tmp_path: Path) -> None:
+    assert own_folder(tmp_path / "repository") == tmp_path / "repository" / ".harness"
+    assert (tmp_path / "repository" / ".harness" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_repository_has_the_combinations_of_the_harness_and_its_own_come_first(tmp_path: Path) -> None:
+    assert "torch2.1" in names(tmp_path)
+    assert own_names(tmp_path) == []
+    assert origin(tmp_path, "torch2.1").endswith("comes with the harness: there is no matrices/torch2.1.in here")
+    assert read_lock(tmp_path, read(tmp_path, "torch2.1")).path == lock_path(ROOT, "torch2.1")
     with pytest.raises(
-        UsageError, match=r"no folder `matrices` in .* Run inside a checkout of the harness, or name it"
+        UsageError, match=r"comes with the harness, and is locked. `harness init --from torch2.1` copies"
     ):
-        find_root(tmp_path)
+        lock(tmp_path, read(tmp_path, "torch2.1"))
+    (tmp_path / "matrices").mkdir()
+    (tmp_path / "matrices" / "torch2.1.in").write_text("# python: 3.11\ntorch==2.1.2\n")
+    (tmp_path / "matrices" / "torch2.0+mine.in").write_text("# python: 3.11\n-r torch2.0.in\nonnxslim==0.1.98\n")
+    assert own_names(tmp_path) == ["torch2.1"]
+    assert read(tmp_path, "torch2.1").pins == {"torch": "2.1.2"}
+    assert origin(tmp_path, "torch2.1") == (
+        "torch2.1 is matrices/torch2.1.in here, and not the one of that name that comes with the harness"
+    )
+    with pytest.raises(UsageError, match=r"torch2\.1 has no lock"):
+        read_lock(tmp_path, read(tmp_path, "torch2.1"))
+    assert extensions(tmp_path, "torch2.1") == [], "those of the harness extend another torch2.1"
+    assert {"mine", "tools"} <= set(extensions(tmp_path, "torch2.0"))
+    assert read(tmp_path, "torch2.0+mine").pins["torch"] == "2.0.1"
+    assert lock_path(tmp_path, "torch2.0+mine") == tmp_path / "matrices" / "locks" / "torch2.0+mine.txt"
+
+
+def test_in_a_checkout_its_combinations_are_its_own() -> None:
+    assert own_names(ROOT) == names(ROOT)
+    assert origin(ROOT, "torch2.1") == ""
 
 
 def test_an_unknown_combination_is_told_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "matrices").mkdir()
-    with pytest.raises(UsageError, match=r"unknown combination 'x'\. There are: none"):
+    with pytest.raises(UsageError, match=r"unknown combination 'x'\. There are: torch2\.0, torch2\.1, torch2\.9\."):
         read(tmp_path, "x")
     (tmp_path / "matrices" / "torch2.0.in").write_text(TEXT, encoding="utf-8")
     assert names(tmp_path) == ["torch2.0"]

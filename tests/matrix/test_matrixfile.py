@@ -9,7 +9,7 @@ import pytest
 from harness.bench.errors import UsageError
 from harness.bench.plan import Policy
 from harness.matrix import combination
-from harness.matrix.matrixfile import parse, read
+from harness.matrix.matrixfile import of, parse, read
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = ["torch2.0", "torch2.1"]
@@ -101,3 +101,15 @@ def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path: Path) -> None:
 def test_every_committed_matrix_file_reads(path: Path) -> None:
     if path.name != "expectations.toml":
         assert read(path, known=combination.names(ROOT)).combinations
+
+
+def test_a_repository_without_a_matrix_has_what_is_usual_for_the_combinations_that_are_named(tmp_path: Path) -> None:
+    found = of(tmp_path, None, names=["one"], known=["one", "two"])
+    assert (found.combinations, found.tier, found.devices) == (["one"], "quick", ["auto"])
+    with pytest.raises(UsageError, match=r"name a combination \(one, two\), or write matrices/nightly.toml"):
+        of(tmp_path, None, names=[], known=["one", "two"])
+    with pytest.raises(UsageError, match="no such matrix file"):
+        of(tmp_path, tmp_path / "x.toml", names=["one"], known=["one"])
+    (tmp_path / "matrices").mkdir()
+    (tmp_path / "matrices" / "nightly.toml").write_text('combinations = ["two"]\ntier = "core"\n')
+    assert of(tmp_path, None, names=["one"], known=["one", "two"]).tier == "core"

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from harness.bench import Inputs, Model
-from harness.bench.registry import ZOO, discover, load
+from harness.bench.places import ZOO
+from harness.bench.registry import discover, load
 
 FILES = sorted(path for path in ZOO.glob("*.py") if not path.stem.startswith("_"))
 NAMES = [path.stem.replace("_", "-") for path in FILES]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.bench.definitions import Strategy
+from harness.bench.places import PACKAGE
 from harness.bench.plan import extension_of, spellings
-from harness.bench.registry import PACKAGE, discover
+from harness.bench.registry import discover
 
 REGISTRY = discover()
 MATRICES = PACKAGE.parent / "matrices"

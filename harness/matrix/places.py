@@ -1,0 +1,29 @@
+"""Where a repository's own things are, and those that come with the harness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.bench.places import CODE
+
+MATRICES = "matrices"
+
+REFERENCE = CODE / MATRICES
+"""The combinations that come with the harness, each with its lock; in a checkout they are its own."""
+
+OWN = ".harness"
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds `matrices`; `start` itself where there is none."""
+    return next((folder for folder in (start, *start.parents) if (folder / MATRICES).is_dir()), start)
+
+
+def own_folder(root: Path) -> Path:
+    """`.harness` below a root, made if need be: what is kept between commands, and is nobody's to commit."""
+    folder = root / OWN
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore.write_text("*\n", encoding="utf-8")
+    return folder
