@@ -24,6 +24,7 @@ def write_row(
 ) -> None:
     """Record `cell` as broken, or as one that cannot exist, for a reason that lies outside of it."""
     text = normalise_paths(error)
+    model = registry.models[cell.model]
     record = Record(
         combination=plan.combination,
         extension=plan.extension,
@@ -36,7 +37,8 @@ def write_row(
         error_type=error_type,
         error=shorten(text),
         fingerprint=fingerprint(error_type, text) if outcome.broken else None,
-        model_digest=registry.models[cell.model].digest,
+        # What of a user's own code is installed, only the environment itself can tell.
+        model_digest=None if model.own else model.digest,
         strategy_digest=registry.strategy_digest(split(cell.strategy)[0]),
     )
     attempt.write(cell, validated(record), {"error": text})

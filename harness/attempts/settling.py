@@ -11,6 +11,7 @@ from harness.attempts.journal import open_runs
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import PausedError, UsageError
 from harness.bench.identity import name_of
+from harness.bench.plan import model_of
 from harness.bench.record import Record
 from harness.matrix.combination import extended
 from harness.tables.assembly import PlannedRun, assemble, merge
@@ -103,7 +104,7 @@ def _read_record(path: Path) -> Record:
 def _read_natives(attempt: Attempt) -> dict[str, Native]:
     """The native outputs of an attempt, by model."""
     paths = (path for path in attempt.natives.glob("*.json") if not path.name.startswith("."))
-    return {path.stem: read_native(path, remedy=_NATIVE_REMEDY) for path in sorted(paths)}
+    return {model_of(path.stem): read_native(path, remedy=_NATIVE_REMEDY) for path in sorted(paths)}
 
 
 def settle(attempts: Sequence[Attempt], table: Path) -> None:

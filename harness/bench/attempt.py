@@ -29,7 +29,7 @@ from harness.bench.disk import remove_tree
 from harness.bench.group import end_leftovers
 from harness.bench.hold import HOLD_FILE, HOLDER_FILE, held_if_free
 from harness.bench.identity import Identity, changed_files, differing
-from harness.bench.plan import Cell, Plan, slug_of
+from harness.bench.plan import Cell, Plan, file_stem_of, model_of, slug_of
 from harness.bench.record import Record, now, write_json
 from harness.bench.stages import Outcome, Stage
 
@@ -184,7 +184,9 @@ class Attempt:
         found = [f"{words} differs" for words in differing(stated["identity"], parts)]
         for path in sorted(self.builds.glob("*.json")):
             files = json.loads(path.read_text(encoding="utf-8"))
-            found += [f"{Path(file).name}, which {path.stem} imports, differs" for file in changed_files(files)]
+            found += [
+                f"{Path(file).name}, which {model_of(path.stem)} imports, differs" for file in changed_files(files)
+            ]
         return found
 
     def is_foreign(self) -> bool:
@@ -219,8 +221,8 @@ class Attempt:
 
     def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:
         """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported."""
-        write_json(self.builds / f"{model}.json", modules)
-        write_json(self.natives / f"{model}.json", native)
+        write_json(self.builds / f"{file_stem_of(model)}.json", modules)
+        write_json(self.natives / f"{file_stem_of(model)}.json", native)
 
     def _event(self, what: str, cell: Cell, **more: str) -> None:
         line = {"event": what, "at": time.time(), "model": cell.model, "strategy": cell.strategy, **more}

@@ -11,7 +11,7 @@ from typing import Any
 from harness.bench.children import Children
 from harness.bench.disk import remove_tree
 from harness.bench.failure import Failure
-from harness.bench.plan import Plan, imports_of
+from harness.bench.plan import Plan, file_stem_of, imports_of
 from harness.bench.registry import Registry
 from harness.bench.requests import BuildRequest
 from harness.bench.tensors import file_digest
@@ -58,13 +58,14 @@ class Builds:
         made = self._built.get(model)
         if made is not None and not made.edited():
             return made
-        folder = self._children.scratch / "built" / model
+        folder = self._children.scratch / "built" / file_stem_of(model)
         remove_tree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         request = BuildRequest(
             folder=str(folder),
             imports=imports_of(self._registry, None, [model]),
             threads=self._plan.policy.threads,
+            paths=self._plan.paths,
             model=model,
             model_file=str(self._registry.models[model].path),
         )

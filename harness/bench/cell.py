@@ -26,6 +26,7 @@ from harness.bench.failure import Failure, not_installed
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
 from harness.bench.logs import LOG_FILE, tail
+from harness.bench.own_code import roots_of
 from harness.bench.plan import Cell, Plan, imports_of, split
 from harness.bench.progress import described
 from harness.bench.record import Record
@@ -96,6 +97,8 @@ class _CellRun:
             self._can_exist()
             built = self._built()  # import, build
             started = time.monotonic()
+            if built.failure is not None:
+                self.details["build_failed_at"] = built.failure.where
             self._ended_by(built.failure)
             artifact = self._converted(built)  # import, build, convert, validate
             for launch in range(self.policy.launches):
@@ -137,7 +140,7 @@ class _CellRun:
             tier=plan.tier,
             outcome=failure.outcome if failure else Outcome.PASSED,
             stage=failure.stage if failure else Stage.MEASURE,
-            model_digest=self.model.digest,
+            model_digest=self.model.digest_here,
             strategy_digest=self.registry.strategy_digest(split(self.cell.strategy)[0]),
             **self.columns,
         )
@@ -154,7 +157,8 @@ class _CellRun:
         if failure.outcome is not Outcome.NOT_APPLICABLE:
             self.columns["fingerprint"] = fingerprint(failure.error_type, text)
         self.details["error"] = text
-        self.details["traceback"] = normalise_paths(failure.traceback, self.folder)
+        own = roots_of(self.model.path, self.model.paths) if self.model.own else ()
+        self.details["traceback"] = normalise_paths(failure.traceback, self.folder, own=own)
 
     def _can_exist(self) -> None:
         card = self.model.value
@@ -203,6 +207,7 @@ class _CellRun:
             folder=str(self._own_folder("convert")),
             imports=imports_of(self.registry, self.cell.strategy, [self.cell.model]),
             threads=self.policy.threads,
+            paths=self.cells.plan.paths,
             model=self.cell.model,
             model_file=str(self.model.path),
             steps=tuple(steps),
@@ -256,6 +261,7 @@ class _CellRun:
             folder=str(folder),
             imports=self._runtime_imports(),
             threads=self.policy.threads,
+            paths=self.cells.plan.paths if needs_module else (),
             runtime=self.strategy.runtime,
             runtime_file=str(runtime.path),
             kind=artifact["kind"],

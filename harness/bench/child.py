@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from harness.bench.own_code import make_importable
 from harness.bench.progress import Progress, leave
 from harness.bench.requests import REQUEST_FILE, Request, read_request
 
@@ -38,6 +39,7 @@ def work_on(folder: Path, kind: type[R], job: Callable[[R, Progress], None]) -> 
         if not isinstance(request, kind):
             msg = f"the request is a {type(request).__name__}, and this child serves a {kind.__name__}"
             raise TypeError(msg)  # noqa: TRY301 - it is a result like any other
+        make_importable([Path(path) for path in request.paths])
         job(request, progress)
     except BaseException as error:  # noqa: BLE001 - whatever a tool raises is this cell's result
         progress.fail(error)

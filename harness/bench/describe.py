@@ -6,8 +6,8 @@ on with the next; one that dies at a file that was not its first may have died o
 limit), and so that file is tried once more, before any other.
 
 Each line of ``described.jsonl`` is ``{"index": i}`` before file i, and after it ``{"index": i, "card": …}``,
-``{"error": …}`` (it raised: a result of its cells) or ``{"refused": …}`` (it is no such file, or would end whoever
-imports it).
+``{"error": …, "where": …, "hint": …}`` (it raised: a result of its cells, or a mistake of a user's) or
+``{"refused": …}`` (it is no such file, or would end whoever imports it).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -24,8 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.bench import own_code
 from harness.bench.cards import KINDS, card_of, from_json, to_json
 from harness.bench.errors import BenchBrokenError, UsageError
+from harness.bench.explaining import hint_of
 from harness.bench.failure import infrastructure_of
 from harness.bench.group import end_leftovers
 from harness.bench.logs import LOG_FILE, UnreadableError, read_end, tail
@@ -47,14 +50,19 @@ _BEGIN_S = 30.0
 
 _LARGEST = 64 * 2**20
 _LONGEST_ERROR = 2000
+_ANSWERS = ({"refused"}, {"error", "where", "hint"})
 _GUIDE = "A file must be importable at any time, without side effects: move what it does into functions."
 
 
-def described(files: Sequence[tuple[str, Path]], *, timeout_s: float = MOST_S) -> list[dict[str, Any]]:
+def described(
+    files: Sequence[tuple[str, Path]], *, paths: Sequence[Path] = (), timeout_s: float = MOST_S
+) -> list[dict[str, Any]]:
     """What each of `files` (kind and path) declares, in order: a dict with one of `card`, `error` and `refused`.
 
-    Each may take `timeout_s` seconds, and `MOST_S` at most. Nothing that a file started is left. Raises
-    `InfrastructureError` where the machine is to blame, and `OSError` where no temporary folder can be made.
+    Beside an `error` are `where` (``FILE:LINE``, empty where it is in no file of a user's) and `hint` (what to do).
+    `paths` are folders that the files may import from. Each may take `timeout_s` seconds, and `MOST_S` at most. Nothing
+    that a file started is left. Raises `InfrastructureError` where the machine is to blame, and `OSError` where no
+    temporary folder can be made.
     """
     found: list[dict[str, Any]] = []
     with (
@@ -62,18 +70,22 @@ def described(files: Sequence[tuple[str, Path]], *, timeout_s: float = MOST_S) -
         tempfile.TemporaryDirectory(prefix="harness-describe-", ignore_cleanup_errors=True) as name,
     ):
         while len(found) < len(files):
-            found += _round(Path(name).absolute(), files[len(found) :], min(timeout_s, MOST_S))
+            found += _round(Path(name).absolute(), files[len(found) :], paths, min(timeout_s, MOST_S))
     return found
 
 
-def _round(scratch: Path, files: Sequence[tuple[str, Path]], timeout_s: float) -> list[dict[str, Any]]:
+def _round(
+    scratch: Path, files: Sequence[tuple[str, Path]], paths: Sequence[Path], timeout_s: float
+) -> list[dict[str, Any]]:
     """Describe as many of `files`, from the first on, as one process comes to: one at least."""
-    done = _watched(scratch, files, timeout_s)
+    done = _watched(scratch, files, paths, timeout_s)
     told = list(done.told)
     if len(told) == len(files):
         return told
     if not told and len(files) > 1 and (done.problem or not done.begun):
-        return _round(scratch, files[:1], timeout_s)  # what was told is lost: one at a time, until it is clear by whom
+        return _round(
+            scratch, files[:1], paths, timeout_s
+        )  # what was told is lost: one at a time, until it is clear by whom
     path = files[len(told)][1]
     if done.problem:
         return [*told, {"refused": f"{path}: importing it {done.problem}. {_GUIDE}"}]
@@ -81,7 +93,7 @@ def _round(scratch: Path, files: Sequence[tuple[str, Path]], timeout_s: float) -
         return [*told, {"refused": f"{path}: importing it {done.how}. {_GUIDE}"}]
     if told:
         return told  # whatever it was, the file that comes next is the first of its process now
-    if _watched(scratch, (), timeout_s).passed:  # nothing is wrong but with this file
+    if _watched(scratch, (), (), timeout_s).passed:  # nothing is wrong but with this file
         return [{"refused": f"{path}: importing it {done.how}, and removes what is told of it. {_GUIDE}"}]
     msg = f"models and strategies could not be read: what imports them {done.how}.\n{done.printed}\n"
     raise BenchBrokenError(msg)
@@ -103,11 +115,12 @@ class _Done:
     printed: str
 
 
-def _watched(scratch: Path, files: Sequence[tuple[str, Path]], timeout_s: float) -> _Done:
+def _watched(scratch: Path, files: Sequence[tuple[str, Path]], paths: Sequence[Path], timeout_s: float) -> _Done:
     """Have one process describe `files`, and watch it to its end."""
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=scratch))
-    request = DescribeRequest(folder=str(folder), files=tuple((kind, str(path.absolute())) for kind, path in files))
+    named = tuple((kind, str(path.absolute())) for kind, path in files)
+    request = DescribeRequest(folder=str(folder), files=named, paths=tuple(str(path.absolute()) for path in paths))
     request.write()
     environ = {
         **child_environ("cpu", 1, marker=str(folder)),
@@ -217,7 +230,7 @@ def _told(text: bytes, index: int, kind: str) -> dict[str, Any] | None:
             return None
         if set(line) == {"card"}:
             from_json(kind, line["card"])
-        elif line and not (len(line) == 1 and isinstance(line.get("error", line.get("refused")), str)):
+        elif line and not (set(line) in _ANSWERS and all(isinstance(text, str) for text in line.values())):
             return None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
@@ -260,9 +273,18 @@ class _Teller:
 
 
 def _described(kind: str, path: Path) -> Mapping[str, Any]:
+    constant, declared_type, _ = KINDS[kind]
+    before, on_path = set(sys.modules), set(sys.path)
+    try:
+        return _card_or_error(path, constant, declared_type)
+    finally:
+        if kind == "model":  # the next file may have a `net.py` of its own
+            own_code.forget(own_code.roots_of(path), [each for each in sys.path if each not in on_path], before)
+
+
+def _card_or_error(path: Path, constant: str, declared_type: type[Any]) -> Mapping[str, Any]:
     from harness.bench.registry import load
 
-    constant, declared_type, _ = KINDS[kind]
     try:
         entry = load(path, constant, declared_type)
     except UsageError as error:
@@ -271,7 +293,11 @@ def _described(kind: str, path: Path) -> Mapping[str, Any]:
         return {"refused": f"{path}: importing it raises {type(error).__name__}, which ends a process. {_GUIDE}"}
     try:
         if entry.value is None:
-            return {"error": cut(entry.error, _LONGEST_ERROR).encode("utf-8", "backslashreplace").decode("utf-8")}
+            told = {"error": entry.error, "where": entry.where, "hint": hint_of(entry.raised, describing=True)}
+            return {
+                name: cut(text, _LONGEST_ERROR).encode("utf-8", "backslashreplace").decode()
+                for name, text in told.items()
+            }
         card = to_json(card_of(entry.value))
         json.dumps(card)
     except TypeError as error:

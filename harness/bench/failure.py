@@ -15,6 +15,7 @@ from harness.bench.processes import Ended, Limits
 from harness.bench.progress import Trail
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
+from harness.bench.text import one_line
 
 _LITTLE_SPACE = 16 * 2**20
 _LITTLE_SHARE = 0.01
@@ -23,14 +24,25 @@ _NO_SPACE = 2**20
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a cell ended before its end."""
+    """Why a cell ended before its end.
+
+    `mistake` says that the model's file is wrong, whatever the versions; `where` is ``FILE:LINE`` of the innermost
+    frame in a user's own code, empty where there is none.
+    """
 
     outcome: Outcome
     stage: Stage
     error_type: str
     error: str
     traceback: str = ""
-    rejected_probe: bool = False
+    mistake: bool = False
+    where: str = ""
+
+    def told_of(self, file: Path) -> str:
+        """A line for whoever wrote the model's file: place, error, what to do."""
+        apart = "" if not self.where or self.where.startswith(f"{file}:") else f" ({self.where})"
+        place = file if apart or not self.where else self.where
+        return f"{place}: {self.error_type}: {one_line(self.error)}{apart}"
 
 
 def _violent(trail: Trail, ended: Ended, limits: Limits) -> dict[str, Any]:
@@ -74,7 +86,8 @@ def failure_of(trail: Trail, ended: Ended, limits: Limits, *, fallback: Stage) -
         result["error_type"],
         result["error"],
         str(result.get("traceback", "")),
-        result.get("rejected_probe") is True,
+        result.get("mistake") is True,
+        str(result.get("where", "")),
     )
 
 

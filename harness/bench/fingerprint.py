@@ -8,7 +8,7 @@ import re
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.bench.places import CODE
@@ -25,13 +25,24 @@ _PATTERNS = (
 )
 
 
-def normalise_paths(text: str, scratch: Path | None = None) -> str:
-    """`printable` text in which the folders that differ between machines and runs are told by what they are."""
+def normalise_paths(text: str, scratch: Path | None = None, *, own: Sequence[Path] = ()) -> str:
+    """`printable` text in which the folders that differ between machines and runs are told by what they are.
+
+    Files in the folders `own` keep their whole path, so that a user finds a line of theirs.
+    """
     text = printable(text)
+    kept: list[str] = []
+
+    def keep(found: re.Match[str]) -> str:
+        kept.append(found[0])
+        return f"\0{len(kept) - 1}\0"
+
+    for folder in own:
+        text = re.sub(rf"(?<![\w.-]){re.escape(printable(str(folder)))}/[^\s'\",:;)\]]+\.py(?![\w-])", keep, text)
     for place, name in _places(scratch):
         # Whole names only: /usr is no part of /usrdata, nor /tmp of /var/tmp.
         text = re.sub(rf"(?<![\w.-]){re.escape(printable(place))}(?![\w-])", name, text)
-    return text
+    return re.sub("\0(\\d+)\0", lambda found: kept[int(found[1])], text)
 
 
 def _places(scratch: Path | None) -> Iterator[tuple[str, str]]:

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
-import sysconfig
 from pathlib import Path
 
-from harness.bench.group import MARKER
-from harness.bench.places import PACKAGE
-
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
+from harness.bench.own_code import is_users
 
 
 def imported_code() -> dict[str, str]:
     """The Python files of this process's modules that are a user's: path to the first 16 digits of its SHA-256.
 
-    Those are the model's own file and whatever it imported, wherever it lies, but for installed packages and the
-    standard library (the identity of the environment covers them), the harness itself, and what a framework wrote
-    into the attempt's own folder to import it at once (torch does, under another name each time).
+    Those are the model's own file and whatever it imported, wherever it lies, but for what `is_users` leaves out; the
+    identity of the environment covers installed packages and the standard library.
     """
-    attempt = os.environ.get(MARKER, "")
-    left_out = [PACKAGE, *(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))]
-    left_out += [Path(attempt).resolve()] if attempt else []
     found = {}
     # A module may drop out while its neighbours are looked at: some make others when they are asked for a name.
     for module in list(sys.modules.values()):
@@ -31,7 +22,6 @@ def imported_code() -> dict[str, str]:
         if not isinstance(file, str) or not file.endswith(".py"):
             continue
         path = Path(file).resolve()
-        foreign = _INSTALLED & set(path.parts) or any(folder in path.parents for folder in left_out)
-        if path.is_file() and not foreign:
+        if path.is_file() and is_users(path):
             found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return dict(sorted(found.items()))

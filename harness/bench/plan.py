@@ -13,10 +13,12 @@ from typing import Any
 
 from harness.bench.definitions import TIERS, Strategy
 from harness.bench.errors import UsageError, unknown
-from harness.bench.registry import Registry, discover
+from harness.bench.places import ZOO
+from harness.bench.registry import OWN, Registry, discover, name_of, zoo_names
 
 PLAN_VERSION = 1
 ENTRY_POINT = "entry-point:"
+OF_THE_ZOO = "zoo:"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,18 @@ class Policy:
 
 def slug_of(model: str, strategy: str) -> str:
     """A cell's id as a file name: `resnet18--onnx-torchscript@16`."""
-    return f"{model}--{strategy.replace(':', '@')}"
+    return f"{file_stem_of(model)}--{strategy.replace(':', '@')}"
+
+
+def file_stem_of(model: str) -> str:
+    """A model's name as that of a file: `own@resnet18`."""
+    return model.replace(":", "@")
+
+
+def model_of(stem: str) -> str:
+    """The inverse of `file_stem_of`."""
+    own = OWN.replace(":", "@")
+    return f"{OWN}{stem.removeprefix(own)}" if stem.startswith(own) else stem
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that the bench is told. Paths are absolute; a plan belongs to one machine and is not kept."""
+    """All that the bench is told. Paths are absolute; a plan belongs to one machine and is not kept.
+
+    `models` are a user's own files and folders, `zoo` says whether there are cells of the zoo's too, and `paths` are
+    folders for the end of `sys.path` in every child that imports a user's code.
+    """
 
     combination: str
     device: str
@@ -80,11 +97,13 @@ class Plan:
     policy: Policy = field(default_factory=Policy)
     extension: str = ""
     selected: bool = False
+    paths: tuple[str, ...] = ()
+    zoo: bool = True
 
     def registry(self) -> Registry:
         """Where this plan's names are looked up."""
-        models, plugins = [Path(p) for p in self.models], [Path(p) for p in self.plugins]
-        return discover(models=models, plugins=plugins, timeout_s=self.policy.timeout_s)
+        models, plugins, paths = ([Path(p) for p in each] for each in (self.models, self.plugins, self.paths))
+        return discover(models=models, paths=paths, plugins=plugins, with_zoo=self.zoo, timeout_s=self.policy.timeout_s)
 
     def in_order(self, registry: Registry) -> list[Cell]:
         """The cells in the order of running: those that share what they import side by side, the fewest imports first.
@@ -109,8 +128,8 @@ class Plan:
         rest = {name: item for name, item in value.items() if name != "version"}
         rest["cells"] = tuple(Cell(**cell) for cell in value["cells"])
         rest["policy"] = Policy(**value["policy"])
-        for name in ("models", "plugins"):
-            rest[name] = tuple(value[name])
+        for name in ("models", "plugins", "paths"):
+            rest[name] = tuple(value.get(name, ()))
         return cls(**rest)
 
 
@@ -179,22 +198,25 @@ def _matching(what: str, patterns: Sequence[str], known: Sequence[str]) -> list[
 
 
 def select_models(registry: Registry, patterns: Sequence[str], tier: str) -> list[str]:
-    """Names of the models of `tier`, or those that `patterns` match, whatever their tier when they are named whole.
+    """Names of the user's own models, and of those of the zoo that `patterns` match, or else of `tier`.
 
-    A user's own files are named whole.
+    The user's own are all meant, whatever their tier, and so is what is named whole; a pattern stands for what is in
+    `tier`. Without a pattern the zoo is meant where there is no model of the user's own.
     """
-    if registry.own and not patterns:
-        return list(registry.models)
+    own = [name for name, entry in registry.models.items() if entry.own]
+    if own and not patterns:
+        return own
+    zoo = {name: entry for name, entry in registry.models.items() if not entry.own}
     if not patterns:
-        return [n for n, e in registry.models.items() if e.value is None or within(e.value.tier, tier)]
-    inside = [n for n, e in registry.models.items() if n in patterns or e.value is None or within(e.value.tier, tier)]
+        return [n for n, e in zoo.items() if e.value is None or within(e.value.tier, tier)]
+    inside = [n for n, e in zoo.items() if n in patterns or e.value is None or within(e.value.tier, tier)]
     for pattern in patterns:
-        if not fnmatch.filter(inside, pattern) and fnmatch.filter(registry.models, pattern):
+        if not fnmatch.filter(inside, pattern) and fnmatch.filter(zoo, pattern):
             msg = f"model {pattern!r} is not in the tier {tier!r}. Name it whole, or ask for a larger tier."
             raise UsageError(msg)
-        if not fnmatch.filter(registry.models, pattern):
-            raise UsageError(unknown("model", pattern, registry.models))
-    return _matching("model", patterns, inside)
+        if not fnmatch.filter(zoo, pattern):
+            raise UsageError(unknown("model", pattern, zoo))
+    return [*own, *_matching("model", patterns, inside)]
 
 
 def select_strategies(registry: Registry, patterns: Sequence[str], tier: str) -> list[str]:
@@ -263,20 +285,23 @@ def _entry_point_file(name: str) -> Path:
 
 
 def split_models(values: Iterable[str]) -> tuple[list[Path], list[str]]:
-    """Part what `--models` was given into paths of a user's own files and globs over the zoo.
+    """Part what `--models` was given into paths of a user's own files and names and globs of the zoo's.
 
     A path is what ends in ``.py``, has a separator in it or is a folder; ``entry-point:NAME`` is the file of the
-    module that an installed package declares in the group ``harness.models``.
+    module that an installed package declares in the group ``harness.models``. What is called as a model of the zoo is
+    that model, and so is ``zoo:NAME``, the zoo's own file, and every other name.
     """
     paths, globs = [], []
     for value in values:
-        if value.startswith(ENTRY_POINT):
+        path = Path(value).resolve()
+        if value.startswith(OF_THE_ZOO):
+            globs.append(value.removeprefix(OF_THE_ZOO))
+        elif value.startswith(ENTRY_POINT):
             paths.append(_entry_point_file(value.removeprefix(ENTRY_POINT)))
-        elif value.endswith(".py") or os.sep in value or Path(value).is_dir():
-            paths.append(Path(value).resolve())
-        else:
+        elif path.parent == ZOO and path.suffix == ".py":
+            globs.append(name_of(path))
+        elif value in zoo_names() or not (value.endswith(".py") or os.sep in value or path.is_dir()):
             globs.append(value)
-    if paths and globs:
-        msg = f"--models takes your own files or names from the zoo, not both at once: {', '.join(globs)} is no path."
-        raise UsageError(msg)
+        else:
+            paths.append(path)
     return paths, globs

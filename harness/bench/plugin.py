@@ -58,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--parent", type=int, help="process that holds that attempt")
     group.addoption("--combination", default="ambient", help="name of this environment in the records")
     group.addoption("--models", action="append", default=[], metavar="GLOB|FILE", help="models of the zoo, or your own")
+    group.addoption("--path", action="append", default=[], metavar="DIR", help="a folder that your models import from")
     group.addoption("--strategies", action="append", default=[], metavar="GLOB")
     group.addoption("--tier", default="quick", choices=TIERS)
     group.addoption("--device", default="auto", choices=gpu.DEVICES)
@@ -87,8 +88,16 @@ def _plan(config: pytest.Config) -> tuple[Plan, Registry]:
         threads=option("--threads"),
     )
     files, globs = split_models(option("--models"))
+    paths = [Path(folder).resolve() for folder in option("--path")]
     plugins = [Path(folder).resolve() for folder in option("--plugin-folder")]
-    registry = discover(models=files, plugins=plugins, timeout_s=policy.timeout_s)
+    registry = discover(
+        models=files,
+        paths=paths,
+        plugins=plugins,
+        with_zoo=bool(globs or not files),
+        strict=True,
+        timeout_s=policy.timeout_s,
+    )
     device = gpu.resolve(option("--device"))
     if option("--lock") and not Path(option("--lock")).is_file():
         msg = f"--lock {option('--lock')}: no such file."
@@ -114,6 +123,8 @@ def _plan(config: pytest.Config) -> tuple[Plan, Registry]:
         cells=cells,
         models=tuple(map(str, files)),
         plugins=tuple(map(str, plugins)),
+        paths=tuple(map(str, paths)),
+        zoo=bool(globs or not files),
         lock=option("--lock"),
         policy=policy,
         selected=bool(option("--models") or option("--strategies") or plugins),
@@ -323,18 +334,23 @@ def _tell(config: pytest.Config, text: str) -> None:
 
 
 def _reject_unusable_models(config: pytest.Config, chosen: list[Cell]) -> None:
-    """Build a user's own models first: a probe that their `forward` rejects is told before anything is recorded."""
+    """Build a user's own models first: what no version explains, such as a probe that `forward` rejects, is told.
+
+    That is before anything is recorded, and all of it at once.
+    """
     cells = config.stash[_CELLS]
-    if not cells.plan.models:
-        return
+    mistakes = []
     for model in {cell.model: None for cell in chosen}:
-        failure = cells.builds.built(model).failure
-        if failure is not None and failure.rejected_probe:
-            message = f"{cells.registry.models[model].path}: {failure.error}"
-            config.stash[_REJECTED] = True
-            if config.getoption("--attempt"):
-                config.stash[_ATTEMPT].refuse(message)
-            pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
+        entry = cells.registry.models[model]
+        failure = cells.builds.built(model).failure if entry.own else None
+        if failure is not None and failure.mistake:
+            mistakes.append(failure.told_of(entry.path))
+    if mistakes:
+        message = "\n".join(mistakes)
+        config.stash[_REJECTED] = True
+        if config.getoption("--attempt"):
+            config.stash[_ATTEMPT].refuse(message)
+        pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.bench.definitions import NotApplicable
+from harness.bench.explaining import hint_of, place_of, with_hint
 from harness.bench.logs import UnreadableError, read_end
 from harness.bench.stages import Outcome, Stage
 
@@ -179,6 +180,8 @@ def _refused_memory(error: BaseException, kind: str, text: str) -> bool:
 def described(error: BaseException) -> dict[str, Any]:
     """Outcome, error type, message and traceback of an exception; `no_space` where a disk refused.
 
+    `mistake` says that the model's file is wrong, whatever the versions; `where` is the place in a user's own code.
+
     Message and traceback are cut to `LONGEST` characters here, where they are made: an exception may have gigabytes.
     """
     kind = _plain(type(error).__name__)[:_LONGEST_NAME]
@@ -191,15 +194,31 @@ def described(error: BaseException) -> dict[str, Any]:
     elif _refused_memory(error, kind, text):
         outcome = Outcome.OUT_OF_MEMORY
     told = _told_by(error)
+    hint = _plain(_hint(error))
     refused = any(isinstance(each, OSError) and each.errno == errno.ENOSPC for each in _chain(error))
     return {
         "outcome": outcome.value,
         "error_type": kind,
-        "error": text,
-        "rejected_probe": isinstance(error, ProbeRejectedError),
+        "error": with_hint(text, f"\n{hint}" if hint else ""),
+        "mistake": isinstance(error, ModelMistakeError),
+        "where": _where(error),
         "no_space": refused or _NO_SPACE_WORDS in text or _NO_SPACE_WORDS in told,
         "traceback": told,
     }
+
+
+def _hint(error: BaseException) -> str:
+    try:
+        return hint_of(error)
+    except Exception:  # noqa: BLE001 - an exception's attributes may be anything
+        return ""
+
+
+def _where(error: BaseException) -> str:
+    try:
+        return _plain(place_of(error))
+    except Exception:  # noqa: BLE001 - likewise
+        return ""
 
 
 def _repr(value: object) -> str:

@@ -111,7 +111,7 @@ class Record:
     duration_s: float | None = _column(
         "wall time of the whole cell, the build of its model left out", unit="s", digits=".2f"
     )
-    model_digest: str | None = _column("digest of the model's file")
+    model_digest: str | None = _column("digest of the model's file and of the user's own code that it imports")
     weights_digest: str | None = _column("digest of the bits that the weights were filled with")
     strategy_digest: str | None = _column("digest of the files of the strategy, its steps and its runtime")
 

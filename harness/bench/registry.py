@@ -12,42 +12,72 @@ import functools
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness.bench.cards import Card, ModelCard, RuntimeCard, StepCard, from_json
-from harness.bench.definitions import Strategy
+from harness.bench import own_code
+from harness.bench.cards import ModelCard, RuntimeCard, StepCard, from_json
+from harness.bench.definitions import Model, Strategy
 from harness.bench.errors import UsageError, unknown
+from harness.bench.explaining import hint_of, place_of, with_hint
 from harness.bench.places import PACKAGE, ZOO
 from harness.bench.text import one_line
 
 T = TypeVar("T")
 
+OWN = "own:"
+"""What comes before the name of a user's own model where the zoo has one of that name."""
+
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """One file and what it declares, or its card. `value` is None where it raised at import: `error` says what."""
+    """One file and what it declares, or its card. `value` is None where it raised at import: `error` says what.
+
+    `where` is then ``FILE:LINE`` of the user's code that raised, `hint` what to do about it, and `raised` what was
+    raised, where that was in this process. `own` says that it is a model of a user's own, which may import from
+    `paths` and from its own folder.
+    """
 
     name: str
     path: Path
     value: T | None
     error: str = ""
+    where: str = ""
+    hint: str = ""
+    raised: BaseException | None = field(default=None, compare=False, repr=False)
+    own: bool = False
+    paths: tuple[Path, ...] = ()
 
     @property
     def declared(self) -> T:
-        """What the file declares; raises what it raised at import."""
+        """What the file declares; raises an `ImportError` with what it raised at import."""
         if self.value is None:
             msg = f"{self.path.name} raised at import: {self.error}"
-            raise ImportError(msg)
+            raise ImportError(msg) from self.raised
         return self.value
 
     @property
     def digest(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of the file and of the private files beside it that it imports."""
+        """First 16 hexadecimal digits of the SHA-256 of the file and of the private files beside it that it imports.
+
+        Of a user's own model that is all code of theirs that it imports: see `harness.bench.own_code`.
+        """
+        if self.own:
+            return own_code.digest_of(self.path, self.paths)
         contents = b"".join(path.read_bytes() for path in [self.path, *_helpers(self.path)])
         return hashlib.sha256(contents).hexdigest()[:16]
+
+    @property
+    def digest_here(self) -> str:
+        """The same with the packages of theirs that are installed in this environment from a path of this machine."""
+        return own_code.digest_of(self.path, self.paths, installed=True) if self.own else self.digest
+
+    @property
+    def mistake(self) -> str:
+        """A line for whoever wrote the file, where it raised at import: place, error, what to do."""
+        return with_hint(f"{self.where or self.path}: {one_line(self.error)}", self.hint)
 
 
 def name_of(path: Path) -> str:
@@ -114,11 +144,16 @@ def load(path: Path, constant: str, kind: type[T]) -> Entry[T]:
         msg = f"{path}: no {constant} in it. Add `{constant} = {kind.__name__}(…)` at the file's top level."
         raise UsageError(msg)
     module_name = f"harness_loaded_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}_{path.stem}"
+    if kind is Model and ZOO not in path.parents:
+        own_code.make_importable(own_code.roots_of(path), first=True)
+        package, _ = own_code.package_of(path)  # so that `from .net import Net` finds it
+        module_name = f"{package}.{module_name}" if package else module_name
     try:
         module = sys.modules.get(module_name) or _execute(path, module_name)
         value = getattr(module, constant)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a file that raises is a result of its cells
-        return Entry(name_of(path), path, None, f"{type(error).__name__}: {error}")
+        told = f"{type(error).__name__}: {error}"
+        return Entry(name_of(path), path, None, told, place_of(error), hint_of(error), error)
     if not isinstance(value, kind):
         msg = f"{path}: {constant} is of type {type(value).__name__}, and must be a {kind.__name__}."
         raise UsageError(msg)
@@ -146,13 +181,12 @@ def _files(folders: Iterable[Path]) -> list[Path]:
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything there is to run, by name. `own` says that the models are a user's own files, and not the zoo's."""
+    """Everything there is to run, by name."""
 
     models: dict[str, Entry[ModelCard]]
     steps: dict[str, Entry[StepCard]]
     strategies: dict[str, Entry[Strategy]]
     runtimes: dict[str, Entry[RuntimeCard]]
-    own: bool = False
 
     def strategy_digest(self, name: str) -> str:
         """Digest of the files of a strategy, its steps and its runtime."""
@@ -202,38 +236,72 @@ def model_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def discover(
-    *, models: Sequence[Path] = (), plugins: Sequence[Path] = (), zoo: Path = ZOO, timeout_s: float = 60.0
-) -> Registry:
-    """List the zoo, or `models` in its place, and the steps, strategies and runtimes.
+def zoo_names() -> frozenset[str]:
+    """The names of the zoo's models."""
+    return frozenset(name_of(path) for path in _files([ZOO]))
 
-    `plugins` are folders of a user's own with the sub-folders `steps`, `strategies` and `runtimes`. A file that cannot
-    be imported within `timeout_s` seconds, or that ends the process that imports it, is refused.
+
+def discover(
+    *,
+    models: Sequence[Path] = (),
+    paths: Sequence[Path] = (),
+    plugins: Sequence[Path] = (),
+    with_zoo: bool | None = None,
+    strict: bool = False,
+    timeout_s: float = 60.0,
+) -> Registry:
+    """List a user's own `models`, the zoo, and the steps, strategies and runtimes.
+
+    The zoo is listed `with_zoo`, and where that is not said, unless there are models of a user's own. `paths` are
+    folders that those may import from; `plugins` are folders of a user's own with the sub-folders `steps`, `strategies`
+    and `runtimes`. A file that cannot be imported within `timeout_s` seconds, or that ends the process that imports it,
+    is refused, and with `strict` so is a model of a user's own that raises at import; all of them are told at once.
     """
     for folder in plugins:
         if not folder.is_dir():
             msg = f"{folder}: no such plugin folder."
             raise UsageError(msg)
+    for folder in paths:
+        if not folder.is_dir():
+            msg = f"{folder}: no such folder to import from (--path)."
+            raise UsageError(msg)
     from harness.bench.describe import MOST_S
 
     roots = (PACKAGE, *plugins)
+    own = model_files(models)
     files = {
-        "model": model_files(models) if models else _files([zoo]),
+        "model": [*own, *(_files([ZOO]) if with_zoo or (with_zoo is None and not models) else [])],
         "step": _files(root / "steps" for root in roots),
         "strategy": _files(root / "strategies" for root in roots),
         "runtime": _files(root / "runtimes" for root in roots),
     }
-    stamped = tuple((kind, *_stamp(path)) for kind, paths in files.items() for path in paths)
-    found: dict[str, list[Entry[Any]]] = {kind: [] for kind in files}
-    for (kind, path, *_), (card, error) in zip(stamped, _cards(stamped, min(timeout_s, MOST_S)), strict=True):
-        found[kind].append(Entry(name_of(path), path, card, error))
+    stamped = tuple((kind, *_stamp(path)) for kind, found in files.items() for path in found)
+    entries: dict[str, list[Entry[Any]]] = {kind: [] for kind in files}
+    refused = []
+    for (kind, path, *_), told in zip(stamped, _cards(stamped, tuple(paths), min(timeout_s, MOST_S)), strict=True):
+        entry = _entry(kind, path, told, own=kind == "model" and path in own, paths=tuple(paths))
+        entries[kind].append(entry)
+        if "refused" in told:
+            refused.append(told["refused"])
+        elif strict and entry.own and entry.value is None:
+            refused.append(entry.mistake)
+    if refused:
+        raise UsageError("\n".join(refused))
     return Registry(
-        models=_named(found["model"], "model"),
-        steps=_named(found["step"], "step"),
-        strategies=_named(found["strategy"], "strategy"),
-        runtimes=_named(found["runtime"], "runtime"),
-        own=bool(models),
+        models=_named(entries["model"], "model"),
+        steps=_named(entries["step"], "step"),
+        strategies=_named(entries["strategy"], "strategy"),
+        runtimes=_named(entries["runtime"], "runtime"),
     )
+
+
+def _entry(kind: str, path: Path, told: Mapping[str, Any], *, own: bool, paths: tuple[Path, ...]) -> Entry[Any]:
+    name = name_of(path)
+    if own and name in zoo_names():
+        name = f"{OWN}{name}"
+    card = from_json(kind, told["card"]) if "card" in told else None
+    error, where, hint = (told.get(part, "") for part in ("error", "where", "hint"))
+    return Entry(name, path, card, error, where, hint, own=own, paths=paths if own else ())
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:
@@ -251,18 +319,13 @@ def _stamp(path: Path) -> tuple[Path, int, int]:
 
 
 @functools.lru_cache(maxsize=16)
-def _cards(files: tuple[tuple[str, Path, int, int], ...], timeout_s: float) -> tuple[tuple[Card | None, str], ...]:
-    """The card of each file, or None and what it raised. A command asks for the same files several times."""
+def _cards(
+    files: tuple[tuple[str, Path, int, int], ...], paths: tuple[Path, ...], timeout_s: float
+) -> tuple[Mapping[str, Any], ...]:
+    """What each file told of itself: see `harness.bench.describe`. A command asks for the same files several times."""
     from harness.bench.describe import described
 
-    told = described([(kind, path) for kind, path, *_ in files], timeout_s=timeout_s)
-    for line in told:
-        if "refused" in line:
-            raise UsageError(line["refused"])
-    return tuple(
-        (from_json(kind, line["card"]), "") if "card" in line else (None, line["error"])
-        for (kind, *_), line in zip(files, told, strict=True)
-    )
+    return tuple(described([(kind, path) for kind, path, *_ in files], paths=paths, timeout_s=timeout_s))
 
 
 def get(entries: dict[str, Entry[T]], what: str, name: str) -> Entry[T]:

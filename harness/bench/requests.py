@@ -28,7 +28,8 @@ REQUEST_FILE = "request.json"
 class Request:
     """What all kinds share. `folder` is the child's own; `role` is the module of `harness.bench` that serves it.
 
-    `imports` are the modules that the child imports first, at the stage `import`.
+    `imports` are the modules that the child imports first, at the stage `import`. `paths` are folders of a user's own
+    code, for the end of `sys.path`.
     """
 
     role: ClassVar[str]
@@ -36,6 +37,7 @@ class Request:
     folder: str
     imports: tuple[str, ...] = ()
     threads: int = 1
+    paths: tuple[str, ...] = ()
 
     def write(self) -> Path:
         """Write the request into its folder, which must be there, and return the file."""

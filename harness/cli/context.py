@@ -33,10 +33,20 @@ def shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
+path_option = click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A folder that your own models import from, besides their own.",
+)
+
 _SELECTION_OPTIONS = (
     click.option(
         "--models", multiple=True, metavar="GLOB|FILE", help="Models of the zoo, or files and folders of your own."
     ),
+    path_option,
     click.option(
         "--strategies", multiple=True, metavar="GLOB", help="Strategies, such as 'onnx-*' or 'onnx-torchscript:13'."
     ),

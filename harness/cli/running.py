@@ -46,6 +46,7 @@ def select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any) 
             models=given["models"] or file.models,
             strategies=given["strategies"] or file.strategies,
             plugins=given["plugins"],
+            paths=given["paths"] or [root / folder for folder in file.paths],
             policy=file.policy.policy(),
             extensions=given["extensions"] or file.extensions,
         )

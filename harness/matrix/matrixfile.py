@@ -34,13 +34,17 @@ class PolicyTable(_Strict):
 
 
 class Matrix(_Strict):
-    """A run: which combinations, how much of the zoo, where, and how."""
+    """A run: which combinations, how much of the zoo, where, and how.
+
+    `paths` are folders that models of a user's own import from, relative to the root.
+    """
 
     combinations: list[str] = Field(min_length=1)
     tier: Literal["quick", "core", "full"] = "quick"
     devices: list[Literal["cpu", "cuda", "auto"]] = Field(default=["auto"], min_length=1)
     models: list[str] = []
     strategies: list[str] = []
+    paths: list[str] = []
     extensions: bool = False
     policy: PolicyTable = PolicyTable()
 

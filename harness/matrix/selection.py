@@ -19,7 +19,7 @@ class Selection:
     """Models, strategies and how to run them.
 
     Cells that need an extension are run where `extensions` asks for all of them, or where `strategies` (or, for a
-    model that needs one itself, `models`) names them.
+    model that needs one itself, `models`) names them. `paths` are folders that a user's own models import from.
     """
 
     tier: str
@@ -27,6 +27,7 @@ class Selection:
     models: Sequence[str] = ()
     strategies: Sequence[str] = ()
     plugins: Sequence[Path] = ()
+    paths: Sequence[Path] = ()
     policy: Policy = field(default_factory=Policy)
     extensions: bool = False
 
@@ -39,7 +40,9 @@ class Selection:
         """The plans for one combination, its own first; `root` is None for an ambient environment, which has one."""
         files, globs = split_models(self.models)
         plugins = [folder.resolve() for folder in self.plugins]
-        registry = discover(models=files, plugins=plugins)
+        paths = [folder.resolve() for folder in self.paths]
+        with_zoo = bool(globs or not files)
+        registry = discover(models=files, paths=paths, plugins=plugins, with_zoo=with_zoo, strict=True)
         device = gpu.resolve(self.device)
         known = combinations.extensions(root, name) if root else []
         cells = expand(
@@ -65,6 +68,8 @@ class Selection:
                 cells=tuple(cell for cell in wanted if root is None or cell.extension == extension),
                 models=tuple(map(str, files)),
                 plugins=tuple(map(str, plugins)),
+                paths=tuple(map(str, paths)),
+                zoo=with_zoo,
                 lock=self._lock(root, combinations.extended(name, extension)),
                 policy=self.policy,
                 selected=self.narrowed,

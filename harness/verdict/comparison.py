@@ -4,7 +4,7 @@ The rules, in this order:
 
 1. A cell that only one table has is `missing-in-base` or `missing-in-candidate`. Where the tiers differ, the larger
    tier's further cells are left out, since the other run never planned them.
-2. Where the model's file or the bits of its weights changed, the two are not the same cell: `not-comparable`.
+2. Where the model's code or the bits of its weights changed, the two are not the same cell: `not-comparable`.
 3. `not-applicable` on both sides is `unchanged`, whatever the reasons. From not-applicable to anything else is
    `newly-applicable`: the base never ran it, so nothing got worse. From passed to not-applicable is
    `no-longer-applicable`, which is worse. From broken to not-applicable, nothing that worked was lost:
@@ -92,7 +92,7 @@ MEANINGS: Mapping[Category, str] = {
     Category.FAILING_LATER: "broken before and now, at a later stage now: progress",
     Category.NEWLY_APPLICABLE: "could not exist before, and was tried now, whatever its outcome",
     Category.FAILING_DIFFERENTLY: "does not work before and now, at the same stage, with another cause or outcome",
-    Category.NOT_COMPARABLE: "the model's file or the bits of its weights differ between the sides",
+    Category.NOT_COMPARABLE: "the model's code or the bits of its weights differ between the sides",
     Category.MISSING_IN_CANDIDATE: "recorded in the base only",
     Category.MISSING_IN_BASE: "recorded in the candidate only",
     Category.UNCHANGED: "the same as before; numbers may differ",
@@ -358,7 +358,7 @@ def _digest_moved(base: Record | None, candidate: Record | None, column: str) ->
 
 def _not_comparable(base: Record, candidate: Record) -> str:
     if _digest_moved(base, candidate, "model_digest"):
-        return "the model's file differs between the two runs"
+        return "the model's code differs between the two runs"
     if _digest_moved(base, candidate, "weights_digest"):
         return "the bits of the weights differ between the two runs"
     return ""

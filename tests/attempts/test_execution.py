@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -157,7 +158,7 @@ def test_a_module_that_only_the_build_imports_is_compared_when_going_on(root: Pa
     helper.write_text(HELPER, encoding="utf-8")
     model = root.parent / "good.py"
     text = model.read_text(encoding="utf-8")
-    body = f"    import sys\n    sys.path.insert(0, {str(root.parent)!r})\n    import their_helper\n    import torch\n"
+    body = "    import importlib\n    importlib.import_module('their' + '_helper')\n    import torch\n"
     model.write_text(text.replace("    import torch\n", body), encoding="utf-8")
     attempt = execute(root, _task(root, ambient), Observer(), run="one")
     built = json.loads((attempt.builds / "good.json").read_text(encoding="utf-8"))
@@ -246,7 +247,7 @@ def _harness(root: Path, ambient: Path, *arguments: str | Path) -> Result:
 def test_a_probe_that_forward_rejects_is_told_and_no_table_is_written(root: Path, ambient: Path) -> None:
     result = _harness(root, ambient, "--models", root.parent / "wrong.py", "--strategies", "recite")
     assert result.exit_code == 2, result.output
-    assert "wrong.py: probe 'other' is rejected by forward: ValueError" in result.stderr
+    assert "wrong.py: ProbeRejectedError: probe 'other' is rejected by forward: ValueError" in result.stderr
     assert not list(root.rglob("cells.csv"))
 
 
@@ -267,8 +268,19 @@ def test_wrong_models_are_refused_with_the_reason_of_the_bench(root: Path, ambie
         execute(root, _task(root, ambient, "wrong"), Observer(), run="one")
 
 
-def test_a_model_file_that_raises_at_import_fails_at_build_and_the_rest_runs(root: Path, ambient: Path) -> None:
+def test_a_model_file_that_raises_at_import_is_refused_before_anything_runs(root: Path, ambient: Path) -> None:
     (root.parent / "broken.py").write_text("raise OSError('no such disk')\nMODEL = None\n", encoding="utf-8")
+    files = [argument for name in ("good", "broken") for argument in ("--models", root.parent / f"{name}.py")]
+    result = _harness(root, ambient, *files, "--strategies", "recite")
+    assert result.exit_code == 2, result.output
+    assert f"{root.parent / 'broken.py'}:1: OSError: no such disk" in result.stderr
+    assert not (root / ".harness" / "attempts").exists()
+
+
+def test_a_model_file_that_raises_at_import_inside_fails_at_build_and_the_rest_runs(root: Path, ambient: Path) -> None:
+    text = "import sys\nif sys.prefix != PREFIX:\n    raise OSError('no such disk')\n"
+    text = text.replace("PREFIX", repr(sys.prefix)) + (root.parent / "good.py").read_text(encoding="utf-8")
+    (root.parent / "broken.py").write_text(text, encoding="utf-8")
     files = [argument for name in ("good", "broken") for argument in ("--models", root.parent / f"{name}.py")]
     result = _harness(root, ambient, *files, "--strategies", "recite")
     assert result.exit_code == 0, result.output

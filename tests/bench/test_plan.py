@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from harness.bench import Model, Strategy
 from harness.bench.cards import ModelCard, card_of
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
+from harness.bench.places import ZOO
 from harness.bench.plan import (
     Cell,
     Plan,
     Policy,
     expand,
+    file_stem_of,
+    model_of,
     select_models,
     select_strategies,
     spellings,
@@ -143,16 +147,29 @@ def test_a_strategy_file_that_raises_is_told(registry: Registry) -> None:
 
 
 def test_a_users_own_models_run_whatever_their_tier(registry: Registry) -> None:
-    own = Registry(registry.models, registry.steps, registry.strategies, registry.runtimes, own=True)
-    assert select_models(own, [], "quick") == ["alpha", "beta", "gamma", "broken"]
+    own = {name: replace(entry, own=True) for name, entry in registry.models.items()}
+    alone = Registry(own, registry.steps, registry.strategies, registry.runtimes)
+    assert select_models(alone, [], "quick") == ["alpha", "beta", "gamma", "broken"]
+    mixed = replace(alone, models={**registry.models, "own:alpha": own["alpha"], "delta": own["gamma"]})
+    assert select_models(mixed, [], "quick") == ["own:alpha", "delta"]
+    assert select_models(mixed, ["b*"], "quick") == ["own:alpha", "delta", "broken"]
+    with pytest.raises(UsageError, match=r"unknown model 'delt\*'"):
+        select_models(mixed, ["delt*"], "quick")
 
 
 def test_paths_and_globs_are_told_apart(tmp_path: Path) -> None:
     assert split_models(["res*", "lstm"]) == ([], ["res*", "lstm"])
     assert split_models([f"{tmp_path}/a.py", f"{tmp_path}/more/"]) == ([tmp_path / "a.py", tmp_path / "more"], [])
     assert split_models(["own.py"])[0][0].is_absolute()
-    with pytest.raises(UsageError, match="lstm is no path"):
-        split_models(["own.py", "lstm"])
+    assert split_models([f"{tmp_path}/a.py", "lstm"]) == ([tmp_path / "a.py"], ["lstm"])
+
+
+def test_what_is_called_as_a_model_of_the_zoo_is_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lstm").mkdir()
+    (tmp_path / "mine").mkdir()
+    assert split_models(["lstm", "zoo:lstm", "zoo:*", "mine"]) == ([tmp_path / "mine"], ["lstm", "lstm", "*"])
+    assert split_models([str(ZOO / "lstm.py")]) == ([], ["lstm"])
 
 
 @pytest.mark.parametrize(("spelling", "parts"), [("native", ("native", None)), ("a-b:16", ("a-b", 16))])
@@ -164,6 +181,8 @@ def test_a_cell_has_an_id_and_a_file_name() -> None:
     cell = Cell("torch2.1", "resnet18", "onnx-torchscript:16", "cpu")
     assert cell.id == "torch2.1/resnet18/onnx-torchscript:16"
     assert cell.slug == "resnet18--onnx-torchscript@16"
+    assert Cell("torch2.1", "own:resnet18", "native", "cpu").slug == "own@resnet18--native"
+    assert [model_of(file_stem_of(name)) for name in ("own:resnet18", "resnet18")] == ["own:resnet18", "resnet18"]
 
 
 @pytest.mark.parametrize("name", ["timeout_s", "memory_limit_mb", "launches", "measure_s", "threads"])

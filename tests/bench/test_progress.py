@@ -148,7 +148,7 @@ class _Mute(Exception):  # noqa: N818
 def test_exceptions_become_outcomes(error: BaseException, outcome: Outcome, kind: str, text: str) -> None:
     told = described(error)
     assert (told["outcome"], told["error_type"], told["error"]) == (outcome.value, kind, text)
-    assert told["rejected_probe"] is False
+    assert told["mistake"] is False
     json.dumps(told).encode()
 
 
@@ -211,7 +211,7 @@ def test_any_exception_becomes_a_result(tmp_path: Path, name: str) -> None:
 
 
 def test_a_rejected_probe_is_told_apart() -> None:
-    assert described(ProbeRejectedError("x"))["rejected_probe"] is True
+    assert described(ProbeRejectedError("x"))["mistake"] is True
 
 
 def test_an_exception_is_the_result_and_its_stage_the_last_one(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def only(*pair: Record) -> CellChange:
 @pytest.mark.parametrize(
     ("digests", "reason"),
     [
-        ({"model_digest": "new"}, "the model's file differs"),
+        ({"model_digest": "new"}, "the model's code differs"),
         ({"weights_digest": "new"}, "the bits of the weights differ"),
     ],
 )
