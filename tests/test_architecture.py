@@ -30,7 +30,9 @@ MAY_IMPORT = {
     "report": BENCH_ONLY | {"harness.tables", "harness.verdict", "harness.report"},
     "matrix": BENCH_ONLY | {"harness.tables", "harness.matrix"},
     "attempts": BENCH_ONLY | {"harness.tables", "harness.matrix", "harness.attempts"},
-    "cli": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "verdict", "report", "matrix", "attempts", "cli")},
+    "doctor": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "attempts", "doctor")},
+    "cli": BENCH_ONLY
+    | {f"harness.{name}" for name in ("tables", "verdict", "report", "matrix", "attempts", "doctor", "cli")},
 }
 
 

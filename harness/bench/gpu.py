@@ -177,6 +177,15 @@ def why_cpu() -> str:
     return describe().reason
 
 
+def cuda_of_driver() -> str:
+    """The newest CUDA that the driver knows, such as `12.4`; empty where NVML does not tell."""
+    try:
+        number = int(_nvml().nvmlSystemGetCudaDriverVersion_v2())
+    except Exception:  # noqa: BLE001 - NVML's errors are classes made at run time
+        return ""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
 class PeakSampler:
     """Samples the GPU memory of a process group; give it to `harness.bench.processes.watch`.
 

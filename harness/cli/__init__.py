@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness import __version__
+from harness.cli.doctor import doctor
 from harness.cli.locking import lock
 from harness.cli.models import new_model
 from harness.cli.reading import compare_command, gate, show
@@ -29,7 +30,7 @@ def cli(context: click.Context, root: Path | None) -> None:
     context.obj = root
 
 
-for command in (plan, lock, run, ingest_command, show, compare_command, gate, new_model):
+for command in (plan, lock, run, ingest_command, show, compare_command, gate, new_model, doctor):
     cli.add_command(command)
 
 

@@ -18,6 +18,7 @@ EXAMPLES = (
     ("harness run torch2.0 torch2.1", "the tables of two combinations"),
     ("harness gate torch2.0 torch2.1", "may I merge?"),
     ("harness run torch2.1 --models mine.py", "a model of your own"),
+    ("harness doctor", "what would stop a run here?"),
 )
 
 

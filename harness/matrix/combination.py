@@ -115,6 +115,11 @@ def origin(root: Path, name: str) -> str:
     return f"{name} is the one that comes with the harness: there is no {MATRICES}/{name}.in here"
 
 
+def all_names(root: Path) -> list[str]:
+    """Names of all combinations, and of all extended ones."""
+    return list(_files(root))
+
+
 def extensions(root: Path, name: str) -> list[str]:
     """The extensions that a combination has: `tools` where there is `matrices/NAME+tools.in`."""
     return [file.partition(EXTENDS)[2] for file in _files(root) if file.startswith(f"{name}{EXTENDS}")]

@@ -64,7 +64,7 @@ def holding(root: Path, name: str, note: Tell) -> Iterator[None]:
     """Have the environment `name` until the end of the context; while somebody else has it, say so and wait."""
     with (
         tooling.told_as_infrastructure(f"preparing {name}"),
-        hold(_holding(root, name), f"the environment {name}", note),
+        hold(holding_folder(root, name), f"the environment {name}", note),
     ):
         yield
 
@@ -96,13 +96,26 @@ def unwhole(root: Path, name: str) -> list[tuple[float, float]]:
     Until infinity where it still is not; from 0 where nobody knows since when.
     """
     try:
-        told = json.loads((_holding(root, name) / CHANGES).read_text(encoding="utf-8"))
+        told = json.loads((holding_folder(root, name) / CHANGES).read_text(encoding="utf-8"))
         return [(float(first), float("inf") if until is None else float(until)) for first, until in told]
     except (OSError, ValueError, TypeError):
         return []
 
 
-def _holding(root: Path, name: str) -> Path:
+def installed(root: Path, name: str, lock: Lock) -> Installed | None:
+    """The environment `name` as it was when it was installed from `lock`; None where it was not, or from another.
+
+    Nothing is changed, and nobody need hold it; its packages are not known.
+    """
+
+    def unheard(text: str) -> None:
+        del text
+
+    return _Work(root=root, name=name, lock=lock, log=Path(os.devnull), note=unheard, busy=unheard)._read_marker()
+
+
+def holding_folder(root: Path, name: str) -> Path:
+    """The folder that whoever works on the environment `name` holds."""
     return root / ".harness" / "environments" / name
 
 
@@ -237,7 +250,7 @@ class _Work:
             kept = [[start, time.time() if until is None else until] for start, until in kept]
         else:
             kept.append([first, None])
-        write_json(_holding(self.root, self.name) / CHANGES, kept[-_MOST_KEPT:])
+        write_json(holding_folder(self.root, self.name) / CHANGES, kept[-_MOST_KEPT:])
 
     def _wrong(self, inside: Inside) -> dict[str, str]:
         """Packages that are not as the lock and their RECORDs say, each with what is wrong."""

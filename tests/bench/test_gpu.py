@@ -118,6 +118,10 @@ class Nvml(types.ModuleType):
     def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
         return "570.1"
 
+    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:  # noqa: N802
+        self._answer("cuda")
+        return 12040
+
     def nvmlDeviceGetMigMode(self, device: Device) -> list[int]:  # noqa: N802
         self._answer("mig")
         return [int(bool(device.parts)), 0]
@@ -153,6 +157,13 @@ def with_nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def running(pid: int, used: int | None) -> Any:
     return types.SimpleNamespace(pid=pid, usedGpuMemory=used)
+
+
+def test_the_newest_cuda_that_the_driver_knows(with_nvml: Any) -> None:
+    with_nvml(Nvml(Device("GPU-aa")))
+    assert gpu.cuda_of_driver() == "12.4"
+    with_nvml(Nvml(Device("GPU-aa"), refused=["cuda"]))
+    assert gpu.cuda_of_driver() == ""
 
 
 def test_the_gpu_is_the_one_that_cuda_sees(with_nvml: Any) -> None:

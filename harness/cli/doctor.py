@@ -1,0 +1,78 @@
+"""`harness doctor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import click
+
+from harness.bench.text import printable
+from harness.cli.context import new_console, root_of
+from harness.cli.exits import COULD_NOT_TELL
+from harness.doctor.examining import CHECKS, examine, mend, stops_a_run
+from harness.doctor.finding import Finding, Severity
+
+_MARKS = {Severity.FINE: ("ok", "green"), Severity.WARNING: ("warning", "yellow"), Severity.FAULT: ("fault", "red")}
+
+Found = Mapping[str, Sequence[Finding]]
+
+
+@click.command(short_help="Tell what would stop or spoil a run here, and what to do.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--fix", is_flag=True, help="Remove what killed runs left: processes, scratch, names of holders.")
+@click.pass_context
+def doctor(context: click.Context, as_json: bool, fix: bool) -> int:
+    """Tell what is here, what would stop or spoil a run, and what to do about it. Nothing is changed without --fix.
+
+    Looks at Pythons, uv, tox, the package index, GPU and driver, memory, disks, locks, environments, what killed runs
+    left, and variables. Exits with 3 where something would stop a run; with 0 otherwise, warnings or not.
+    """
+    root = root_of(context)
+    found = examine(root)
+    mended: dict[str, list[str]] = {}
+    if fix:
+        mended = {title: done for title, findings in found.items() if (done := mend(findings))}
+        found.update(examine(root, {title: CHECKS[title] for title in mended}) if mended else {})
+    if as_json:
+        click.echo(json.dumps(_plain(found, mended), indent=1))
+    else:
+        _print(found, mended)
+    return COULD_NOT_TELL if stops_a_run(found) else 0
+
+
+def _plain(found: Found, mended: Mapping[str, Sequence[str]]) -> dict[str, object]:
+    return {
+        "findings": [
+            {
+                "check": title,
+                "what": finding.what,
+                "severity": finding.severity.value,
+                "found": finding.found,
+                "remedy": finding.remedy,
+            }
+            for title, findings in found.items()
+            for finding in findings
+        ],
+        "mended": [line for lines in mended.values() for line in lines],
+    }
+
+
+def _print(found: Found, mended: Mapping[str, Sequence[str]]) -> None:
+    console = new_console()
+    counts = dict.fromkeys(Severity, 0)
+    for title, findings in found.items():
+        console.print(f"\n{title}" if sum(counts.values()) else title, style="bold", markup=False)
+        for line in mended.get(title, ()):
+            console.print(f"  mended   {printable(line)}", markup=False, soft_wrap=True)
+        for finding in findings:
+            counts[finding.severity] += 1
+            mark, style = _MARKS[finding.severity]
+            console.print(f"  {mark:8}", style=style, markup=False, end=" ")
+            console.print(printable(f"{finding.what}: {finding.found}"), markup=False, soft_wrap=True)
+            if finding.remedy:
+                console.print(printable(f"{'':11}→ {finding.remedy}"), markup=False, soft_wrap=True)
+    faults, warnings = counts[Severity.FAULT], counts[Severity.WARNING]
+    end = "Nothing here would stop a run." if not faults else f"{faults} would stop a run."
+    more = f" {warnings} warning{'s' if warnings > 1 else ''}." if warnings else ""
+    console.print(f"\n{end}{more}", markup=False)
