@@ -31,7 +31,7 @@ class Run:
     def __init__(self, root: Path, tasks: Sequence[Task], results: Path | None, *, restart: bool = False) -> None:
         self._tasks = tasks
         described = [[asdict(task.plan), str(task.interpreter)] for task in tasks]
-        key = short(json.dumps([described, str(results)], sort_keys=True))
+        key = short(json.dumps([described, str(results and results.resolve())], sort_keys=True))
         self._file = _folder(root) / f"{key}.json"
         known = None if restart else _read(self._file)
         fresh = known is not None and datetime.now(timezone.utc) - _moment(known["since"]) < _LASTS
@@ -42,7 +42,8 @@ class Run:
     def open(self) -> Iterator[None]:
         """While it is under way. It stays open, and is found again, where anything is raised."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        of = [[t.plan.combination, t.plan.extension, t.plan.device, t.plan.tier, t.plan.selected] for t in self._tasks]
+        plans = [task.plan for task in self._tasks]
+        of = [[p.combination, p.extension, p.device, p.tier, p.selected, p.series] for p in plans]
         stated = {"run": self.name, "since": self.since, "of": of, "pid": os.getpid(), "command": " ".join(sys.argv)}
         write_json(self._file, stated)
         yield
@@ -56,7 +57,7 @@ class Run:
 def open_runs(root: Path) -> list[dict[str, Any]]:
     """The runs that did not come to their end: `run` (the name), `since`, and `of`, what each of its tasks is of.
 
-    That is combination, extension, device, tier, and whether it was of selected cells.
+    That is combination, extension, device, tier, whether it was of selected cells, and the series of own models.
     """
     found = (_read(path) for path in sorted(_folder(root).glob("[!.]*.json")))
     return [stated for stated in found if stated is not None]

@@ -16,6 +16,7 @@ from harness.bench.record import Record
 from harness.matrix.combination import extended
 from harness.tables.assembly import PlannedRun, assemble, merge
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
+from harness.tables.finding import Series
 from harness.tables.natives import Native, read_native
 from harness.tables.schema import Table
 
@@ -113,18 +114,19 @@ def settle(attempts: Sequence[Attempt], table: Path) -> None:
         attempt.settle(str(table.resolve()))
 
 
-def unfinished(
-    root: Path, combination: str, device: str, tier: str, *, after: str, extensions: bool = False
-) -> list[str]:
-    """The runs of a whole tier of `combination` that began after the time `after` and did not come to a table.
+def unfinished(root: Path, combination: str, series: Series, *, after: str) -> list[str]:
+    """The runs of a whole `series` of `combination` that began after the time `after` and did not come to a table.
 
-    A sentence each. `after` is a time in UTC as tables have it; those of extensions count where `extensions` says so.
+    A sentence each. `after` is a time in UTC as tables have it; those of extensions count where the series has them.
     """
+    device, tier, extensions = series.device, series.tier, series.extensions
     found: dict[str, str] = {}
     settled = set()
     for file in sorted((root / ".harness" / "attempts").glob(f"{combination}*/{device}-{tier}-*/attempt.json")):
         stated = Attempt(file.parent).read()
         if stated is None or stated["combination"] != combination or stated["selected"]:
+            continue
+        if stated.get("models", "") != series.models:
             continue
         name = extended(combination, stated["extension"])
         if stated["state"] == State.SETTLED.value:
@@ -136,7 +138,8 @@ def unfinished(
         # What was stopped before there was an environment has no attempt.
         for of, extension, *where in run["of"]:
             name = extended(combination, extension)
-            counts = of == combination and where == [device, tier, False] and (extensions or not extension)
+            whole = where == [device, tier, False, series.models]
+            counts = of == combination and whole and (extensions or not extension)
             if counts and run["since"] > after and (run["run"], name) not in settled and name not in found:
                 found[name] = f"a run of {name} that began at {run['since']} has not come to its end"
     return list(found.values())

@@ -121,6 +121,7 @@ class Attempt:
                 "device": plan.device,
                 "tier": plan.tier,
                 "selected": plan.selected,
+                "models": plan.series,
                 "planned": [[cell.model, cell.strategy] for cell in plan.cells],
                 "started": now(),
                 "ended": None,

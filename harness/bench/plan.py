@@ -85,6 +85,7 @@ class Plan:
 
     `models` are a user's own files and folders, `zoo` says whether there are cells of the zoo's too, and `paths` are
     folders for the end of `sys.path` in every child that imports a user's code.
+    `series` names the series of a user's own models (`harness.bench.series`); it is empty where there are none.
     """
 
     combination: str
@@ -99,6 +100,7 @@ class Plan:
     selected: bool = False
     paths: tuple[str, ...] = ()
     zoo: bool = True
+    series: str = ""
 
     def registry(self) -> Registry:
         """Where this plan's names are looked up."""

@@ -30,9 +30,11 @@ from harness.bench.failure import describe_failure
 from harness.bench.group import become_subreaper, die_with_parent, end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
+from harness.bench.places import find_root
 from harness.bench.plan import Cell, Plan, Policy, expand, split_models
 from harness.bench.record import Record
 from harness.bench.registry import Registry, discover
+from harness.bench.series import series_of
 from harness.bench.signals import raise_on_termination
 from harness.bench.stages import Outcome
 from harness.bench.telling import told
@@ -127,7 +129,8 @@ def _plan(config: pytest.Config) -> tuple[Plan, Registry]:
         zoo=bool(globs or not files),
         lock=option("--lock"),
         policy=policy,
-        selected=bool(option("--models") or option("--strategies") or plugins),
+        selected=bool(option("--strategies") or plugins or (option("--models") and not files)),
+        series=series_of(option("--models"), root=find_root(Path.cwd())) if files else "",
     )
     return plan, registry
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness.bench import gpu
 from harness.bench.definitions import TIERS
-from harness.matrix import places
+from harness.bench.places import find_root
 
 
 def new_console() -> Console:
@@ -24,7 +24,7 @@ def new_console() -> Console:
 def root_of(context: click.Context) -> Path:
     """The repository that a command works in."""
     given: Path | None = context.obj
-    return places.find_root((given or Path.cwd()).resolve())
+    return find_root((given or Path.cwd()).resolve())
 
 
 def shown(path: Path) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import click
 
 from harness.attempts import settling
 from harness.bench.definitions import TIERS
+from harness.bench.series import series_of
 from harness.cli.context import new_console, root_of
+from harness.cli.storing import RESULTS
 from harness.matrix import combination as combinations
 from harness.matrix import locks
 from harness.report import markdown, terminal
 from harness.tables.consistency import lock_digest
-from harness.tables.finding import Locks, device_of, find_table, has_extended, is_path
+from harness.tables.finding import Locks, Series, device_of, find_table, has_extended, is_path
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
 from harness.verdict.gate import judge
@@ -35,6 +37,12 @@ _TABLE_OPTIONS = (
         help="The same; auto is what all sides have, CUDA first.",
     ),
     click.option("--extensions", is_flag=True, help="Tables of runs with --extensions, a series of their own."),
+    click.option(
+        "--models",
+        multiple=True,
+        metavar="FILE|FOLDER",
+        help="Tables of a run of your own models, named as that run named them: a series of their own.",
+    ),
     click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/)."),
     click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for a pull request."),
 )
@@ -60,25 +68,30 @@ class Read:
 
 
 def read(
-    context: click.Context, *references: str, tier: str, device: str, extensions: bool, results: Path | None
+    context: click.Context,
+    *references: str,
+    tier: str,
+    device: str,
+    extensions: bool,
+    models: Sequence[str],
+    results: Path | None,
 ) -> Read:
     """The tables that `references`, names and paths, stand for."""
     root = root_of(context)
-    store = results or root / "results"
+    store = results or root / RESULTS
+    series = Series(tier=tier, device=device, extensions=extensions, models=series_of(models, root=root))
     if device == "auto":
-        device = device_of(store, references, tier=tier, extensions=extensions)
+        series = replace(series, device=device_of(store, references, series))
     tables: list[Table] = []
     unfinished: list[str] = []
     for each in references:
         wanted = locks_of(root, each, extensions=extensions)
-        found = find_table(store, each, tier=tier, device=device, extensions=extensions, locks=wanted)
+        found = find_table(store, each, series, locks=wanted)
         tables.append(found.table)
         unfinished += found.newer
         if not is_path(each):
-            unfinished += settling.unfinished(
-                root, each, device, tier, after=found.table.run.started, extensions=extensions
-            )
-    hint = not extensions and all(has_extended(store, each, tier=tier, device=device) for each in references)
+            unfinished += settling.unfinished(root, each, series, after=found.table.run.started)
+    hint = not extensions and all(has_extended(store, each, series) for each in references)
     return Read(tables=tuple(tables), unfinished=tuple(unfinished), notes=(EXTENSIONS_HINT,) if hint else ())
 
 

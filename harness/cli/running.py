@@ -20,9 +20,11 @@ from harness.bench import gpu
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import HarnessError, PausedError, UsageError
 from harness.bench.hold import hold
-from harness.bench.plan import Plan
+from harness.bench.plan import Plan, split_models
+from harness.bench.series import series_of
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL
+from harness.cli.storing import gate_command, store_of
 from harness.matrix import combination as combinations
 from harness.matrix import environment, locks, matrixfile
 from harness.matrix.selection import Selection
@@ -39,16 +41,19 @@ def select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any) 
     file = matrixfile.of(root, matrix, names=names, known=known)
     for name in names:
         combinations.read(root, name)
+    models = given["models"] or file.models
+    series = series_of(models, root=root) if split_models(models)[0] else ""
     selections = [
         Selection(
             tier=given["tier"] or file.tier,
             device=device,
-            models=given["models"] or file.models,
+            models=models,
             strategies=given["strategies"] or file.strategies,
             plugins=given["plugins"],
             paths=given["paths"] or [root / folder for folder in file.paths],
             policy=file.policy.policy(),
             extensions=given["extensions"] or file.extensions,
+            series=series,
         )
         for device in ([given["device"]] if given["device"] else file.devices)
     ]
@@ -98,7 +103,8 @@ def run(
 ) -> int:
     """Install combinations through tox, run their cells, and write their tables.
 
-    A run of the whole tier becomes the combination's newest table; a run of selected cells goes to .harness/scratch.
+    A run of the whole tier becomes the combination's newest table, and one of all of your own models theirs; a run of
+    selected cells goes to .harness/scratch.
     A broken model is a result: the exit code is 0 where every planned cell was recorded.
     """
     root = root_of(context)
@@ -117,7 +123,10 @@ def run(
             click.echo(note)
         jobs = _jobs(root, [selection.plans(each, root) for each in chosen for selection in selections])
     _tell_device(selections)
-    return _run_all(root, jobs, results, fresh=fresh, restart=restart)
+    written = _run_all(root, jobs, results, fresh=fresh, restart=restart)
+    if told := gate_command(written, models=selections[0].models, root=context.obj, results=results):
+        click.echo(f"Compare: {told}")
+    return 0
 
 
 def check_name(root: Path, name: str) -> None:
@@ -154,12 +163,14 @@ def _task(plan: Plan, sources: Mapping[str, tuple[combinations.Combination, lock
     return Task(plan=plan, combination=combination, lock=lock)
 
 
-def _run_all(root: Path, jobs: Sequence[Sequence[Task]], results: Path | None, *, fresh: bool, restart: bool) -> int:
+def _run_all(
+    root: Path, jobs: Sequence[Sequence[Task]], results: Path | None, *, fresh: bool, restart: bool
+) -> list[tuple[Plan, Path]]:
     """Run job after job, writing each table as it is done. One that was stopped does not stop those after it."""
     console = new_console()
     run = Run(root, [task for job in jobs for task in job], results, restart=restart)
     errors: list[HarnessError] = []
-    scratch: list[str] = []
+    written: list[tuple[Plan, Path]] = []
     with RunDisplay(console) as display, run.open():
         for job in jobs:
             try:
@@ -174,14 +185,12 @@ def _run_all(root: Path, jobs: Sequence[Sequence[Task]], results: Path | None, *
                 errors.append(error)
                 continue
             console.print(f"\nTable: {shown(folder)}\n", markup=False, soft_wrap=True)
-            scratch += [str(shown(folder))] if job[0].plan.selected else []
+            written.append((job[0].plan, folder))
         if errors:
             if len(errors) == len(jobs) and all(isinstance(error, UsageError) for error in errors):
                 run.close()  # what is mended is another run
             raise _worst(errors, len(jobs))
-    if len(scratch) > 1:
-        console.print(f"Compare: harness gate {scratch[0]} {scratch[-1]}", markup=False, soft_wrap=True)
-    return 0
+    return written
 
 
 def _settled(
@@ -191,7 +200,7 @@ def _settled(
     if all(attempt.state is State.SETTLED for attempt in attempts):
         return Path((attempts[0].read() or {})["table"])
     table = table_of(attempts, pins=job[0].pins)
-    folder = write_table(root / ".harness" / "scratch" if table.run.selected else results or root / "results", table)
+    folder = write_table(store_of(root, results, selected=table.run.selected), table)
     settle(attempts, folder)
     terminal.print_grid(console, table)
     return folder
@@ -229,8 +238,7 @@ def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> 
             "Run the bench with another --combination, or let `harness run` make the table."
         )
         raise UsageError(msg)
-    store = root / ".harness" / "scratch" if table.run.selected else results or root / "results"
-    written = write_table(store, table)
+    written = write_table(store_of(root, results, selected=table.run.selected), table)
     console = new_console()
     terminal.print_grid(console, table)
     console.print(f"\nTable: {shown(written)}", markup=False, soft_wrap=True)

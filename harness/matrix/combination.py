@@ -11,7 +11,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from harness.bench.errors import UsageError, unknown
-from harness.matrix.places import MATRICES, REFERENCE
+from harness.bench.places import MATRICES
+from harness.matrix.places import REFERENCE
 
 EXTENDS = "+"
 

@@ -11,8 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.bench.errors import UsageError, unknown
+from harness.bench.places import MATRICES
 from harness.bench.plan import Policy
-from harness.matrix.places import MATRICES
 
 
 class _Strict(BaseModel):

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.bench.places import CODE
-
-MATRICES = "matrices"
+from harness.bench.places import CODE, MATRICES
 
 REFERENCE = CODE / MATRICES
 """The combinations that come with the harness, each with its lock; in a checkout they are its own."""
 
 OWN = ".harness"
-
-
-def find_root(start: Path) -> Path:
-    """The nearest folder at or above `start` that holds `matrices`; `start` itself where there is none."""
-    return next((folder for folder in (start, *start.parents) if (folder / MATRICES).is_dir()), start)
 
 
 def own_folder(root: Path) -> Path:

@@ -19,7 +19,8 @@ class Selection:
     """Models, strategies and how to run them.
 
     Cells that need an extension are run where `extensions` asks for all of them, or where `strategies` (or, for a
-    model that needs one itself, `models`) names them. `paths` are folders that a user's own models import from.
+    model that needs one itself, `models`) names them. `paths` are folders that a user's own models import from; `series`
+    names the series of these models, and is empty where there are none.
     """
 
     tier: str
@@ -30,11 +31,12 @@ class Selection:
     paths: Sequence[Path] = ()
     policy: Policy = field(default_factory=Policy)
     extensions: bool = False
+    series: str = ""
 
     @property
     def narrowed(self) -> bool:
-        """Whether this is less or other than the whole tier; such a run never replaces a table."""
-        return bool(self.models or self.strategies or self.plugins)
+        """Whether this is less or other than the whole tier, or than all of a series; such a run replaces no table."""
+        return bool(self.strategies or self.plugins or (self.models and not self.series))
 
     def plans(self, name: str, root: Path | None) -> list[Plan]:
         """The plans for one combination, its own first; `root` is None for an ambient environment, which has one."""
@@ -73,6 +75,7 @@ class Selection:
                 lock=self._lock(root, combinations.extended(name, extension)),
                 policy=self.policy,
                 selected=self.narrowed,
+                series=self.series,
             )
             for extension in groups
         ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 
 from harness.bench.record import ERROR_LENGTH, Record
+from harness.bench.series import values_of
 from harness.bench.stages import Outcome, Stage
 from harness.bench.text import one_line
 from harness.tables.schema import Run
@@ -110,7 +112,8 @@ def outcomes(records: Iterable[Record]) -> str:
 def run_line(run: Run) -> str:
     """One line on what a table is of."""
     cells = f"{run.recorded} of {count_of(run.planned)}"
-    kind = f"{run.device}, tier {run.tier}" + (", selected cells" if run.selected else "")
+    models = f", models {run.models}" if run.models else ""
+    kind = f"{run.device}, tier {run.tier}{models}" + (", selected cells" if run.selected else "")
     python = f"Python {run.python}" if run.python else "no environment"
     return f"{run.combination}: {kind}, {cells}, started {run.started}, {python}"
 
@@ -241,8 +244,10 @@ def next_step(comparison: Comparison, verdict: Verdict | None) -> str:
     if worse:
         first = min(worse, key=lambda change: list(Category).index(change.category))
         hold = f" Hold back {pins} until it is mended." if pins else ""
-        again = _command(candidate, f" --models {first.model} --strategies {first.strategy}")
-        return f"{again} runs the first of them alone.{hold}"
+        # Of one's own files only their folder is known here.
+        model = "" if candidate.models else f" --models {first.model}"
+        again = _command(candidate, f"{model} --strategies {first.strategy}")
+        return f"{again} runs {'that strategy' if candidate.models else 'the first of them'} alone.{hold}"
     if comparison.moved_natives:
         model = comparison.moved_natives[0].model
         hold = f" Hold back {pins} until that is known." if pins else ""
@@ -266,4 +271,5 @@ def _next_run(comparison: Comparison, base: Run, candidate: Run) -> str:
 def _command(run: Run, selection: str = "") -> str:
     """The command that makes the table of `run` again. An environment without pins is known by its Python alone."""
     which = run.combination if run.pins else "--python PYTHON_OF_ITS_ENVIRONMENT"
-    return f"`harness run {which}{selection} --tier {run.tier} --device {run.device}`"
+    own = "".join(f" --models {shlex.quote(value)}" for value in values_of(run.models))
+    return f"`harness run {which}{own}{selection} --tier {run.tier} --device {run.device}`"

@@ -1,20 +1,22 @@
 """The table that a person means: by its path, or by a combination's name.
 
 A name stands for the newest table of the combination's lock as it is now, of one tier and device. Runs with extensions
-are a series of their own. A path stands for itself.
+are a series of their own, and so are those of a user's own models. A path stands for itself.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.bench.errors import NoEvidenceError, UsageError, unknown
+from harness.bench.series import values_of
 from harness.tables.decoding import check_device, check_tier, read_json
-from harness.tables.layout import CELLS, EXTENSIONS, NATIVE, RUN, is_hidden, series_folder
+from harness.tables.layout import CELLS, MODELS, NATIVE, RUN, is_hidden, series_folder
 from harness.tables.migration import version_of
 from harness.tables.reading import REMEDY, read_table
 from harness.tables.schema import Table
@@ -70,9 +72,27 @@ def read_path(reference: str) -> Table:
     return read_table(path.parent if path.name in (RUN, CELLS, NATIVE) else path)
 
 
-def find_table(
-    results_root: Path, reference: str, *, tier: str, device: str, extensions: bool = False, locks: Locks | None = None
-) -> Found:
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Which series of a combination's tables is meant: `models` names that of a user's own models."""
+
+    tier: str
+    device: str
+    extensions: bool = False
+    models: str = ""
+
+    def folder(self, results_root: Path, combination: str) -> Path:
+        """Where its tables are."""
+        return series_folder(results_root, combination=combination, **vars(self))
+
+    def command(self, combination: str) -> str:
+        """What makes a table of it."""
+        models = "".join(f" --models {shlex.quote(value)}" for value in values_of(self.models))
+        extensions = " --extensions" if self.extensions else ""
+        return f"`harness run {combination}{models} --tier {self.tier} --device {self.device}{extensions}`"
+
+
+def find_table(results_root: Path, reference: str, wanted: Series, *, locks: Locks | None = None) -> Found:
     """The table that `reference`, a path or a combination's name, stands for.
 
     `locks` are None for a name that is no combination's, such as an ambient environment's: then any lock will do.
@@ -80,15 +100,14 @@ def find_table(
     Raises `UsageError` where there is none, with the nearest name and what to run, and `NoEvidenceError` where there
     are only tables of other locks.
     """
-    check_device(device)
-    check_tier(tier)
+    check_device(wanted.device)
+    check_tier(wanted.tier)
     if is_path(reference):
         return Found(table=read_path(reference))
-    series = series_folder(results_root, combination=reference, device=device, tier=tier, extensions=extensions)
-    command = f"`harness run {reference} --tier {tier} --device {device}{' --extensions' if extensions else ''}`"
+    series, command = wanted.folder(results_root, reference), wanted.command(reference)
     folders = _subfolders(series)
     if not folders:
-        raise UsageError(_no_table(results_root, reference, series.name, command))
+        raise UsageError(_no_table(results_root, reference, wanted))
     passed_over, other_locks = [], []
     for folder in reversed(folders):
         where = str(folder / RUN)
@@ -117,21 +136,17 @@ def find_table(
     raise UsageError(msg)
 
 
-def device_of(results_root: Path, references: Sequence[str], *, tier: str, extensions: bool = False) -> str:
-    """The device that `auto` means: one that every reference has tables of, CUDA first.
+def device_of(results_root: Path, references: Sequence[str], wanted: Series) -> str:
+    """The device that `auto` means: one that every reference has tables of, CUDA first; that of `wanted` is not read.
 
     A path has its table's. Raises `UsageError` where there is no such device.
     """
-    check_tier(tier)
+    check_tier(wanted.tier)
     having = {
         reference: [read_path(reference).run.device]
         if is_path(reference)
         else [
-            device
-            for device in DEVICES
-            if _subfolders(
-                series_folder(results_root, combination=reference, device=device, tier=tier, extensions=extensions)
-            )
+            device for device in DEVICES if _subfolders(replace(wanted, device=device).folder(results_root, reference))
         ]
         for reference in references
     }
@@ -146,25 +161,32 @@ def device_of(results_root: Path, references: Sequence[str], *, tier: str, exten
     return next((devices[0] for devices in having.values() if devices), DEVICES[-1])
 
 
-def has_extended(results_root: Path, reference: str, *, tier: str, device: str) -> bool:
-    """Whether a name has tables of runs with extensions too."""
-    if is_path(reference):
-        return False
-    return bool(
-        _subfolders(series_folder(results_root, combination=reference, device=device, tier=tier, extensions=True))
+def has_extended(results_root: Path, reference: str, series: Series) -> bool:
+    """Whether a name has tables of the same runs with extensions too."""
+    return not is_path(reference) and bool(
+        _subfolders(replace(series, extensions=True).folder(results_root, reference))
     )
 
 
-def _no_table(results_root: Path, reference: str, wanted: str, command: str) -> str:
+def _no_table(results_root: Path, reference: str, series: Series) -> str:
+    wanted, command = series.folder(results_root, reference).name, series.command(reference)
     there = [folder.name for folder in _subfolders(results_root / reference) if _subfolders(folder)]
     if not there:
         names = [folder.name for folder in _subfolders(results_root)]
         near = unknown("combination", reference, names)
         return f"no table of {reference!r} under {results_root}: {near} Make one with {command}, or name a folder."
     msg = f"no table of {reference!r} for {wanted} under {results_root}, only {', '.join(there)}. Run {command}"
-    if f"{wanted}{EXTENSIONS}" in there:
+    folders = {
+        extensions: replace(series, extensions=extensions).folder(results_root, reference).name in there
+        for extensions in (True, False)
+    }
+    if folders[True]:
         return f"{msg}, or add --extensions."
-    return f"{msg}, or leave out --extensions." if wanted.removesuffix(EXTENSIONS) in there else f"{msg}."
+    if folders[False]:
+        return f"{msg}, or leave out --extensions."
+    if not series.models and any(MODELS in name for name in there):
+        return f"{msg}, or name by --models the models of your own that it is of."
+    return f"{msg}."
 
 
 def _of_another_lock(reference: str, series: Path, newest: Path, digest: str, locks: Locks, command: str) -> str:

@@ -1,4 +1,7 @@
-"""Where tables lie: `<root>/<combination>/<device>-<tier>[+extensions]/<YYYYMMDDThhmmssZ>/`, and the files of one."""
+"""Where tables lie, and the files of one.
+
+That is `<root>/<combination>/<device>-<tier>[+extensions][+models-<series>][+selected]/<YYYYMMDDThhmmssZ>/`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 from pathlib import Path
 
 from harness.bench.errors import UsageError
+from harness.bench.series import folder_name
 from harness.tables.decoding import moment
 from harness.tables.schema import Run
 
@@ -15,14 +19,28 @@ NATIVE = "native.json"
 LOCK = "lock.txt"
 
 EXTENSIONS = "+extensions"
+MODELS = "+models-"
+SELECTED = "+selected"
 
 
-def series_folder(root: Path, *, combination: str, device: str, tier: str, extensions: bool = False) -> Path:
+def series_folder(
+    root: Path,
+    *,
+    combination: str,
+    device: str,
+    tier: str,
+    extensions: bool = False,
+    models: str = "",
+    selected: bool = False,
+) -> Path:
     """The folder that holds the tables of one combination, device and tier, one folder a run.
 
-    Runs with extensions are a series of their own: their tables have other cells.
+    Runs with extensions are a series of their own: their tables have other cells. So are runs of a user's own models,
+    by the name `models` of their series, and those of selected cells, which no name stands for.
     """
-    return root / combination / f"{device}-{tier}{EXTENSIONS if extensions else ''}"
+    parts = [f"{device}-{tier}", EXTENSIONS if extensions else ""]
+    parts += [f"{MODELS}{folder_name(models)}" if models else "", SELECTED if selected else ""]
+    return root / combination / "".join(parts)
 
 
 def lock_file(extension: str) -> str:
@@ -48,7 +66,15 @@ def table_folder(root: Path, run: Run) -> Path:
         msg = f"combination {name!r} cannot name a folder of results. Use letters, digits, dots, hyphens and '+'."
         raise UsageError(msg)
     stamp = moment(run.started, where=RUN, key="started").strftime("%Y%m%dT%H%M%SZ")
-    series = series_folder(root, combination=name, device=run.device, tier=run.tier, extensions=run.extended)
+    series = series_folder(
+        root,
+        combination=name,
+        device=run.device,
+        tier=run.tier,
+        extensions=run.extended,
+        models=run.models,
+        selected=run.selected,
+    )
     return series / stamp
 
 

@@ -13,6 +13,7 @@ from harness.attempts.settling import table_of, unfinished
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import PausedError, UsageError
 from harness.tables.assembly import merge
+from harness.tables.finding import Series
 from harness.tables.reading import read_table
 from harness.tables.schema import Extended, Table
 from harness.tables.writing import write_table
@@ -208,11 +209,15 @@ def test_attempts_of_a_whole_tier_that_have_no_table_are_told(tmp_path: Path) ->
     there("torch2.0/cpu-quick-4", state="running", started="2026-01-31T10:00:00Z")
     there("torch2.0/cpu-core-5", state="running")
     there("torch2.0+tools/cpu-quick-6", state="running", extension="tools")
+    there("torch2.0/cpu-quick-8", state="paused", models="models/")
     there("torch2.00/cpu-quick-7", state="running", combination="torch2.00")
-    assert unfinished(tmp_path, "torch2.0", "cpu", "quick", after=after) == [
+    assert unfinished(tmp_path, "torch2.0", Series(tier="quick", device="cpu"), after=after) == [
         "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused (the disk is full.)"
     ]
-    assert unfinished(tmp_path, "torch2.0", "cpu", "quick", after=after, extensions=True) == [
+    assert unfinished(tmp_path, "torch2.0", Series(tier="quick", device="cpu", extensions=True), after=after) == [
         "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused (the disk is full.)",
         "a run of torch2.0+tools that began at 2026-01-31T12:00:00Z is running",
+    ]
+    assert unfinished(tmp_path, "torch2.0", Series(tier="quick", device="cpu", models="models/"), after=after) == [
+        "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused"
     ]

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from harness.bench.errors import UsageError
+from harness.bench.places import find_root
 from harness.matrix.combination import extended, extensions, names, origin, own_names, parse, read
 from harness.matrix.locks import lock, lock_path, read_lock
-from harness.matrix.places import find_root, own_folder
+from harness.matrix.places import own_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = Path("matrices/x.in")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,13 @@ import pytest
 
 from harness.bench.errors import NoEvidenceError, UsageError
 from harness.tables.assembly import merge
-from harness.tables.finding import Found, Locks, device_of, find_table, has_extended
+from harness.tables.finding import Found, Locks, Series, device_of, find_table, has_extended
 from harness.tables.schema import Table
 from harness.tables.writing import write_table
 from tests.tables.samples import failed, passed, table
 
 RESNET = (passed("resnet18", "native"), failed("resnet18", "onnx-torchscript:16"))
+QUICK = Series(tier="quick", device="cpu")
 NOW = "0123456789abcdef"
 OLD = "fedcba9876543210"
 LOCKS = Locks(own=NOW, extensions={"tools": "7" * 16})
@@ -33,7 +36,8 @@ def extended(day: int, *, digest: str = "7" * 16, **values: Any) -> Table:
 
 
 def find(root: Path, reference: str, tier: str = "quick", device: str = "cpu", **values: Any) -> Found:
-    return find_table(root, reference, tier=tier, device=device, **values)
+    locks = values.pop("locks", None)
+    return find_table(root, reference, Series(tier=tier, device=device, **values), locks=locks)
 
 
 def folder_of(root: Path, reference: str, **values: Any) -> Path | None:
@@ -93,9 +97,27 @@ def test_runs_with_extensions_are_a_series_of_their_own(tmp_path: Path) -> None:
     assert both.parent.name == "cpu-quick+extensions"
     assert folder_of(tmp_path, "torch2.0", locks=LOCKS) == own
     assert folder_of(tmp_path, "torch2.0", extensions=True, locks=LOCKS) == both
-    assert has_extended(tmp_path, "torch2.0", tier="quick", device="cpu")
-    assert not has_extended(tmp_path, "torch2.0", tier="core", device="cpu")
-    assert not has_extended(tmp_path, str(own), tier="quick", device="cpu")
+    assert has_extended(tmp_path, "torch2.0", QUICK)
+    assert not has_extended(tmp_path, "torch2.0", Series(tier="core", device="cpu"))
+    assert not has_extended(tmp_path, str(own), QUICK)
+
+
+def test_runs_of_own_models_are_a_series_by_their_models_and_no_bare_name_stands_for_them(tmp_path: Path) -> None:
+    zoo = write_table(tmp_path, at(1))
+    own = write_table(tmp_path, at(2, models="models/"))
+    two = write_table(tmp_path, at(3, models="a.py b.py"))
+    write_table(tmp_path, at(4, models="models/", selected=True))
+    assert own.parent.name == "cpu-quick+models-models"
+    assert re.fullmatch(r"cpu-quick\+models-a\.py-b\.py-[0-9a-f]{8}", two.parent.name)
+    assert folder_of(tmp_path, "torch2.0") == zoo
+    assert folder_of(tmp_path, "torch2.0", models="models/") == own
+    assert folder_of(tmp_path, "torch2.0", models="a.py b.py") == two
+    assert device_of(tmp_path, ["torch2.0"], Series(tier="quick", device="auto", models="models/")) == "cpu"
+    with pytest.raises(UsageError, match=r"Run `harness run torch2\.0 --models c\.py --tier quick --device cpu`"):
+        find(tmp_path, "torch2.0", models="c.py")
+    shutil.rmtree(zoo.parent)
+    with pytest.raises(UsageError, match="or name by --models the models of your own that it is of"):
+        find(tmp_path, "torch2.0")
 
 
 def test_a_table_of_an_extension_alone_never_stands_for_the_combination(tmp_path: Path) -> None:
@@ -171,7 +193,7 @@ def test_extensions_of_another_form_are_refused_when_read(tmp_path: Path, value:
 
 def test_auto_is_the_device_that_all_have_cuda_first(tmp_path: Path) -> None:
     def auto(*references: str, **values: Any) -> str:
-        return device_of(tmp_path, references, tier="quick", **values)
+        return device_of(tmp_path, references, Series(tier="quick", device="auto", **values))
 
     assert auto("torch2.0") == "cpu"
     for combination, device in (("torch2.0", "cpu"), ("torch2.0", "cuda"), ("torch2.1", "cpu"), ("torch2.9", "cuda")):
