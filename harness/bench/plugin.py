@@ -68,6 +68,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--lock", default="", metavar="FILE", help="lock that this environment was installed from")
     group.addoption("--fresh", action="store_true", help="start a fresh process for each cell instead of forking")
     group.addoption("--resume", action="store_true", help="go on with the attempt in DIR, if it is of the same")
+    group.addoption("--replace", action="store_true", help="begin anew in DIR, whatever records are in it")
     group.addoption("--timeout-s", type=float, default=policy.timeout_s, help="for each process of a cell")
     group.addoption("--memory-limit-mb", type=int, default=policy.memory_limit_mb, help="for each process group")
     group.addoption("--launches", type=int, default=policy.launches, help="serving processes to time, a cell")
@@ -286,6 +287,8 @@ def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.Exi
     attempt = Attempt(Path(config.getoption("--attempt")) if begun else _folder(config, name_of(parts)))
     if not begun:
         _refuse_foreign(attempt)
+        if config.getoption("--out") and not (config.getoption("--resume") or config.getoption("--replace")):
+            _refuse_others_records(attempt, plan)
         tell = functools.partial(_tell, config)
         context.enter_context(hold(attempt.folder, f"the attempt in {attempt.folder}", tell))
     config.stash[_ATTEMPT] = attempt
@@ -313,6 +316,16 @@ def _refuse_foreign(attempt: Attempt) -> None:
     if attempt.is_foreign():
         msg = (
             f"--out {attempt.folder}: there are files in it that are no attempt's. Name an empty folder, or a new one."
+        )
+        raise pytest.UsageError(msg)
+
+
+def _refuse_others_records(attempt: Attempt, plan: Plan) -> None:
+    other = attempt.other_records(plan)
+    if other:
+        msg = (
+            f"--out {attempt.folder}: it holds records of another plan: {other}. Name another folder, or add --replace "
+            "to remove them and begin anew."
         )
         raise pytest.UsageError(msg)
 

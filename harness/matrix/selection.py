@@ -19,8 +19,8 @@ class Selection:
     """Models, strategies and how to run them.
 
     Cells that need an extension are run where `extensions` asks for all of them, or where `strategies` (or, for a
-    model that needs one itself, `models`) names them. `paths` are folders that a user's own models import from; `series`
-    names the series of these models, and is empty where there are none.
+    model that needs one itself, `models`) names them. `paths` are folders that a user's own models import from;
+    `series` names the series of these models, and is empty where there are none.
     """
 
     tier: str

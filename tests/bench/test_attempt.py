@@ -196,3 +196,17 @@ def test_records_are_taken_back_and_suspects_kept(attempt: Attempt) -> None:
     assert (attempt.read() or {})["suspects"] == ["a", "b"]
     assert attempt.recorded(PLAN) == [CELLS[1]]
     assert attempt.state is State.RUNNING
+
+
+def test_records_of_another_plan_are_told(attempt: Attempt) -> None:
+    part = replace(PLAN, cells=CELLS[:1], selected=True)
+    assert attempt.other_records(part) == "", "there is none yet"
+    attempt.write(CELLS[0], _record(CELLS[0]), {})
+    assert attempt.other_records(replace(PLAN, cells=CELLS[::-1])) == ""
+    for other in (
+        part,
+        replace(PLAN, combination="torch2.1"),
+        replace(PLAN, tier="core"),
+        replace(PLAN, series="models/"),
+    ):
+        assert attempt.other_records(other) == "1 of a whole run of torch2.0 (cpu, tier quick)"

@@ -173,3 +173,20 @@ def test_what_a_variable_says_counts_and_n_is_refused(bench: Call, tmp_path: Pat
     assert done.returncode == 5
     assert "7 deselected" in done.stdout
     assert not (tmp_path / "out").exists()
+
+
+def test_records_of_another_plan_are_not_run_over(bench: Call, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert bench("ambient/linear/good", "ambient/linear/off", "--out", out, "-q").returncode == 1
+    before = {path.name: path.read_bytes() for path in (out / "records").iterdir()}
+    refused = bench("ambient/linear/good", "--out", out)
+    assert refused.returncode == 4, refused.stdout
+    assert f"--out {out}: it holds records of another plan: 2 of selected cells of ambient (cpu, tier quick)." in (
+        refused.stderr
+    )
+    assert "Name another folder, or add --replace to remove them and begin anew." in refused.stderr
+    assert {path.name: path.read_bytes() for path in (out / "records").iterdir()} == before
+    assert bench("ambient/linear/off", "ambient/linear/good", "--out", out, "-q").returncode == 1, "the same plan again"
+    assert _recorded(out) == {"good", "off"}
+    assert bench("ambient/linear/good", "--out", out, "--replace").returncode == 0
+    assert _recorded(out) == {"good"}
