@@ -30,9 +30,10 @@ MAY_IMPORT = {
     "report": BENCH_ONLY | {"harness.tables", "harness.verdict", "harness.report"},
     "matrix": BENCH_ONLY | {"harness.tables", "harness.matrix"},
     "attempts": BENCH_ONLY | {"harness.tables", "harness.matrix", "harness.attempts"},
+    "given": BENCH_ONLY | {"harness.matrix", "harness.given"},
     "doctor": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "attempts", "doctor")},
     "cli": BENCH_ONLY
-    | {f"harness.{name}" for name in ("tables", "verdict", "report", "matrix", "attempts", "doctor", "cli")},
+    | {f"harness.{name}" for name in ("tables", "verdict", "report", "matrix", "attempts", "given", "doctor", "cli")},
 }
 
 

@@ -42,10 +42,20 @@ path_option = click.option(
     help="A folder that your own models import from, besides their own.",
 )
 
+INPUT_HELP = (
+    "An input of the model without a file: 'x:float32[batch=2,3,224,224]', 'ids:int64[batch=2,length=16]<1000'. "
+    "Sizes with a name may vary. Repeatable, in forward's order."
+)
+
 _SELECTION_OPTIONS = (
     click.option(
-        "--models", multiple=True, metavar="GLOB|FILE", help="Models of the zoo, or files and folders of your own."
+        "--models",
+        multiple=True,
+        metavar="GLOB|FILE|SPEC",
+        help="Models of the zoo, files and folders of your own, or what needs no file: torchvision:NAME, timm:NAME, "
+        "hf:FOLDER, package.module:factory.",
     ),
+    click.option("--input", "inputs", multiple=True, metavar="NAME:TYPE[SIZES]", help=INPUT_HELP),
     path_option,
     click.option(
         "--strategies", multiple=True, metavar="GLOB", help="Strategies, such as 'onnx-*' or 'onnx-torchscript:13'."

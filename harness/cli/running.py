@@ -25,6 +25,7 @@ from harness.bench.series import series_of
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.storing import gate_command, store_of
+from harness.given.placing import placed
 from harness.matrix import combination as combinations
 from harness.matrix import environment, locks, matrixfile
 from harness.matrix.selection import Selection
@@ -41,8 +42,9 @@ def select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any) 
     file = matrixfile.of(root, matrix, names=names, known=known)
     for name in names:
         combinations.read(root, name)
-    models = given["models"] or file.models
-    series = series_of(models, root=root) if split_models(models)[0] else ""
+    values = given["models"] or file.models
+    models, found = placed(root, values, given.get("inputs", ()))
+    series = series_of(values, root=root) if split_models(models)[0] else ""
     selections = [
         Selection(
             tier=given["tier"] or file.tier,
@@ -50,7 +52,7 @@ def select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any) 
             models=models,
             strategies=given["strategies"] or file.strategies,
             plugins=given["plugins"],
-            paths=given["paths"] or [root / folder for folder in file.paths],
+            paths=[*(given["paths"] or [root / folder for folder in file.paths]), *found],
             policy=file.policy.policy(),
             extensions=given["extensions"] or file.extensions,
             series=series,
