@@ -13,6 +13,7 @@ from harness.cli.models import new_model
 from harness.cli.reading import compare_command, gate, show
 from harness.cli.running import ingest_command, plan, run
 from harness.cli.sections import SectionedCommands
+from harness.cli.starting import init
 from harness.cli.streams import mend_streams
 
 
@@ -30,7 +31,7 @@ def cli(context: click.Context, root: Path | None) -> None:
     context.obj = root
 
 
-for command in (plan, lock, run, ingest_command, show, compare_command, gate, new_model, doctor):
+for command in (plan, lock, run, ingest_command, show, compare_command, gate, init, new_model, doctor):
     cli.add_command(command)
 
 
