@@ -22,7 +22,7 @@ from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
 from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
-from harness.bench.failure import Failure, not_installed
+from harness.bench.failure import Failure, absent, lacking, not_installed
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
 from harness.bench.logs import LOG_FILE, tail
@@ -127,9 +127,9 @@ class _CellRun:
 
     def _row(self, failure: Failure | None) -> Record:
         plan = self.cells.plan
-        if failure is not None and not plan.lock:
+        if failure is not None:
             declared = imports_of(self.registry, self.cell.strategy, [self.cell.model])
-            failure = not_installed(failure, declared + self._runtime_imports())
+            failure = not_installed(failure, declared + self._runtime_imports(), pinned=bool(plan.lock))
         self._tell(failure)
         return Record(
             combination=plan.combination,
@@ -168,6 +168,11 @@ class _CellRun:
         if self.strategy.needs_implementation and card is not None and not card.has_tensorflow_implementation:
             text = "the model's file names no TensorFlow implementation that its weights could be transferred into"
             self._stop(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
+
+        # A model's own imports may lie beside it: only its build can tell.
+        declared = (*imports_of(self.registry, self.cell.strategy, []), *self._runtime_imports(own=False))
+        if module := absent(declared):
+            raise Stopped(lacking(module, pinned=bool(self.cells.plan.lock), stage=Stage.IMPORT))
 
     @staticmethod
     def _ended_by(failure: Failure | None) -> None:
@@ -280,13 +285,13 @@ class _CellRun:
             self.columns["gpu_peak_mb"], self.columns["gpu_source"] = sampler.result()
         return done
 
-    def _runtime_imports(self) -> tuple[str, ...]:
+    def _runtime_imports(self, *, own: bool = True) -> tuple[str, ...]:
         """What the serving process imports; a runtime that is not there, or raises, is told in that process."""
         entry = self.registry.runtimes.get(self.strategy.runtime)
         if entry is None or entry.value is None:
             return ()
-        own = imports_of(self.registry, None, [self.cell.model]) if entry.value.needs_module else ()
-        return tuple(dict.fromkeys([*entry.value.imports, *own]))
+        model = imports_of(self.registry, None, [self.cell.model]) if own and entry.value.needs_module else ()
+        return tuple(dict.fromkeys([*entry.value.imports, *model]))
 
     def _own_folder(self, name: str) -> Path:
         folder = self.folder / name

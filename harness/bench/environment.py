@@ -17,12 +17,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 # Seeds of a virtual environment; a lock may name them or not.
 _SEEDS = frozenset({"pip", "setuptools", "wheel", "uv"})
 
-_PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)")
+ANY_VERSION = "@"
+"""The version of what a lock names by an address that does not tell it: of a repository, a folder."""
 
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)")
+_ADDRESS = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])? ?@ ?(?P<address>[^\s;\\]+)")
+# Written by the harness above what is on this machine: uv names only the place.
+_LOCAL = re.compile(r"^# package: (?P<name>\S+) (?P<version>\S+), content: ")
 
 # What the bench needs of an environment, module to distribution. GPUs are only not told where nvidia-ml-py is absent.
 _NEEDS = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "filelock": "filelock"}
@@ -48,19 +54,29 @@ def installed() -> dict[str, str]:
 
 
 def pins_of(lock: str) -> dict[str, str]:
-    """The pins of a lock's text, canonical name to version."""
+    """The pins of a lock's text, canonical name to version; `ANY_VERSION` for an address that does not tell it."""
     pins = {}
     for line in lock.splitlines():
-        match = _PIN.match(line)
-        if match:
+        if match := _PIN.match(line) or _LOCAL.match(line):
             pins[canonical(match["name"])] = match["version"]
+        elif match := _ADDRESS.match(line):
+            pins[canonical(match["name"])] = _version_in(match["address"])
     return pins
+
+
+def _version_in(address: str) -> str:
+    """The version that the name of a wheel tells."""
+    file = unquote(urlsplit(address).path).rpartition("/")[2]
+    parts = file.split("-")
+    return parts[1] if file.endswith(".whl") and len(parts) > 2 else ANY_VERSION  # noqa: PLR2004 - name and version
 
 
 def _same_version(one: str | None, other: str | None) -> bool:
     """Whether two versions are equal, spelled alike or not: a lock has 2024.7.4 where a package says 2024.07.04."""
     if one is None or other is None or one == other:
         return one == other
+    if ANY_VERSION in (one, other):
+        return True
     try:
         from packaging.version import InvalidVersion, Version  # comes with pytest
     except ImportError:

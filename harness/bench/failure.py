@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -115,22 +117,46 @@ def infrastructure_of(trail: Trail, ended: Ended, folder: Path) -> Infrastructur
     return None
 
 
-def not_installed(failure: Failure, declared: Iterable[str]) -> Failure:
-    """In an ambient environment a package that is not there makes a cell not applicable: no lock promised it.
+def absent(declared: Iterable[str]) -> str:
+    """The first of the modules in `declared` that no distribution of this environment provides, or nothing.
+
+    Nothing is imported for it: what is there and does not import is another matter. Where even PyTorch is not found,
+    children see another environment than this process, and only they can tell.
+    """
+    if not _is_there("torch"):
+        return ""
+    for module in declared:
+        top = module.partition(".")[0]
+        if not _is_there(top):
+            return top
+    return ""
+
+
+@functools.cache
+def _is_there(module: str) -> bool:
+    try:
+        return module in sys.modules or importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return True
+
+
+def not_installed(failure: Failure, declared: Iterable[str], *, pinned: bool) -> Failure:
+    """A package that is not there makes a cell not applicable: nothing that was asked for has promised it.
 
     `declared` are the imports of the cell's model, steps and runtime. A package of theirs that is there and lacks one
-    of its own stays a failure.
+    of its own stays a failure. `pinned` says that the environment is of a lock.
     """
-    absent = {f"No module named {name!r}" for module in declared for name in (module, module.partition(".")[0])}
-    if failure.stage is not Stage.IMPORT or failure.error not in absent:
-        return failure
-    return replace(
-        failure,
-        outcome=Outcome.NOT_APPLICABLE,
-        error_type="NotApplicable",
-        error=f"not installed in this environment: {failure.error}",
-        traceback="",
-    )
+    for module in declared:
+        top = module.partition(".")[0]
+        if failure.stage is Stage.IMPORT and failure.error in {f"No module named {name!r}" for name in (module, top)}:
+            return lacking(top, pinned=pinned, stage=Stage.IMPORT)
+    return failure
+
+
+def lacking(module: str, *, pinned: bool, stage: Stage) -> Failure:
+    """What is recorded of a cell that needs a module which the environment does not have."""
+    where = "not among these requirements" if pinned else "not installed in this environment"
+    return Failure(Outcome.NOT_APPLICABLE, stage, "NotApplicable", f"{module} is {where}")
 
 
 def reason_of(record: Record) -> str:

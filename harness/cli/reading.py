@@ -100,7 +100,7 @@ def locks_of(root: Path, reference: str, *, extensions: bool) -> Locks | None:
 
     Raises `UsageError` where the combination was edited and not locked again.
     """
-    if is_path(reference) or reference not in combinations.names(root):
+    if is_path(reference) or reference not in combinations.known(root):
         return None
     digests = {}
     for each in ["", *(combinations.extensions(root, reference) if extensions else [])]:

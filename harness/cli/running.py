@@ -13,6 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from harness.attempts.completing import completed, errors_of
 from harness.attempts.execution import Task, execute
 from harness.attempts.journal import Run
 from harness.attempts.settling import combination_of, settle, table_of
@@ -24,6 +25,7 @@ from harness.bench.plan import Plan, split_models
 from harness.bench.series import series_of
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL
+from harness.cli.requirements import requirements_options, take
 from harness.cli.storing import gate_command, store_of
 from harness.given.placing import placed
 from harness.matrix import combination as combinations
@@ -84,6 +86,13 @@ def plan(context: click.Context, /, names: tuple[str, ...], matrix: Path | None,
 
 @click.command(short_help="Install combinations, run their cells, write their tables.")
 @click.argument("names", nargs=-1, metavar="[COMBINATION]...")
+@click.option(
+    "--requirements",
+    multiple=True,
+    metavar="FILE",
+    help="Requirements as you have them: requirements.txt, pyproject.toml, uv.lock or pylock.toml.",
+)
+@requirements_options
 @selection_options
 @click.option("--python", "interpreter", type=click.Path(path_type=Path), help="Run in this interpreter's environment.")
 @click.option("--name", default=AMBIENT, show_default=True, help="What to call that environment.")
@@ -95,6 +104,9 @@ def run(
     context: click.Context,
     /,
     names: tuple[str, ...],
+    requirements: tuple[str, ...],
+    python: str,
+    everything: bool,
     matrix: Path | None,
     interpreter: Path | None,
     name: str,
@@ -110,10 +122,13 @@ def run(
     A broken model is a result: the exit code is 0 where every planned cell was recorded.
     """
     root = root_of(context)
-    if interpreter is not None and names:
-        msg = f"--python runs the environment as it is; leave out {', '.join(names)}, or leave out --python."
+    if interpreter is not None and (names or requirements):
+        others = ", ".join([*names, *requirements])
+        msg = f"--python runs the environment as it is; leave out {others}, or leave out --python."
         raise UsageError(msg)
     chosen, selections = select(root, names, matrix, **given)
+    if requirements:
+        chosen = [*names, *take(root, requirements, selections, python=python, everything=everything)]
     if interpreter is not None:
         check_name(root, name)
         jobs = [
@@ -136,7 +151,7 @@ def check_name(root: Path, name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         msg = f"--name {name!r} cannot name a folder of results. Use letters, digits, dots and hyphens."
         raise UsageError(msg)
-    if name in combinations.names(root):
+    if name in combinations.known(root):
         msg = f"--name {name!r} is a combination's; its tables are of its lock. Choose another name."
         raise UsageError(msg)
 
@@ -177,9 +192,7 @@ def _run_all(
         for job in jobs:
             try:
                 with contextlib.ExitStack() as holds:
-                    attempts = [
-                        execute(root, task, display, holds, run=run.name, fresh=fresh, restart=restart) for task in job
-                    ]
+                    attempts, job = _executed(root, job, display, holds, run=run.name, fresh=fresh, restart=restart)  # noqa: PLW2901
                     folder = _settled(root, job, attempts, results, console)
             except HarnessError as error:
                 if len(jobs) > 1:
@@ -193,6 +206,27 @@ def _run_all(
                 run.close()  # what is mended is another run
             raise _worst(errors, len(jobs))
     return written
+
+
+def _executed(
+    root: Path, job: Sequence[Task], display: RunDisplay, holds: contextlib.ExitStack, **how: Any
+) -> tuple[list[Attempt], Sequence[Task]]:
+    """The attempts of a job, and the job: again, with what requirements name, where a module was missing."""
+    while True:
+        refused: UsageError | None = None
+        attempts: list[Attempt] = []
+        try:
+            attempts = [execute(root, task, display, holds, **how) for task in job]
+            errors = errors_of(attempts)
+        except UsageError as error:
+            refused, errors = error, [str(error)]
+        more = completed(root, job, errors, note=display.note)
+        if more is not None:
+            job = more
+        elif refused is not None:
+            raise refused
+        else:
+            return attempts, job
 
 
 def _settled(
@@ -232,7 +266,7 @@ def ingest_command(context: click.Context, folder: Path, results: Path | None) -
 def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> int:
     """Make and show the table of an attempt that is held."""
     folder = shown(attempt.folder)
-    known = name in combinations.names(root)
+    known = name in combinations.known(root)
     table = table_of([attempt], pins=combinations.read(root, name).pins if known else {})
     if known and table.run.lock_digest != locks.read_lock(root, combinations.read(root, name)).digest:
         msg = (

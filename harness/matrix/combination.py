@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from harness.bench.errors import UsageError, unknown
 from harness.bench.places import MATRICES
 from harness.matrix.places import REFERENCE
+from harness.matrix.requirements.lines import Direct, Include, Option, Wanted, parse_lines
 
 EXTENDS = "+"
+GIVEN = "given.json"
+"""What is kept of requirements that were given, in their folder under `.harness/`."""
 
 _PYTHON_HEADER = re.compile(r"^#\s*python:\s*(?P<version>\S+)\s*$", re.MULTILINE)
-_INCLUDE = re.compile(r"^(?:-r|--requirement)[ =](?P<file>\S+)$")
 _PYTHON_VERSION = re.compile(r"3\.\d+")
 
 
 @dataclass(frozen=True)
 class Combination:
-    """A set of pinned versions and a Python version (major.minor)."""
+    """A set of pinned versions and a Python version (major.minor).
+
+    `directs` are folders, files and addresses in the place of names, `options` where packages come from.
+    """
 
     name: str
     path: Path
     python: str
     requirements: tuple[Requirement, ...]
+    directs: tuple[Direct, ...] = ()
+    options: tuple[Option, ...] = ()
 
     @property
     def pins(self) -> dict[str, str]:
@@ -48,32 +56,24 @@ def parse(name: str, path: Path, text: str, include: Callable[[str], Combination
         msg = f"{path}: no Python version. Its first line must be like `# python: 3.11`."
         raise UsageError(msg)
     requirements: list[Requirement] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        content = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
-        if not content:
-            continue
-        included = _INCLUDE.match(content)
-        if included and include is not None:
-            base = include(included["file"])
+    directs: list[Direct] = []
+    options: list[Option] = []
+    for _, line in parse_lines(text, where=str(path)):
+        if isinstance(line, Include) and line.kind == "-r" and include is not None:
+            base = include(line.file)
             if base.python != header["version"]:
-                msg = (
-                    f"{path}: Python {header['version']}, and {included['file']} is for {base.python}. Make them equal."
-                )
+                msg = f"{path}: Python {header['version']}, and {line.file} is for {base.python}. Make them equal."
                 raise UsageError(msg)
             requirements += base.requirements
-            continue
-        if content.startswith("-") or content.endswith("\\"):
-            msg = (
-                f"{path}, line {number}: {content!r} is an option, and this file holds pins alone. Hashes belong to "
-                "the lock; name another package index by the variable UV_EXTRA_INDEX_URL."
-            )
-            raise UsageError(msg)
-        try:
-            requirements.append(Requirement(content))
-        except InvalidRequirement as error:
-            msg = f"{path}, line {number}: {content!r} is no requirement ({error}). Write it like `torch==2.1.0`."
-            raise UsageError(msg) from None
-    return Combination(name, path, header["version"], tuple(requirements))
+            directs += base.directs
+            options += base.options
+        elif isinstance(line, Wanted):
+            requirements.append(line.requirement)
+        elif isinstance(line, Direct):
+            directs.append(line)
+        elif isinstance(line, Option):
+            options.append(line)
+    return Combination(name, path, header["version"], tuple(requirements), tuple(directs), tuple(options))
 
 
 def _in(folder: Path) -> dict[str, Path]:
@@ -131,9 +131,32 @@ def extended(name: str, extension: str) -> str:
     return f"{name}{EXTENDS}{extension}" if extension else name
 
 
+def given_folder(root: Path, name: str) -> Path:
+    """The folder of requirements that were given, and of their environment."""
+    return root / ".harness" / "environments" / name
+
+
+def is_given(root: Path, name: str) -> bool:
+    """Whether `name` is that of requirements that were given, and lie outside `matrices`."""
+    return name not in _files(root) and (given_folder(root, name) / GIVEN).is_file()
+
+
+def known(root: Path) -> list[str]:
+    """Names of all combinations, those of requirements that were given among them."""
+    given = (root / ".harness" / "environments").glob(f"*/{GIVEN}")
+    return list(dict.fromkeys([*names(root), *sorted(path.parent.name for path in given)]))
+
+
+def _read_given(root: Path, name: str) -> Combination:
+    told = json.loads((given_folder(root, name) / GIVEN).read_text(encoding="utf-8"))
+    return Combination(name, Path(told["file"]), told["python"], tuple(map(Requirement, told["requirements"])))
+
+
 def read(root: Path, name: str) -> Combination:
     """The combination or the extended one called `name`."""
     if name not in _files(root):
+        if is_given(root, name):
+            return _read_given(root, name)
         raise UsageError(unknown("combination", name, _files(root) if EXTENDS in name else names(root)))
     path = _files(root)[name]
     told = path.relative_to(root) if path.is_relative_to(root) else path

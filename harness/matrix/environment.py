@@ -17,6 +17,7 @@ from harness.bench import environment as inside_view
 from harness.bench.errors import EnvironmentChangedError, IndexUnreachableError, InterpreterGoneError, UsageError
 from harness.bench.fingerprint import normalise_paths
 from harness.bench.stages import Outcome, Stage
+from harness.matrix.combination import given_folder, is_given
 from harness.matrix.wholeness import (
     Change,
     Snapshot,
@@ -174,6 +175,8 @@ def tox_name(name: str) -> str:
 
 def folder_of(root: Path, name: str) -> Path:
     """The folder of a tox environment."""
+    if is_given(root, name):
+        return given_folder(root, name) / "env"
     return root / ".tox" / tox_name(name)
 
 

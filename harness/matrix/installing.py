@@ -28,6 +28,7 @@ from harness.bench.hold import hold
 from harness.bench.record import write_json
 from harness.bench.stages import Outcome, Stage
 from harness.matrix import tooling, wholeness
+from harness.matrix.combination import is_given
 from harness.matrix.environment import (
     FactOfPins,
     Inside,
@@ -36,11 +37,11 @@ from harness.matrix.environment import (
     folder_of,
     inspect,
     python_of,
-    tox_name,
 )
 from harness.matrix.locks import Lock
 from harness.matrix.private import make_private
 from harness.matrix.reinstalling import Reinstaller
+from harness.matrix.requirements.keeping import make_room
 from harness.matrix.resolving import understand
 from harness.matrix.wholeness import Change, Seen, listed
 
@@ -51,6 +52,8 @@ CHANGES = "changes.json"
 """When it was not whole, beside who holds it: a run that goes on takes back what ran then."""
 
 _MOST_KEPT = 50
+
+_TOX = Path(__file__).with_name("tox") / "tox.ini"
 
 _SIGNALLED = 128
 # As tox tells that uv was ended by a signal.
@@ -181,15 +184,19 @@ class _Work:
 
     def _install(self, *, anew: bool = False) -> Installed | FactOfPins:
         """Let tox install the environment, and hold it against its lock and its RECORDs."""
+        if is_given(self.root, self.name):
+            make_room(self.root, self.name, note=self.note)
         self.busy(f"{self.name}: installing through tox")
         was_there = self.folder.exists()
         if was_there:
             self._remember(0.0)  # nobody knows since when it is not what was installed
         self.installed.unlink(missing_ok=True)
         begin = self.log.stat().st_size if self.log.exists() else 0
-        command = [sys.executable, "-m", "tox", "run", "--notest", "--colored=no", "-e", tox_name(self.name)]
-        command += [f"--workdir={self.root / '.tox'}", *(["--recreate"] if anew else [])]
-        code = tooling.run(command, cwd=self.root, environ=clean_environ(), log=self.log, marker=str(self.folder))
+        command = [sys.executable, "-m", "tox", "run", "--notest", "--colored=no", "-c", str(_TOX), "-e"]
+        command += [self.folder.name, f"--root={self.root}", f"--workdir={self.folder.parent}"]
+        command += ["--recreate"] if anew else []
+        environ = {**clean_environ(), "HARNESS_LOCK": str(self.lock.path), "HARNESS_ENVIRONMENT": self.folder.name}
+        code = tooling.run(command, cwd=self.root, environ=environ, log=self.log, marker=str(self.folder))
         if code != 0:
             said = tooling.read_from(self.log, begin)
             if code > _SIGNALLED or _KILLED.search(said):
@@ -262,7 +269,7 @@ class _Work:
     def _require_bench(self, inside: Inside) -> None:
         if inside.missing:
             msg = (
-                f"matrices/locks/{self.name}.txt lacks what the bench needs: {'; '.join(inside.missing.values())}. "
+                f"the lock of {self.name} lacks what the bench needs: {'; '.join(inside.missing.values())}. "
                 f"Run `harness lock {self.name}`."
             )
             raise UsageError(msg)
@@ -316,12 +323,14 @@ class _Work:
                 compiled.unlink(missing_ok=True)
 
     def _reinstaller(self) -> Reinstaller:
-        return Reinstaller(root=self.root, folder=self.folder, lock=self.lock.text, log=self.log)
+        # As it lies there: what tables keep has no credentials.
+        lock = self.lock.path.read_text(encoding="utf-8")
+        return Reinstaller(root=self.root, folder=self.folder, lock=lock, log=self.log)
 
     def _beyond_help(self, wrong: Iterable[object]) -> str:
         return (
             f"{self.name} is not what its lock says, and reinstalling did not mend it: {listed(wrong)}. "
-            f"Run `tox run -r --notest -e {tox_name(self.name)}`."
+            "Remove its folder, and run the same command again: it is installed anew."
         )
 
     def _write_marker(self, prepared: Prepared) -> None:

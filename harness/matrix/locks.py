@@ -6,29 +6,30 @@ A set of pins without a solution leaves the resolver's reason in the lock's plac
 from __future__ import annotations
 
 import hashlib
-import os
-import shlex
-import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from harness.bench.environment import pins_of
-from harness.bench.errors import ToolBrokenError, UsageError
+from harness.bench.environment import ANY_VERSION, pins_of
+from harness.bench.errors import UsageError
+from harness.bench.places import PACKAGE
 from harness.matrix import tooling
-from harness.matrix.combination import Combination, folder_of
-from harness.matrix.resolving import AbsentError, Fact, kind_of, understand
+from harness.matrix.combination import Combination, folder_of, given_folder, is_given
+from harness.matrix.compiling import compile_pins, finished, nearest, preferences, without_credentials
+from harness.matrix.resolving import AbsentError, Fact, kind_of
 
 BENCH_REQUIREMENTS = Path("harness/bench/requirements.in")
 
 
 @dataclass(frozen=True)
 class Lock:
-    """The lock of a combination. `reason` is the resolver's where there is no solution; then `path` holds it."""
+    """The lock of a combination. `reason` is the resolver's where there is no solution; then `path` holds it.
+
+    `text` is the lock's without credentials: tables keep it.
+    """
 
     path: Path
     text: str
@@ -36,8 +37,9 @@ class Lock:
 
     @property
     def digest(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
+        """First 16 hexadecimal digits of the SHA-256 of the lock, or of the file that holds the reason."""
+        content = self.path.read_bytes() if self.reason else self.text.encode()
+        return hashlib.sha256(content).hexdigest()[:16]
 
     @property
     def kind(self) -> str:
@@ -45,13 +47,22 @@ class Lock:
         return kind_of(self.reason) if self.reason else ""
 
 
+def bench_requirements(root: Path) -> Path:
+    """The file of what the bench needs in every environment: a checkout's, relative to it, else the package's own."""
+    return BENCH_REQUIREMENTS if (root / BENCH_REQUIREMENTS).is_file() else PACKAGE / "bench" / "requirements.in"
+
+
 def lock_path(root: Path, name: str) -> Path:
     """Where the lock of a combination is: in the folder `locks` beside its own file."""
+    if is_given(root, name):
+        return given_folder(root, name) / "lock.txt"
     return folder_of(root, name) / "locks" / f"{name}.txt"
 
 
 def reason_path(root: Path, name: str) -> Path:
     """Where the resolver's reason is, if the combination has no solution."""
+    if is_given(root, name):
+        return given_folder(root, name) / "lock.unresolvable"
     return folder_of(root, name) / "locks" / f"{name}.unresolvable"
 
 
@@ -65,7 +76,7 @@ def read_lock(root: Path, combination: Combination) -> Lock:
     if reason.exists():
         text = reason.read_text(encoding="utf-8")
         stated, _, why = text.partition("\n\n")
-        if stated != _stated(combination):
+        if stated != _stated(combination) and not is_given(root, name):
             msg = f"{combination.path} was edited since its lock was tried. Run `harness lock {name}`."
             raise UsageError(msg)
         return Lock(reason, "", why.strip())
@@ -75,10 +86,10 @@ def read_lock(root: Path, combination: Combination) -> Lock:
         raise UsageError(msg)
     text = path.read_text(encoding="utf-8")
     stale = _stale(combination, pins_of(text), text)
-    if stale:
+    if stale and not is_given(root, name):
         msg = f"matrices/locks/{name}.txt does not fit {combination.path}: {stale}. Run `harness lock {name}`."
         raise UsageError(msg)
-    return Lock(path, text)
+    return Lock(path, without_credentials(text))
 
 
 def _stale(combination: Combination, pins: Mapping[str, str], text: str) -> str:
@@ -90,40 +101,17 @@ def _stale(combination: Combination, pins: Mapping[str, str], text: str) -> str:
         if requirement.marker is not None and not requirement.marker.evaluate(python):
             continue
         locked = pins.get(canonicalize_name(requirement.name))
-        if locked is None or not requirement.specifier.contains(locked, prereleases=True):
+        fits = locked is not None and (bool(requirement.url) or locked == ANY_VERSION)
+        if not fits and (locked is None or not requirement.specifier.contains(locked, prereleases=True)):
             return f"{requirement} is asked for, and {locked or 'nothing'} is locked"
     return ""
 
 
 def _stated(combination: Combination) -> str:
     """The combination in one line a requirement, to tell whether a recorded reason is still about it."""
-    lines = [f"# python: {combination.python}", *(f"# {requirement}" for requirement in combination.requirements)]
+    asked = [*combination.requirements, *(each.target for each in combination.directs), *combination.options]
+    lines = [f"# python: {combination.python}", *(f"# {each}" for each in asked)]
     return "\n".join(lines)
-
-
-def _compile(root: Path, python: str, sources: list[Path], output: Path, *options: str, named: Path) -> Fact | None:
-    """Run `uv pip compile` into `output`; the fact of the pins where there is no solution, else nothing.
-
-    Raises what `understand` does. uv writes its command line into the file, so it is given paths relative to the root,
-    and told to write the one that ends in `named`, where the file belongs.
-    """
-    command = ["pip", "compile", "--python-version", python, "--generate-hashes"]
-    shown = ["uv", *command, f"--output-file={named}", *map(str, sources)]
-    done = subprocess.run(
-        [tooling.uv(), *command, f"--output-file={output}", *options, *map(str, sources)],
-        cwd=root,
-        env={**os.environ, "UV_CUSTOM_COMPILE_COMMAND": shlex.join(shown)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 0:
-        return None
-    if done.returncode < 0:
-        msg = f"resolving {sources[0]}: uv was ended by signal {-done.returncode}. Nothing was written."
-        raise ToolBrokenError(msg)
-    return understand(done.stderr, f"resolving {sources[0]}")
 
 
 def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock:
@@ -146,20 +134,25 @@ def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock
         alone, together = Path(folder, "alone.txt"), Path(folder, "together.txt")
         if path.exists():
             for preferred in (alone, together):
-                preferred.write_bytes(path.read_bytes())
-        named = path.relative_to(root)
+                preferred.write_text(preferences(path.read_text(encoding="utf-8")), encoding="utf-8")
+        shown, doing = [f"--output-file={path.relative_to(root)}"], f"resolving {combination.path}"
+
+        def compiled(sources: Sequence[Path], output: Path) -> Fact | None:
+            named = [*shown, *(str(BENCH_REQUIREMENTS if each == bench else each) for each in sources)]
+            return compile_pins(root, combination.python, sources, output, *options, shown=named, doing=doing)
+
+        bench = bench_requirements(root)
         try:
-            fact = _compile(root, combination.python, [combination.path], alone, *options, named=named)
+            fact = compiled([combination.path], alone)
         except AbsentError as error:
-            msg = f"{error}{_nearest(root, combination.python, error.requirement)}"
+            msg = f"{error}{nearest(root, combination.python, error.requirement)}"
             raise UsageError(msg) from None
         path.parent.mkdir(parents=True, exist_ok=True)
         if fact is not None:
-            _write(reason, f"{_stated(combination)}\n\n{fact.reason}\n".encode())
+            write_whole(reason, f"{_stated(combination)}\n\n{fact.reason}\n".encode())
             path.unlink(missing_ok=True)
             return Lock(reason, "", fact.reason)
-        sources = [combination.path, BENCH_REQUIREMENTS]
-        fact = _compile(root, combination.python, sources, together, *options, named=named)
+        fact = compiled([combination.path, bench], together)
         moved = "" if fact else _moved(pins_of(alone.read_text("utf-8")), pins_of(together.read_text("utf-8")))
         if fact or moved:
             msg = (
@@ -167,12 +160,15 @@ def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock
                 f"{moved or (fact.reason if fact else '')}. Loosen it, and lock again."
             )
             raise UsageError(msg)
-        _write(path, together.read_bytes())
+        beside = root / combination.path.parent
+        text = together.read_text("utf-8").replace(str(bench), str(BENCH_REQUIREMENTS))
+        text = finished(text, root=root, path=path, options=combination.options, beside=beside)
+        write_whole(path, text.encode())
         reason.unlink(missing_ok=True)
-    return Lock(path, path.read_text(encoding="utf-8"))
+    return Lock(path, without_credentials(text))
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write beside and rename: a full disk must not leave half a lock."""
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -180,26 +176,6 @@ def _write(path: Path, content: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _nearest(root: Path, python: str, requirement: str) -> str:
-    """What to add on the nearest version that the package index has, where an exact one is asked for."""
-    try:
-        asked = Requirement(requirement)
-    except InvalidRequirement:
-        return ""
-    exact = [specifier.version for specifier in asked.specifier if specifier.operator == "=="]
-    if len(exact) != 1:
-        return ""
-    for operator, strategy in (("<=", "highest"), (">=", "lowest")):
-        command = [tooling.uv(), "pip", "compile", "-", "--quiet", "--no-deps", "--no-header", "--no-annotate"]
-        command += ["--python-version", python, "--prerelease=disallow", f"--resolution={strategy}"]
-        sought = f"{asked.name}{operator}{exact[0]}\n"
-        done = subprocess.run(command, cwd=root, input=sought, capture_output=True, text=True, check=False)
-        found = pins_of(done.stdout).get(canonicalize_name(asked.name)) if done.returncode == 0 else None
-        if found:
-            return f" The nearest that it has is {asked.name}=={found.partition('+')[0]}."
-    return ""
 
 
 def _moved(alone: Mapping[str, str], together: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from harness.matrix import tooling, wholeness
 from harness.matrix.environment import clean_environ
 from harness.matrix.resolving import understand
 
+_LOCAL = re.compile(r"# package: (?P<name>\S+) ")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REQUIREMENTS = f"{wholeness.OURS}reinstall.txt"
 
@@ -21,13 +22,19 @@ def blocks(lock: str) -> tuple[list[str], dict[str, str]]:
     """The options of a lock's text, and each package's requirement with all its hashes, by canonical name."""
     options: list[str] = []
     found: dict[str, str] = {}
-    name = ""
+    name = local = ""
     for line in lock.splitlines():
+        if match := _LOCAL.match(line):
+            local = canonicalize_name(match["name"])
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if line[0].isspace():
             if name:
                 found[name] += f"{line}\n"
+        elif local:
+            # What is on this machine has no name of its own, but a line above it.
+            name, local = local, ""
+            found[name] = f"{line}\n"
         elif line.startswith("-"):
             options.append(line)
             name = ""

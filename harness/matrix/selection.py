@@ -46,6 +46,8 @@ class Selection:
         with_zoo = bool(globs or not files)
         registry = discover(models=files, paths=paths, plugins=plugins, with_zoo=with_zoo, strict=True)
         device = gpu.resolve(self.device)
+        # Requirements that were given have no extensions: whatever they bring is in their own environment.
+        pinned = root is not None and not combinations.is_given(root, name)
         known = combinations.extensions(root, name) if root else []
         cells = expand(
             registry,
@@ -60,14 +62,14 @@ class Selection:
         if not wanted:
             msg = "all of these cells need an extension. Add --extensions."
             raise UsageError(msg)
-        groups = dict.fromkeys(sorted(cell.extension for cell in wanted)) if root else {"": None}
+        groups = dict.fromkeys(sorted(cell.extension for cell in wanted)) if pinned else {"": None}
         return [
             Plan(
                 combination=name,
                 extension=extension,
                 device=device,
                 tier=self.tier,
-                cells=tuple(cell for cell in wanted if root is None or cell.extension == extension),
+                cells=tuple(cell for cell in wanted if not pinned or cell.extension == extension),
                 models=tuple(map(str, files)),
                 plugins=tuple(map(str, plugins)),
                 paths=tuple(map(str, paths)),

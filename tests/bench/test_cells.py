@@ -128,7 +128,7 @@ CASES = {
     "greedy": Case("kept = [b'x' * 2**26 for _ in range(99)]", ("out-of-memory", "convert", "MemoryLimit"), "1200 MiB"),
     "boasts": Case("facts = {'speed': 3}", ("failed", "convert", "RuntimeError"), "the step told speed"),
     "missing-import": Case(
-        "pass", ("failed", "import", "ModuleNotFoundError"), "nothing_like_it", ("nothing_like_it",)
+        "pass", ("not-applicable", "import", "NotApplicable"), "nothing_like_it is not among", ("nothing_like_it",)
     ),
     "killing-import": Case("pass", ("crashed", "import", "SIGABRT"), "SIGABRT", ("killing_import",)),
     "unserved": Case("pass", ("failed", "load", "UsageError"), "unknown runtime 'arays'", runtime="arays"),
@@ -264,15 +264,18 @@ def test_fresh_processes_give_the_same_outcome_and_a_hang_ends(folder: Path, tmp
     assert (records[0].launches, records[1].launches) == (2, None)
 
 
-def test_what_no_lock_promised_is_not_applicable(folder: Path, tmp_path: Path) -> None:
-    plan = replace(_plan(folder, "missing-import"), lock="")
+@pytest.mark.parametrize("pinned", [False, True])
+def test_what_needs_a_package_that_is_not_there_is_not_applicable(folder: Path, tmp_path: Path, pinned: bool) -> None:
+    plan = _plan(folder, "missing-import")
+    plan = plan if pinned else replace(plan, lock="")
     cells = _cells(plan, tmp_path / "scratch")
     try:
         record, _ = _run(cells, "missing-import")
     finally:
         cells.close()
     assert (record.outcome.value, record.stage.value) == ("not-applicable", "import")
-    assert "No module named 'nothing_like_it'" in (record.error or "")
+    where = "not among these requirements" if pinned else "not installed in this environment"
+    assert record.error == f"nothing_like_it is {where}"
 
 
 def _pytest(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

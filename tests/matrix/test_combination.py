@@ -43,7 +43,7 @@ def test_a_file_without_a_python_version_is_told(text: str) -> None:
         parse("x", PATH, text)
 
 
-@pytest.mark.parametrize("line", ["torch=2.0.1", "torch==", "==2.0.1", "torch==2.0.1 onnx", "./torch.whl"])
+@pytest.mark.parametrize("line", ["torch=2.0.1", "torch==", "==2.0.1", "torch==2.0.1 onnx"])
 def test_a_pin_that_is_no_requirement_is_told_with_its_line(line: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse("x", PATH, f"# python: 3.11\n\nonnx==1.14.0\n{line}\n")
@@ -51,10 +51,23 @@ def test_a_pin_that_is_no_requirement_is_told_with_its_line(line: str) -> None:
     assert "Write it like `torch==2.1.0`" in str(caught.value)
 
 
-@pytest.mark.parametrize("line", ["--extra-index-url https://x", "torch==2.1.0 \\"])
-def test_an_option_is_told_with_where_it_belongs(line: str) -> None:
-    with pytest.raises(UsageError, match="UV_EXTRA_INDEX_URL"):
-        parse("x", PATH, f"# python: 3.11\n{line}\n")
+def test_options_addresses_and_what_is_on_this_machine_are_kept() -> None:
+    lines = ["--extra-index-url https://x/simple", "-f ../wheels", "-e ./pkg[fast]", "./torch.whl", "torch==2.1.0 \\"]
+    combination = parse("x", PATH, "\n".join(["# python: 3.11", *lines, "    --hash=sha256:00"]))
+    assert [str(option) for option in combination.options] == [
+        "--extra-index-url https://x/simple",
+        "--find-links ../wheels",
+    ]
+    assert [(each.target, each.extras, each.editable) for each in combination.directs] == [
+        ("./pkg", "[fast]", True),
+        ("./torch.whl", "", False),
+    ]
+    assert combination.pins == {"torch": "2.1.0"}
+
+
+def test_an_option_that_is_not_known_is_told_with_its_line() -> None:
+    with pytest.raises(UsageError, match=r"x\.in, line 2: the option '--frobnicate' is not known\. Take it away"):
+        parse("x", PATH, "# python: 3.11\n--frobnicate yes\n")
 
 
 def test_the_root_is_found_from_inside(tmp_path: Path) -> None:

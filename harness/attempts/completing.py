@@ -1,0 +1,52 @@
+"""Adds to the environment of somebody's requirements what turned out to be missing in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.attempts.execution import Task
+from harness.bench.attempt import Attempt
+from harness.bench.stages import Stage
+from harness.matrix import combination as combinations
+from harness.matrix.locks import read_lock
+from harness.matrix.requirements import keeping
+
+_MISSING = re.compile(r"No module named '(?P<module>\w+)[\w.]*'")
+_STAGES = {Stage.IMPORT.value, Stage.BUILD.value, Stage.CONVERT.value}
+
+
+def completed(
+    root: Path, job: Sequence[Task], texts: Iterable[str], *, note: Callable[[str], None]
+) -> list[Task] | None:
+    """The tasks of `job` with what `texts`, errors of their cells, say to be missing; None where that is nothing.
+
+    Only requirements that were given leave anything out, and only what they themselves name is added.
+    """
+    name = job[0].plan.combination
+    if not combinations.is_given(root, name):
+        return None
+    missing = {match["module"] for text in texts for match in _MISSING.finditer(text)}
+    found = keeping.addable(root, name, missing)
+    if not found:
+        return None
+    note(f"{name}: {', '.join(found)} turned out to be needed: adding what the requirements name for it")
+    keeping.again(root, name, modules=found, note=note)
+    each = combinations.read(root, name)
+    lock = read_lock(root, each)
+    path = "" if lock.reason else str(lock.path)
+    return [replace(task, plan=replace(task.plan, lock=path), combination=each, lock=lock) for task in job]
+
+
+def errors_of(attempts: Iterable[Attempt]) -> list[str]:
+    """What the cells of these attempts that came to no artifact died of."""
+    found = []
+    for attempt in attempts:
+        for path in sorted(attempt.records.glob("[!.]*.json")):
+            row = json.loads(path.read_text(encoding="utf-8"))["row"]
+            if row["stage"] in _STAGES and row.get("error"):
+                found.append(str(row["error"]))
+    return found

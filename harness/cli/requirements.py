@@ -1,0 +1,41 @@
+"""What commands share that take requirements as people have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.matrix.requirements import keeping
+from harness.matrix.requirements.closing import Wish
+from harness.matrix.requirements.needs import modules_of
+from harness.matrix.selection import Selection
+
+_OPTIONS = (
+    click.option(
+        "--python-version", "python", default="", metavar="3.11", help="The Python that requirements are for."
+    ),
+    click.option(
+        "--all", "everything", is_flag=True, help="Install all requirements, and not only what the cells need."
+    ),
+)
+
+
+def requirements_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what is made of requirements."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def take(
+    root: Path, files: Sequence[str], selections: Sequence[Selection], *, python: str, everything: bool
+) -> list[str]:
+    """The names of the combinations that `files` become, locked for what the cells of `selections` need."""
+    if not files:
+        return []
+    plans = [plan for selection in selections for plan in selection.plans("given", None)]
+    wish = Wish(modules=frozenset(modules_of(plans)), everything=everything)
+    return [keeping.take(root, file, wish, python=python, note=click.echo).name for file in files]

@@ -1,0 +1,1 @@
+"""Requirements as people have them: read in any of their forms, locked, and kept under `.harness/`."""

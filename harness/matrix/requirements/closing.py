@@ -1,0 +1,246 @@
+"""Resolves what was given, and keeps of it what the cells need, with what the bench needs beside it.
+
+First all of it, as the file says: that is what is tested. Versions that are locked are not resolved again. Then the
+closure of what is needed under those versions, with the bench's own packages: these never move a version that is
+tested, but a version of a test tool, which is not, yields to them.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from harness.bench.environment import ANY_VERSION, canonical, pins_of
+from harness.bench.errors import UsageError
+from harness.matrix.compiling import compile_pins, finished, nearest, preferences
+from harness.matrix.reinstalling import blocks
+from harness.matrix.requirements.lines import Direct, Wanted
+from harness.matrix.requirements.needs import provides, tested
+from harness.matrix.requirements.reading import Given, evaluated
+from harness.matrix.resolving import AbsentError, Fact
+
+_OF_TEST_TOOLS = frozenset({"pluggy", "iniconfig", "py-cpuinfo", "exceptiongroup", "tomli"})
+"""What the bench's test tools bring, which yields with them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closed:
+    """What came of it: `full` is everything that was given, `lock` what is installed; or `reason` against it.
+
+    `roots` are the packages that were asked for by name; `notes` what a person is told.
+    """
+
+    full: str = ""
+    lock: str = ""
+    reason: str = ""
+    roots: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What the environment is for: the modules that the cells import, or everything that was given."""
+
+    modules: frozenset[str]
+    everything: bool = False
+
+
+def close(
+    root: Path, given: Given, wish: Wish, *, python: str, lock: Path, before: tuple[str, str] = ("", ""), bench: Path
+) -> Closed:
+    """Resolve `given` under `python` for the lock at the path `lock`, whose folder it will lie in.
+
+    `before` are the full resolution and the lock that there were, whose versions are kept where they still fit;
+    `bench` is the file of what the bench needs. Raises `UsageError` where the package index does not have what is
+    asked for, or where what the bench needs does not fit beside it; and what `understand` does.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        work = _Work(root, given, python, Path(scratch), given.source.path.name, bench)
+        full = work.full(before[0])
+        if isinstance(full, Fact):
+            return Closed(reason=full.reason)
+        return work.closed(full, wish, lock, before[1])
+
+
+def pins_under(lines: Collection[Wanted], python: str) -> list[Wanted]:
+    """The requirements of `lines` whose marker holds, without it."""
+    kept = []
+    for line in lines:
+        if evaluated(line.requirement.marker, python):
+            requirement = Requirement(str(line.requirement))
+            requirement.marker = None
+            kept.append(Wanted(requirement, line.hashes))
+    return kept
+
+
+def _text(wanted: Wanted) -> str:
+    return " ".join([str(wanted.requirement), *(f"--hash={each}" for each in wanted.hashes)])
+
+
+def _direct_text(direct: Direct) -> str:
+    hashes = "".join(f" --hash={each}" for each in direct.hashes)
+    return f"{'-e ' if direct.editable else ''}{direct.target}{direct.extras}{hashes}"
+
+
+class _Work:
+    """One resolution under way, in a scratch folder."""
+
+    def __init__(self, root: Path, given: Given, python: str, scratch: Path, name: str, bench: Path) -> None:
+        self.root, self.given, self.python, self.scratch, self.name = root, given, python, scratch, name
+        self.bench = [Requirement(line) for line in _lines(bench.read_text(encoding="utf-8"))]
+
+    def full(self, before: str) -> str | Fact:
+        """All that was given, resolved: its own text where its versions are locked, else what uv makes of it."""
+        if self.given.locked:
+            return "".join(f"{_text(each)}\n" for each in pins_under(self.given.wanted, self.python))
+        output = self._file("full.txt", preferences(before))
+        if self.given.compiled:
+            source, cwd = self.given.source.path, self.given.source.path.parent
+        else:
+            lines = [*map(_text, self.given.wanted), *map(_direct_text, self.given.directs)]
+            source, cwd = self._file("given.in", self._with_options(lines)), self.root
+        constraints = self._file("constraints.txt", "".join(f"{_text(each)}\n" for each in self.given.constraints))
+        options = [*self._selected(), f"--constraints={constraints}", "--no-annotate", "--no-header"]
+        found = self._compile(source, output, options, cwd=cwd)
+        return found or output.read_text(encoding="utf-8")
+
+    def closed(self, full: str, wish: Wish, lock: Path, before: str) -> Closed:
+        """The lock of what is needed of `full`."""
+        pins = pins_of(full)
+        roots = sorted(pins) if wish.everything else tested(wish.modules, pins)
+        yielding = self._yielding(pins)
+        roots = [each for each in roots if each not in yielding and not self._is_direct(each)]
+        sources = [*self._spelled(roots), *self._needed_directs(wish, full)]
+        constraints = _constraints(full, without=yielding)
+        if self.given.locked:
+            # Before the bench's own: what has no solution without them is a fact of the pins.
+            fact = self._closure(sources, constraints, {}, self._file("alone.txt", preferences(before)))
+            if fact is not None:
+                return Closed(full=full, reason=fact.reason)
+        output = self._file("lock.txt", preferences(before or full))
+        fact = self._closure([*sources, *map(str, self.bench)], constraints, yielding, output)
+        if fact is not None:
+            msg = f"what the bench needs does not fit beside {self.name} without moving what is tested: {fact.reason}."
+            raise UsageError(msg)
+        text = self._with_given_hashes(output.read_text(encoding="utf-8"))
+        done = finished(text, root=self.root, path=lock, options=self.given.options, beside=self.root)
+        notes = self._notes(pins, pins_of(done), everything=wish.everything)
+        return Closed(full=full, lock=done, roots=tuple(roots), notes=tuple(notes))
+
+    def _closure(
+        self, sources: Sequence[str], constraints: str, yielding: Mapping[str, str], output: Path
+    ) -> Fact | None:
+        needs = self._file("needs.in", self._with_options(sources))
+        bounds = self._file("bounds.txt", constraints)
+        # Of what the test tools bring, they themselves say which versions will do.
+        overrides = self._file("overrides.txt", "".join(f"{each}\n" for each in yielding.values() if each))
+        options = [f"--constraints={bounds}", f"--overrides={overrides}", "--no-annotate"]
+        return self._compile(needs, output, options, cwd=self.root)
+
+    def _compile(self, source: Path, output: Path, options: Sequence[str], *, cwd: Path) -> Fact | None:
+        prereleases = ["--prerelease=allow"] if any(each.name == "--pre" for each in self.given.options) else []
+        try:
+            return compile_pins(
+                self.root,
+                self.python,
+                [source],
+                output,
+                *options,
+                *prereleases,
+                shown=[self.name],
+                doing=f"resolving {self.name}",
+                cwd=cwd,
+            )
+        except AbsentError as error:
+            known = nearest(self.root, self.python, error.requirement, self._with_options([]))
+            msg = f"{error}{known}"
+            raise UsageError(msg) from None
+
+    def _selected(self) -> list[str]:
+        source = self.given.source
+        extras = [f"--extra={extra}" for extra in source.extras]
+        return [*extras, *([f"--group={source.path}:{source.group}"] if source.group else [])]
+
+    def _with_options(self, lines: Sequence[str]) -> str:
+        options = [str(option) for option in self.given.options if option.name != "--pre"]
+        return "".join(f"{line}\n" for line in [*options, *lines])
+
+    def _file(self, name: str, text: str) -> Path:
+        path = self.scratch / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def _yielding(self, pins: Mapping[str, str]) -> dict[str, str]:
+        """The test tools among `pins` that the bench cannot use, each with what it asks for in their place."""
+        found = {
+            canonical(each.name): str(each)
+            for each in self.bench
+            if (version := pins.get(canonical(each.name))) is not None
+            and (version == ANY_VERSION or not each.specifier.contains(version, prereleases=True))
+        }
+        return found | {name: "" for name in _OF_TEST_TOOLS if name in pins and found}
+
+    def _is_direct(self, name: str) -> bool:
+        """Whether a package comes by a folder or a file, so that its name alone would not do."""
+        return any(name == canonical(Path(each.target).name.split("-")[0]) for each in self.given.directs)
+
+    def _spelled(self, roots: Sequence[str]) -> list[str]:
+        """Names with the extras that they were given with."""
+        extras = {canonical(each.requirement.name): sorted(each.requirement.extras) for each in self.given.wanted}
+        return [f"{name}[{','.join(extras[name])}]" if extras.get(name) else name for name in roots]
+
+    def _needed_directs(self, wish: Wish, full: str) -> list[str]:
+        """Packages of the user's own, which are what it is about; a project's where a model imports it."""
+        project = self.given.project
+        own = [_direct_text(each) for each in self.given.directs]
+        if self.given.compiled:
+            own += [line for line in blocks(full)[0] if line.startswith("-e ")]
+        if project is not None and provides(project, wish.modules):
+            own.append(f"-e {project}")
+        return own
+
+    def _with_given_hashes(self, text: str) -> str:
+        """The hashes that were given in the place of all that the index has."""
+        given = {canonical(each.requirement.name): each.hashes for each in self.given.wanted if each.hashes}
+        kept, skipping = list[str](), False
+        for line in text.splitlines():
+            if line[:1].isspace():
+                if not skipping:
+                    kept.append(line)
+                continue
+            match = re.match(r"[\w.-]+", line)
+            hashes = given.get(canonical(match[0]), ()) if match else ()
+            skipping = bool(hashes)
+            kept.append(line.rstrip(" \\") if hashes else line)
+            if hashes:
+                kept[-1] += "".join(f" \\\n    --hash={each}" for each in sorted(hashes))
+        return "\n".join([*kept, ""])
+
+    def _notes(self, full: Mapping[str, str], lock: Mapping[str, str], *, everything: bool) -> list[str]:
+        tools = {canonical(each.name) for each in self.bench} | _OF_TEST_TOOLS
+        notes = [
+            f"{name} {full[name]} yields to {lock[name]}: it is a test tool, and the bench needs its own"
+            for name in sorted(tools & full.keys() & lock.keys())
+            if full[name] != lock[name]
+        ]
+        left_out = sorted(full.keys() - lock.keys() - tools)
+        if left_out:
+            named = ", ".join(left_out[:8]) + (f" and {len(left_out) - 8} more" if len(left_out) > 8 else "")  # noqa: PLR2004
+            told = "no package of theirs is there for this Python" if everything else "--all installs everything"
+            notes.append(f"left out, since no cell needs them: {named} ({told})")
+        return notes
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
+
+
+def _constraints(full: str, *, without: Collection[str]) -> str:
+    """The versions of `full` as bounds; uv takes no editable ones there."""
+    _, found = blocks(full)
+    return "".join(block for name, block in found.items() if name not in without and not block.startswith(("-", ".")))

@@ -1,0 +1,270 @@
+"""Requirements that were given, as combinations of their own: named, locked and kept under `.harness/environments`.
+
+The name is that of the file and eight digits of a digest: of all files that were read, the Python version, and whether
+everything is installed. One that is given again is found by these, and its lock is taken as it is while it has all
+that is needed and the packages on this machine that it names are what they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from harness.bench.environment import canonical, pins_of
+from harness.bench.errors import UsageError
+from harness.bench.hold import held_if_free
+from harness.bench.record import write_json
+from harness.matrix import tooling
+from harness.matrix.combination import GIVEN, given_folder, names
+from harness.matrix.compiling import finished
+from harness.matrix.locks import bench_requirements, write_whole
+from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
+from harness.matrix.requirements.needs import distributions_of, tested
+from harness.matrix.requirements.reading import Given, read, source_of
+
+Tell = Callable[[str], None]
+
+_VERSION = 1
+_PYTHON = re.compile(r"3\.\d+")
+_OLDEST_MINOR = 10
+_FULL, _LOCK, _REASON = "full.txt", "lock.txt", "lock.unresolvable"
+_ENOUGH_SPACE = 8 * 2**30
+"""Bytes: what an environment with CUDA takes where it cannot link into uv's cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Requirements that have a name and a lock. `stated` is what `given.json` says of them."""
+
+    root: Path
+    name: str
+    stated: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return given_folder(self.root, self.name)
+
+
+def take(root: Path, value: str, wish: Wish, *, python: str = "", upgrade: bool = False, note: Tell) -> Kept:
+    """Have what a person named by `value` locked for what `wish` says; `note` is told what they should know.
+
+    `python` is the version that was asked for, or empty. With `upgrade`, versions that are not pinned are resolved
+    anew. Raises `UsageError` for what cannot be read or found, and what `close` does.
+    """
+    if python and not _PYTHON.fullmatch(python):
+        msg = f"--python-version {python!r}: write it like 3.11."
+        raise UsageError(msg)
+    source = source_of(value)
+    first = read(root, source, python=python)
+    known = _found(root, first, python, everything=wish.everything)
+    candidates = [(known.stated["python"], known.stated["python_from"])] if known else _pythons(root, first, python)
+    done: tuple[Given, str, str, Closed, str] | None = None
+    for version, why in candidates:
+        given = read(root, source, python=version)
+        name = known.name if known else _name(root, given, version, everything=wish.everything)
+        folder = given_folder(root, name)
+        wanted = _grown(folder, wish)
+        if known and not upgrade and (reused := _reused(root, known, given, wanted)):
+            note(f"{source.path.name}: {name}, locked before, on Python {version}")
+            return reused
+        before = ("", "") if upgrade else (_read(folder / _FULL), _read(folder / _LOCK))
+        lock, bench = folder / _LOCK, root / bench_requirements(root)
+        closed = close(root, given, wanted, python=version, lock=lock, before=before, bench=bench)
+        if done is None or not closed.reason:
+            done = given, version, why, closed, name
+        if not closed.reason:
+            break
+    assert done is not None
+    given, version, why, closed, name = done
+    kept = _write(
+        root, given, _grown(given_folder(root, name), wish), closed, name=name, python=version, why=why, asked=python
+    )
+    note(f"{source.path.name}: {name}, on Python {version} ({why})")
+    for each in closed.notes:
+        note(f"{name}: {each}")
+    return kept
+
+
+def again(root: Path, name: str, *, modules: Iterable[str] = (), upgrade: bool = False, note: Tell) -> Kept:
+    """Lock what is kept as `name` once more, for `modules` as well."""
+    stated = _stated(given_folder(root, name))
+    wish = Wish(modules=frozenset([*stated["modules"], *modules]), everything=stated["everything"])
+    return take(root, str(root / stated["given"]), wish, python=stated["asked"], upgrade=upgrade, note=note)
+
+
+def addable(root: Path, name: str, modules: Iterable[str]) -> list[str]:
+    """Those of `modules` that the requirements kept as `name` provide, and their lock leaves out."""
+    folder = given_folder(root, name)
+    full, lock = pins_of(_read(folder / _FULL)), pins_of(_read(folder / _LOCK))
+    return sorted(m for m in modules if any(each not in lock for each in distributions_of(m, full)))
+
+
+def make_room(root: Path, name: str, *, note: Tell, enough: int = _ENOUGH_SPACE) -> None:
+    """Remove environments of other requirements, the one that was used longest ago first, until there is room.
+
+    Their locks stay; what is in use is passed over. `enough` is in bytes.
+    """
+    folder = given_folder(root, name)
+    old = sorted(
+        (path for path in folder.parent.glob(f"*/{GIVEN}") if path.parent != folder), key=lambda p: p.stat().st_mtime
+    )
+    for path in old:
+        if shutil.disk_usage(folder.parent).free >= enough:
+            return
+        environment = path.parent / "env"
+        with held_if_free(path.parent) as free:
+            if free and environment.is_dir():
+                note(f"space is short: removing the environment of {path.parent.name}, which was used longest ago")
+                shutil.rmtree(environment)
+
+
+def _stated(folder: Path) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = json.loads((folder / GIVEN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if told.get("version") == _VERSION else {}
+
+
+def _found(root: Path, given: Given, asked: str, *, everything: bool) -> Kept | None:
+    """What is kept of the same files for the same Python: that which was used last."""
+    found = [
+        (path.stat().st_mtime, path.parent.name, stated)
+        for path in given_folder(root, "").glob(f"{given.stem}-*/{GIVEN}")
+        if (stated := _stated(path.parent))
+        and (stated["content"], stated["asked"], stated["everything"]) == (given.content, asked, everything)
+    ]
+    if not found:
+        return None
+    _, name, stated = max(found)
+    return Kept(root=root, name=name, stated=stated)
+
+
+def _grown(folder: Path, wish: Wish) -> Wish:
+    """What is needed now and what was before: a lock that has more serves both."""
+    return replace(wish, modules=wish.modules | frozenset(_stated(folder).get("modules", ())))
+
+
+def _reused(root: Path, kept: Kept, given: Given, wish: Wish) -> Kept | None:
+    """What is kept, where its lock has all that is needed, and what it names on this machine has not changed."""
+    folder = kept.folder
+    if (folder / _REASON).is_file():
+        return kept if kept.stated["modules"] == sorted(wish.modules) else None
+    lock = _read(folder / _LOCK)
+    pins = pins_of(lock)
+    needed = set(pins_of(_read(folder / _FULL))) if wish.everything else set(tested(wish.modules, kept.stated["full"]))
+    if not lock or not needed & set(kept.stated["full"]) <= {*pins, *kept.stated["yielded"]}:
+        return None
+    # As it would be written now: a changed package has another line above it.
+    own = [line for line in lock.splitlines() if line.startswith(("-e ", "./", "/"))]
+    again = finished("\n".join(own), root=root, path=folder / _LOCK, options=(), beside=root)
+    if any(line not in lock for line in again.splitlines() if line.startswith("# package: ")):
+        return None
+    del given
+    os.utime(folder / GIVEN)
+    return kept
+
+
+def _name(root: Path, given: Given, python: str, *, everything: bool) -> str:
+    """The file's name and eight digits; never that of a combination in `matrices`."""
+    digest = hashlib.sha256(json.dumps([given.content, python, everything]).encode()).hexdigest()
+    name = f"{given.stem}-{digest[:8]}"
+    return name if name not in names(root) else f"{name}-given"
+
+
+def _pythons(root: Path, given: Given, asked: str) -> list[tuple[str, str]]:
+    """The Python versions to try, in this order, each with why."""
+    if asked:
+        return [(asked, "as --python-version says")]
+    if given.python:
+        return [(given.python, f"as {given.python_from} says")]
+    for folder in dict.fromkeys([given.source.path.parent, root]):
+        if match := _PYTHON.match(_read(folder / ".python-version").strip()):
+            return [(match[0], "as .python-version says")]
+    try:
+        bounds = SpecifierSet(given.requires_python)
+    except InvalidSpecifier:
+        bounds = SpecifierSet()
+    fitting = [each for each in installed_pythons() if bounds.contains(each) or bounds.contains(f"{each}.99")]
+    if not fitting:
+        needed = f"that fits {given.requires_python!r}" if given.requires_python else f"from 3.{_OLDEST_MINOR} on"
+        msg = f"{given.source.path.name}: no Python {needed} is installed here. Name one: --python-version 3.11."
+        raise UsageError(msg)
+    return [(each, "the newest that is installed here and under which they have a solution") for each in fitting]
+
+
+def installed_pythons() -> list[str]:
+    """The versions (major.minor) of the Pythons that are installed here and that the bench runs on, newest first."""
+    command = [tooling.uv(), "python", "list", "--only-installed", "--output-format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        told = json.loads(done.stdout or "[]")
+    except ValueError:
+        told = []
+    minors = {
+        each["version_parts"]["minor"]
+        for each in told
+        if each.get("implementation") == "cpython"
+        and each.get("variant", "default") == "default"
+        and each["version_parts"]["major"] == 3  # noqa: PLR2004
+    }
+    return [f"3.{minor}" for minor in sorted(minors, reverse=True) if minor >= _OLDEST_MINOR]
+
+
+def _write(
+    root: Path, given: Given, wish: Wish, closed: Closed, *, name: str, python: str, why: str, asked: str
+) -> Kept:
+    folder = given_folder(root, name)
+    source = given.source
+    shown = os.path.relpath(source.path, root)
+    pins, full = pins_of(closed.lock), pins_of(closed.full)
+    direct = [each.requirement for each in pins_under(given.wanted, python)]
+    selector = (f"[{','.join(source.extras)}]" if source.extras else "") + (f":{source.group}" if source.group else "")
+    stated = {
+        "version": _VERSION,
+        "file": shown,
+        "given": f"{shown}{selector}",
+        "content": given.content,
+        "asked": asked,
+        "everything": wish.everything,
+        "python": python,
+        "python_from": why,
+        "modules": sorted(wish.modules),
+        "full": sorted(full),
+        "yielded": sorted(name for name in full if pins.get(name, full[name]) != full[name]),
+        # What is not installed is not what a comparison is about.
+        "requirements": [
+            str(each)
+            for each in direct
+            if closed.reason or pins.get(canonical(each.name)) == full.get(canonical(each.name)) is not None
+        ],
+    }
+    with tooling.told_as_infrastructure(f"locking {name}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        if closed.reason:
+            write_whole(folder / _REASON, f"# {shown}, Python {python}\n\n{closed.reason}\n".encode())
+            (folder / _LOCK).unlink(missing_ok=True)
+        else:
+            write_whole(folder / _FULL, closed.full.encode())
+            write_whole(folder / _LOCK, closed.lock.encode())
+            (folder / _REASON).unlink(missing_ok=True)
+        write_json(folder / GIVEN, stated)
+    return Kept(root=root, name=name, stated=stated)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -1,0 +1,164 @@
+"""What the cells need of somebody's requirements: the packages that are tested, and what the models import."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from harness.bench.environment import canonical
+from harness.bench.plan import Plan
+
+_DISTRIBUTIONS = {
+    "attr": ("attrs",),
+    "bs4": ("beautifulsoup4",),
+    "cv2": (
+        "opencv-python",
+        "opencv-python-headless",
+        "opencv-contrib-python",
+        "opencv-contrib-python-headless",
+    ),
+    "Crypto": ("pycryptodome",),
+    "dateutil": ("python-dateutil",),
+    "dotenv": ("python-dotenv",),
+    "faiss": ("faiss-cpu", "faiss-gpu"),
+    "git": ("gitpython",),
+    "google": ("protobuf",),
+    "grpc": ("grpcio",),
+    "mpl_toolkits": ("matplotlib",),
+    "onnxruntime": (
+        "onnxruntime",
+        "onnxruntime-gpu",
+        "onnxruntime-openvino",
+        "onnxruntime-training",
+        "ort-nightly",
+        "ort-nightly-gpu",
+    ),
+    "onnxsim": ("onnxsim", "onnx-simplifier"),
+    "PIL": ("pillow", "pillow-simd"),
+    "pkg_resources": ("setuptools",),
+    "skimage": ("scikit-image",),
+    "sklearn": ("scikit-learn",),
+    "tensorflow": (
+        "tensorflow",
+        "tensorflow-cpu",
+        "tensorflow-gpu",
+        "tensorflow-intel",
+        "tensorflow-rocm",
+        "tf-nightly",
+        "tf-nightly-cpu",
+    ),
+    "yaml": ("pyyaml",),
+}
+"""Modules whose distribution has another name."""
+
+_COMPANIONS = ("numpy", "torchvision", "torchaudio", "tf-keras", "keras", "triton", "protobuf")
+"""What changes the behaviour of what is tested, though nobody imports it here."""
+
+_CUDA = "nvidia-"
+"""A compiled file does not tell which extra has brought these."""
+
+
+def distributions_of(module: str, names: Collection[str]) -> list[str]:
+    """Those of `names`, canonical, that provide the top-level `module`; empty where none is known to."""
+    told = [name for name in _DISTRIBUTIONS.get(module, ()) if name in names]
+    plain = canonical(module)
+    guesses = (plain, f"python-{plain}", f"{plain}-python", f"py{plain}", f"{plain}-cpu", f"{plain}-gpu")
+    return told or [name for name in guesses if name in names][:1]
+
+
+def tested(modules: Iterable[str], names: Collection[str]) -> list[str]:
+    """Those of `names` that the cells need when they import `modules`."""
+    found = {name for module in modules for name in distributions_of(module, names)}
+    found.update(name for name in names if name in _COMPANIONS or name.startswith(_CUDA))
+    return sorted(found)
+
+
+def modules_of(plans: Iterable[Plan]) -> set[str]:
+    """The top-level modules that anything of these plans' registries imports, and the files of their models.
+
+    What is not a model's is so for any choice of strategies: the environment does not depend on it.
+    """
+    found: set[str] = set()
+    for plan in plans:
+        registry = plan.registry()
+        found.update(name for step in registry.steps.values() if step.value for name in step.value.imports)
+        found.update(name for runtime in registry.runtimes.values() if runtime.value for name in runtime.value.imports)
+        for name in {cell.model for cell in plan.cells}:
+            model = registry.models[name]
+            found.update(model.value.imports if model.value else ())
+            found.update(imported(model.path, [model.path.parent, *map(Path, plan.paths)]))
+    return {module.partition(".")[0] for module in found} - {"harness", "model_zoo"}
+
+
+def imported(file: Path, roots: Sequence[Path]) -> set[str]:
+    """The top-level modules that `file` imports anywhere in it, and those of its own that it imports.
+
+    Nothing is run. What lies in one of `roots` is the user's own, and followed; the standard library is left out.
+    """
+    found: set[str] = set()
+    seen: set[Path] = set()
+    queue = [file]
+    while queue:
+        path = queue.pop().resolve()
+        if path in seen:
+            continue
+        seen.add(path)
+        for name in _imports(path):
+            own = [each for root in roots for each in _own_files(root, name)]
+            if own:
+                queue += own
+            elif (top := name.partition(".")[0]) not in sys.stdlib_module_names:
+                found.add(top)
+    return found
+
+
+def _imports(file: Path) -> Iterator[str]:
+    """Dotted names that a file imports; those that are relative by the folder that they are of."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name != "*")
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            yield from _relative(file, node)
+
+
+def _relative(file: Path, node: ast.ImportFrom) -> Iterator[str]:
+    """`from .b import c` in the package `a` is `a.b`: the package's name is that of its folders."""
+    folder = file.parent
+    for _ in range(node.level - 1):
+        folder = folder.parent
+    package = [folder.name]
+    while (folder / "__init__.py").exists() and (folder.parent / "__init__.py").exists():
+        folder = folder.parent
+        package.insert(0, folder.name)
+    base = ".".join([*package, *([node.module] if node.module else [])])
+    yield base
+    yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+def _own_files(root: Path, name: str) -> list[Path]:
+    """The files under `root` that importing `name` runs; empty where its first part is not there."""
+    folder, found = root, list[Path]()
+    for part in name.split("."):
+        here = [folder / f"{part}.py", folder / part / "__init__.py"]
+        found += [path for path in here if path.is_file()]
+        folder /= part
+        if not folder.is_dir() and not here[0].is_file():
+            break
+    return found
+
+
+def provides(project: Path, modules: Iterable[str]) -> bool:
+    """Whether the package in the folder `project` has one of these modules."""
+    places = (project, project / "src")
+    return any(
+        (place / module).is_dir() or (place / f"{module}.py").is_file() for place in places for module in modules
+    )

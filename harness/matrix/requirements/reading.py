@@ -1,0 +1,348 @@
+"""Reads requirements in any form that people have them in, into one typed thing: `Given`. Nothing is resolved here.
+
+`requirements.txt` with all that it includes, hashed compile outputs, `pyproject.toml`, `uv.lock` and `pylock.toml`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
+from packaging.pylock import Package, Pylock, PylockValidationError
+from packaging.requirements import Requirement
+
+from harness.bench.errors import ToolBrokenError, UsageError, unknown
+from harness.matrix import tooling
+from harness.matrix.requirements.lines import Direct, Include, Option, Wanted, parse_lines
+from harness.matrix.resolving import understand
+
+_HEADERS = (
+    re.compile(r"^#\s*python:\s*(3\.\d+)", re.MULTILINE),
+    re.compile(r"^#.*uv pip compile.*--python-version[ =](3\.\d+)", re.MULTILINE),
+    re.compile(r"^#.*pip-compile with Python (3\.\d+)", re.MULTILINE),
+)
+_SELECTOR = re.compile(r"^(?P<file>.*\.(?:toml|lock))(?:\[(?P<extras>[\w.,\s-]+)\])?(?::(?P<group>[\w.-]+))?$")
+_PUBLIC = re.compile(r"https?://pypi\.org/simple/?$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a person named: a file, and the extras and the group of it that are meant."""
+
+    path: Path
+    extras: tuple[str, ...] = ()
+    group: str = ""
+
+    @property
+    def arguments(self) -> list[str]:
+        """The extras and the group, as uv's commands take them."""
+        return [*(f"--extra={extra}" for extra in self.extras), *([f"--group={self.group}"] if self.group else [])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a file asks for.
+
+    `wanted` are requirements by name, `constraints` bounds that ask for nothing; `directs` are folders, files and
+    addresses, the local ones absolute. `project` is the folder of the package that the file belongs to, which is
+    installed where a model imports it. `locked` says that all versions are fixed with their hashes, and kept.
+    `compiled` is a project's file that uv resolves itself. `python` is the version that the file itself tells, with
+    `python_from` for a person; `requires_python` only bounds it. `content` is the digest of all files that were read.
+    """
+
+    source: Source
+    content: str
+    wanted: tuple[Wanted, ...] = ()
+    constraints: tuple[Wanted, ...] = ()
+    directs: tuple[Direct, ...] = ()
+    options: tuple[Option, ...] = ()
+    locked: bool = False
+    compiled: bool = False
+    project: Path | None = None
+    python: str = ""
+    python_from: str = ""
+    requires_python: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The file's name, as far as it can be part of a combination's."""
+        stem = self.source.path.name
+        for suffix in (".toml", ".lock", ".txt", ".in"):
+            stem = stem.removesuffix(suffix)
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "requirements"
+
+
+@dataclass
+class _Gathered:
+    """What the lines of a file and of those that it includes ask for, as it is read."""
+
+    root: Path
+    wanted: list[Wanted] = field(default_factory=list)
+    constraints: list[Wanted] = field(default_factory=list)
+    directs: list[Direct] = field(default_factory=list)
+    options: list[Option] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    seen: set[tuple[Path, bool]] = field(default_factory=set)
+
+    def file(self, path: Path, *, where: str, constraining: bool = False) -> str:
+        """Read a file and what it includes; its text."""
+        if (path, constraining) in self.seen:
+            return ""
+        self.seen.add((path, constraining))
+        text = _text(path, where)
+        self.texts.append(("-c" if constraining else "-r", text))
+        self.lines(text, folder=path.parent, where=where, constraining=constraining)
+        return text
+
+    def lines(self, text: str, *, folder: Path, where: str, constraining: bool = False) -> None:
+        """Take up the lines of a text; what is relative there is so to `folder`, or to the root."""
+        for number, line in parse_lines(text, where=where):
+            if isinstance(line, Include):
+                nearest = next((p for p in (folder / line.file, self.root / line.file) if p.is_file()), None)
+                if nearest is None:
+                    msg = f"{where}, line {number}: {line.file}: no such file. Correct the path."
+                    raise UsageError(msg)
+                self.file(nearest.resolve(), where=line.file, constraining=constraining or line.kind == "-c")
+            elif isinstance(line, Option):
+                self.options.append(_absolute(line, folder))
+            elif isinstance(line, Wanted):
+                (self.constraints if constraining else self.wanted).append(line)
+            elif not constraining:
+                self.directs.append(_placed(line, folder, self.root, where=f"{where}, line {number}"))
+
+
+def source_of(value: str) -> Source:
+    """The file that a person named: `FILE`, of a project also `FILE[EXTRA,…]` and `FILE:GROUP`. Raises `UsageError`."""
+    path, extras, group = Path(value), "", ""
+    if not path.exists() and (match := _SELECTOR.match(value)):
+        path, extras, group = Path(match["file"]), match["extras"] or "", match["group"] or ""
+    if not path.is_file():
+        msg = f"{path}: no such file of requirements."
+        raise UsageError(msg)
+    names = tuple(sorted(part.strip() for part in extras.split(",") if part.strip()))
+    return Source(path=path.resolve(), extras=names, group=group)
+
+
+def read(root: Path, source: Source, *, python: str) -> Given:
+    """What `source` asks for, under `python` where a form needs to know it.
+
+    Raises `UsageError` with file, line and remedy for what cannot be read, and what `understand` does where uv has to
+    read it.
+    """
+    name = source.path.name
+    if name == "pyproject.toml":
+        return _read_project(source)
+    if name == "uv.lock":
+        return _read_uv_lock(root, source)
+    if re.fullmatch(r"pylock(\.[^.]+)?\.toml", name):
+        return _read_pylock(root, source, python)
+    return _read_requirements(root, source)
+
+
+def evaluated(marker: Marker | None, python: str) -> bool:
+    """Whether a marker holds on this machine under `python`."""
+    if marker is None:
+        return True
+    try:
+        return marker.evaluate({"python_version": python, "python_full_version": f"{python}.0", "extra": ""})
+    except (UndefinedComparison, UndefinedEnvironmentName):
+        return False
+
+
+def _read_requirements(root: Path, source: Source) -> Given:
+    gathered = _Gathered(root=root)
+    text = gathered.file(source.path, where=source.path.name)
+    header = next((match[1] for pattern in _HEADERS if (match := pattern.search(text))), "")
+    return Given(
+        source=source,
+        content=_digest(gathered.texts),
+        locked=_is_locked(gathered.wanted),
+        python=header,
+        python_from=f"the header of {source.path.name}" if header else "",
+        **_asked(gathered),
+    )
+
+
+def _asked(gathered: _Gathered) -> dict[str, Any]:
+    names = ("wanted", "constraints", "directs", "options")
+    return {name: tuple(dict.fromkeys(getattr(gathered, name))) for name in names}
+
+
+def _is_locked(wanted: list[Wanted]) -> bool:
+    """Whether every version is fixed, and its hashes with it."""
+    return bool(wanted) and all(
+        each.hashes and (each.requirement.url or [s.operator for s in each.requirement.specifier] == ["=="])
+        for each in wanted
+    )
+
+
+def _read_project(source: Source) -> Given:
+    """`pyproject.toml`: uv resolves it itself, with the sources and the indexes that it names."""
+    path = source.path
+    text = _text(path, path.name)
+    told = _toml(text, path.name)
+    project = told.get("project", {})
+    extras, groups = project.get("optional-dependencies", {}), told.get("dependency-groups", {})
+    asked = [
+        *(("extra", each, extras) for each in source.extras),
+        *([("group", source.group, groups)] if source.group else []),
+    ]
+    for kind, each, there in asked:
+        if each not in there:
+            msg = f"{path.name}: {unknown(kind, each, there)}"
+            raise UsageError(msg)
+    if not project and not source.group:
+        msg = f"{path.name}: it has no table `project`. Name a group of it: --requirements {path.name}:GROUP."
+        raise UsageError(msg)
+    direct = [*project.get("dependencies", [])]
+    for extra in source.extras:
+        direct += extras[extra]
+    direct += [each for each in groups.get(source.group, []) if isinstance(each, str)]
+    return Given(
+        source=source,
+        content=_digest([("pyproject", text), ("selected", json.dumps([source.extras, source.group]))]),
+        wanted=tuple(Wanted(Requirement(each)) for each in direct),
+        options=_indexes(told),
+        compiled=True,
+        project=path.parent if "build-system" in told and project else None,
+        requires_python=project.get("requires-python", ""),
+    )
+
+
+def _indexes(told: dict[str, Any]) -> tuple[Option, ...]:
+    """The indexes that a project's file names to uv."""
+    return tuple(
+        Option("--index-url" if index.get("default") else "--extra-index-url", index["url"])
+        for index in told.get("tool", {}).get("uv", {}).get("index", [])
+        if "url" in index
+    )
+
+
+def _read_uv_lock(root: Path, source: Source) -> Given:
+    """`uv.lock`, as `uv export` tells it: versions and hashes are the lock's."""
+    folder = source.path.parent
+    command = [tooling.uv(), "export", "--frozen", "--quiet", "--no-header", "--no-annotate"]
+    environ = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    done = subprocess.run(
+        [*command, "--format=requirements.txt", *source.arguments],
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        try:
+            said = understand(done.stderr, f"reading {source.path.name}").reason
+        except ToolBrokenError as error:
+            said = str(error)
+        msg = (
+            f"{source.path.name}: uv cannot read it ({said}). Run `uv lock` there, and name an extra or a group it has."
+        )
+        raise UsageError(msg)
+    gathered = _Gathered(root=folder)
+    gathered.lines(done.stdout, folder=folder, where=source.path.name)
+    project = [each for each in gathered.directs if each.path(folder) == folder]
+    gathered.directs = [each for each in gathered.directs if each not in project]
+    manifest = folder / "pyproject.toml"
+    told = _toml(_text(manifest, manifest.name), manifest.name) if manifest.is_file() else {}
+    gathered.options += _indexes(told)
+    del root
+    return Given(
+        source=source,
+        content=_digest([("uv.lock", done.stdout), ("indexes", str(gathered.options))]),
+        locked=True,
+        project=folder if project else None,
+        requires_python=_toml(_text(source.path, "uv.lock"), "uv.lock").get("requires-python", ""),
+        **_asked(gathered),
+    )
+
+
+def _read_pylock(root: Path, source: Source, python: str) -> Given:
+    """`pylock.toml`: the packages of it that this Python has."""
+    name = source.path.name
+    text = _text(source.path, name)
+    try:
+        lock = Pylock.from_dict(_toml(text, name))
+    except PylockValidationError as error:
+        msg = f"{name}: no valid pylock.toml ({error}). Make it anew."
+        raise UsageError(msg) from None
+    gathered = _Gathered(root=root)
+    for package in lock.packages:
+        if python and not evaluated(package.marker, python):
+            continue
+        gathered.lines(_line_of(package, name), folder=source.path.parent, where=name)
+        if package.index and not _PUBLIC.match(package.index):
+            gathered.options.append(Option("--extra-index-url", package.index))
+    return Given(
+        source=source,
+        content=_digest([("pylock", text)]),
+        locked=True,
+        requires_python=str(lock.requires_python or ""),
+        **_asked(gathered),
+    )
+
+
+def _line_of(package: Package, where: str) -> str:
+    """A package of a pylock.toml as a line of a requirements file."""
+    if package.directory is not None:
+        return f"{'-e ' if package.directory.editable else ''}./{package.directory.path}"
+    if package.vcs is not None:
+        return f"{package.name} @ {package.vcs.type}+{package.vcs.url or package.vcs.path}@{package.vcs.commit_id}"
+    if package.archive is not None:
+        hashes = " ".join(f"--hash={kind}:{value}" for kind, value in package.archive.hashes.items())
+        place = package.archive.url or f"./{package.archive.path}"
+        return f"{package.name} @ {place} {hashes}" if package.archive.url else f"{place} {hashes}"
+    if package.version is None:
+        msg = f"{where}: {package.name} has no version. Make it anew."
+        raise UsageError(msg)
+    files = [*(package.wheels or ()), *([package.sdist] if package.sdist else ())]
+    hashes = " ".join(f"--hash={kind}:{value}" for each in files for kind, value in each.hashes.items())
+    return f"{package.name}=={package.version} {hashes}"
+
+
+def _absolute(option: Option, folder: Path) -> Option:
+    """A folder of links by its whole path, so that it is found from anywhere."""
+    if option.name != "--find-links" or "://" in option.value:
+        return option
+    return Option(option.name, str((folder / option.value).resolve()))
+
+
+def _placed(direct: Direct, folder: Path, root: Path, *, where: str) -> Direct:
+    if not direct.is_local:
+        return direct
+    path = direct.path(folder, root)
+    if not path.exists():
+        msg = f"{where}: {direct.target}: no such file or folder. Correct the path."
+        raise UsageError(msg)
+    # A folder is used where it is: uv would keep a copy of it, and not see that its code has changed.
+    return Direct(str(path), direct.extras, path.is_dir(), direct.hashes)
+
+
+def _text(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{where}: cannot be read as UTF-8 text ({error})."
+        raise UsageError(msg) from None
+
+
+def _toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{where}: not valid TOML: {error}."
+        raise UsageError(msg) from None
+
+
+def _digest(texts: list[tuple[str, str]]) -> str:
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
