@@ -22,7 +22,14 @@ from harness.attempts.observing import Observer
 from harness.attempts.rows import write_row
 from harness.bench.attempt import Attempt, State, sweep
 from harness.bench.environment import description
-from harness.bench.errors import BenchBrokenError, EnvironmentChangedError, HarnessError, PausedError, UsageError
+from harness.bench.errors import (
+    BenchBrokenError,
+    EnvironmentChangedError,
+    HarnessError,
+    ModelsWrongError,
+    PausedError,
+    UsageError,
+)
 from harness.bench.group import MARKER, end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
@@ -276,7 +283,7 @@ class _Execution:
             stated = self.attempt.read()
             assert stated is not None
             if stated["state"] == State.REFUSED.value:
-                raise UsageError(stated["cause"])
+                raise (ModelsWrongError if stated.get("mistake") else UsageError)(stated["cause"])
             if stated["state"] == State.PAUSED.value:
                 msg = f"{self.task.name} stopped before its end: {stated['cause']}"
                 raise PausedError(msg)

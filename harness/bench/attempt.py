@@ -153,9 +153,12 @@ class Attempt:
         """Pause it for good: its records are of code that changed in between, and nobody goes on with them."""
         self._change(State.PAUSED, cause=cause, ended=None, identity={})
 
-    def refuse(self, reason: str) -> None:
-        """The bench would not run the plan. Records stay: none is removed by a refusal."""
-        self._change(State.REFUSED, cause=reason)
+    def refuse(self, reason: str, *, mistake: bool = False) -> None:
+        """The bench would not run the plan. Records stay: none is removed by a refusal.
+
+        `mistake` says that models of a user's own are wrong, which every environment would say of them.
+        """
+        self._change(State.REFUSED, cause=reason, mistake=mistake)
 
     def end(self) -> None:
         """It came to its end: now, unless it had come to it before, and only its table was lacking."""

@@ -96,6 +96,7 @@ def build(request: BuildRequest, progress: Progress) -> None:
             "noise_relative": noise_relative,
             "tolerance": model.tolerance,
             "train_mode": model.train_mode,
+            "dynamic": {name: {str(axis): word for axis, word in axes.items()} for name, axes in model.dynamic.items()},
             "native": {
                 name: [sampled(each) for each in outputs] for name, outputs in zip(sets.names, sets.native, strict=True)
             },

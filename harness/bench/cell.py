@@ -97,8 +97,6 @@ class _CellRun:
             self._can_exist()
             built = self._built()  # import, build
             started = time.monotonic()
-            if built.failure is not None:
-                self.details["build_failed_at"] = built.failure.where
             self._ended_by(built.failure)
             artifact = self._converted(built)  # import, build, convert, validate
             for launch in range(self.policy.launches):
@@ -189,6 +187,9 @@ class _CellRun:
         self.cells.children.warmed(imports)
         built = self.cells.builds.built(self.cell.model, imports)
         self.details["build_seconds"] = dict(built.seconds)
+        self.details["own"] = self.model.own
+        if built.failure is not None:
+            self.details["build_failed_at"] = built.failure.where
         self.columns["weights_digest"] = built.facts.get("weights_digest")
         if built.facts:
             self.columns["noise_floor_mse"] = built.facts["noise_mse"]

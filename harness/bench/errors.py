@@ -28,6 +28,10 @@ class UsageError(HarnessError):
     exit_code = 2
 
 
+class ModelsWrongError(UsageError):
+    """Models of a user's own are wrong whatever the versions; the message says where, and what to mend."""
+
+
 class NoEvidenceError(HarnessError):
     """There is nothing that a verdict could rest on; the message says what to run."""
 

@@ -365,7 +365,7 @@ def _reject_unusable_models(config: pytest.Config, chosen: list[Cell]) -> None:
         message = "\n".join(mistakes)
         config.stash[_REJECTED] = True
         if config.getoption("--attempt"):
-            config.stash[_ATTEMPT].refuse(message)
+            config.stash[_ATTEMPT].refuse(message, mistake=True)
         pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
 

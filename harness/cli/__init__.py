@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness import __version__
+from harness.cli.checking import check
 from harness.cli.doctor import doctor
 from harness.cli.locking import lock
 from harness.cli.models import new_model
@@ -31,7 +32,7 @@ def cli(context: click.Context, root: Path | None) -> None:
     context.obj = root
 
 
-for command in (plan, lock, run, ingest_command, show, compare_command, gate, init, new_model, doctor):
+for command in (plan, lock, run, ingest_command, show, compare_command, gate, init, new_model, check, doctor):
     cli.add_command(command)
 
 

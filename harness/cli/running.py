@@ -13,13 +13,14 @@ from typing import Any
 import click
 from rich.console import Console
 
+from harness.attempts import mistakes
 from harness.attempts.completing import completed, errors_of
 from harness.attempts.execution import Task, execute
 from harness.attempts.journal import Run
 from harness.attempts.settling import combination_of, settle, table_of
 from harness.bench import gpu
 from harness.bench.attempt import Attempt, State
-from harness.bench.errors import HarnessError, PausedError, UsageError
+from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, UsageError
 from harness.bench.hold import hold
 from harness.bench.plan import Plan, split_models
 from harness.bench.series import series_of
@@ -187,6 +188,7 @@ def _run_all(
     console = new_console()
     run = Run(root, [task for job in jobs for task in job], results, restart=restart)
     errors: list[HarnessError] = []
+    finished: list[Attempt] = []
     written: list[tuple[Plan, Path]] = []
     with RunDisplay(console) as display, run.open():
         for job in jobs:
@@ -194,6 +196,9 @@ def _run_all(
                 with contextlib.ExitStack() as holds:
                     attempts, job = _executed(root, job, display, holds, run=run.name, fresh=fresh, restart=restart)  # noqa: PLW2901
                     folder = _settled(root, job, attempts, results, console)
+            except ModelsWrongError as error:
+                errors.append(error)
+                break  # every other environment would say the same
             except HarnessError as error:
                 if len(jobs) > 1:
                     display.note(f"{job[0].name}: {error}")
@@ -201,8 +206,16 @@ def _run_all(
                 continue
             console.print(f"\nTable: {shown(folder)}\n", markup=False, soft_wrap=True)
             written.append((job[0].plan, folder))
+            if len(jobs) > 1 and not finished:
+                for line in mistakes.told_early(root, attempts):
+                    display.note(line)
+            finished += attempts
+        raised = mistakes.raised_everywhere(root, finished)
+        done = not errors or len(errors) == len(jobs) or isinstance(errors[-1], ModelsWrongError)
+        if raised:
+            errors.append(ModelsWrongError(mistakes.told(raised)))
         if errors:
-            if len(errors) == len(jobs) and all(isinstance(error, UsageError) for error in errors):
+            if done and all(isinstance(error, UsageError) for error in errors):
                 run.close()  # what is mended is another run
             raise _worst(errors, len(jobs))
     return written

@@ -283,7 +283,9 @@ def test_a_model_file_that_raises_at_import_inside_fails_at_build_and_the_rest_r
     (root.parent / "broken.py").write_text(text, encoding="utf-8")
     files = [argument for name in ("good", "broken") for argument in ("--models", root.parent / f"{name}.py")]
     result = _harness(root, ambient, *files, "--strategies", "recite")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 2, result.output
+    assert "1 model raised wherever it was built (ambient), which no version explains. All other" in result.stderr
+    assert f"broken: {root.parent / 'broken.py'}:3: ImportError: broken.py raised at import: OSError" in result.stderr
     (table,) = (root / ".harness" / "scratch" / "ambient").glob("cpu-quick+models-*+selected/*")
     rows = (table / "cells.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert [",failed,build,ImportError" in row for row in rows] == [True, False]

@@ -371,7 +371,7 @@ def test_a_build_that_failed_is_tried_again(checkout: Checkout) -> None:
     text = model.read_text(encoding="utf-8")
     body = "    import importlib\n    importlib.import_module('their' + '_helper')\n"
     model.write_text(text.replace("    import torch\n", f"{body}    import torch\n"), encoding="utf-8")
-    assert checkout.run().returncode == 0
+    assert checkout.run().returncode == 2, "it raised wherever it was built"
     assert checkout.outcomes()["recite"] == ("failed", "OSError")
     attempt = checkout.attempt
     attempt.pause("it was interrupted.")

@@ -1,0 +1,180 @@
+"""`harness check`: what is wrong with a model's file whatever the versions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.attempts.mistakes import here
+from harness.bench.checking import CHECKED_FILE, PLAN_FILE
+from harness.bench.errors import BenchBrokenError, ModelsWrongError, NoEvidenceError, UsageError
+from harness.bench.group import MARKER, end_leftovers
+from harness.bench.logs import tail
+from harness.bench.plan import Cell, Plan, Policy, select_models, split_models
+from harness.bench.processes import LAUNCHER
+from harness.bench.record import write_json
+from harness.bench.registry import Registry, discover
+from harness.cli.context import INPUT_HELP, path_option, root_of, shown
+from harness.given.placing import placed
+from harness.matrix import combination as combinations
+from harness.matrix import environment, locks
+from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
+from harness.matrix.installing import holding, prepare_environment
+from harness.matrix.places import own_folder
+
+_LOG_BYTES = 2000
+_AMBIENT = "ambient"
+
+
+@click.command(short_help="Tell what is wrong with model files, whatever the versions.")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--input", "inputs", multiple=True, metavar="NAME:TYPE[SIZES]", help=INPUT_HELP)
+@path_option
+@click.option("--combination", "name", help="Build the models in this combination's environment, installed if needed.")
+@click.option(
+    "--python", "interpreter", type=click.Path(path_type=Path), help="Build them in this interpreter's environment."
+)
+@click.pass_context
+def check(
+    context: click.Context,
+    models: tuple[str, ...],
+    inputs: tuple[str, ...],
+    paths: tuple[Path, ...],
+    name: str | None,
+    interpreter: Path | None,
+) -> int:
+    """Tell what is wrong with model files that no version explains, and what was seen of those that are right.
+
+    MODEL is what --models of `harness run` takes. Files are read first, without any environment; then their models are
+    built and run on their example and their probes, in an environment that is installed already where none is named.
+    Nothing is converted. Exits with 2 where a file is wrong, and tells all that are.
+    """
+    root = root_of(context)
+    if name and interpreter:
+        msg = "--combination and --python name one environment each: leave one of them out."
+        raise UsageError(msg)
+    values, found = placed(root, models, inputs)
+    files, globs = split_models(values)
+    roots = [folder.resolve() for folder in (*paths, *found)]
+    with_zoo = bool(globs or not files)
+    registry = discover(models=files, paths=roots, with_zoo=with_zoo, strict=True)
+    chosen = select_models(registry, globs, "full")
+    if interpreter is None:
+        name = name or _installed(root)
+    if name is None and interpreter is None:
+        for model in chosen:
+            click.echo(f"{shown(registry.models[model].path)}: can be read")
+        click.echo("Nothing was built: no environment is installed. Name one by --combination or --python.")
+        return 0
+    with _prepared(root, name, interpreter) as prepared:
+        plan = Plan(
+            combination=name or _AMBIENT,
+            device="cpu",
+            tier="full",
+            cells=tuple(Cell(name or _AMBIENT, model, "native", "cpu") for model in chosen),
+            models=tuple(map(str, files)),
+            paths=tuple(map(str, roots)),
+            zoo=with_zoo,
+            policy=Policy(),
+        )
+        seen = _built(prepared, plan, pinned=interpreter is None)
+    return _tell(registry, chosen, seen, f"{name or interpreter} (Python {prepared.python_version})")
+
+
+def _installed(root: Path) -> str | None:
+    """The first combination, by name, whose environment is there."""
+    names = combinations.names(root)
+    return next((name for name in names if environment.python_of(root, name).is_file()), None)
+
+
+@contextlib.contextmanager
+def _prepared(root: Path, name: str | None, interpreter: Path | None) -> Iterator[Prepared]:
+    """The environment to build in, held while that lasts."""
+    if interpreter is not None:
+        yield check_ambient(root, interpreter.absolute())
+        return
+    assert name is not None
+    combination = combinations.read(root, name)
+    lock = locks.read_lock(root, combination)
+    environment.require_pythons({} if lock.reason else {name: combination.python})
+    log = own_folder(root) / "logs" / f"{name}-install.log"
+    with holding(root, name, click.echo):
+        prepared = prepare_environment(root, name, lock, log=log, note=click.echo, busy=click.echo)
+        if isinstance(prepared, FactOfPins):
+            msg = f"{name} cannot be had: {prepared.reason}\nName another combination to build in."
+            raise NoEvidenceError(msg)
+        yield prepared
+
+
+def _built(prepared: Prepared, plan: Plan, *, pinned: bool) -> Mapping[str, Any]:
+    """What building the models told, by name: see `harness.bench.checking`."""
+    with tempfile.TemporaryDirectory(prefix="harness-check-", ignore_cleanup_errors=True) as place:
+        folder = Path(place).resolve()
+        write_json(folder / PLAN_FILE, plan.to_json())
+        environ = {**clean_environ(pinned=pinned), MARKER: str(folder)}
+        log = folder / "log.txt"
+        command = [str(prepared.python), str(LAUNCHER), "checking", str(folder)]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            returncode = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        finally:
+            end_leftovers(str(folder))
+        told = folder / CHECKED_FILE
+        if returncode or not told.is_file():
+            msg = f"the models could not be built (exit code {returncode}):\n{tail(log, _LOG_BYTES)}\n"
+            raise BenchBrokenError(msg)
+        seen: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+        return seen
+
+
+def _tell(registry: Registry, chosen: Sequence[str], seen: Mapping[str, Any], where: str) -> int:
+    """Print what was seen of each model; raises with all that are wrong."""
+    wrong = []
+    for model in chosen:
+        one = seen[model]
+        if "failure" in one:
+            wrong.append(one["failure"])
+            continue
+        click.echo(f"{shown(registry.models[model].path)}: nothing is wrong with it under {where}")
+        for label, text in _lines(one):
+            click.echo(f"  {label:<11} {text}")
+    if wrong:
+        lines = "\n".join(here(line) for line in wrong)
+        msg = f"{len(wrong)} of {len(chosen)} models {'is' if len(wrong) == 1 else 'are'} wrong under {where}:\n{lines}"
+        raise ModelsWrongError(msg)
+    return 0
+
+
+def _lines(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    dynamic = one["dynamic"]
+    for name, shape in one["inputs"].items():
+        axes = ", ".join(f"{axis} is {label}" for axis, label in dynamic.get(name, {}).items())
+        yield "input", f"{name} {shape}" + (f", dimension {axes}" if axes else "")
+    for name, shape in one["outputs"].items():
+        yield "output", f"{name} {shape}"
+    made = " (made from the example, since the file has none)" if one["derived"] else ""
+    yield "probes", (", ".join(one["probes"]) or "none") + made
+    for name, reason in one["dropped_probes"].items():
+        yield "no probe", f"{name}: {reason}"
+    yield "parameters", str(one["parameters"])
+    yield "built in", f"{one['seconds']:.1f} s"

@@ -1,0 +1,89 @@
+"""`harness check`: what is wrong with a model's file is told with its place and remedy, what is right is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness import cli
+from tests.attempts.conftest import MODEL, make_ambient
+
+RIGHT = MODEL.replace("WIDTH", "9").replace("(8, 4)", "(9, 4)").replace("(2, 8)", "(2, 9)")
+
+
+@pytest.fixture(scope="module")
+def ambient(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter with all that the bench needs, and a stand-in for torch."""
+    return make_ambient(tmp_path_factory.mktemp("ambient"))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of a user's own, with model files right and wrong, in which the command is called."""
+    for name, text in {
+        "right.py": RIGHT,
+        "wrong_probe.py": RIGHT.replace('"x": uniform((2, 9), seed=1)', '"y": uniform((2, 9), seed=1)'),
+        "syntax.py": "def build(:\n",
+        "misspelt.py": RIGHT.replace("example=", "exmaple="),
+        "importing.py": "import torch_like\n" + RIGHT,
+        "raising.py": RIGHT.replace("import torch", "import lib.net as torch"),
+        "lib/net.py": "class nn:\n    @staticmethod\n    def Linear(*sizes):\n        raise ValueError(sizes)\n",
+        "lost.py": RIGHT.replace("import torch", "from layers import net as torch"),
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _check(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.cli, ["check", *map(str, arguments)], prog_name="harness")
+
+
+def test_without_an_environment_files_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.cli.checking._installed", lambda root: None)
+    done = _check("right.py", "raising.py", "zoo:lstm")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[:2] == ["right.py: can be read", "raising.py: can be read"]
+    assert "Nothing was built: no environment is installed. Name one by --combination or --python." in done.stdout
+
+
+def test_all_that_cannot_be_read_is_told_at_once_and_nothing_is_installed(root: Path) -> None:
+    done = _check("syntax.py", "misspelt.py", "right.py", "importing.py", "--combination", "torch2.0")
+    assert done.exit_code == 2, done.output
+    lines = done.stderr.removeprefix("harness: ").splitlines()
+    assert lines[0].startswith(f"{root}/syntax.py:1: SyntaxError: ")
+    assert lines[1].startswith(f"{root}/misspelt.py:")
+    assert lines[1].endswith("unexpected keyword argument 'exmaple'. Did you mean 'example'?")
+    assert lines[2].startswith(f"{root}/importing.py:1: ModuleNotFoundError: No module named 'torch_like'. Files of")
+    assert not (root / ".harness").exists()
+
+
+def test_with_an_environment_models_are_built_and_shown(root: Path, ambient: Path) -> None:
+    done = _check("right.py", "wrong_probe.py", "raising.py", "lost.py", "--python", ambient)
+    assert done.exit_code == 2, done.output
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith(f"right.py: nothing is wrong with it under {ambient} (Python 3.")
+    shown = [line.split(maxsplit=1) for line in rest]
+    assert ["input", "x float32[2, 9], dimension 1 is width"] in shown
+    assert [each[1].rpartition(" f")[2] for each in shown if each[0] == "output"] == ["loat32[2, 4]"]
+    assert ["probes", "other"] in shown
+    assert ["parameters", "36"] in shown
+    assert done.stderr.startswith("harness: 3 of 4 models are wrong under ")
+    told = done.stderr.splitlines()[1:]
+    assert told[0].startswith("wrong_probe.py: ProbeRejectedError: probe 'other' gives the inputs y; the example gives")
+    assert told[1] == f"raising.py: ValueError: (9, 4) ({root}/lib/net.py:4)"
+    assert told[2].startswith("lost.py:6: ModuleNotFoundError: No module named 'layers'. If layers is your own, name")
+    assert told[2].endswith("by --path DIR, or have it installed: `-e .`, a wheel or a URL in the requirements.")
+    (root / "own" / "layers").mkdir(parents=True)
+    (root / "own" / "layers" / "net.py").write_text("from torch import nn\n", encoding="utf-8")
+    done = _check("lost.py", "--path", "own", "--python", ambient)
+    assert done.exit_code == 0, done.output
+
+
+def test_one_environment_at_a_time(root: Path, ambient: Path) -> None:
+    done = _check("right.py", "--python", ambient, "--combination", "torch2.0")
+    assert done.exit_code == 2
+    assert "name one environment each: leave one of them out" in done.stderr
