@@ -90,7 +90,7 @@ def check(
 
 def _installed(root: Path) -> str | None:
     """The first combination, by name, whose environment is there."""
-    names = combinations.names(root)
+    names = combinations.known(root)
     return next((name for name in names if environment.python_of(root, name).is_file()), None)
 
 
