@@ -39,10 +39,15 @@ from harness.tables.writing import write_table
 AMBIENT = "ambient"
 
 
-def select(root: Path, names: Sequence[str], matrix: Path | None, **given: Any) -> tuple[list[str], list[Selection]]:
-    """Combinations and one selection a device: what the command line says, and the matrix file where it is silent."""
+def select(
+    root: Path, names: Sequence[str], matrix: Path | None, *, instead: Sequence[str] = (), **given: Any
+) -> tuple[list[str], list[Selection]]:
+    """Combinations and one selection a device: what the command line says, and the matrix file where it is silent.
+
+    `instead` is what stands in the place of combinations, such as an environment that is there already.
+    """
     known = combinations.names(root)
-    file = matrixfile.of(root, matrix, names=names, known=known)
+    file = matrixfile.of(root, matrix, names=[*names, *instead], known=known)
     for name in names:
         combinations.read(root, name)
     values = given["models"] or file.models
@@ -127,7 +132,8 @@ def run(
         others = ", ".join([*names, *requirements])
         msg = f"--python runs the environment as it is; leave out {others}, or leave out --python."
         raise UsageError(msg)
-    chosen, selections = select(root, names, matrix, **given)
+    instead = [name] if interpreter is not None else requirements
+    chosen, selections = select(root, names, matrix, instead=instead, **given)
     if requirements:
         chosen = [*names, *take(root, requirements, selections, python=python, everything=everything)]
     if interpreter is not None:
@@ -142,7 +148,7 @@ def run(
         jobs = _jobs(root, [selection.plans(each, root) for each in chosen for selection in selections])
     _tell_device(selections)
     written = _run_all(root, jobs, results, fresh=fresh, restart=restart)
-    if told := gate_command(written, models=selections[0].models, root=context.obj, results=results):
+    if told := gate_command(written, root=root, given_root=context.obj, results=results):
         click.echo(f"Compare: {told}")
     return 0
 

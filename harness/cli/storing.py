@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.bench.plan import Plan
+from harness.bench.series import values_of
 from harness.cli.context import shown
 from harness.matrix.places import own_folder
 
@@ -21,11 +23,11 @@ def store_of(root: Path, results: Path | None, *, selected: bool) -> Path:
 
 
 def gate_command(
-    tables: Sequence[tuple[Plan, Path]], *, models: Sequence[str], root: Path | None, results: Path | None
+    tables: Sequence[tuple[Plan, Path]], *, root: Path, given_root: Path | None, results: Path | None
 ) -> str:
     """What holds the last table of a run against the first, as it can be typed here; empty for a single one.
 
-    `models`, `root` and `results` are as the run was given them. Names stand for whole runs of one device, paths for
+    `given_root` and `results` are as the run was given them. Names stand for whole runs of one device, paths for
     everything else.
     """
     if len(tables) < 2:  # noqa: PLR2004 - two sides
@@ -34,9 +36,16 @@ def gate_command(
     whole = not any(plan.selected for plan, _ in tables)
     if not whole or base.combination == candidate.combination or base.device != candidate.device:
         return shlex.join(["harness", "gate", str(shown(before)), str(shown(after))])
-    words = ["harness", *(["--root", str(root)] if root else []), "gate", base.combination, candidate.combination]
-    words += [word for value in models if base.series for word in ("--models", value)]
+    words = ["harness", *(["--root", str(given_root)] if given_root else [])]
+    words += ["gate", base.combination, candidate.combination]
+    words += [word for value in values_of(base.series) for word in ("--models", _from_here(root, value))]
     words += ["--tier", base.tier] if base.tier != "quick" else []
     words += ["--extensions"] if any("+extensions" in part for part in after.parts) else []
     words += ["--results", str(results)] if results else []
     return shlex.join(words)
+
+
+def _from_here(root: Path, value: str) -> str:
+    """A value of a series, which is relative to the root, as it can be typed here."""
+    path = root / value
+    return f"{shown(path)}{os.sep if path.is_dir() else ''}" if path.exists() else value
