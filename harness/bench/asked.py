@@ -6,6 +6,7 @@ plugins that a pinned environment does not have, and would import what it lacks:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def ignore_settings(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Iterator[None]:
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Iterator[None]:
     """Take `addopts` of somebody's own settings away, load no `conftest.py`, and be at home where pytest is called.
 
     pytest would choose its root by what the options name and keep its cache there: in `/`, or beside `pytest.ini`, in
@@ -38,6 +41,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     # pytest puts them first; what PYTEST_ADDOPTS says, and what was typed, comes after them and is meant.
     if early_config.inipath not in (None, _SETTINGS) and args[: len(added)] == list(added):
         del args[: len(added)]
+        # What plugins of that environment, such as pytest-cov, have been told of them already.
+        within = early_config.known_args_namespace.confcutdir
+        early_config.known_args_namespace = parser.parse_known_args(args, copy.copy(early_config.option))
+        early_config.known_args_namespace.confcutdir = within
     early_config.known_args_namespace.noconftest = True
     early_config._rootpath = early_config.invocation_params.dir
     return (yield)

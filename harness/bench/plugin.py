@@ -236,7 +236,7 @@ class CellItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """What a failure's heading says. It does not end as the id does, in which pytest would replace the dots."""
-        return self.path, None, f"cell {self.name}"
+        return self.config.rootpath / CELLS_FILE.name, None, f"cell {self.name}"
 
 
 def _infrastructure(error: Exception) -> HarnessError:

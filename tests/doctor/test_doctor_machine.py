@@ -51,6 +51,13 @@ def test_a_disk_without_room_and_a_folder_where_nothing_starts(
     assert "is mounted noexec" in noexec.found
 
 
+def test_a_disk_that_may_not_be_written_to(root: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    finding = _of(machine.disks(root), "disk of temporary files")
+    assert (finding.severity, finding.found) == (Severity.FAULT, f"{small_disk} may not be written to")
+
+
 def test_a_cache_on_another_disk_costs_copies(root: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_CACHE_DIR", str(small_disk / "cache"))
     finding = _of(machine.disks(root), "hard links")
