@@ -47,7 +47,7 @@ def _hold_of(root: Path, marked: Path) -> Path:
     if marked.parent == root / ".tox":
         names = [each for each in _held_folders(root) if each.name.replace("+", "-") == marked.name]
         return names[0] if names else holding_folder(root, marked.name)
-    return marked
+    return marked.parent if marked.parent.parent == holding_folder(root, "") else marked
 
 
 def _under_hold(folder: Path, mend: Callable[[], str]) -> Callable[[], str]:

@@ -20,6 +20,7 @@ from harness.doctor.finding import Finding, fault, fine, warning
 from harness.matrix import combination as combinations
 from harness.matrix import tooling
 from harness.matrix.environment import clean_environ
+from harness.matrix.installing import TOX_INI
 from harness.matrix.resolving import understand
 
 _ASKED_FOR = "filelock"
@@ -49,10 +50,11 @@ def _uv(root: Path, *arguments: str, text: str = "", **environ: str) -> subproce
 
 
 def named(root: Path) -> list[str]:
-    """The combinations that this is about, extended ones too: the repository's own, or else those of the harness."""
+    """What this is about: the repository's combinations, or else those of the harness, and requirements once given."""
     own = combinations.own_names(root)
     every = combinations.all_names(root)
-    return [name for name in every if name.partition(combinations.EXTENDS)[0] in own] if own else every
+    chosen = [name for name in every if name.partition(combinations.EXTENDS)[0] in own] if own else every
+    return list(dict.fromkeys([*chosen, *(name for name in combinations.known(root) if name not in every)]))
 
 
 def _wanted(root: Path) -> dict[str, list[str]]:
@@ -114,8 +116,8 @@ def _home(path: str) -> str:
     return path.replace(home, "~", 1) if home != "/" and path.startswith(f"{home}/") else path
 
 
-def installers(root: Path) -> list[Finding]:
-    """The versions of uv and tox, and whether tox has what it would provision itself with."""
+def installers(root: Path, settings: Path = TOX_INI) -> list[Finding]:
+    """The versions of uv and tox, and whether tox has what its settings require: it would install that for itself."""
     try:
         done = _uv(root, "--version")
     except HarnessError as error:
@@ -129,12 +131,12 @@ def installers(root: Path) -> list[Finding]:
         names = " and ".join(sorted(lacking))
         return [*found, fault("tox", f"{names} not installed", f"python -m pip install {' '.join(sorted(lacking))}")]
     found.append(fine("tox", f"{_version('tox')}, tox-uv {_version('tox-uv')}"))
-    required = _required_by_tox(root)
+    required = _required_by(settings)
     unmet = [str(each) for each in required if not each.specifier.contains(_version(each.name), prereleases=True)]
     if unmet:
-        told = f"tox installs {', '.join(unmet)} for itself with the first run, since tox.ini requires it"
+        told = f"tox installs {', '.join(unmet)} for itself with the first run, since {settings.name} requires it"
         quoted = " ".join(f"'{each}'" for each in unmet)
-        found.append(warning("tox.ini", told, f"python -m pip install --upgrade {quoted}"))
+        found.append(warning(settings.name, told, f"python -m pip install --upgrade {quoted}"))
     return found
 
 
@@ -145,11 +147,11 @@ def _version(name: str) -> str:
         return ""
 
 
-def _required_by_tox(root: Path) -> list[Requirement]:
-    """What `tox.ini` requires tox to have; nothing where there is none of one's own."""
+def _required_by(settings: Path) -> list[Requirement]:
+    """What a `tox.ini` requires tox to have; nothing where it cannot be read."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read(root / "tox.ini", encoding="utf-8")
+        parser.read(settings, encoding="utf-8")
         lines = parser.get("tox", "requires", fallback="").split("\n")
         return [Requirement(line.strip()) for line in lines if line.strip()]
     except (configparser.Error, UnicodeDecodeError, InvalidRequirement):

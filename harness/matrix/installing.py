@@ -53,7 +53,8 @@ CHANGES = "changes.json"
 
 _MOST_KEPT = 50
 
-_TOX = Path(__file__).with_name("tox") / "tox.ini"
+TOX_INI = Path(__file__).with_name("tox") / "tox.ini"
+"""What tox is told, in whatever repository."""
 
 _SIGNALLED = 128
 # As tox tells that uv was ended by a signal.
@@ -192,7 +193,7 @@ class _Work:
             self._remember(0.0)  # nobody knows since when it is not what was installed
         self.installed.unlink(missing_ok=True)
         begin = self.log.stat().st_size if self.log.exists() else 0
-        command = [sys.executable, "-m", "tox", "run", "--notest", "--colored=no", "-c", str(_TOX), "-e"]
+        command = [sys.executable, "-m", "tox", "run", "--notest", "--colored=no", "-c", str(TOX_INI), "-e"]
         command += [self.folder.name, f"--root={self.root}", f"--workdir={self.folder.parent}"]
         command += ["--recreate"] if anew else []
         environ = {**clean_environ(), "HARNESS_LOCK": str(self.lock.path), "HARNESS_ENVIRONMENT": self.folder.name}

@@ -134,6 +134,20 @@ def test_what_a_killed_run_left_is_told_and_then_mended(
     assert attempt.file.exists()
 
 
+@pytest.mark.parametrize("marked", [".tox/small-tools", ".harness/environments/small+tools/env"])
+def test_an_installation_that_was_killed_is_told_unless_somebody_is_at_it(
+    root: Path, start: Start, marked: str
+) -> None:
+    child = start("import time; time.sleep(600)", **{MARKER: str(root / marked)})
+    holder = _held(start, root / ".harness" / "environments" / "small+tools")
+    assert _told(leftovers.leftovers(root), "processes") == []
+    holder.kill()
+    holder.wait()
+    found = leftovers.leftovers(root)
+    assert _told(found, "processes") == [f"1 of a killed run are still at work: {child.pid}"]
+    assert "ended 1 processes" in examining.mend(found)
+
+
 def test_what_somebody_took_up_meanwhile_is_left_as_it_is(root: Path, attempt: Attempt, start: Start) -> None:
     found = leftovers.leftovers(root)
     _held(start, attempt.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from harness.doctor import pins, tools
 from harness.doctor.finding import Finding, Severity
+from harness.matrix.combination import GIVEN
 
 CLOSED_PORT = "http://127.0.0.1:9/simple"
 
@@ -72,7 +74,7 @@ def test_a_python_that_is_there(root: Path) -> None:
 def test_what_tox_would_have_to_install_for_itself(root: Path) -> None:
     assert {finding.severity for finding in tools.installers(root)} == {Severity.FINE}
     (root / "tox.ini").write_text("[tox]\nrequires =\n    tox>=99\n    tox-uv>=1\n", encoding="utf-8")
-    finding = tools.installers(root)[-1]
+    finding = tools.installers(root, root / "tox.ini")[-1]
     assert finding.severity is Severity.WARNING
     assert finding.found.startswith("tox installs tox>=99 for itself")
     assert finding.remedy == "python -m pip install --upgrade 'tox>=99'"
@@ -96,6 +98,19 @@ def test_a_lock_that_does_not_fit_and_one_that_is_missing(root: Path) -> None:
     assert "six==1.17.0 is asked for, and 1.16.0 is locked" in finding.found
     (root / "matrices" / "locks" / "small.txt").unlink()
     assert _only(pins.locks(root)).found == "small has no lock."
+
+
+def test_requirements_that_were_given_count_too(root: Path) -> None:
+    folder = root / ".harness" / "environments" / "base-0123abcd"
+    (folder / "env" / "bin").mkdir(parents=True)
+    told = {"file": "base.txt", "python": "3.99", "requirements": ["six==1.16.0"]}
+    (folder / GIVEN).write_text(json.dumps(told), encoding="utf-8")
+    (folder / "lock.txt").write_text("six==1.16.0\n", encoding="utf-8")
+    assert [finding.found for finding in tools.pythons(root) if finding.severity is Severity.FAULT] == [
+        "neither installed nor known to uv, for base-0123abcd"
+    ]
+    assert _only(pins.locks(root)).found == "small, base-0123abcd"
+    assert _only(pins.environments(root)).what == "base-0123abcd"
 
 
 def test_what_cannot_be_read_is_told_where_it_is(root: Path) -> None:
