@@ -296,6 +296,9 @@ def split_models(values: Iterable[str]) -> tuple[list[Path], list[str]]:
     paths, globs = [], []
     for value in values:
         path = Path(value).resolve()
+        if value.startswith(OWN):
+            msg = f"{value}: so it is called in tables; give your own file by its path."
+            raise UsageError(msg)
         if value.startswith(OF_THE_ZOO):
             globs.append(value.removeprefix(OF_THE_ZOO))
         elif value.startswith(ENTRY_POINT):

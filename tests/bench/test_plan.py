@@ -170,6 +170,8 @@ def test_what_is_called_as_a_model_of_the_zoo_is_that(tmp_path: Path, monkeypatc
     (tmp_path / "mine").mkdir()
     assert split_models(["lstm", "zoo:lstm", "zoo:*", "mine"]) == ([tmp_path / "mine"], ["lstm", "lstm", "*"])
     assert split_models([str(ZOO / "lstm.py")]) == ([], ["lstm"])
+    with pytest.raises(UsageError, match="own:lstm: so it is called in tables; give your own file by its path"):
+        split_models(["own:lstm"])
 
 
 @pytest.mark.parametrize(("spelling", "parts"), [("native", ("native", None)), ("a-b:16", ("a-b", 16))])
