@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from harness.attempts.execution import Task
 from harness.attempts.journal import open_runs
 from harness.bench.attempt import Attempt, State
-from harness.bench.errors import PausedError, UsageError
-from harness.bench.identity import name_of
+from harness.bench.errors import HarnessError, PausedError, UsageError
+from harness.bench.identity import identity, name_of
 from harness.bench.plan import model_of
 from harness.bench.record import Record
 from harness.matrix.combination import extended
@@ -18,6 +19,7 @@ from harness.tables.assembly import PlannedRun, assemble, merge
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
 from harness.tables.finding import Series
 from harness.tables.natives import Native, read_native
+from harness.tables.reading import read_table
 from harness.tables.schema import Table
 
 _REMEDY = "Run the bench again with `--out` naming this folder."
@@ -106,6 +108,21 @@ def _read_natives(attempt: Attempt) -> dict[str, Native]:
     """The native outputs of an attempt, by model."""
     paths = (path for path in attempt.natives.glob("*.json") if not path.name.startswith("."))
     return {model_of(path.stem): read_native(path, remedy=_NATIVE_REMEDY) for path in sorted(paths)}
+
+
+def table_of_just_this(task: Task, folders: Iterable[Path]) -> Path | None:
+    """The first of the folders of tables that a run of `task` would make once more, as far as can be told before."""
+    registry = task.plan.registry()
+    lock = task.lock.text or task.lock.reason if task.lock else ""
+    for folder in folders:
+        try:
+            run = read_table(folder).run
+        except HarnessError:
+            continue
+        inside = {"packages": dict(run.packages), "python": run.python}
+        if run.complete and run.identity == name_of(identity(task.plan, registry, inside=inside, lock=lock)):
+            return folder
+    return None
 
 
 def settle(attempts: Sequence[Attempt], table: Path) -> None:

@@ -9,9 +9,10 @@ import click
 from harness import __version__
 from harness.cli.checking import check
 from harness.cli.doctor import doctor
+from harness.cli.gating import gate
 from harness.cli.locking import lock
 from harness.cli.models import new_model
-from harness.cli.reading import compare_command, gate, show
+from harness.cli.reading import compare_command, show
 from harness.cli.running import ingest_command, plan, run
 from harness.cli.sections import SectionedCommands
 from harness.cli.starting import init

@@ -15,10 +15,11 @@ from harness.bench.definitions import TIERS
 from harness.bench.places import find_root
 
 
-def new_console() -> Console:
+def new_console(*, stderr: bool = False) -> Console:
     """Where reports go."""
     # Off a terminal, 80 columns would fold what a log or a file has room for.
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(width=None if is_terminal else 120, highlight=False, stderr=stderr)
 
 
 def root_of(context: click.Context) -> Path:

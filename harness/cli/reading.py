@@ -1,4 +1,4 @@
-"""`harness show`, `harness compare` and `harness gate`: what tables say."""
+"""`harness show` and `harness compare`: what tables say."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from harness.tables.consistency import lock_digest
 from harness.tables.finding import Locks, Series, device_of, find_table, has_extended, is_path
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
-from harness.verdict.gate import judge
 
 EXTENSIONS_HINT = "There are tables of runs with extensions too: --extensions reads those."
 
@@ -149,19 +148,3 @@ def compare_command(context: click.Context, /, base: str, candidate: str, as_mar
     else:
         terminal.print_comparison(new_console(), comparison)
     return 0
-
-
-@click.command(short_help="Judge whether CANDIDATE may replace BASE.")
-@click.argument("base")
-@click.argument("candidate")
-@table_options
-@click.pass_context
-def gate(context: click.Context, /, base: str, candidate: str, as_markdown: bool, **given: Any) -> int:
-    """Judge whether CANDIDATE may replace BASE: 0 nothing worse, 1 something is worse, 3 could not tell."""
-    comparison, unfinished = compared(context, base, candidate, **given)
-    verdict = judge(comparison, unfinished=unfinished)
-    if as_markdown:
-        click.echo(markdown.comparison(comparison, verdict), nl=False)
-    else:
-        terminal.print_comparison(new_console(), comparison, verdict)
-    return verdict.exit_code

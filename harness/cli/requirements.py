@@ -31,11 +31,27 @@ def requirements_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def take(
-    root: Path, files: Sequence[str], selections: Sequence[Selection], *, python: str, everything: bool
+    root: Path,
+    files: Sequence[str],
+    selections: Sequence[Selection],
+    *,
+    python: str,
+    everything: bool,
+    quietly: bool = False,
 ) -> list[str]:
-    """The names of the combinations that `files` become, locked for what the cells of `selections` need."""
+    """The names of the combinations that `files` become, locked for what the cells of `selections` need.
+
+    What a person is told goes to the standard error where that is `quietly`.
+    """
     if not files:
         return []
     plans = [plan for selection in selections for plan in selection.plans("given", None)]
     wish = Wish(modules=frozenset(modules_of(plans)), everything=everything)
-    return [keeping.take(root, file, wish, python=python, note=click.echo).name for file in files]
+
+    def note(text: str) -> None:
+        click.echo(text, err=quietly)
+
+    kept: list[keeping.Kept] = []
+    for file in files:
+        kept.append(keeping.take(root, file, wish, python=python, beside=kept[0] if kept else None, note=note))
+    return [each.name for each in kept]

@@ -145,9 +145,9 @@ def run(
     else:
         for note in filter(None, (combinations.origin(root, each) for each in chosen)):
             click.echo(note)
-        jobs = _jobs(root, [selection.plans(each, root) for each in chosen for selection in selections])
+        jobs = jobs_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
     _tell_device(selections)
-    written = _run_all(root, jobs, results, fresh=fresh, restart=restart)
+    written = run_all(root, jobs, results, fresh=fresh, restart=restart)
     if told := gate_command(written, root=root, given_root=context.obj, results=results):
         click.echo(f"Compare: {told}")
     return 0
@@ -169,7 +169,7 @@ def _tell_device(selections: Sequence[Selection]) -> None:
         click.echo(f"device: cpu ({reason})")
 
 
-def _jobs(root: Path, groups: Sequence[Sequence[Plan]]) -> list[list[Task]]:
+def jobs_of(root: Path, groups: Sequence[Sequence[Plan]]) -> list[list[Task]]:
     """The tasks of each combination and device, with their locks; refuses before anything is built."""
     names = {combinations.extended(plan.combination, plan.extension) for group in groups for plan in group}
     sources = {}
@@ -187,11 +187,20 @@ def _task(plan: Plan, sources: Mapping[str, tuple[combinations.Combination, lock
     return Task(plan=plan, combination=combination, lock=lock)
 
 
-def _run_all(
-    root: Path, jobs: Sequence[Sequence[Task]], results: Path | None, *, fresh: bool, restart: bool
+def run_all(
+    root: Path,
+    jobs: Sequence[Sequence[Task]],
+    results: Path | None,
+    *,
+    fresh: bool,
+    restart: bool,
+    errors_only: bool = False,
 ) -> list[tuple[Plan, Path]]:
-    """Run job after job, writing each table as it is done. One that was stopped does not stop those after it."""
-    console = new_console()
+    """Run job after job, writing each table as it is done. One that was stopped does not stop those after it.
+
+    With `errors_only` all that is told goes to the standard error: what is printed is for another program.
+    """
+    console = new_console(stderr=errors_only)
     run = Run(root, [task for job in jobs for task in job], results, restart=restart)
     errors: list[HarnessError] = []
     finished: list[Attempt] = []

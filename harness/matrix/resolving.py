@@ -40,7 +40,8 @@ _KILLED = re.compile(r"\(signal: \d+")
 _NO_WHEEL = re.compile(r"has no (?:usable )?wheels|no wheels with a matching")
 _ABSENT = re.compile(
     # Only what a person asked for: a package that asks for what is not there is a fact of the pins.
-    r"(?P<name>\S+) was not found in the package registry and you require (?P=name)(?![\w.-])"
+    r"(?P<name>\S+) was not found in the (?:package registry|provided package locations) and you require "
+    r"(?P=name)(?![\w.-])"
     r"|there (?:is no version|are no versions) of (?P<spec>\S+) and you require (?P=spec)(?![\w.])"
     r"|only (?:the following versions of )?(?P<other>[\w.-]+)[^:]*? (?:is|are) available(?::.*?)? and you require "
     r"(?P<range>(?P=other)[^\w.-]\S*)",

@@ -43,6 +43,7 @@ ABSENT = {
     "absent-extra-version": "coverage[toml]==99.1",
     "absent-index-404": "six",
     "absent-name": "this-package-is-not-there-xyz",
+    "absent-name-no-index": "this-package-is-not-there-xyz",
     "absent-range": "six>=5",
     "absent-range-between": "numpy>1.26.4,<2.0.0",
     "absent-version": "six==99.99",

@@ -7,7 +7,6 @@ tested, but a version of a test tool, which is not, yields to them.
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from harness.bench.errors import UsageError
 from harness.matrix.compiling import compile_pins, finished, nearest, preferences
 from harness.matrix.reinstalling import blocks
 from harness.matrix.requirements.lines import Direct, Wanted
-from harness.matrix.requirements.needs import provides, tested
+from harness.matrix.requirements.needs import needed, provides
 from harness.matrix.requirements.reading import Given, evaluated
 from harness.matrix.resolving import AbsentError, Fact
 
@@ -112,7 +111,7 @@ class _Work:
     def closed(self, full: str, wish: Wish, lock: Path, before: str) -> Closed:
         """The lock of what is needed of `full`."""
         pins = pins_of(full)
-        roots = sorted(pins) if wish.everything else tested(wish.modules, pins)
+        roots = sorted(pins) if wish.everything else needed(wish.modules, pins)
         yielding = self._yielding(pins)
         roots = [each for each in roots if each not in yielding and not self._is_direct(each)]
         sources = [*self._spelled(roots), *self._needed_directs(wish, full)]
@@ -205,20 +204,24 @@ class _Work:
         return own
 
     def _with_given_hashes(self, text: str) -> str:
-        """The hashes that were given in the place of all that the index has."""
-        given = {canonical(each.requirement.name): each.hashes for each in self.given.wanted if each.hashes}
+        """The hashes that were given in the place of all that the index has, where it is the version that was given."""
+        given = {canonical(each.requirement.name): each for each in self.given.wanted if each.hashes}
         kept, skipping = list[str](), False
         for line in text.splitlines():
             if line[:1].isspace():
-                if not skipping:
-                    kept.append(line)
+                kept += [] if skipping else [line]
                 continue
-            match = re.match(r"[\w.-]+", line)
-            hashes = given.get(canonical(match[0]), ()) if match else ()
-            skipping = bool(hashes)
-            kept.append(line.rstrip(" \\") if hashes else line)
-            if hashes:
-                kept[-1] += "".join(f" \\\n    --hash={each}" for each in sorted(hashes))
+            skipping = False
+            for name, version in pins_of(line).items():
+                each = given.get(name)
+                if each and (
+                    version == ANY_VERSION
+                    or each.requirement.url
+                    or each.requirement.specifier.contains(version, prereleases=True)
+                ):
+                    skipping = True
+                    line = line.rstrip(" \\") + "".join(f" \\\n    --hash={one}" for one in sorted(each.hashes))  # noqa: PLW2901
+            kept.append(line)
         return "\n".join([*kept, ""])
 
     def _notes(self, full: Mapping[str, str], lock: Mapping[str, str], *, everything: bool) -> list[str]:

@@ -29,7 +29,7 @@ from harness.matrix.combination import GIVEN, given_folder, names
 from harness.matrix.compiling import finished
 from harness.matrix.locks import bench_requirements, write_whole
 from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
-from harness.matrix.requirements.needs import distributions_of, tested
+from harness.matrix.requirements.needs import distributions_of, needed, provides
 from harness.matrix.requirements.reading import Given, read, source_of
 
 Tell = Callable[[str], None]
@@ -56,10 +56,20 @@ class Kept:
         return given_folder(self.root, self.name)
 
 
-def take(root: Path, value: str, wish: Wish, *, python: str = "", upgrade: bool = False, note: Tell) -> Kept:
+def take(
+    root: Path,
+    value: str,
+    wish: Wish,
+    *,
+    python: str = "",
+    upgrade: bool = False,
+    beside: Kept | None = None,
+    note: Tell,
+) -> Kept:
     """Have what a person named by `value` locked for what `wish` says; `note` is told what they should know.
 
-    `python` is the version that was asked for, or empty. With `upgrade`, versions that are not pinned are resolved
+    `python` is the version that was asked for, or empty. What neither this nor `beside` pins gets the version that it
+    has there, so that nothing else differs between them. With `upgrade`, versions that are not pinned are resolved
     anew. Raises `UsageError` for what cannot be read or found, and what `close` does.
     """
     if python and not _PYTHON.fullmatch(python):
@@ -78,7 +88,8 @@ def take(root: Path, value: str, wish: Wish, *, python: str = "", upgrade: bool 
         if known and not upgrade and (reused := _reused(root, known, given, wanted)):
             note(f"{source.path.name}: {name}, locked before, on Python {version}")
             return reused
-        before = ("", "") if upgrade else (_read(folder / _FULL), _read(folder / _LOCK))
+        other = _read(beside.folder / _FULL) if beside else ""
+        before = ("", "") if upgrade else (_read(folder / _FULL) or other, _read(folder / _LOCK))
         lock, bench = folder / _LOCK, root / bench_requirements(root)
         closed = close(root, given, wanted, python=version, lock=lock, before=before, bench=bench)
         if done is None or not closed.reason:
@@ -163,15 +174,17 @@ def _reused(root: Path, kept: Kept, given: Given, wish: Wish) -> Kept | None:
         return kept if kept.stated["modules"] == sorted(wish.modules) else None
     lock = _read(folder / _LOCK)
     pins = pins_of(lock)
-    needed = set(pins_of(_read(folder / _FULL))) if wish.everything else set(tested(wish.modules, kept.stated["full"]))
-    if not lock or not needed & set(kept.stated["full"]) <= {*pins, *kept.stated["yielded"]}:
+    wanted = set(pins_of(_read(folder / _FULL))) if wish.everything else set(needed(wish.modules, kept.stated["full"]))
+    if not lock or not wanted & set(kept.stated["full"]) <= {*pins, *kept.stated["yielded"]}:
         return None
     # As it would be written now: a changed package has another line above it.
     own = [line for line in lock.splitlines() if line.startswith(("-e ", "./", "/"))]
     again = finished("\n".join(own), root=root, path=folder / _LOCK, options=(), beside=root)
     if any(line not in lock for line in again.splitlines() if line.startswith("# package: ")):
         return None
-    del given
+    fresh = wish.modules - frozenset(kept.stated["modules"])
+    if given.project is not None and provides(given.project, fresh):
+        return None
     os.utime(folder / GIVEN)
     return kept
 

@@ -68,7 +68,7 @@ def distributions_of(module: str, names: Collection[str]) -> list[str]:
     return told or [name for name in guesses if name in names][:1]
 
 
-def tested(modules: Iterable[str], names: Collection[str]) -> list[str]:
+def needed(modules: Iterable[str], names: Collection[str]) -> list[str]:
     """Those of `names` that the cells need when they import `modules`."""
     found = {name for module in modules for name in distributions_of(module, names)}
     found.update(name for name in names if name in _COMPANIONS or name.startswith(_CUDA))
@@ -106,10 +106,10 @@ def imported(file: Path, roots: Sequence[Path]) -> set[str]:
             continue
         seen.add(path)
         for name in _imports(path):
-            own = [each for root in roots for each in _own_files(root, name)]
-            if own:
-                queue += own
-            elif (top := name.partition(".")[0]) not in sys.stdlib_module_names:
+            top = name.partition(".")[0]
+            if any(_is_own(root, top) for root in roots):
+                queue += [each for root in roots for each in _own_files(root, name)]
+            elif top not in sys.stdlib_module_names:
                 found.add(top)
     return found
 
@@ -142,6 +142,11 @@ def _relative(file: Path, node: ast.ImportFrom) -> Iterator[str]:
     base = ".".join([*package, *([node.module] if node.module else [])])
     yield base
     yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+def _is_own(root: Path, module: str) -> bool:
+    """Whether a module lies in `root`; a folder without any Python in it is none."""
+    return (root / f"{module}.py").is_file() or any((root / module).glob("*.py"))
 
 
 def _own_files(root: Path, name: str) -> list[Path]:
