@@ -63,7 +63,7 @@ def committed_tables() -> list[Table]:
     """Every complete table by combination; of each, the larger tiers first, and the newer before the older."""
     tables = [read_table(path.parent) for path in committed_results().glob("*/*/*/run.json")]
     newest_first = sorted(tables, key=lambda table: table.run.started, reverse=True)
-    kept = [table for table in newest_first if table.run.complete]
+    kept = [table for table in newest_first if table.run.complete and not table.run.models]
     return sorted(kept, key=lambda table: (table.run.combination, -TIERS.index(table.run.tier)))
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness import __version__, cli
+from harness.bench.plan import Plan
+from harness.bench.series import series_of
 from harness.cli import reading
+from harness.cli.storing import gate_command
 from harness.tables.layout import CELLS, RUN
 from harness.tables.schema import SCHEMA_VERSION, Table
 from harness.tables.writing import write_table
-from tests.tables.samples import failed, not_applicable, passed, table
+from tests.tables.samples import failed, not_applicable, passed, table, write_attempt
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -261,3 +265,57 @@ def test_version_and_help(root: Path) -> None:
     for command in ("plan", "lock", "run", "ingest", "compare", "gate"):
         assert command in told
         assert harness(root, command, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "folder"),
+    [
+        ({}, "cpu-quick"),
+        ({"models": "models/"}, "cpu-quick+models-models"),
+        ({"selected": True}, "cpu-quick+selected"),
+        ({"models": "models/", "selected": True}, "cpu-quick+models-models+selected"),
+    ],
+)
+def test_a_table_goes_where_it_is_asked_to_and_a_selection_never_among_the_tables(
+    root: Path, tmp_path: Path, values: dict[str, Any], folder: str
+) -> None:
+    record = passed("mine", "native", combination="container")
+    write_attempt(tmp_path / "out", [record], combination="container", **values)
+    result = harness(root, "ingest", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    (table_folder,) = root.rglob("cells.csv")
+    store = root / ".harness" / "scratch" if values.get("selected") else root / "results"
+    assert table_folder.parent.parent == store / "container" / folder
+    result = harness(root, "ingest", tmp_path / "out", "--results", tmp_path / "kept")
+    assert result.exit_code == 0, result.output
+    (kept,) = (tmp_path / "kept").rglob("cells.csv")
+    assert kept.parent.parent == tmp_path / "kept" / "container" / folder
+    assert f"Table: {kept.parent}" in result.stdout
+    given = ["--models", str(root / "models")] if "models" in values else []
+    named = harness(root, "show", "container", "--results", tmp_path / "kept", *given)
+    assert named.exit_code == (2 if values.get("selected") else 0), named.output
+
+
+def test_a_root_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert "no such folder" in refused(tmp_path / "nowhere", "plan", "torch2.1")
+    assert "`harness init` lays one out" in refused(tmp_path, "lock")
+
+
+def test_the_line_that_compares_works_as_it_is_printed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "my models").mkdir()
+    monkeypatch.chdir(root)
+    series = series_of(["my models"], root=root)
+    plans = [Plan(combination=name, device="cpu", tier="core", cells=(), series=series) for name in ("one", "two")]
+    tables = [(plan, root / "results" / plan.combination) for plan in plans]
+    printed = gate_command(tables, root=root, given_root=None, results=None)
+    assert printed == "harness gate one two --models 'my models/' --tier core"
+    assert gate_command(tables[:1], root=root, given_root=None, results=None) == ""
+    monkeypatch.chdir(root.parent)
+    printed = gate_command(tables, root=root, given_root=Path(root.name), results=Path("kept"))
+    assert printed == (
+        f"harness --root {root.name} gate one two --models '{root.name}/my models/' --tier core --results kept"
+    )
+    assert series_of([f"{root.name}/my models/"], root=root) == series
+    selected = [(replace(plan, selected=True), folder) for plan, folder in tables]
+    printed = gate_command(selected, root=root, given_root=None, results=None)
+    assert printed == f"harness gate {root.name}/results/one {root.name}/results/two"

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from harness.bench import gpu
 from harness.bench.definitions import TIERS
+from harness.bench.errors import UsageError
 from harness.bench.places import find_root
 
 
@@ -25,6 +26,9 @@ def new_console(*, stderr: bool = False) -> Console:
 def root_of(context: click.Context) -> Path:
     """The repository that a command works in."""
     given: Path | None = context.obj
+    if given is not None and not given.is_dir():
+        msg = f"--root {given}: no such folder."
+        raise UsageError(msg)
     return find_root((given or Path.cwd()).resolve())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from harness.bench.errors import UsageError
 from harness.bench.text import printable
 from harness.cli.context import root_of
 from harness.matrix import combination as combinations
@@ -17,11 +18,14 @@ from harness.matrix import locks
 def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
     """Resolve combinations and their extensions with uv into matrices/locks, with hashes (all, where none is named)."""
     root = root_of(context)
-    wanted = [
+    if not names and not combinations.own_files(root):
+        msg = "there is no matrices/*.in here to be locked. `harness init` lays one out."
+        raise UsageError(msg)
+    wanted = dict.fromkeys(
         combinations.extended(name, extension)
-        for name in names or combinations.own_names(root)
+        for name in names or combinations.own_files(root)
         for extension in ["", *([] if combinations.EXTENDS in name else combinations.extensions(root, name))]
-    ]
+    )
     for each in [combinations.read(root, name) for name in wanted]:
         made = locks.lock(root, each, upgrade=upgrade)
         told = "no solution; the reason is recorded" if made.reason else "locked"

@@ -95,9 +95,14 @@ def names(root: Path) -> list[str]:
     return [name for name in _files(root) if EXTENDS not in name]
 
 
+def own_files(root: Path) -> list[str]:
+    """Names of the repository's own combinations, and of the extended ones that it has itself."""
+    return sorted(_in(root / MATRICES))
+
+
 def own_names(root: Path) -> list[str]:
-    """Those of them that are the repository's own."""
-    return [name for name in sorted(_in(root / MATRICES)) if EXTENDS not in name]
+    """Names of the repository's own combinations, their extensions left out."""
+    return [name for name in own_files(root) if EXTENDS not in name]
 
 
 def folder_of(root: Path, name: str) -> Path:
