@@ -25,7 +25,7 @@ BASE = """\
 --index-url https://index.example/simple
 torch==2.1.0 \\
     --hash=sha256:0123
-numpy>=1.24,<2  # a range is no pin
+numpy>=1.24,<2  # without it the newest would be taken, and torch 2.1 works with none of them
 """
 REQUIREMENTS = """\
 -r base.txt
@@ -58,7 +58,7 @@ def test_a_repository_begins_with_its_own_pins(repository: Path) -> None:
         ".github/dependabot.yml",
     ]
     assert (repository / "matrices" / "current.in").read_text(encoding="utf-8") == (
-        "# python: 3.11\n# From requirements.txt.\ntorch==2.1.0\n"
+        "# python: 3.11\n# From requirements.txt.\ntorch==2.1.0\nnumpy<2,>=1.24\n"
         'onnxruntime==1.17.1 ; python_version < "3.13"\ntorchvision==0.16.0\n'
     )
     assert combination.read(repository, "current").pins["torch"] == "2.1.0"
@@ -109,8 +109,13 @@ def test_pins_of_a_project_and_its_python(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     found = found_in(tmp_path)
-    assert found.lines == ("onnx==1.15.0", "tensorflow-cpu[and-more]==2.15.0")
+    assert found.lines == ("torch==2.2.*", "onnx==1.15.0", "tensorflow-cpu[and-more]==2.15.0")
     assert (found.files, found.python) == (("pyproject.toml",), "3.10")
+
+
+def test_requirements_without_torch_are_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "requirements-docs.txt").write_text("numpy==1.26.4\nsphinx\n", encoding="utf-8")
+    assert found_in(tmp_path).lines == ()
 
 
 def test_the_workflow_runs_commands_that_there_are(repository: Path) -> None:

@@ -60,17 +60,23 @@ class Pins:
 
 
 def found_in(root: Path) -> Pins:
-    """The exact pins of `CONVERTING` packages in `root`; of a package that is pinned twice, the first counts."""
+    """What `root` asks for of `CONVERTING` packages; of a package that is asked for twice, the first counts.
+
+    Ranges count, too: a combination without them is another one.
+
+    Nothing where torch is not among them.
+    """
     found: dict[str, str] = {}
     files: dict[str, None] = {}
     for where, requirement in _requirements(root):
         name = canonicalize_name(requirement.name)
-        exact = any(each.operator in ("==", "===") and "*" not in each.version for each in requirement.specifier)
-        if name in CONVERTING and exact and name not in found:
+        if name in CONVERTING and requirement.url is None and name not in found:
             extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
             marker = f" ; {requirement.marker}" if requirement.marker else ""
             found[name] = f"{name}{extras}{requirement.specifier}{marker}"
             files[where] = None
+    if "torch" not in found:
+        found, files = {}, {}
     return Pins(lines=tuple(found.values()), names=tuple(found), files=tuple(files), python=_python(root))
 
 
