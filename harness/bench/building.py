@@ -6,8 +6,8 @@ It reads a `BuildRequest` and leaves in its folder, of input set i (0 is the exa
 - ``built.json``: `names`, `same_shape` and `native` (what `harness.bench.sketch` keeps of each output) by input set;
   `inputs` (names), `outputs` (how many), `weights_digest`, `parameters`, `noise_mse`, `noise_relative`, `tolerance`,
   `train_mode`; `derived` (probes made from the example) and `dropped_probes` (what `forward` said to one, by name);
-  `digests` (SHA-256 of each file above); `modules` (the user's code that ran: file to the first 16 digits of its
-  SHA-256); with labelled data `labelled_rows`, `batch` and `accuracy`.
+  `digests` (SHA-256 of each file above); `modules` and `code` (the user's code that ran, by file and by module's name:
+  the first 16 digits of its SHA-256); with labelled data `labelled_rows`, `batch` and `accuracy`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from harness.bench import match, probes, tensors
 from harness.bench.child import begin, work_on
 from harness.bench.definitions import Model
-from harness.bench.imported import imported_code
+from harness.bench.imported import imported_code, imported_modules
 from harness.bench.progress import ProbeRejectedError, Progress
 from harness.bench.record import write_json
 from harness.bench.registry import load
@@ -102,6 +102,7 @@ def build(request: BuildRequest, progress: Progress) -> None:
             },
             "digests": {path.name: tensors.seal(path) for path in sorted(folder.glob("*.npz"))},
             "modules": imported_code(),
+            "code": imported_modules(),
             **accuracy,
         },
     )

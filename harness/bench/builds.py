@@ -83,4 +83,5 @@ class Builds:
         self._new.discard(model)
         facts = built.facts
         native = {name: facts[name] for name in ("weights_digest", "parameters", "train_mode", "tolerance")}
+        native |= {"code": facts["code"]} if self._registry.models[model].own else {}
         return {**native, "outputs": facts["native"]}, dict(facts["modules"])

@@ -24,6 +24,11 @@ from harness.bench.group import MARKER
 from harness.bench.places import CODE, PACKAGE
 
 INSTALLED = frozenset({"site-packages", "dist-packages"})
+TESTED = frozenset(
+    {"jax", "keras", "numpy", "onnx", "onnxruntime", "tensorflow", "torch", "torchvision", "transformers"}
+)
+"""What is tested is nobody's own code, though a checkout of it may be installed."""
+
 _BENCH = frozenset({"harness", "model_zoo"})
 _INIT = "__init__.py"
 
@@ -164,7 +169,7 @@ def _local_root(name: str) -> Path | None:
 
     The folder in which this process was started counts for nothing: its children do not import from there.
     """
-    if name in sys.stdlib_module_names:
+    if name in sys.stdlib_module_names or name in TESTED:
         return None
     here = {str(Path.cwd()), "", str(CODE)}
     spec = importlib.machinery.PathFinder.find_spec(name, [entry for entry in sys.path if entry not in here])

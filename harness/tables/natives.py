@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -82,6 +82,7 @@ class Native:
     `parameters` is how many parameters the model has; None where that was not recorded. With `train_mode` the model is
     converted in train mode, and not expected to match. `tolerance` is the model's own, None where it has none.
     `paths` say where each output is in what `forward` returns, in their order; empty in tables of schema 1 and 2.
+    `code` has the digests of the modules of a user's own that building the model imported, by name; empty for the zoo.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -92,6 +93,7 @@ class Native:
     train_mode: bool = False
     tolerance: float | None = None
     paths: tuple[str, ...] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_native(path: Path, *, remedy: str) -> Native:
@@ -138,6 +140,7 @@ def _model_text(native: Native) -> str:
     facts |= {"train_mode": True} if native.train_mode else {}
     facts |= {} if native.tolerance is None else {"tolerance": native.tolerance}
     facts |= {"paths": native.paths} if native.paths else {}
+    facts |= {"code": dict(native.code)} if native.code else {}
     return f'{_text(facts)[:-1]}, "outputs": {body}}}'
 
 

@@ -35,7 +35,7 @@ from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.schema import Run, Table, in_order
 from harness.verdict.environments import PackageChange, also_differs, bumped, machine_difference, run_notes
-from harness.verdict.natives import NativeChange, compare_natives, moved, natives_notes
+from harness.verdict.natives import NativeChange, changed_code, compare_natives, moved, natives_notes
 from harness.verdict.numbers import NumberChange, error_grew, number_changes
 
 Key = tuple[str, str, str]
@@ -204,7 +204,13 @@ def compare(base: Table, candidate: Table, *, notes: Sequence[str] = ()) -> Comp
     unshared = _beyond_extensions(base, candidate)
     left_out = _beyond_tier(base, candidate) - unshared.keys()
     changes = tuple(
-        _change(key, before.get(key), after.get(key), same_machine=not difference)
+        _change(
+            key,
+            before.get(key),
+            after.get(key),
+            same_machine=not difference,
+            changed=changed_code(key[0], base, candidate),
+        )
         for key in _keys([*base.records, *candidate.records])
         if key not in left_out and key not in unshared
     )
@@ -323,7 +329,9 @@ def _planned_extensions(table: Table) -> set[str]:
     return ({r.extension for r in table.records} | {*table.run.extensions, table.run.extension}) - {""}
 
 
-def _change(key: Key, base: Record | None, candidate: Record | None, *, same_machine: bool) -> CellChange:
+def _change(
+    key: Key, base: Record | None, candidate: Record | None, *, same_machine: bool, changed: Sequence[str]
+) -> CellChange:
     model, strategy, device = key
     reason = ""
     numbers: tuple[NumberChange, ...] = ()
@@ -331,7 +339,7 @@ def _change(key: Key, base: Record | None, candidate: Record | None, *, same_mac
         category = Category.MISSING_IN_BASE
     elif candidate is None:
         category = Category.MISSING_IN_CANDIDATE
-    elif reason := _not_comparable(base, candidate):
+    elif reason := _not_comparable(base, candidate, changed):
         category = Category.NOT_COMPARABLE
     else:
         judged, reason = _by_tolerance_of(base, candidate)
@@ -356,9 +364,11 @@ def _digest_moved(base: Record | None, candidate: Record | None, column: str) ->
     return before is not None and after is not None and before != after
 
 
-def _not_comparable(base: Record, candidate: Record) -> str:
-    if _digest_moved(base, candidate, "model_digest"):
-        return "the model's code differs between the two runs"
+def _not_comparable(base: Record, candidate: Record, changed: Sequence[str]) -> str:
+    """Why two cells are not the same; `changed` are modules of the model's that are known to differ."""
+    if changed or _digest_moved(base, candidate, "model_digest"):
+        told = f" ({listed(changed)})" if changed else ""
+        return f"the model's code differs between the two runs{told}"
     if _digest_moved(base, candidate, "weights_digest"):
         return "the bits of the weights differ between the two runs"
     return ""

@@ -88,7 +88,19 @@ def _comparable(base: Table, candidate: Table) -> list[str]:
         for model in sorted(base.natives.keys() & candidate.natives.keys())
         if base.natives[model].weights_digest == candidate.natives[model].weights_digest
         and _same_file(model, base, candidate)
+        and not changed_code(model, base, candidate)
     ]
+
+
+def changed_code(model: str, base: Table, candidate: Table) -> list[str]:
+    """The modules of a user's own that building `model` imported on both sides, with another content on each.
+
+    What only one side imported tells nothing: a version may be asked for before a module is imported.
+    """
+    if model not in base.natives or model not in candidate.natives:
+        return []
+    before, after = base.natives[model].code, candidate.natives[model].code
+    return [name for name in before if name in after and before[name] != after[name]]
 
 
 def _same_file(model: str, base: Table, candidate: Table) -> bool:

@@ -163,6 +163,8 @@ def test_a_module_that_only_the_build_imports_is_compared_when_going_on(root: Pa
     attempt = execute(root, _task(root, ambient), Observer(), run="one")
     built = json.loads((attempt.builds / "good.json").read_text(encoding="utf-8"))
     assert str(helper) in built
+    kept = json.loads((attempt.natives / "good.json").read_text(encoding="utf-8"))
+    assert list(kept["code"]) == ["their_helper"]
     attempt.record_of(_plan(root).cells[0]).unlink()
     attempt.pause("it was interrupted.")
     helper.write_text(HELPER.replace("1", "2"), encoding="utf-8")

@@ -82,6 +82,7 @@ natives = st.dictionaries(
         train_mode=st.booleans(),
         tolerance=st.none() | st.floats(0, 1),
         paths=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=2).map(tuple),
+        code=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.just("c" * 16), max_size=2),
     ),
     min_size=1,
     max_size=3,
@@ -120,7 +121,9 @@ def test_a_line_is_an_input_set_and_floats_keep_every_digit() -> None:
     example = output(0.1, 1 / 3, math.nan, -math.inf, digest="d" * 16, shape=(2, 2))
     two = replace(native(other=(example, example)), weights_digest="v", parameters=0)
     small = replace(kept(np.array([0.1, math.inf])), digest="e" * 16, special="f" * 16)
-    three = replace(native(small), train_mode=True, tolerance=0.001, paths=("outputs.logits",))
+    three = replace(
+        native(small), train_mode=True, tolerance=0.001, paths=("outputs.logits",), code={"mine.net": "c" * 16}
+    )
     made = format_natives({"b": native(example), "a": two, "c": three})
     entry = (
         '{"digest": "dddddddddddddddd", "shape": [2, 2], "dtype": "float32", '
@@ -131,6 +134,7 @@ def test_a_line_is_an_input_set_and_floats_keep_every_digit() -> None:
         '"values": [0.1, Infinity]}'
     )
     facts = '{"weights_digest": "wwwwwwwwwwwwwwww", "train_mode": true, "tolerance": 0.001, "paths": ["outputs.logits"]'
+    facts += ', "code": {"mine.net": "cccccccccccccccc"}'
     assert made.splitlines() == [
         "{",
         '"a": {"weights_digest": "v", "parameters": 0, "outputs": {',

@@ -16,7 +16,7 @@ from harness.bench.sketch import sampled
 from harness.tables.decoding import decode
 from harness.tables.natives import Native, NativeOutput
 from harness.tables.schema import Table
-from harness.verdict.comparison import compare
+from harness.verdict.comparison import Category, compare
 from harness.verdict.natives import Movement, NativeChange, compare_natives, relative_error
 from tests.tables.samples import native, passed, table
 
@@ -292,6 +292,18 @@ def test_other_weights_another_file_and_one_side_alone_are_not_compared() -> Non
     assert compare_natives(holding(base), holding(None)) == ()
     assert compare_natives(holding(None), holding(base)) == ()
     assert len(compare_natives(holding(base, model_digest=None), holding(other, model_digest="new"))) == 1
+
+
+def test_a_module_of_a_users_own_that_differs_is_never_blamed_on_the_versions() -> None:
+    base, other = native(small(3.0, 4.0)), native(small(1.0))
+    before = holding(replace(base, code={"mine.net": "a" * 16, "mine.sizes": "b" * 16, "mine.old": "c" * 16}))
+    after = holding(replace(other, code={"mine.net": "d" * 16, "mine.sizes": "b" * 16, "mine.new": "e" * 16}))
+    assert compare_natives(before, after) == ()
+    (change,) = compare(before, after).changes
+    assert change.category is Category.NOT_COMPARABLE
+    assert change.reason == "the model's code differs between the two runs (mine.net)"
+    same = holding(replace(other, code={"mine.sizes": "b" * 16, "mine.new": "e" * 16}))
+    assert len(compare_natives(before, same)) == 1
 
 
 def test_a_file_that_both_sides_ran_is_compared_whatever_else_one_side_ran() -> None:
