@@ -146,6 +146,11 @@ def _model(build: Build, example: Example, *, commented: bool) -> list[str]:
             if axes
             else []
         ),
+        *(
+            ["    # So that the output depends on the input.", f'    gains={{"*": {build.gain}}},']
+            if build.gain is not None
+            else []
+        ),
         f"    imports=({', '.join(map(_string, build.imports))}{',' if len(build.imports) == 1 else ''}),",
         ")",
     ]

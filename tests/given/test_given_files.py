@@ -203,7 +203,6 @@ def test_a_users_names_hide_nothing() -> None:
         ("r3d_18", ["x"], "(batch, 3, 16, size, size)"),
         ("s3d", ["x"], "(batch, 3, 16, size, size)"),
         ("raft_small", ["image1", "image2"], "(batch, 3, 128, 128)"),
-        ("fasterrcnn_resnet50_fpn", ["images[0]", "images[1]"], "(3, height, width)"),
     ],
 )
 def test_the_inputs_of_torchvision(name: str, inputs: list[str], used: str) -> None:
@@ -213,6 +212,26 @@ def test_the_inputs_of_torchvision(name: str, inputs: list[str], used: str) -> N
     assert used in text
     assert f'torchvision_model("{name}")' in text
     assert model.imports == ("torch", "torchvision")
+
+
+@pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", "ssdlite320_mobilenet_v3_large", "retinanet_resnet50_fpn"])
+def test_a_detector_that_is_not_trained_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="nothing to compare.*ssdlite in the zoo is one to copy"):
+        text_of(spec(f"torchvision:{name}"), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "gains"),
+    [
+        ("torchvision:efficientnet_b0", {"*": 1.35}),
+        ("timm:tf_mobilenetv3_small_100", {"*": 1.3}),
+        ("torchvision:quantized_googlenet", {"*": 1.3}),
+        ("torchvision:resnet18", {}),
+        ("torchvision:efficientnet_v2_s", {}),
+    ],
+)
+def test_weights_are_scaled_where_a_signal_would_fade(text: str, gains: dict[str, float]) -> None:
+    assert executed(text_of(spec(text), [])).gains == gains
 
 
 def test_inputs_that_were_given_come_before_what_a_library_says() -> None:
