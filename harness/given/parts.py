@@ -35,7 +35,7 @@ _GAINS = {
     "squeezenet": 1.3,
     "vgg": 1.3,
 }
-"""By part of a model's name: without residual connections a signal fades from layer to layer, and the output with it."""
+"""By part of a model's name: without residual connections what differs between images fades from layer to layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +97,8 @@ def _refuse_detector(spec: Spec) -> None:
     """Without training it finds nothing, which every conversion gets right, or is sure of nothing, and none does."""
     if spec.kind == "torchvision" and spec.target.startswith(_DETECTION):
         msg = (
-            f"{spec.text} detects nothing with weights that are not trained, so that there would be nothing to compare. "
-            f"Write a file with a threshold that fits (`harness new-model`); ssdlite in the zoo is one to copy."
+            f"{spec.text} detects nothing with weights that are not trained: there would be nothing to compare. Write"
+            f" a file with a threshold that fits (`harness new-model`); ssdlite in the zoo is one to copy."
         )
         raise UsageError(msg)
 

@@ -216,7 +216,7 @@ def test_the_inputs_of_torchvision(name: str, inputs: list[str], used: str) -> N
 
 @pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", "ssdlite320_mobilenet_v3_large", "retinanet_resnet50_fpn"])
 def test_a_detector_that_is_not_trained_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="nothing to compare.*ssdlite in the zoo is one to copy"):
+    with pytest.raises(UsageError, match=r"nothing to compare.*ssdlite in the zoo is one to copy"):
         text_of(spec(f"torchvision:{name}"), [])
 
 
