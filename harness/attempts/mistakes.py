@@ -1,15 +1,17 @@
 """Models of a user's own that raise wherever they are built: no version explains that, and a person has to mend them.
 
 What raises in some of a run's environments only is a result. So is what was built of the same code in an environment
-of an earlier run.
+of an earlier run, as an attempt or a table tells.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +59,11 @@ def built_in(attempt: Attempt) -> dict[str, Raised | None]:
     return found
 
 
-def raised_everywhere(root: Path, attempts: Iterable[Attempt]) -> dict[str, tuple[Raised, list[str]]]:
-    """By model: what it raised in each of the `attempts` that came to build it, and the names of those environments."""
+def raised_everywhere(root: Path, attempts: Iterable[Attempt], *, results: Path) -> dict[str, tuple[Raised, list[str]]]:
+    """By model: what it raised in each of the `attempts` that came to build it, and the names of those environments.
+
+    Tables are looked for in `results`.
+    """
     raised: dict[str, list[tuple[Raised, str]]] = {}
     passed: set[str] = set()
     for attempt in attempts:
@@ -72,18 +77,25 @@ def raised_everywhere(root: Path, attempts: Iterable[Attempt]) -> dict[str, tupl
     return {
         model: (found[0][0], [name for _, name in found])
         for model, found in raised.items()
-        if model not in passed and not _was_built(root, found[0][0])
+        if model not in passed and not _was_built(root, found[0][0], results)
     }
 
 
-def _was_built(root: Path, raised: Raised) -> bool:
-    """Whether any attempt that is still there built the model from the same code."""
+def _was_built(root: Path, raised: Raised, results: Path) -> bool:
+    """Whether any attempt or table that is still there is of a model that was built from the same code."""
     records = (root / ".harness" / "attempts").glob("*/*/records")
-    return any(
-        row.get("model_digest") == raised.digest and row.get("weights_digest") is not None
-        for folder in records
-        for row, _ in _records(folder, f"{file_stem_of(raised.model)}--*")
-    )
+    rows = (row for folder in records for row, _ in _records(folder, f"{file_stem_of(raised.model)}--*"))
+    tabled = (row for path in results.rglob("cells.csv") for row in _rows(path) if row.get("model") == raised.model)
+    return any(row.get("model_digest") == raised.digest and row.get("weights_digest") for row in chain(rows, tabled))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table as they stand; none where they cannot be read, which whoever asks for that table is told."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        return []
 
 
 def _records(folder: Path, pattern: str) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -95,12 +107,12 @@ def _records(folder: Path, pattern: str) -> Iterator[tuple[Mapping[str, Any], Ma
         yield value["row"], value["details"]
 
 
-def told_early(root: Path, attempts: Iterable[Attempt]) -> list[str]:
+def told_early(root: Path, attempts: Iterable[Attempt], *, results: Path) -> list[str]:
     """What a person is told where the first environment of several has ended; a line a model."""
     return [
         f"{model} raised while it was built, at {here(each.line)}. If it does so in every environment, its file has to "
         f"be mended; a result is what only some do."
-        for model, (each, _) in raised_everywhere(root, attempts).items()
+        for model, (each, _) in raised_everywhere(root, attempts, results=results).items()
     ]
 
 

@@ -204,6 +204,7 @@ def run_all(
     run = Run(root, [task for job in jobs for task in job], results, restart=restart)
     errors: list[HarnessError] = []
     finished: list[Attempt] = []
+    store = store_of(root, results, selected=False)
     written: list[tuple[Plan, Path]] = []
     with RunDisplay(console) as display, run.open():
         for job in jobs:
@@ -222,10 +223,10 @@ def run_all(
             console.print(f"\nTable: {shown(folder)}\n", markup=False, soft_wrap=True)
             written.append((job[0].plan, folder))
             if len(jobs) > 1 and not finished:
-                for line in mistakes.told_early(root, attempts):
+                for line in mistakes.told_early(root, attempts, results=store):
                     display.note(line)
             finished += attempts
-        raised = mistakes.raised_everywhere(root, finished)
+        raised = mistakes.raised_everywhere(root, finished, results=store)
         done = not errors or len(errors) == len(jobs) or isinstance(errors[-1], ModelsWrongError)
         if raised:
             errors.append(ModelsWrongError(mistakes.told(raised)))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.attempts import execution, mistakes
 from harness.attempts.execution import Task
+from harness.attempts.settling import table_of
 from harness.bench.attempt import Attempt
 from harness.bench.plan import Plan, Policy, expand
 from harness.bench.registry import discover
+from harness.tables.writing import write_table
 from tests.attempts.conftest import Observer, make_ambient
 
 
@@ -66,14 +69,14 @@ def test_what_raises_in_every_environment_is_told_with_the_place_in_the_users_ow
 ) -> None:
     _raising(root, "True")
     attempts = _ran(root, first=ambient, second=other)
-    (found,) = mistakes.raised_everywhere(root, attempts).items()
+    (found,) = mistakes.raised_everywhere(root, attempts, results=root / "results").items()
     place = f"{root.parent / 'raising_helper.py'}:6"
     assert (found[0], found[1][0].place, found[1][1]) == ("raising", place, ["first", "second"])
     told = mistakes.told(dict([found]))
     assert "1 model raised wherever it was built (first, second), which no version explains." in told
     assert f"raising: {place}: OSError: no such thing" in told
     assert "Mend it, look with `harness check FILE`, and run the same command again." in told
-    (early,) = mistakes.told_early(root, attempts[:1])
+    (early,) = mistakes.told_early(root, attempts[:1], results=root / "results")
     assert early.startswith(f"raising raised while it was built, at {place}: OSError: no such thing. If it does so")
 
 
@@ -81,18 +84,24 @@ def test_what_raises_in_some_environments_only_is_a_result(root: Path, ambient: 
     _raising(root, f"sys.prefix == {str(other.parent.parent)!r}")
     attempts = _ran(root, first=ambient, second=other)
     assert mistakes.built_in(attempts[1])["raising"] is not None
-    assert mistakes.raised_everywhere(root, attempts) == {}
-    assert mistakes.raised_everywhere(root, attempts[1:]) == {}, "an earlier run built the same code"
+    assert mistakes.raised_everywhere(root, attempts, results=root / "results") == {}
+    assert mistakes.raised_everywhere(root, attempts[1:], results=root / "results") == {}, "an attempt built the same"
+    write_table(root / "results", table_of(attempts[:1], pins={}))
+    shutil.rmtree(attempts[0].folder)
+    assert mistakes.raised_everywhere(root, attempts[1:], results=root / "results") == {}, "a table tells as much"
+    assert list(mistakes.raised_everywhere(root, attempts[1:], results=root / "elsewhere")) == ["raising"]
     (root.parent / "raising_helper.py").write_text("def check():\n    raise OSError\n", encoding="utf-8")
     (again,) = _ran(root, second=other)
-    assert list(mistakes.raised_everywhere(root, [again])) == ["raising"], "that was other code"
+    assert list(mistakes.raised_everywhere(root, [again], results=root / "results")) == ["raising"], (
+        "that was other code"
+    )
 
 
 def test_what_could_not_be_built_for_other_reasons_does_not_count(root: Path, ambient: Path) -> None:
     _raising(root, "__import__('os')._exit(1)")
     (attempt,) = _ran(root, first=ambient)
     assert mistakes.built_in(attempt) == {"good": None}
-    assert mistakes.raised_everywhere(root, [attempt]) == {}
+    assert mistakes.raised_everywhere(root, [attempt], results=root / "results") == {}
 
 
 def test_a_change_of_their_code_changes_the_digest_in_the_record(root: Path, ambient: Path) -> None:
