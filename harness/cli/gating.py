@@ -16,7 +16,7 @@ from harness.cli.requirements import requirements_options, take
 from harness.cli.running import jobs_of, run_all, select
 from harness.cli.storing import store_of
 from harness.report import markdown, terminal
-from harness.tables.finding import Series
+from harness.tables.layout import series_folder
 from harness.verdict.gate import judge
 
 _OF_RUNS = ("strategies", "plugins", "paths", "inputs", "matrix", "python", "everything")
@@ -92,7 +92,7 @@ def _run(
 ) -> tuple[str, str]:
     """The folders of the tables of both files of requirements, each run where there is none of just this."""
     root = root_of(context)
-    _, (selection, *_) = select(root, (), matrix, **given)
+    _, (selection, *_) = select(root, (), matrix, instead=files, **given)
     names = take(root, files, [selection], python=python, everything=everything, quietly=as_markdown)
     if names[0] == names[1]:
         msg = f"both are the same requirements, {names[0]}: there is nothing to hold against each other."
@@ -114,7 +114,16 @@ def _run(
 def _taken(root: Path, task: Task, results: Path | None) -> Path | None:
     """The newest table of just this lock, policy and models, wherever tables are kept."""
     plan = task.plan
-    stores = {store_of(root, results, selected=selected) for selected in (plan.selected, False)}
-    series = Series(tier=plan.tier, device=plan.device, extensions=False, models=plan.series)
-    folders = [folder for store in stores for folder in series.folder(store, plan.combination).glob("[!.]*")]
+    places = [
+        series_folder(
+            store_of(root, results, selected=selected),
+            combination=plan.combination,
+            device=plan.device,
+            tier=plan.tier,
+            models=plan.series,
+            selected=selected,
+        )
+        for selected in {plan.selected, False}
+    ]
+    folders = [folder for place in places for folder in place.glob("[!.]*")]
     return table_of_just_this(task, sorted(folders, key=lambda folder: folder.name, reverse=True))
