@@ -18,27 +18,100 @@ from harness.bench.stages import Outcome, Stage
 
 @dataclass(frozen=True)
 class Answers:
-    """What came of it: the first failure, columns of the record, and the error figures of every output by input set."""
+    """What came of it: the first failure, columns of the record, and the error figures of every output by input set.
+
+    `not_carried` are the outputs, Python numbers of the same value on every input set, that the artifact does without.
+    """
 
     failure: Failure | None
     columns: Mapping[str, Any]
     errors: Mapping[str, Any]
+    not_carried: tuple[str, ...] = ()
+
+
+def _of_type(number: Any, dtype: Any) -> Any:
+    """One of Python's numbers as an artifact has it, as float32 or int32; as it is where that is another one."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        changed = number.astype(dtype) if dtype.kind == number.dtype.kind else number
+    same = np.isclose(changed, number, rtol=1e-6, atol=0, equal_nan=True) if dtype.kind in "fc" else changed == number
+    return changed if same else number
+
+
+class _Native:
+    """The native outputs in the folder of a build, and what its `built.json` says of them.
+
+    `own` says that PyTorch itself answers, whose outputs may be put together differently from input to input.
+    """
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any], *, own: bool) -> None:
+        self.folder = folder
+        self.paths: list[list[str]] = facts["paths"]
+        self.numbers = frozenset(facts["numbers"])
+        self.own = own
+        self.not_carried: tuple[str, ...] = ()
+
+    def outputs(self, index: int) -> list[Any]:
+        """The outputs on one input set."""
+        return tensors.load(self.folder / f"native-{index}.npz")
+
+    def compared(self, what: Path, index: int, tolerance: float) -> match.Match:
+        """The outputs in a file held against the native ones on an input set."""
+        actual, expected, paths = tensors.load(what), self.outputs(index), self.paths[index]
+        if not self.own and paths != self.paths[0]:
+            return match.Match(self._restructured(paths), None)
+        if self.numbers and not self.own and len(actual) == len(expected) - len(self.numbers):
+            varying = self._varying()
+            if varying:
+                told = f"{varying} is a Python number that differs between inputs, and the artifact does without it"
+                return match.Match(told, None)
+            self.not_carried = tuple(self.paths[0][number] for number in sorted(self.numbers))
+            kept = [position for position in range(len(expected)) if position not in self.numbers]
+            expected, paths = [expected[position] for position in kept], [paths[position] for position in kept]
+        elif len(actual) == len(expected):
+            for number in self.numbers:
+                expected[number] = _of_type(expected[number], actual[number].dtype)
+        return match.compare(actual, expected, tolerance, paths)
+
+    def _restructured(self, paths: Sequence[str]) -> str:
+        """What forward returns on this input set and not on the example, or the other way about."""
+        told = []
+        if new := [path for path in paths if path not in self.paths[0]]:
+            told.append(f"natively there is {', '.join(new)}, and on the example there is not")
+        if gone := [path for path in self.paths[0] if path not in paths]:
+            told.append(f"natively there is no {', '.join(gone)}, and on the example there is")
+        return "; ".join(told) or f"natively the order is {', '.join(paths)}, and on the example another"
+
+    def _varying(self) -> str:
+        """The first of Python's numbers that is not the same on all input sets; empty where all are."""
+        example = self.outputs(0)
+        for index in range(1, len(self.paths)):
+            other = self.outputs(index)
+            for number in sorted(self.numbers):
+                if other[number].tobytes() != example[number].tobytes():
+                    return str(self.paths[0][number])
+        return ""
 
 
 def hold_against(
     built: Path,
     served: Path,
-    names: Sequence[str],
+    facts: Mapping[str, Any],
     sets: Sequence[int],
     tolerance: float,
     rejected: Mapping[str, Mapping[str, Any]],
+    *,
+    own: bool = False,
 ) -> Answers:
-    """Match the outputs in `served` with the native ones in `built`.
+    """Match the outputs in `served` with the native ones in `built`, whose `built.json` holds `facts`.
 
-    `names` are those of all input sets, `sets` the indices that were served, the example first. `rejected` is what
-    the artifact said, by index, to probes that it refused. Of the example the figures are columns of their own, of
-    the probes the worst relative error is.
+    `sets` are the indices of the input sets that were served, the example first. `rejected` is what the artifact said,
+    by index, to probes that it refused. `own` says that PyTorch itself answered. Of the example the figures are
+    columns of their own, of the probes the worst relative error is.
     """
+    names: Sequence[str] = facts["names"]
+    native = _Native(built, facts, own=own)
     failed: Failure | None = None
     example: match.Errors | None = None
     probes: list[float] = []
@@ -49,7 +122,7 @@ def hold_against(
         if not what.exists():
             failed = failed or _refused(rejected.get(str(index)), names[index])
             continue
-        result = _compared(what, built, index, tolerance)
+        result = native.compared(what, index, tolerance)
         if position == 0:
             example = result.errors
         elif result.errors is not None:
@@ -62,18 +135,14 @@ def hold_against(
             errors[names[index]] = [vars(each) for each in result.outputs]
     after = served / AFTER_FILE
     if failed is None and after.exists():
-        result = _compared(after, built, sets[0], tolerance)
+        result = native.compared(after, sets[0], tolerance)
         failed = None if result.equal else _mismatched(Stage.MEASURE, f"while measuring: {result.difference}")
     columns: dict[str, Any] = {"probes_relative_error": max(probes, default=None)}
     if (served / f"outputs-{sets[0]}.npz").exists():
         columns["probes_passed"] = passed
     if example is not None:
         columns.update(vars(example), grade=match.grade(example.mse))
-    return Answers(failed, columns, errors)
-
-
-def _compared(what: Path, built: Path, index: int, tolerance: float) -> match.Match:
-    return match.compare(tensors.load(what), tensors.load(built / f"native-{index}.npz"), tolerance)
+    return Answers(failed, columns, errors, native.not_carried)
 
 
 def _mismatched(stage: Stage, text: str) -> Failure:

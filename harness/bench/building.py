@@ -4,10 +4,11 @@ It reads a `BuildRequest` and leaves in its folder, of input set i (0 is the exa
 
 - ``inputs-<i>.npz`` and ``native-<i>.npz``; with labelled data ``labelled.npz`` and ``labels.npz``. All are read-only;
 - ``built.json``: `names`, `same_shape` and `native` (what `harness.bench.sketch` keeps of each output) by input set;
-  `inputs` (names), `outputs` (how many), `weights_digest`, `parameters`, `noise_mse`, `noise_relative`, `tolerance`,
-  `train_mode`; `derived` (probes made from the example) and `dropped_probes` (what `forward` said to one, by name);
-  `digests` (SHA-256 of each file above); `modules` and `code` (the user's code that ran, by file and by module's name:
-  the first 16 digits of its SHA-256); with labelled data `labelled_rows`, `batch` and `accuracy`.
+  `inputs` (what artifacts call them), `binding` (`harness.bench.binding`), `paths` (of the outputs, by input set),
+  `numbers` (which outputs are Python's own numbers), `weights_digest`, `parameters`, `noise_mse`, `noise_relative`,
+  `tolerance`, `train_mode`; `derived` (probes made from the example) and `dropped_probes` (what `forward` said to
+  one, by name); `digests` (SHA-256 of each file above); `modules` and `code` (the user's code that ran, by file and by
+  module's name: the first 16 digits of its SHA-256); with labelled data `labelled_rows`, `batch` and `accuracy`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import match, probes, tensors
+from harness.bench.binding import Binding, bind, parameters_of
 from harness.bench.child import begin, work_on
 from harness.bench.definitions import Model
 from harness.bench.imported import imported_code, imported_modules
 from harness.bench.progress import ProbeRejectedError, Progress
 from harness.bench.record import write_json
 from harness.bench.registry import load
-from harness.bench.requests import BuildRequest
+from harness.bench.requests import BUILT_FILE, BuildRequest
 from harness.bench.sketch import sampled
 from harness.bench.stages import Stage
+from harness.bench.structure import is_number, output_leaves
 
 EXAMPLE = "example"
-BUILT_FILE = "built.json"
 
 
 def main(folder: Path) -> None:
@@ -44,19 +46,29 @@ class _Sets:
 
     names: list[str] = field(default_factory=list)
     inputs: list[Mapping[str, Any]] = field(default_factory=list)
-    native: list[list[Any]] = field(default_factory=list)
+    native: list[_Answer] = field(default_factory=list)
 
-    def add(self, name: str, inputs: Mapping[str, Any], native: list[Any]) -> None:
+    def add(self, name: str, inputs: Mapping[str, Any], native: _Answer) -> None:
         self.names.append(name)
         self.inputs.append(inputs)
         self.native.append(native)
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What `forward` returned: its leaves as arrays, their paths, and which of them are Python's own numbers."""
+
+    arrays: list[Any]
+    paths: list[str]
+    numbers: list[int]
+
+
 def build(request: BuildRequest, progress: Progress) -> None:
     """Build the model, run it on its example and its probes, and keep inputs, native outputs and noise.
 
-    Raises what the model's file raises, `ProbeRejectedError` where a declared probe does not fit, and `ValueError`
-    where `forward` returns no tensor or one that holds no number at all.
+    Raises what the model's file raises, `BindingError` where its inputs cannot be bound to `forward`,
+    `ProbeRejectedError` where a declared probe does not fit, `UnsupportedValueError` where `forward` returns what is
+    neither a number nor a container of them, and `ValueError` where it returns no tensor or one without any number.
     """
     progress.enter(Stage.IMPORT)
     begin(request)
@@ -64,32 +76,39 @@ def build(request: BuildRequest, progress: Progress) -> None:
     model = load(Path(request.model_file), "MODEL", Model).declared
     folder = Path(request.folder)
     module, weights_digest = tensors.build(model)
-    example = tensors.as_inputs(model.example(), "example()")
+    given = tensors.as_mapping(model.example(), "example()")
+    bound = bind(parameters_of(module), given, model.constants)
+    example = tensors.as_inputs(given, "example()", bound.paths)
+    tensors.check_dynamic(model, example)
+    native = _Native(model, bound, module)
     sets = _Sets()
-    sets.add(EXAMPLE, example, _run(module, example))
-    if not sets.native[0]:
+    sets.add(EXAMPLE, example, native(example))
+    answer = sets.native[0]
+    if len(answer.numbers) == len(answer.paths):
         msg = "forward returned no tensor"
         raise ValueError(msg)
-    _check_numbers("the example", sets.native[0])
+    _check_numbers("the example", answer)
     dropped: dict[str, str] = {}
     if model.probes:
-        _add_declared(sets, model, module)
+        _add_declared(sets, model, native)
     else:
-        dropped = _add_derived(sets, module)
-    accuracy = _labelled(model, module, list(example), folder) if model.labelled is not None else {}
+        dropped = _add_derived(sets, native)
+    accuracy = _labelled(model, native, list(example), folder) if model.labelled is not None else {}
     for index, (inputs, outputs) in enumerate(zip(sets.inputs, sets.native, strict=True)):
         tensors.save(folder / f"inputs-{index}.npz", list(inputs.values()))
-        tensors.save(folder / f"native-{index}.npz", outputs)
-    noise_mse, noise_relative = _noise(model, example, sets.native[0])
+        tensors.save(folder / f"native-{index}.npz", outputs.arrays, outputs.paths)
+    noise_mse, noise_relative = _noise(native, example, answer)
     write_json(
         folder / BUILT_FILE,
         {
             "names": sets.names,
             "derived": [] if model.probes else sets.names[1:],
             "dropped_probes": dropped,
-            "inputs": list(example),
+            "inputs": list(bound.graph_names),
+            "binding": bound.to_json(),
             "same_shape": [tensors.same_shape(example, inputs) for inputs in sets.inputs],
-            "outputs": len(sets.native[0]),
+            "paths": [each.paths for each in sets.native],
+            "numbers": answer.numbers,
             "weights_digest": weights_digest,
             "parameters": sum(math.prod(parameter.shape) for _, parameter in module.named_parameters()),
             "noise_mse": noise_mse,
@@ -98,7 +117,8 @@ def build(request: BuildRequest, progress: Progress) -> None:
             "train_mode": model.train_mode,
             "dynamic": {name: {str(axis): word for axis, word in axes.items()} for name, axes in model.dynamic.items()},
             "native": {
-                name: [sampled(each) for each in outputs] for name, outputs in zip(sets.names, sets.native, strict=True)
+                name: [sampled(each) for each in outputs.arrays]
+                for name, outputs in zip(sets.names, sets.native, strict=True)
             },
             "digests": {path.name: tensors.seal(path) for path in sorted(folder.glob("*.npz"))},
             "modules": imported_code(),
@@ -109,42 +129,58 @@ def build(request: BuildRequest, progress: Progress) -> None:
     progress.finish()
 
 
-def _run(module: Any, inputs: Mapping[str, Any]) -> list[Any]:
-    """What the model is meant to answer: always in eval mode, also where it is deployed in train mode by mistake.
+class _Native:
+    """A model's module, and how its inputs are bound to it."""
 
-    In memory of its own: a module may return a buffer that its next call writes to.
-    """
-    import torch
+    def __init__(self, model: Model, binding: Binding, module: Any) -> None:
+        self.model = model
+        self.binding = binding
+        self.module = module
 
-    with tensors.in_eval_mode(module), torch.no_grad():
-        return [array.copy() for array in tensors.to_arrays(module(*tensors.to_tensors(inputs)))]
+    def __call__(self, inputs: Mapping[str, Any]) -> _Answer:
+        """What the model is meant to answer: always in eval mode, also where it is deployed in train mode by mistake.
+
+        In memory of its own: a module may return a buffer that its next call writes to.
+        """
+        import torch
+
+        call = self.binding.caller(self.module, self.model.constants)
+        with tensors.in_eval_mode(self.module), torch.no_grad():
+            leaves = output_leaves(call(*tensors.to_tensors(inputs)))
+            arrays = [tensors.as_array(leaf).copy() for _, leaf in leaves]
+        numbers = [index for index, (_, leaf) in enumerate(leaves) if is_number(leaf)]
+        return _Answer(arrays, [path for path, _ in leaves], numbers)
+
+    def again(self) -> _Native:
+        """The same of a module that was built anew."""
+        return _Native(self.model, self.binding, tensors.build(self.model)[0])
 
 
-def _check_numbers(what: str, outputs: Sequence[Any]) -> None:
+def _check_numbers(what: str, answer: _Answer) -> None:
     """Raise `ValueError` where an output has no finite value, and NaN among what it has: any answer would match it.
 
     Infinity throughout is left alone: sign and position of each are matched exactly.
     """
     import numpy as np
 
-    for index, output in enumerate(outputs):
+    for path, output in zip(answer.paths, answer.arrays, strict=True):
         if output.size and output.dtype.kind in "fc" and np.isnan(output).any() and not np.isfinite(output).any():
             throughout = "NaN" if np.isnan(output).all() else "NaN or infinite"
             msg = (
-                f"output {index} on {what} is {throughout} throughout, so that no conversion could be told right from "
+                f"{path} on {what} is {throughout} throughout, so that no conversion could be told right from "
                 f"wrong. Look for NaN in the weights and the inputs, and for 0/0, the root of a negative number or an "
                 f"overflow in forward"
             )
             raise ValueError(msg)
 
 
-def _add_declared(sets: _Sets, model: Model, module: Any) -> None:
+def _add_declared(sets: _Sets, model: Model, native: _Native) -> None:
     """The probes of the model's file: each has to fit, since whoever wrote it meant it to."""
     for name, probe in model.probes.items():
-        inputs = tensors.as_inputs(probe(), f"probe {name!r}")
+        inputs = tensors.as_inputs(probe(), f"probe {name!r}", native.binding.paths)
         tensors.check_probe(model, name, sets.inputs[0], inputs)
         try:
-            outputs = _run(module, inputs)
+            outputs = native(inputs)
         except Exception as error:
             msg = f"probe {name!r} is rejected by forward: {type(error).__name__}: {error}"
             raise ProbeRejectedError(msg) from error
@@ -152,10 +188,10 @@ def _add_declared(sets: _Sets, model: Model, module: Any) -> None:
         sets.add(name, inputs, outputs)
 
 
-def _add_derived(sets: _Sets, module: Any) -> dict[str, str]:
+def _add_derived(sets: _Sets, native: _Native) -> dict[str, str]:
     """Probes made from the example, for a file without any. One that `forward` rejects is dropped: why, by name."""
     found = probes.derived(sets.inputs[0])
-    refusals = {name: _tried(sets, module, name, inputs) for name, inputs in found.items()}
+    refusals = {name: _tried(sets, native, name, inputs) for name, inputs in found.items()}
     missing = (f"permuted-{number}" for number in range(len(found) + 1, probes.WANTED + 1))
     return {
         **{name: refusal for name, refusal in refusals.items() if refusal},
@@ -163,50 +199,51 @@ def _add_derived(sets: _Sets, module: Any) -> dict[str, str]:
     }
 
 
-def _tried(sets: _Sets, module: Any, name: str, inputs: Mapping[str, Any]) -> str:
+def _tried(sets: _Sets, native: _Native, name: str, inputs: Mapping[str, Any]) -> str:
     """Add a derived probe; what is returned is why that is not to be, empty where it is.
 
     One that the model answers by NaN stays: where another PyTorch turns an answer into NaN, that is to be seen, and
     not one input set less.
     """
     try:
-        outputs = _run(module, inputs)
+        outputs = native(inputs)
     except Exception as error:  # noqa: BLE001 - nobody said that the model takes it
         return f"{type(error).__name__}: {error}"[:500]
     sets.add(name, inputs, outputs)
     return ""
 
 
-def _noise(model: Model, inputs: Mapping[str, Any], native: Sequence[Any]) -> tuple[float, float]:
+def _noise(native: _Native, inputs: Mapping[str, Any], answer: _Answer) -> tuple[float, float]:
     """The native output's own noise on the example: largest MSE and relative error against a second run and float64.
 
     Where a model cannot run in float64 the second run alone counts.
     """
     import numpy as np
 
-    def against(one: Sequence[Any], other: Sequence[Any]) -> match.Errors | None:
-        return match.worst([match.errors_of(a, b) for a, b in zip(one, other, strict=True)])
+    def against(one: _Answer, other: _Answer) -> match.Errors | None:
+        pairs = zip(one.arrays, other.arrays, strict=True)
+        return match.worst([match.errors_of(match.as_real(a), match.as_real(b)) for a, b in pairs])
 
-    module, _ = tensors.build(model)
-    figures = [against(_run(module, inputs), native)]
+    figures = [against(native.again()(inputs), answer)]
     try:
-        module, _ = tensors.build(model)
         doubled = {k: v.astype(np.float64) if v.dtype == np.float32 else v for k, v in inputs.items()}
-        figures.append(against(native, _run(module.double(), doubled)))
+        again = native.again()
+        again.module = again.module.double()
+        figures.append(against(answer, again(doubled)))
     except Exception as error:  # noqa: BLE001 - any refusal of float64 only means that there is no such figure
         print(f"no float64 reference: {type(error).__name__}: {error}")  # noqa: T201
     known = [figure for figure in figures if figure is not None]
     return max(figure.mse for figure in known), max(figure.relative_error for figure in known)
 
 
-def _labelled(model: Model, module: Any, names: Sequence[str], folder: Path) -> dict[str, Any]:
+def _labelled(model: Model, native: _Native, names: Sequence[str], folder: Path) -> dict[str, Any]:
     """Keep the labelled data, and say how many of its rows the native model gets right."""
     import numpy as np
 
     assert model.labelled is not None
     given, labels = model.labelled()
-    inputs = tensors.as_inputs(given, "labelled()")
-    rows = next(iter(model.example().values())).shape[0]
+    inputs = tensors.as_inputs(given, "labelled()", names)
+    rows = next(iter(tensors.as_inputs(model.example(), "example()", names).values())).shape[0]
     if list(inputs) != list(names) or any(len(value) != len(labels) for value in inputs.values()):
         msg = f"labelled() must give the inputs {', '.join(names)} with one row for each of its {len(labels)} labels"
         raise ValueError(msg)
@@ -218,5 +255,5 @@ def _labelled(model: Model, module: Any, names: Sequence[str], folder: Path) -> 
     right = 0
     for start in range(0, len(labels), rows):
         batch = {name: value[start : start + rows] for name, value in inputs.items()}
-        right += int((_run(module, batch)[0].argmax(-1) == labels[start : start + rows]).sum())
+        right += int((native(batch).arrays[0].argmax(-1) == labels[start : start + rows]).sum())
     return {"labelled_rows": len(labels), "batch": rows, "accuracy": right / len(labels)}

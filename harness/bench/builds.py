@@ -13,7 +13,7 @@ from harness.bench.disk import remove_tree
 from harness.bench.failure import Failure
 from harness.bench.plan import Plan, file_stem_of, imports_of
 from harness.bench.registry import Registry
-from harness.bench.requests import BuildRequest
+from harness.bench.requests import BUILT_FILE, BuildRequest
 from harness.bench.tensors import file_digest
 
 
@@ -70,7 +70,7 @@ class Builds:
             model_file=str(self._registry.models[model].path),
         )
         done = self._children.work(request, warm_imports or self.warm_imports(None))
-        facts = {} if done.failure else json.loads((folder / "built.json").read_text(encoding="utf-8"))
+        facts = {} if done.failure else json.loads((folder / BUILT_FILE).read_text(encoding="utf-8"))
         self._built[model] = Built(folder, facts, done.failure, done.trail.seconds())
         self._new.add(model)
         return self._built[model]
@@ -84,4 +84,4 @@ class Builds:
         facts = built.facts
         native = {name: facts[name] for name in ("weights_digest", "parameters", "train_mode", "tolerance")}
         native |= {"code": facts["code"]} if self._registry.models[model].own else {}
-        return {**native, "outputs": facts["native"]}, dict(facts["modules"])
+        return {**native, "paths": facts["paths"][0], "outputs": facts["native"]}, dict(facts["modules"])

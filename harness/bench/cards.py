@@ -130,6 +130,11 @@ _RULES: Mapping[str, _Rule] = {
         "names by input and dimension, as in {'x': {0: 'batch'}}",
         plain=False,
     ),
+    "constants": _Rule(
+        lambda value: isinstance(value, Mapping) and all(map(_is_text, value)),
+        "values by argument, as in {'causal': True}",
+        plain=False,
+    ),
     "gains": _Rule(_mapped(_is_text, _is_number), "numbers by parameter, as in {'*.weight': 2.0}", plain=False),
 }
 """By field, of what files declare and of cards alike."""

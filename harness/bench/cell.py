@@ -252,7 +252,7 @@ class _CellRun:
             self._spent("serve", done)
             self._memory(done)
         self._untouched(built, Stage.EXECUTE)
-        failure = self._matched(built, done, sets, folder, first=launch == 0)
+        failure = self._matched(built, artifact, done, sets, folder, first=launch == 0)
         self._ended_by(failure)
         self.details.setdefault("samples_s", []).append(_samples(folder))
 
@@ -317,7 +317,16 @@ class _CellRun:
             self.details["runtime"] = facts
             self.columns["service_rss_mb"] = facts.get("service_rss_peak_mb")
 
-    def _matched(self, built: Built, done: Done, sets: Sequence[int], folder: Path, *, first: bool) -> Failure | None:
+    def _matched(
+        self,
+        built: Built,
+        artifact: Mapping[str, Any],
+        done: Done,
+        sets: Sequence[int],
+        folder: Path,
+        *,
+        first: bool,
+    ) -> Failure | None:
         """Hold what was answered against the native outputs; what the process died of comes after what was wrong.
 
         Figures are the first launch's.
@@ -326,10 +335,14 @@ class _CellRun:
         tolerance = match.tolerance_for(built.facts["noise_relative"], own=built.facts["tolerance"], tf32=tf32)
         self.columns["tolerance"] = tolerance
         rejected = (done.trail.result or {}).get("rejected", {})
-        answers = hold_against(built.folder, folder, built.facts["names"], sets, tolerance, rejected)
+        # PyTorch itself may put its outputs together differently from input to input, as natively.
+        own = artifact["kind"] in ("state-dict", "torch-service")
+        answers = hold_against(built.folder, folder, built.facts, sets, tolerance, rejected, own=own)
         if first:
             self.columns.update(answers.columns)
             self.details["errors"] = answers.errors
+            if answers.not_carried:
+                self.details["not_carried"] = list(answers.not_carried)
             self._accuracy(built, folder)
         failed = answers.failure
         if failed is None or (done.failure and done.failure.stage.rank <= failed.stage.rank):

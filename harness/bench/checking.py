@@ -51,12 +51,10 @@ def _seen(entry: Entry[Any], built: Built) -> Mapping[str, Any]:
     facts = built.facts
     inputs = tensors.load(built.folder / "inputs-0.npz")
     outputs = tensors.load(built.folder / "native-0.npz")
-    paths = facts["paths"][0] if "paths" in facts else [f"output {index}" for index in range(len(outputs))]
-    names = facts["binding"]["paths"] if "binding" in facts else facts["inputs"]
     return {
         "seconds": seconds,
-        "inputs": {name: _shown(array) for name, array in zip(names, inputs, strict=True)},
-        "outputs": {name: _shown(array) for name, array in zip(paths, outputs, strict=True)},
+        "inputs": {name: _shown(array) for name, array in zip(facts["binding"]["paths"], inputs, strict=True)},
+        "outputs": {name: _shown(array) for name, array in zip(facts["paths"][0], outputs, strict=True)},
         "probes": facts["names"][1:],
         "derived": bool(facts["derived"]),
         "dropped_probes": facts["dropped_probes"],

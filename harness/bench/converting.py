@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.bench import tensors
+from harness.bench.binding import from_json
 from harness.bench.child import begin, work_on
 from harness.bench.definitions import Artifact, Model, Step, StepContext
 from harness.bench.progress import Progress
 from harness.bench.registry import load, name_of
-from harness.bench.requests import ConvertRequest
+from harness.bench.requests import BUILT_FILE, ConvertRequest
 from harness.bench.stages import Stage
 
 FACTS = frozenset({"opset", "ir_version"})
@@ -37,7 +38,7 @@ def convert(request: ConvertRequest, progress: Progress) -> None:
     entry = load(Path(request.model_file), "MODEL", Model)
     model = entry.declared
     module, _ = tensors.build(model)
-    built = json.loads((Path(request.built) / "built.json").read_text(encoding="utf-8"))
+    built = json.loads((Path(request.built) / BUILT_FILE).read_text(encoding="utf-8"))
     inputs = dict(zip(built["inputs"], tensors.load(Path(request.built) / "inputs-0.npz"), strict=True))
     folder = Path(request.folder)
     context = StepContext(
@@ -45,9 +46,10 @@ def convert(request: ConvertRequest, progress: Progress) -> None:
         model=model,
         module=module,
         inputs=inputs,
-        output_count=built["outputs"],
+        output_count=len(built["paths"][0]) - len(built["numbers"]),
         parameters=request.parameters,
         folder=folder,
+        binding=from_json(built["binding"]),
         model_file=entry.path,
     )
     artifact: Artifact | None = None

@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.bench.structure import rebuilt
+
+if TYPE_CHECKING:
+    from harness.bench.binding import Binding
 
 Inputs = Mapping[str, Any]
-"""Input name to numpy array, in the order of the module's `forward`."""
+"""Input name to numpy array, or in a model's file to a dict, list, tuple, named tuple or dataclass of arrays."""
 
 State = Mapping[str, Any]
 """Name in the state dict to numpy array, in the state dict's order."""
@@ -34,9 +39,11 @@ class Model:
     weights from `harness.bench.weights`, so `build` never loads or draws any. With `train_mode` it is deployed as
     somebody who forgot `model.eval()` does (claim C11): converted and served in train mode, and held against what it
     answers in eval mode.
-    `example` and each probe return the inputs as numpy arrays (`uniform`, `integers`), in the order of `forward`.
-    `dynamic` names the dimensions that may vary: ``{"x": {0: "batch"}}``. A probe of another shape than the
-    example's may differ in those dimensions only.
+    `example` and each probe return the inputs as numpy arrays (`uniform`, `integers`), by the names of `forward`'s
+    arguments; one may be a dict, a list or a tuple of arrays, or None (docs/adding.md). `constants` are the arguments
+    that are no tensors, such as a flag: name to value, equal in every call.
+    `dynamic` names the dimensions that may vary, by the path of an input: ``{"x": {0: "batch"}, "pair[1]": {0:
+    "batch"}}``. A probe of another shape than the example's may differ in those dimensions only.
     `gains` scales the weights: glob on the parameter's name to a factor (default 1.0; the first match counts).
     `twin` builds the same model by hand in TensorFlow: it takes the state dict as numpy arrays and returns a
     callable that takes the inputs, as tensors in `forward`'s order and layout, and returns the outputs likewise.
@@ -58,6 +65,7 @@ class Model:
     example: Callable[[], Inputs]
     probes: Mapping[str, Callable[[], Inputs]]
     dynamic: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
     gains: Mapping[str, float] = field(default_factory=dict)
     twin: Callable[[State], Any] | None = None
     tensorflow_implementation: Callable[[], Any] | None = None
@@ -97,6 +105,8 @@ class Artifact:
 class StepContext:
     """What a step may use. `module` is built, filled and in the model's mode; `inputs` is the example.
 
+    `inputs` are the flat arrays that go into it, by the names that an artifact is to have them under, in the order of
+    `forward`; `binding` says how they are its arguments. `output_count` counts the tensors that it returns.
     `parameters` holds what the strategy's spelling binds (``{"opset": 16}``), `folder` is an empty folder of the
     cell's own to write to, `model_file` the file that declares the model.
     """
@@ -108,13 +118,43 @@ class StepContext:
     output_count: int
     parameters: Mapping[str, Any]
     folder: Path
+    binding: Binding
     model_file: Path = Path()
 
+    @property
+    def dynamic(self) -> dict[str, dict[int, str]]:
+        """The model's dynamic dimensions, by the names of `inputs`."""
+        named = zip(self.inputs, self.binding.paths, strict=True)
+        return {name: dict(self.model.dynamic[path]) for name, path in named if path in self.model.dynamic}
+
     def tensors(self) -> tuple[Any, ...]:
-        """The example as torch tensors, in the order of `forward`."""
+        """The example as torch tensors, one after the other: what `flat_module` takes."""
         from harness.bench.tensors import to_tensors
 
         return to_tensors(self.inputs)
+
+    def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The example as `forward` takes it: arguments and keyword arguments, tensors in their containers."""
+        return self.binding.call(self.tensors(), self.model.constants)
+
+    def positional_call(self) -> tuple[Any, tuple[Any, ...]] | None:
+        """The module, and the example as it takes it without keywords; None where it cannot, or not without constants.
+
+        What is left out is None in it.
+        """
+        positional = self.binding.positional
+        if positional is None or self.binding.needs_wrapper:
+            return None
+        tensors = self.tensors()
+        return self.module, tuple(rebuilt(spec, tensors, {}) for spec in positional)
+
+    def flat_module(self) -> Any:
+        """A module that takes `tensors()`: `module` itself, or where `forward` is called otherwise a wrapper of it."""
+        if self.binding.plain:
+            return self.module
+        from harness.bench.wrapping import wrapped
+
+        return wrapped(self.module, self.binding, self.model.constants, tuple(self.inputs))
 
     def state(self) -> dict[str, Any]:
         """The module's state dict as numpy arrays."""
@@ -186,17 +226,29 @@ class Servable(Protocol):
         ...
 
 
+class ModuleBuilder(Protocol):
+    """Makes the module of a model, for a runtime that serves PyTorch itself."""
+
+    def __call__(self) -> Any:
+        """The module in its mode; its weights are those of the artifact to come."""
+        ...
+
+    def caller(self, module: Any) -> Callable[..., Any]:
+        """A function of the inputs, in order, that calls `module` by the names and in the containers of `forward`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What serves an artifact, in a process that imports nothing but `imports`.
 
-    `load(artifact, device, threads, build)` returns a servable; `build` makes the filled module, for the runtime that
-    serves PyTorch itself (`needs_module`), and is None for every other. `load` raises `NotApplicable` with what is
+    `load(artifact, device, threads, build)` returns a servable; `build` makes the module, for the runtime that serves
+    PyTorch itself (`needs_module`), and is None for every other. `load` raises `NotApplicable` with what is
     missing where the runtime has no build for the device; it never falls back to another one in silence.
     """
 
     summary: str
     serves: str
-    load: Callable[[Artifact, str, int, Callable[[], Any] | None], Servable]
+    load: Callable[[Artifact, str, int, ModuleBuilder | None], Servable]
     imports: tuple[str, ...]
     needs_module: bool = False

@@ -77,30 +77,35 @@ def worst(figures: Sequence[Errors]) -> Errors | None:
     )
 
 
-def _structure(actual: Sequence[Any], expected: Sequence[Any]) -> str:
+def numbered(count: int) -> tuple[str, ...]:
+    """What so many outputs are called where nobody knows their paths."""
+    return ("output",) if count == 1 else tuple(f"outputs[{index}]" for index in range(count))
+
+
+def _structure(actual: Sequence[Any], expected: Sequence[Any], paths: Sequence[str]) -> str:
     if len(actual) != len(expected):
-        return f"{len(actual)} outputs instead of {len(expected)}"
-    for index, (a, b) in enumerate(zip(actual, expected, strict=True)):
+        return f"{len(actual)} outputs instead of {len(expected)} ({', '.join(paths)})"
+    for path, a, b in zip(paths, actual, expected, strict=True):
         if a.dtype != b.dtype:
-            return f"output {index}: dtype {a.dtype} instead of {b.dtype}"
-    for index, (a, b) in enumerate(zip(actual, expected, strict=True)):
+            return f"{path}: dtype {a.dtype} instead of {b.dtype}"
+    for path, a, b in zip(paths, actual, expected, strict=True):
         if a.shape != b.shape:
-            return f"output {index}: shape {list(a.shape)} instead of {list(b.shape)}"
+            return f"{path}: shape {list(a.shape)} instead of {list(b.shape)}"
     return ""
 
 
-def _as_real(value: Any) -> Any:
+def as_real(value: Any) -> Any:
     """A complex array with its real and imaginary parts along a last axis of two; any other as it is."""
     import numpy as np
 
     return np.stack([value.real, value.imag], axis=-1) if value.dtype.kind == "c" else value
 
 
-def _special(actual: Sequence[Any], expected: Sequence[Any]) -> str:
+def _special(actual: Sequence[Any], expected: Sequence[Any], paths: Sequence[str]) -> str:
     """The first position where one side is NaN, +Inf or -Inf and the other is not."""
     import numpy as np
 
-    for index, (a, b) in enumerate(zip(actual, expected, strict=True)):
+    for path, a, b in zip(paths, actual, expected, strict=True):
         if a.dtype.kind != "f":
             continue
         for name, test in (("NaN", np.isnan), ("+Inf", np.isposinf), ("-Inf", np.isneginf)):
@@ -108,7 +113,7 @@ def _special(actual: Sequence[Any], expected: Sequence[Any]) -> str:
             if len(differ):
                 where = differ[0].tolist()
                 side = "only after conversion" if bool(test(a[tuple(where)])) else "only natively"
-                return f"output {index}: {name} at {where} {side} ({len(differ)} positions differ)"
+                return f"{path}: {name} at {where} {side} ({len(differ)} positions differ)"
     return ""
 
 
@@ -147,20 +152,26 @@ def _inexact(actual: Any, expected: Any) -> str:
     )
 
 
-def compare(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) -> Match:
-    """Hold `actual` against `expected`, both numpy arrays in order; `tolerance` bounds the relative error."""
-    difference = _structure(actual, expected)
+def compare(
+    actual: Sequence[Any], expected: Sequence[Any], tolerance: float, paths: Sequence[str] | None = None
+) -> Match:
+    """Hold `actual` against `expected`, both numpy arrays in order; `tolerance` bounds the relative error.
+
+    `paths` are those of the expected outputs, by which a difference is told.
+    """
+    paths = numbered(len(expected)) if paths is None else paths
+    difference = _structure(actual, expected, paths)
     if difference:
         return Match(difference, None)
-    actual, expected = ([_as_real(value) for value in side] for side in (actual, expected))
-    difference = _special(actual, expected)
+    actual, expected = ([as_real(value) for value in side] for side in (actual, expected))
+    difference = _special(actual, expected, paths)
     figures = [errors_of(a, b) for a, b in zip(actual, expected, strict=True)]
     if difference:
         return Match(difference, worst(figures), tuple(figures))
-    for index, (a, b, figure) in enumerate(zip(actual, expected, figures, strict=True)):
+    for path, a, b, figure in zip(paths, actual, expected, figures, strict=True):
         difference = _beyond(a, b, figure, tolerance) if a.dtype.kind == "f" else _inexact(a, b)
         if difference:
-            return Match(f"output {index}: values differ{difference}", worst(figures), tuple(figures))
+            return Match(f"{path}: values differ{difference}", worst(figures), tuple(figures))
     return Match("", worst(figures), tuple(figures))
 
 

@@ -22,6 +22,8 @@ from typing import Any, ClassVar
 from harness.bench.record import write_json
 
 REQUEST_FILE = "request.json"
+BUILT_FILE = "built.json"
+"""What a `BuildRequest` leaves beside the inputs and native outputs; read by whoever converts or serves."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ last of all: what dies after its work was done has no result either.
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import os
 import re
@@ -23,11 +24,12 @@ from typing import Any
 import pytest
 
 from harness.bench import memory, tensors
+from harness.bench.binding import from_json
 from harness.bench.child import work_on
 from harness.bench.definitions import Artifact, Model, Runtime, Servable
 from harness.bench.progress import Progress, described
 from harness.bench.registry import Entry, load
-from harness.bench.requests import ServeRequest
+from harness.bench.requests import BUILT_FILE, ServeRequest
 from harness.bench.stages import Stage
 
 BENCHMARK_FILE = "benchmark.json"
@@ -172,17 +174,15 @@ class Serving:
         builder = None
         if runtime.needs_module:
             model = load(Path(request.model_file), "MODEL", Model).declared
-
-            def builder() -> Any:
-                return tensors.unfilled(model)
-
+            built = json.loads((Path(request.built) / BUILT_FILE).read_text(encoding="utf-8"))
+            builder = tensors.ModuleBuilder(model, from_json(built["binding"]))
         artifact = Artifact(request.kind, Path(request.artifact))
         started = perf_counter()
         servable = runtime.load(artifact, request.device, request.threads, builder)
         return servable, perf_counter() - started
 
     def _inputs(self, name: str) -> dict[str, Any]:
-        """Inputs that the build left, by the model's names."""
+        """Inputs that the build left, by the names that artifacts have them under."""
         arrays = tensors.load(Path(self.request.built) / name)
         return dict(zip(self.request.input_names, arrays, strict=True))
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.bench.binding import Binding, BindingError
 from harness.bench.definitions import Inputs, Model
 from harness.bench.progress import ProbeRejectedError
+from harness.bench.structure import UnsupportedValueError, output_leaves, spec_of
 from harness.bench.weights import digest_of, fill, filled_state
 
 NUMBERS = "biufc"
 """Kinds of numpy types that outputs are compared in: booleans, integers, floating-point and complex numbers."""
 
 
-def save(path: Path, arrays: Sequence[Any]) -> None:
-    """Write numpy arrays, in order; the file is whole or not there. Raises `TypeError` where one holds no numbers."""
+def save(path: Path, arrays: Sequence[Any], names: Sequence[str] = ()) -> None:
+    """Write numpy arrays, in order; the file is whole or not there.
+
+    Raises `TypeError` where one holds no numbers, and names it as `names` do.
+    """
     import numpy as np
 
     for index, array in enumerate(arrays):
         if np.asarray(array).dtype.kind not in NUMBERS:
-            msg = f"output {index} is no array of numbers, but {type(array).__name__}"
+            name = names[index] if names else f"output {index}"
+            msg = f"{name} is no array of numbers, but {type(array).__name__}"
             raise TypeError(msg)
     partial = path.with_name(f".{path.name}.partial.npz")
     np.savez(partial, *arrays)
@@ -53,21 +59,25 @@ def load(path: Path) -> list[Any]:
 
 
 def flatten(value: Any) -> list[Any]:
-    """A model's output as a flat list of tensors: containers in their own order, None left out."""
-    if value is None:
-        return []
-    if isinstance(value, Mapping):
-        return [leaf for item in value.values() for leaf in flatten(item)]
-    if isinstance(value, (list, tuple)):
-        return [leaf for item in value for leaf in flatten(item)]
-    return [value]
+    """A model's output as a flat list of leaves: containers in their own order, None left out."""
+    return [leaf for _, leaf in output_leaves(value)]
 
 
 def to_arrays(value: Any) -> list[Any]:
-    """What a PyTorch module returned, as numpy arrays."""
+    """What a PyTorch module returned, as numpy arrays; Python's own numbers are arrays without dimensions."""
+    return [as_array(leaf) for leaf in flatten(value)]
+
+
+def as_array(leaf: Any) -> Any:
+    """One leaf as a numpy array."""
     import numpy as np
 
-    return [leaf.detach().cpu().numpy() if hasattr(leaf, "detach") else np.asarray(leaf) for leaf in flatten(value)]
+    if not hasattr(leaf, "detach"):
+        return np.asarray(leaf)
+    tensor = leaf.detach().cpu()
+    if getattr(tensor, "is_conj", bool)() or getattr(tensor, "is_neg", bool)():
+        tensor = tensor.resolve_conj().resolve_neg()  # views that are conjugated, or negated, where they are read
+    return tensor.numpy()
 
 
 def to_tensors(inputs: Inputs) -> tuple[Any, ...]:
@@ -81,7 +91,9 @@ def build(model: Model) -> tuple[Any, str]:
     """The module in its mode, with trained weights or filled ones, and the digest of their bits."""
     module = unfilled(model)
     if model.keep_weights:
-        return module, digest_of(to_arrays(module.state_dict()))
+        return module, digest_of(
+            [as_array(value) for value in module.state_dict().values() if hasattr(value, "detach")]
+        )
     values = model.weights() if model.weights is not None else filled_state(module, model.gains)
     return module, fill(module, values)
 
@@ -114,17 +126,62 @@ def in_eval_mode(module: Any) -> Iterator[None]:
             module.train(was_training)
 
 
-def as_inputs(value: Any, what: str) -> dict[str, Any]:
-    """Check what an `example` or a probe returned, and give it as numpy arrays."""
-    import numpy as np
+class ModuleBuilder:
+    """The `harness.bench.ModuleBuilder` of a model whose inputs are bound."""
 
+    def __init__(self, model: Model, binding: Binding) -> None:
+        self._model = model
+        self._binding = binding
+
+    def __call__(self) -> Any:
+        """The module in its mode, with the weights that PyTorch happened to draw."""
+        return unfilled(self._model)
+
+    def caller(self, module: Any) -> Callable[..., Any]:
+        """A function of the inputs, in order, that calls `module` as its native outputs were made."""
+        return self._binding.caller(module, self._model.constants)
+
+
+def as_mapping(value: Any, what: str) -> Mapping[str, Any]:
+    """What an `example` or a probe returned, if it is one. Raises `ProbeRejectedError`."""
     if not isinstance(value, Mapping) or not value:
         msg = f"{what} must return a dict of input name to array, in the order of forward; it returned {value!r:.80}"
         raise ProbeRejectedError(msg)
-    return {
-        str(name): item.detach().cpu().numpy() if hasattr(item, "detach") else np.asarray(item)
-        for name, item in value.items()
-    }
+    return {str(name): item for name, item in value.items()}
+
+
+def as_inputs(value: Any, what: str, paths: Sequence[str] = ()) -> dict[str, Any]:
+    """What an `example` or a probe returned, as numpy arrays by path; None is left out.
+
+    In the order of `paths` where those are all that it has, and else in its own. Raises `ProbeRejectedError` where it
+    is no dict, `BindingError` where an input is no array.
+    """
+    found: dict[str, Any] = {}
+
+    def add(path: str, leaf: Any) -> int:
+        found[path] = as_array(leaf)
+        return len(found)
+
+    try:
+        for name, item in as_mapping(value, what).items():
+            spec_of(item, name, add)
+    except UnsupportedValueError as error:
+        msg = f"{what}: {error}"
+        raise BindingError(msg) from None
+    return {path: found[path] for path in paths} if set(paths) == set(found) else found
+
+
+def check_dynamic(model: Model, example: Inputs) -> None:
+    """Raise `BindingError` where `dynamic` names an input or a dimension that the example does not have."""
+    for path, axes in model.dynamic.items():
+        if path not in example:
+            msg = f"`dynamic` names {path!r}, and the inputs are {', '.join(map(repr, example))}"
+            raise BindingError(msg)
+        shape = example[path].shape
+        beyond = [axis for axis in axes if not 0 <= axis < len(shape)]
+        if beyond:
+            msg = f"`dynamic` names dimension {beyond[0]} of {path!r}, whose shape is {list(shape)}"
+            raise BindingError(msg)
 
 
 def same_shape(example: Inputs, probe: Inputs) -> bool:

@@ -200,7 +200,7 @@ MOVED_HEADER = ("model", "input set", "output", "relative error")
 
 def moved_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     """The native outputs that moved: model, the input set and output where it shows most, and by how much."""
-    return [(each.model, each.input_set, str(each.output), moved_by(each)) for each in comparison.moved_natives]
+    return [(each.model, each.input_set, plain(each.output), moved_by(each)) for each in comparison.moved_natives]
 
 
 def moved_by(change: NativeChange) -> str:

@@ -6,7 +6,8 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
-from harness.bench import Artifact, Inputs, NotApplicable, Runtime
+from harness.bench import Artifact, Inputs, ModuleBuilder, NotApplicable, Runtime
+from harness.runtimes._feeding import fed
 
 
 class CoremlServable:
@@ -16,11 +17,13 @@ class CoremlServable:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._names = [output.name for output in model.get_spec().description.output]
+        description = model.get_spec().description
+        self._inputs = [given.name for given in description.input]
+        self._names = [output.name for output in description.output]
 
     def prepare(self, inputs: Inputs) -> Callable[[], Any]:
         """Feed by name."""
-        feed = dict(inputs)
+        feed = fed(self._inputs, inputs)
         return lambda: self._model.predict(feed)
 
     def outputs(self, result: Any) -> list[Any]:
@@ -28,7 +31,7 @@ class CoremlServable:
         return [result[name] for name in self._names]
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> CoremlServable:
+def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> CoremlServable:
     """Load on macOS; elsewhere there is nothing that could run the package."""
     del threads, build
     if platform.system() != "Darwin":

@@ -10,9 +10,9 @@ import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench import Artifact, Inputs, Runtime
+from harness.bench import Artifact, Inputs, ModuleBuilder, Runtime
 from harness.bench.memory import rss_mb
-from harness.bench.tensors import flatten
+from harness.bench.tensors import as_array, flatten
 from harness.runtimes._devices import (
     set_up_tensorflow,
     set_up_torch,
@@ -47,10 +47,10 @@ def heap() -> dict[str, float]:
 class HybridServable:
     """A module on a device, between two functions of TensorFlow's; `provider` is where both had their tensors."""
 
-    def __init__(self, module: Any, device: str, *, release: Callable[[], None] | None) -> None:
+    def __init__(self, call: Callable[..., Any], device: str, *, release: Callable[[], None] | None) -> None:
         import tensorflow as tf
 
-        self._module = module
+        self._call = call
         self._device = device
         self._release = release
         self._side = "/GPU:0" if device == "cuda" else "/CPU:0"
@@ -74,9 +74,9 @@ class HybridServable:
         # By way of numpy: DLPack would share the memory, and several versions of the two refuse each other's.
         given = [torch.from_numpy(tensor.numpy().copy()).to(self._device) for tensor in self._around(*request)]
         with torch.inference_mode():
-            leaves = flatten(self._module(*given))
+            leaves = flatten(self._call(*given))
             self._torch_devices = self._torch_devices or torch_devices(leaves)
-            result = [leaf.cpu().numpy() for leaf in leaves]
+            result = [as_array(leaf) for leaf in leaves]
         with tf.device(self._side):
             answer = list(self._around(*(tf.constant(array) for array in result)))
         if self._release is not None:
@@ -100,7 +100,7 @@ def open_servable(
     artifact: Artifact,
     device: str,
     threads: int,
-    build: Callable[[], Any] | None,
+    build: ModuleBuilder | None,
     *,
     release: Callable[[], None] | None,
 ) -> HybridServable:
@@ -112,10 +112,10 @@ def open_servable(
     set_up_torch(device, threads)
     module = build()
     module.load_state_dict(torch.load(artifact.path, map_location="cpu", weights_only=True))
-    return HybridServable(module.to(device), device, release=release)
+    return HybridServable(build.caller(module.to(device)), device, release=release)
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> HybridServable:
+def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> HybridServable:
     """Without any release: both frameworks keep what they have taken."""
     return open_servable(artifact, device, threads, build, release=None)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Callable
-from typing import Any
 
-from harness.bench import Artifact, Runtime
+from harness.bench import Artifact, ModuleBuilder, Runtime
 from harness.runtimes.hybrid import HybridServable, open_servable
 
 
@@ -27,7 +26,7 @@ def releaser(device: str) -> Callable[[], None]:
     return release
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> HybridServable:
+def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> HybridServable:
     """As the hybrid runtime, with a release."""
     return open_servable(artifact, device, threads, build, release=releaser(device))
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.bench import Artifact, Inputs, NotApplicable, Runtime
+from harness.bench import Artifact, Inputs, ModuleBuilder, NotApplicable, Runtime
 from harness.runtimes._devices import forbid_tf32
+from harness.runtimes._feeding import fed
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _TF32_OPTION_SINCE = (1, 18)
@@ -50,6 +51,7 @@ class OnnxServable:
         self._device = device
         self._tf32 = tf32
         self._names = [output.name for output in self._session.get_outputs()]
+        self._inputs = [given.name for given in self._session.get_inputs()]
         self._feed: Inputs = {}
         self.provider = self._session.get_providers()[0]
 
@@ -57,7 +59,7 @@ class OnnxServable:
         """Feed by name on the CPU; on CUDA bind once and run bound."""
         session = self._session
         if self._device == "cpu":
-            feed = dict(inputs)
+            feed = fed(self._inputs, inputs)
             return lambda: session.run(None, feed)
         self._feed = inputs
         return self._bound(session, inputs)
@@ -66,7 +68,7 @@ class OnnxServable:
         import onnxruntime
 
         binding = session.io_binding()
-        for name, value in inputs.items():
+        for name, value in fed(self._inputs, inputs).items():
             binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
         for name in self._names:
             binding.bind_output(name, "cuda")
@@ -123,7 +125,7 @@ def _cuda_options(version: str) -> dict[str, str]:
     return {"use_tf32": "0"} if numbers >= _TF32_OPTION_SINCE else {}
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> OnnxServable:
+def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> OnnxServable:
     """Open a session; a provider that is asked for and not in use is an error, never the CPU in silence."""
     del build
     import onnxruntime

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from harness.bench import Artifact, Inputs, NotApplicable, Runtime
+from harness.bench import Artifact, Inputs, ModuleBuilder, NotApplicable, Runtime
 from harness.runtimes._devices import set_up_tensorflow, set_up_torch, torch_devices, torch_tf32
 
 SERVICE = "conversion_harness.Model"
@@ -95,7 +95,7 @@ class ServiceServable:
         }
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> ServiceServable:
+def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> ServiceServable:
     """Start the service in this process's group, so that it is watched and ended with it, and wait for it."""
     del build
     import grpc
@@ -135,8 +135,8 @@ _NO_DEVICE = 3
 class _Server:
     """The PyTorch side: one module, one request at a time, and how long each took in the module."""
 
-    def __init__(self, module: Any, device: str) -> None:
-        self._module = module
+    def __init__(self, call: Callable[..., Any], device: str) -> None:
+        self._call = call
         self._device = device
         self._spent: list[float] = []
         self._executed_on = ""
@@ -145,13 +145,13 @@ class _Server:
         """Answer one request."""
         import torch
 
-        from harness.bench.tensors import flatten, to_arrays
+        from harness.bench.tensors import as_array, flatten
 
         started = time.perf_counter()
         given = [torch.from_numpy(array.copy()).to(self._device) for array in unpack(message)]
         with torch.inference_mode():
-            leaves = flatten(self._module(*given))
-            result = to_arrays(leaves)
+            leaves = flatten(self._call(*given))
+            result = [as_array(leaf) for leaf in leaves]
         self._executed_on = self._executed_on or torch_devices(leaves)
         self._spent.append(time.perf_counter() - started)
         return pack(result)
@@ -176,10 +176,11 @@ def _serve(address: str, folder: Path, device: str, threads: int) -> None:
     import grpc
     import torch
 
+    from harness.bench.binding import from_json
     from harness.bench.definitions import Model
     from harness.bench.group import die_with_parent
     from harness.bench.registry import load as load_file
-    from harness.bench.tensors import unfilled
+    from harness.bench.tensors import ModuleBuilder
 
     die_with_parent()
     try:
@@ -188,9 +189,11 @@ def _serve(address: str, folder: Path, device: str, threads: int) -> None:
         print(missing, file=sys.stderr)  # noqa: T201 - the other side reads it from the log
         sys.exit(_NO_DEVICE)
     described = json.loads((folder / "service.json").read_text(encoding="utf-8"))
-    module = unfilled(load_file(Path(described["model_file"]), "MODEL", Model).declared)
+    model = load_file(Path(described["model_file"]), "MODEL", Model).declared
+    build = ModuleBuilder(model, from_json(described["binding"]))
+    module = build()
     module.load_state_dict(torch.load(folder / "state.pt", map_location="cpu", weights_only=True))
-    served = _Server(module.to(device), device)
+    served = _Server(build.caller(module.to(device)), device)
     handlers = {
         "Run": grpc.unary_unary_rpc_method_handler(served.run),
         "Report": grpc.unary_unary_rpc_method_handler(served.report),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench import Artifact, Inputs, Runtime
+from harness.bench import Artifact, Inputs, ModuleBuilder, Runtime
 from harness.runtimes._devices import set_up_tensorflow, tensorflow_devices, tensorflow_tf32
+from harness.runtimes._feeding import fed, in_order
 
 
 class SavedModelServable:
@@ -15,6 +16,7 @@ class SavedModelServable:
     def __init__(self, loaded: Any, device: str) -> None:
         self._loaded = loaded  # keeps the variables alive
         self._signature = loaded.signatures["serving_default"]
+        self._inputs = list(self._signature.structured_input_signature[1])
         self._device = device
         self._place = "/GPU:0" if device == "cuda" else "/CPU:0"
         self.provider = "tensorflow"
@@ -24,7 +26,7 @@ class SavedModelServable:
         import tensorflow as tf
 
         with tf.device(self._place):
-            placed = {name: tf.constant(value) for name, value in inputs.items()}
+            placed = {name: tf.constant(value) for name, value in fed(self._inputs, inputs).items()}
         synchronize = self._device == "cuda"
 
         def call() -> Any:
@@ -38,19 +40,14 @@ class SavedModelServable:
     def outputs(self, result: Any) -> list[Any]:
         """`output_0`, `output_1`, … as numpy arrays."""
         self.provider = "-".join(filter(None, ("tensorflow", tensorflow_devices(result.values()))))
-        return [result[name].numpy() for name in sorted(result, key=_position)]
+        return [result[name].numpy() for name in in_order(result)]
 
     def facts(self) -> Mapping[str, Any]:
         """Whether TF32 was allowed, on CUDA."""
         return tensorflow_tf32(self._device)
 
 
-def _position(name: str) -> tuple[int, str]:
-    tail = name.rpartition("_")[2]
-    return (int(tail), "") if tail.isdigit() else (0, name)
-
-
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> SavedModelServable:
+def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> SavedModelServable:
     """Set TensorFlow up before its first operation, then load."""
     del build
     import tensorflow as tf

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench import Artifact, Inputs, NotApplicable, Runtime
+from harness.bench import Artifact, Inputs, ModuleBuilder, NotApplicable, Runtime
+from harness.runtimes._feeding import fed, in_order
 
 
 class TfliteServable:
@@ -23,17 +25,15 @@ class TfliteServable:
     def prepare(self, inputs: Inputs) -> Callable[[], Any]:
         """Resize and allocate where the shape is another one, and set the inputs with every call."""
         details = {detail["index"]: detail for detail in self._interpreter.get_input_details()}
-        indices = self._inputs(list(inputs))
-        for index, value in zip(indices, inputs.values(), strict=True):
+        given = _by_index(self._inputs, inputs)
+        for index, value in given.items():
             if tuple(details[index]["shape"]) != value.shape:
                 self._interpreter.resize_tensor_input(index, value.shape, strict=True)
         self._interpreter.allocate_tensors()
-        values = [
-            _fitted(value, details[index]["dtype"]) for index, value in zip(indices, inputs.values(), strict=True)
-        ]
+        values = {index: _fitted(value, details[index]["dtype"]) for index, value in given.items()}
 
         def call() -> Any:
-            for index, value in zip(indices, values, strict=True):
+            for index, value in values.items():
                 self._interpreter.set_tensor(index, value)
             self._interpreter.invoke()
             return [self._interpreter.get_tensor(index) for index in self._outputs]
@@ -58,31 +58,43 @@ def _fitted(value: Any, dtype: Any) -> Any:
     return narrowed if np.array_equal(narrowed, value) else value
 
 
-def _tensors(interpreter: Any) -> tuple[Callable[[list[str]], list[int]], list[int]]:
-    """Which tensors the inputs go to, given the model's names, and which hold the outputs, in the model's order."""
+_POSITION = re.compile(r"args_(\d+)")
+_SERVED = re.compile(r"serving_default_(.*):\d+")
+
+
+def _by_index(names: Mapping[str, int], inputs: Inputs) -> dict[int, Any]:
+    """The inputs that the file has, by the index of their tensors.
+
+    litert-torch calls them by position, `args_0`, `args_1`, …; all else goes by name.
+    """
+    ours = list(inputs)
+    positions = {name: _POSITION.fullmatch(name) for name in names if name not in inputs}
+    by_position = {name: int(found[1]) for name, found in positions.items() if found}
+    if len(by_position) == len(names) and all(position < len(ours) for position in by_position.values()):
+        return {names[name]: inputs[ours[position]] for name, position in by_position.items()}
+    return {names[name]: value for name, value in fed(names, inputs).items()}
+
+
+def _tensors(interpreter: Any) -> tuple[dict[str, int], list[int]]:
+    """The tensors that inputs go to, by name, and those that hold the outputs, in the model's order."""
+    ins, outs = interpreter.get_input_details(), interpreter.get_output_details()
     signatures = interpreter.get_signature_list()
-    ins = [detail["index"] for detail in interpreter.get_input_details()]
-    outs = [detail["index"] for detail in interpreter.get_output_details()]
     if not signatures:
-        return (lambda _: ins), outs
+        named = {_served_name(detail["name"]): detail["index"] for detail in ins}
+        return named, [detail["index"] for detail in outs]
     runner = interpreter.get_signature_runner(next(iter(signatures)))
-    by_input = {name: detail["index"] for name, detail in runner.get_input_details().items()}
     by_output = {name: detail["index"] for name, detail in runner.get_output_details().items()}
-
-    def inputs(names: list[str]) -> list[int]:
-        # litert-torch names them by position, `args_0`, `args_1`, …; we name them as the model does.
-        keys = names if set(names) == set(by_input) else sorted(by_input, key=_position)
-        return [by_input[key] for key in keys]
-
-    return inputs, [by_output[name] for name in sorted(by_output, key=_position)]
+    by_input = {name: detail["index"] for name, detail in runner.get_input_details().items()}
+    return by_input, [by_output[name] for name in in_order(by_output)]
 
 
-def _position(name: str) -> tuple[int, str]:
-    tail = name.rpartition("_")[2]
-    return (int(tail), "") if tail.isdigit() else (0, name)
+def _served_name(name: str) -> str:
+    """What a file without a signature calls an input: `serving_default_x:0` is `x`."""
+    found = _SERVED.fullmatch(name)
+    return found[1] if found else name
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> TfliteServable:
+def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> TfliteServable:
     """Open the file; the interpreter of this package runs on the CPU."""
     del build
     if device != "cpu":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench import Artifact, Inputs, Runtime
+from harness.bench import Artifact, Inputs, ModuleBuilder, Runtime
 from harness.bench.tensors import flatten, to_arrays, to_tensors
 from harness.runtimes._devices import set_up_torch, torch_devices, torch_tf32
 
@@ -13,8 +13,8 @@ from harness.runtimes._devices import set_up_torch, torch_devices, torch_tf32
 class TorchServable:
     """A module on a device, run without gradients and to its end; `provider` is where its outputs were."""
 
-    def __init__(self, module: Any, device: str) -> None:
-        self._module = module
+    def __init__(self, call: Callable[..., Any], device: str) -> None:
+        self._call = call
         self._device = device
         self.provider = "torch"
 
@@ -27,7 +27,7 @@ class TorchServable:
 
         def call() -> Any:
             with torch.inference_mode():
-                result = self._module(*placed)
+                result = self._call(*placed)
             if synchronize is not None:
                 synchronize()
             return result
@@ -44,7 +44,7 @@ class TorchServable:
         return torch_tf32(self._device)
 
 
-def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any] | None) -> TorchServable:
+def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> TorchServable:
     """Build the module, read its state dict, and move it to the device."""
     import torch
 
@@ -52,7 +52,7 @@ def load(artifact: Artifact, device: str, threads: int, build: Callable[[], Any]
     set_up_torch(device, threads)
     module = build()
     module.load_state_dict(torch.load(artifact.path, map_location="cpu", weights_only=True))
-    return TorchServable(module.to(device), device)
+    return TorchServable(build.caller(module.to(device)), device)
 
 
 RUNTIME = Runtime(summary="PyTorch eager", serves="state-dict", load=load, imports=("torch",), needs_module=True)

@@ -1,4 +1,4 @@
-"""The serving signature of every SavedModel of ours: inputs by the model's names, outputs by number: `output_0`."""
+"""The serving signature of every SavedModel of ours: inputs by the context's names, outputs by number: `output_0`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ def save(context: StepContext, call: Callable[..., Any], *, dynamic: bool = True
     import tensorflow as tf
 
     specs = [
-        tf.TensorSpec(
-            _shape(value.shape, context.model.dynamic.get(name, {}) if dynamic else {}), value.dtype, name=name
-        )
+        tf.TensorSpec(_shape(value.shape, context.dynamic.get(name, {}) if dynamic else {}), value.dtype, name=name)
         for name, value in context.inputs.items()
     ]
 

@@ -13,7 +13,7 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
 
     tensors = context.tensors()
     with torch.no_grad():
-        traced = torch.jit.trace(context.module, tensors)
+        traced = torch.jit.trace(context.flat_module(), tensors)
     inputs = [
         coremltools.TensorType(name=name, shape=value.shape, dtype=value.dtype.type)
         for name, value in context.inputs.items()

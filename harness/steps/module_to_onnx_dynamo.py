@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from harness.bench import Artifact, NotApplicable, Step, StepContext
 
 
 def run(context: StepContext, source: Artifact | None) -> Artifact:
-    """Export with the model's dynamic dimensions; the opset is the tool's default unless the strategy binds one."""
+    """Export with the model's dynamic dimensions; the opset is the tool's default unless the strategy binds one.
+
+    The tool takes arguments, keyword arguments, dicts, lists and tuples; for constants and values of classes there is
+    a wrapper around the module.
+    """
     del source
     import torch
 
@@ -18,30 +23,41 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
         raise NotApplicable(msg)
     path = context.folder / "model.onnx"
     options = {"opset_version": context.parameters["opset"]} if "opset" in context.parameters else {}
+    wrapped = context.binding.needs_wrapper or not all(context.binding.names)
+    module = context.flat_module() if wrapped else context.module
+    args, kwargs = (context.tensors(), {}) if wrapped else context.call()
+    if args and isinstance(args[-1], dict):
+        # A dict that comes last would be taken for keyword arguments, unless there are some.
+        args, kwargs = args[:-1], {context.binding.names[len(args) - 1]: args[-1], **kwargs}
     torch.onnx.export(
-        context.module,
-        context.tensors(),
+        module,
+        args,
         str(path),
+        kwargs=kwargs,
         input_names=list(context.inputs),
         output_names=[f"output_{index}" for index in range(context.output_count)],
-        dynamic_shapes=_dynamic_shapes(context),
+        dynamic_shapes=_dynamic_shapes(context, wrapped=wrapped),
         dynamo=True,
         **options,
     )
     return Artifact("onnx", path)
 
 
-def _dynamic_shapes(context: StepContext) -> tuple[dict[int, object], ...] | None:
-    """One mapping an input, in the order of `forward`; equal names are one dimension."""
+def _dynamic_shapes(context: StepContext, *, wrapped: bool) -> dict[str, Any] | None:
+    """One mapping an input, in the containers that `forward` takes them in; equal names are one dimension."""
     import torch
 
-    if not context.model.dynamic:
+    if not context.dynamic:
         return None
-    names = sorted({name for axes in context.model.dynamic.values() for name in axes.values()})
+    names = sorted({name for axes in context.dynamic.values() for name in axes.values()})
     dimensions = {name: torch.export.Dim(name) for name in names}
-    return tuple(
-        {axis: dimensions[name] for axis, name in context.model.dynamic.get(key, {}).items()} for key in context.inputs
-    )
+    leaves = {
+        key: {axis: dimensions[name] for axis, name in context.dynamic.get(key, {}).items()} for key in context.inputs
+    }
+    if wrapped:
+        return leaves
+    args, named = context.binding.call(tuple(leaves.values()), {})
+    return {**dict(zip(context.binding.names, args, strict=True)), **named}
 
 
 STEP = Step(

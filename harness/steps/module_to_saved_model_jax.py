@@ -21,7 +21,9 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
     import torchax.export
     from jax.experimental import jax2tf
 
-    weights, function = torchax.export.exported_program_to_jax(torch.export.export(context.module, context.tensors()))
+    weights, function = torchax.export.exported_program_to_jax(
+        torch.export.export(context.flat_module(), context.tensors())
+    )
     lowered = jax2tf.convert(
         function, with_gradient=False, native_serialization=True, native_serialization_platforms=("cpu", "cuda")
     )

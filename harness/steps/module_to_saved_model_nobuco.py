@@ -20,13 +20,11 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
 
     tensors = context.tensors()
     shapes = {
-        tensor: [
-            None if axis in context.model.dynamic.get(name, {}) else size for axis, size in enumerate(tensor.shape)
-        ]
+        tensor: [None if axis in context.dynamic.get(name, {}) else size for axis, size in enumerate(tensor.shape)]
         for name, tensor in zip(context.inputs, tensors, strict=True)
     }
     network = nobuco.pytorch_to_keras(
-        context.module,
+        context.flat_module(),
         args=list(tensors),
         input_shapes=shapes,
         inputs_channel_order=nobuco.ChannelOrder.PYTORCH,

@@ -1,4 +1,4 @@
-"""Keeps what a PyTorch service needs to start by itself: the state dict, and which file declares the model."""
+"""Keeps what a PyTorch service needs to start by itself: the state dict, the model's file, how its inputs are bound."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
     path = context.folder / "service"
     path.mkdir()
     torch.save(context.module.state_dict(), path / "state.pt")
-    (path / "service.json").write_text(json.dumps({"model_file": str(context.model_file.resolve())}), encoding="utf-8")
+    described = {"model_file": str(context.model_file.resolve()), "binding": context.binding.to_json()}
+    (path / "service.json").write_text(json.dumps(described), encoding="utf-8")
     return Artifact("torch-service", path)
 
 
 STEP = Step(
-    summary="save the state dict beside the name of the model's file",
+    summary="save the state dict beside the name of the model's file and how its inputs are bound",
     run=run,
     produces="torch-service",
     imports=("torch",),

@@ -11,7 +11,7 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
     import litert_torch
 
     path = context.folder / "model.tflite"
-    litert_torch.convert(context.module, context.tensors()).export(str(path))
+    litert_torch.convert(context.flat_module(), context.tensors()).export(str(path))
     return Artifact("tflite", path)
 
 

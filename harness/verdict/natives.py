@@ -38,14 +38,15 @@ class Movement(Enum):
 class NativeChange:
     """A model's native outputs on both sides, as the output that moved most tells it.
 
-    `input_set` and `output` name that one. `difference` says what differs where values cannot be compared, and
-    `relative_error`, ‖candidate − base‖ / ‖base‖ over the whole output, is None then.
+    `input_set` and `output` name that one: its path, or its number where no table knows that. `difference` says what
+    differs where values cannot be compared, and `relative_error`, ‖candidate − base‖ / ‖base‖ over the whole output,
+    is None then.
     """
 
     model: str
     movement: Movement
     input_set: str
-    output: int
+    output: str
     relative_error: float | None
     difference: str = ""
 
@@ -120,6 +121,10 @@ def _model_change(model: str, base: Native, candidate: Native) -> NativeChange |
         for name, before in base.outputs.items()
         for change in _set_changes(name, before, candidate.outputs.get(name), tolerance)
     ]
+    # A caller who goes by names finds another answer, whatever the values.
+    if base.paths and candidate.paths and base.paths != candidate.paths:
+        difference = f"forward returns {', '.join(candidate.paths)} instead of {', '.join(base.paths)}"
+        changes.append(_of_another_structure(EXAMPLE, 0, difference))
     if not changes:
         return None
     worst = max(changes, key=lambda change: change.severity)
@@ -127,10 +132,16 @@ def _model_change(model: str, base: Native, candidate: Native) -> NativeChange |
         model=model,
         movement=worst.movement,
         input_set=worst.input_set,
-        output=worst.output,
+        output=_path(worst.output, base, candidate),
         relative_error=worst.relative_error,
         difference=worst.difference,
     )
+
+
+def _path(output: int, base: Native, candidate: Native) -> str:
+    """What `forward` calls an output; its number where neither table knows, and where there is none of that number."""
+    paths = base.paths or candidate.paths
+    return paths[output] if output < len(paths) else str(output)
 
 
 def _set_changes(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.bench.building import _check_numbers
+from harness.bench.building import _Answer, _check_numbers
 from harness.bench.group import MARKER
 from harness.bench.processes import LAUNCHER
 from harness.bench.requests import BuildRequest, DescribeRequest, Request
@@ -31,8 +31,10 @@ NAN, INF = np.nan, np.inf
     ],
 )
 def test_an_output_without_any_number_is_refused(output: Any, throughout: str) -> None:
-    with pytest.raises(ValueError, match=rf"^output 1 on the example is {throughout} throughout, .*NaN in the weights"):
-        _check_numbers("the example", [np.ones(3), output])
+    with pytest.raises(
+        ValueError, match=rf"^outputs\.b on the example is {throughout} throughout, .*NaN in the weights"
+    ):
+        _check_numbers("the example", _Answer([np.ones(3), output], ["outputs.a", "outputs.b"], []))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_an_output_without_any_number_is_refused(output: Any, throughout: str) -
     ],
 )
 def test_an_output_that_says_anything_is_kept(output: Any) -> None:
-    _check_numbers("the example", [output])
+    _check_numbers("the example", _Answer([output], ["output"], []))
 
 
 def built(request: Request, role: str = "building", **environ: str) -> dict[str, Any]:

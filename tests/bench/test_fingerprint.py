@@ -144,3 +144,18 @@ def test_beginning_and_end_of_a_long_text_are_kept() -> None:
     assert line.startswith("first x")
     assert line.endswith("x last")
     assert " … " in line
+
+
+@pytest.mark.parametrize(
+    ("now", "before"),
+    [
+        ("output: values differ at 1 of 4 positions", "output 0: values differ at 1 of 4 positions"),
+        ("outputs[2]: shape [2] instead of [1]", "output 2: shape [3] instead of [1]"),
+        ("outputs.z[0]['a: b']: dtype int64 instead of int32", "output 1: dtype int64 instead of int32"),
+        ("probe 'more': outputs.hidden: values differ", "probe 'more': output 1: values differ"),
+        ("1 outputs instead of 2 (outputs.a, outputs.b)", "1 outputs instead of 2"),
+    ],
+)
+def test_which_output_differs_is_no_cause_of_its_own(now: str, before: str) -> None:
+    assert fingerprint("Mismatch", now) == fingerprint("Mismatch", before)
+    assert fingerprint("ValueError", now) != fingerprint("ValueError", before)

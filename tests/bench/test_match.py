@@ -54,28 +54,28 @@ def test_the_relative_error_is_that_of_the_euclidean_norm(value: Any, factor: fl
 
 def test_the_number_of_outputs_comes_first() -> None:
     result = compared([f32(1)], [f32(1), f32(2)])
-    assert result.difference == "1 outputs instead of 2"
+    assert result.difference == "1 outputs instead of 2 (outputs[0], outputs[1])"
     assert result.errors is None
 
 
 def test_the_dtype_of_any_output_comes_before_the_shape_of_an_earlier_one() -> None:
     result = compared([f32(1, 2), np.array([1.0])], [f32(1), f32(1)])
-    assert result.difference == "output 1: dtype float64 instead of float32"
+    assert result.difference == "outputs[1]: dtype float64 instead of float32"
 
 
 def test_the_shape_comes_before_not_a_number() -> None:
     result = compared([f32(math.nan), f32(1, 2)], [f32(1), f32(1)])
-    assert result.difference == "output 1: shape [2] instead of [1]"
+    assert result.difference == "outputs[1]: shape [2] instead of [1]"
 
 
 def test_a_transposed_output_is_a_shape() -> None:
     result = compared([np.zeros((1, 4, 4, 3), np.float32)], [np.zeros((1, 3, 4, 4), np.float32)])
-    assert result.difference == "output 0: shape [1, 4, 4, 3] instead of [1, 3, 4, 4]"
+    assert result.difference == "output: shape [1, 4, 4, 3] instead of [1, 3, 4, 4]"
 
 
 def test_not_a_number_comes_before_values() -> None:
     result = compared([f32(9, 1), f32(math.nan, 1)], [f32(1, 1), f32(1, math.nan)])
-    assert result.difference == "output 1: NaN at [0] only after conversion (2 positions differ)"
+    assert result.difference == "outputs[1]: NaN at [0] only after conversion (2 positions differ)"
     assert result.errors is not None
 
 
@@ -105,7 +105,7 @@ def test_a_difference_says_which_output_where_and_by_how_much() -> None:
     actual[1, 2] = 1.5
     result = compared([f32(1), actual], [f32(1), expected])
     assert result.difference == (
-        "output 1: values differ, relative error 2.04e-01 above 1e-04, most at [1, 2]: 1.5 instead of 1"
+        "outputs[1]: values differ, relative error 2.04e-01 above 1e-04, most at [1, 2]: 1.5 instead of 1"
     )
     assert result.errors is not None
     assert result.errors.max_abs_error == 0.5
@@ -160,7 +160,7 @@ def test_any_other_integer_or_boolean_is_a_difference(kind: Any, shape: tuple[in
     for actual in (near, far):
         told = f"most at {where}: {int(actual.flat[-1])} instead of {high}"
         assert compared([actual], [expected], 1e9).difference == (
-            f"output 0: values differ at 1 of {expected.size} positions, {told}"
+            f"output: values differ at 1 of {expected.size} positions, {told}"
         )
         assert not compared([expected], [actual], 1e9).equal
 
@@ -169,7 +169,7 @@ def test_any_other_integer_or_boolean_is_a_difference(kind: Any, shape: tuple[in
 def test_integers_that_no_float64_tells_apart_differ(kind: Any) -> None:
     result = compared([np.array([5, 2**53 + 1], kind)], [np.array([5, 2**53], kind)])
     assert result.difference == (
-        "output 0: values differ at 1 of 2 positions, most at [1]: 9007199254740993 instead of 9007199254740992"
+        "output: values differ at 1 of 2 positions, most at [1]: 9007199254740993 instead of 9007199254740992"
     )
     assert result.errors is not None
     assert result.errors.relative_error == 0.0

@@ -14,11 +14,12 @@ import pytest
 
 from harness.bench import tensors
 from harness.bench.answers import hold_against
+from harness.bench.binding import Binding
 from harness.bench.children import Children, Done
 from harness.bench.failure import Failure
 from harness.bench.plan import Policy
 from harness.bench.progress import Progress
-from harness.bench.requests import ServeRequest
+from harness.bench.requests import BUILT_FILE, ServeRequest
 from harness.bench.serve import AFTER_FILE, BENCHMARK_FILE, Serving, WrongDeviceError, check_provider, checked_facts
 
 RUNTIME = """
@@ -129,18 +130,16 @@ CASES = {
     "slow": Case(PASSED, call="time.sleep(0.2)"),
     "clock-replaced": Case(PASSED, load="time.perf_counter = time.monotonic = lambda: 1.0"),
     # It answers wrongly.
-    "dtype": wrong("y = y.astype('float64')", "output 0: dtype float64 instead of float32"),
-    "shape": wrong("y = y[:, :3]", "output 0: shape [2, 3] instead of [2, 4]"),
-    "not-a-number": wrong("y[0, 1] = float('nan')", "output 0: NaN at [0, 1] only after conversion"),
-    "alias-of-the-input": wrong("y = x[:, :4]", "output 0: values differ"),
-    "another-each-time": wrong("y = y * (1 + 0.01 * (self.calls - 1))", "probe 'other values': output 0", "probe"),
+    "dtype": wrong("y = y.astype('float64')", "output: dtype float64 instead of float32"),
+    "shape": wrong("y = y[:, :3]", "output: shape [2, 3] instead of [2, 4]"),
+    "not-a-number": wrong("y[0, 1] = float('nan')", "output: NaN at [0, 1] only after conversion"),
+    "alias-of-the-input": wrong("y = x[:, :4]", "output: values differ"),
+    "another-each-time": wrong("y = y * (1 + 0.01 * (self.calls - 1))", "probe 'other values': output", "probe"),
     "cached": wrong(
-        "y = (self.kept or [y])[0]; self.kept = [y]", "probe 'other values': output 0: values differ", "probe"
+        "y = (self.kept or [y])[0]; self.kept = [y]", "probe 'other values': output: values differ", "probe"
     ),
-    "mutated-inputs": wrong("x[...] = 1", "while measuring: output 0: values differ", "measure"),
-    "only-while-measuring": wrong(
-        "if self.calls > 3: y = y * 2", "while measuring: output 0: values differ", "measure"
-    ),
+    "mutated-inputs": wrong("x[...] = 1", "while measuring: output: values differ", "measure"),
+    "only-while-measuring": wrong("if self.calls > 3: y = y * 2", "while measuring: output: values differ", "measure"),
     "one-buffer-for-all": Case(
         PASSED,
         call="self.kept = self.kept or [np.empty(64, 'f4')]; k = self.kept[0][: y.size]; k[:] = y.ravel(); "
@@ -205,6 +204,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     weight = random.standard_normal((4, 8)).astype(np.float32)
     np.save(folder / "weight.npy", weight)
+    binding = Binding(paths=("x",), args=({"leaf": 0},), names=("x",))
+    (folder / BUILT_FILE).write_text(json.dumps({"binding": binding.to_json()}), encoding="utf-8")
     for index, rows in enumerate((2, 2, 3)):
         x = random.standard_normal((rows, 8)).astype(np.float32)
         tensors.save(folder / f"inputs-{index}.npz", [x])
@@ -269,7 +270,8 @@ def ran(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         done = serve(built, folder, CASES[name])
         rejected = (done.trail.result or {}).get("rejected", {})
         names = ["example", "other values", "more rows"]
-        answered = hold_against(built, folder / "serve", names, (0, 1, 2), 1e-4, rejected).failure
+        facts = {"names": names, "paths": [["output"]] * 3, "numbers": []}
+        answered = hold_against(built, folder / "serve", facts, (0, 1, 2), 1e-4, rejected).failure
         died = done.failure
         earlier = died is not None and (answered is None or died.stage.rank <= answered.stage.rank)
         return Served(done, died if earlier else answered, folder / "serve")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,19 @@ import numpy as np
 import pytest
 
 from harness.bench import Model
+from harness.bench.binding import BindingError
 from harness.bench.progress import ProbeRejectedError
-from harness.bench.tensors import as_inputs, check_probe, file_digest, flatten, load, same_shape, save, seal
+from harness.bench.tensors import (
+    as_inputs,
+    check_dynamic,
+    check_probe,
+    file_digest,
+    flatten,
+    load,
+    same_shape,
+    save,
+    seal,
+)
 
 EXAMPLE: dict[str, Any] = {"x": np.zeros((2, 8), np.float32), "mask": np.zeros((2,), np.int64)}
 
@@ -67,6 +79,7 @@ def test_a_sealed_file_is_read_only_and_its_digest_tells_an_edit(tmp_path: Path)
 
 def test_outputs_are_flattened_in_their_own_order() -> None:
     assert flatten({"b": [1, (2, None)], "a": {"z": 3}}) == [1, 2, 3]
+    assert flatten(4) == [4]
     assert flatten(None) == []
 
 
@@ -74,6 +87,33 @@ def test_outputs_are_flattened_in_their_own_order() -> None:
 def test_an_example_that_is_no_dict_is_told(value: object) -> None:
     with pytest.raises(ProbeRejectedError, match=r"example\(\) must return a dict"):
         as_inputs(value, "example()")
+
+
+def test_inputs_are_arrays_by_path_in_the_order_that_is_asked_for() -> None:
+    given = {"b": [np.zeros(1), None, (np.ones(2),)], "a": {"z": np.int64(3)}, "none": None}
+    found = as_inputs(given, "example()")
+    assert {path: value.shape for path, value in found.items()} == {"b[0]": (1,), "b[2][0]": (2,), "a.z": ()}
+    assert list(as_inputs(given, "example()", ["a.z", "b[0]", "b[2][0]"])) == ["a.z", "b[0]", "b[2][0]"]
+    assert list(as_inputs(given, "example()", ["a.z", "b[0]"])) == ["b[0]", "b[2][0]", "a.z"]
+
+
+def test_an_input_that_is_no_array_is_told() -> None:
+    with pytest.raises(BindingError, match=r"^probe 'one': b\[1\] is 2\.5, and an input must be an array"):
+        as_inputs({"b": [np.zeros(1), 2.5]}, "probe 'one'")
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "told"),
+    [
+        ({"y": {0: "batch"}}, "`dynamic` names 'y', and the inputs are 'x', 'mask'"),
+        ({"x": {2: "batch"}}, r"`dynamic` names dimension 2 of 'x', whose shape is \[2, 8\]"),
+        ({"x": {-1: "batch"}}, "`dynamic` names dimension -1 of 'x'"),
+    ],
+)
+def test_dynamic_dimensions_that_are_not_there_are_told(dynamic: dict[str, dict[int, str]], told: str) -> None:
+    check_dynamic(_model(), EXAMPLE)
+    with pytest.raises(BindingError, match=told):
+        check_dynamic(replace(_model(), dynamic=dynamic), EXAMPLE)
 
 
 def test_a_probe_may_differ_in_values_and_dynamic_dimensions() -> None:

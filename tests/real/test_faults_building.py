@@ -251,10 +251,10 @@ def builds(
 @pytest.mark.parametrize(
     ("name", "kind", "told"),
     [
-        ("nan-weights", "ValueError", "output 0 on the example is NaN throughout"),
-        ("nan-on-a-probe", "ValueError", "output 0 on the probe 'given-0' is NaN throughout"),
-        ("one-output-nan", "ValueError", "output 1 on the example is NaN throughout"),
-        ("text-output", "TypeError", "output 1 is no array of numbers"),
+        ("nan-weights", "ValueError", "output on the example is NaN throughout"),
+        ("nan-on-a-probe", "ValueError", "output on the probe 'given-0' is NaN throughout"),
+        ("one-output-nan", "ValueError", "outputs[1] on the example is NaN throughout"),
+        ("text-output", "UnsupportedValueError", "outputs[1] is of the type str"),
         ("exits", "SystemExit", "the tool ended the process: SystemExit(0)"),
         ("interrupts", "KeyboardInterrupt", "KeyboardInterrupt without a message"),
         ("rejected-probe", "ProbeRejectedError", "probe 'given-0' is rejected by forward: RuntimeError"),

@@ -63,6 +63,19 @@ class FakeModule:
         return self
 
 
+class FakeBuilder:
+    """Makes such a module."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __call__(self) -> FakeModule:
+        return FakeModule(self.kind)
+
+    def caller(self, module: FakeModule) -> Any:
+        return module
+
+
 def fake_torch(*, available: bool) -> Any:
     switch = SimpleNamespace(allow_tf32=True)
     backends = SimpleNamespace(cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True)), cudnn=switch)
@@ -76,7 +89,7 @@ def fake_torch(*, available: bool) -> Any:
 
 
 def torch_loaded(kind: str = "cuda") -> Any:
-    return torch_runtime.load(Artifact("state-dict", Path("x")), "cuda", 1, lambda: FakeModule(kind))
+    return torch_runtime.load(Artifact("state-dict", Path("x")), "cuda", 1, FakeBuilder(kind))
 
 
 def test_torch_is_told_to_leave_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +109,9 @@ def test_torch_reports_where_its_outputs_were(monkeypatch: pytest.MonkeyPatch, k
     servable = torch_loaded()
     tensor = SimpleNamespace(
         device=SimpleNamespace(type=kind),
-        detach=lambda: SimpleNamespace(cpu=lambda: SimpleNamespace(numpy=lambda: np.zeros(2))),
+        detach=lambda: SimpleNamespace(
+            cpu=lambda: SimpleNamespace(numpy=lambda: np.zeros(2), is_conj=lambda: False, is_neg=lambda: False)
+        ),
     )
     servable.outputs((tensor,))
     assert servable.provider == f"torch-{kind}"
@@ -136,7 +151,8 @@ class FakeTensorFlow:
             list_physical_devices=lambda kind: gpus,
             set_soft_device_placement=lambda on: self.told.update(soft=on),
         )
-        loaded = SimpleNamespace(signatures={"serving_default": lambda **inputs: {}})
+        signature = SimpleNamespace(structured_input_signature=((), {}))
+        loaded = SimpleNamespace(signatures={"serving_default": signature})
         self.saved_model = SimpleNamespace(load=lambda path: loaded)
 
     def _set_tf32(self, on: bool) -> None:
@@ -213,6 +229,9 @@ class FakeSession:
 
     def get_providers(self) -> list[str]:
         return [CUDA, CPU]
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name="x")]
 
     def get_outputs(self) -> list[Any]:
         return [SimpleNamespace(name="y")]

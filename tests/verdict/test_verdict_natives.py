@@ -133,7 +133,7 @@ def test_masks_of_a_large_output_are_told_by_their_digests() -> None:
 
 def test_another_number_of_outputs_has_moved() -> None:
     found = only(native(small(1.0), small(1.0)), native(small(1.0)))
-    assert (found.movement, found.output, found.difference) == (Movement.MOVED, 1, "1 outputs instead of 2")
+    assert (found.movement, found.output, found.difference) == (Movement.MOVED, "1", "1 outputs instead of 2")
 
 
 @FORMS
@@ -154,6 +154,18 @@ def test_without_a_norm_any_error_is_infinite(make: Make) -> None:
     assert (found.movement, found.relative_error) == (Movement.MOVED, math.inf)
 
 
+def test_outputs_are_named_by_their_paths() -> None:
+    base = replace(native(small(1.0), small(3.0, 4.0)), paths=("outputs.logits", "outputs.hidden"))
+    other = replace(base, outputs={"example": (small(1.0), small(3.0, 5.0))})
+    assert only(base, other).output == only(replace(base, paths=()), other).output == "outputs.hidden"
+    found = only(base, replace(base, paths=("outputs.logits", "outputs.state")))
+    assert (found.movement, found.relative_error) == (Movement.MOVED, None)
+    assert found.difference == (
+        "forward returns outputs.logits, outputs.state instead of outputs.logits, outputs.hidden"
+    )
+    assert only(base, replace(base, paths=())).movement is Movement.SAME_BITS
+
+
 def test_large_outputs_of_zeros() -> None:
     zero = np.zeros(1000, np.float32)
     other = zero.copy()
@@ -171,17 +183,17 @@ def test_the_output_that_moved_most_is_named() -> None:
     base = native(kept, kept, other=(kept, kept), longer=(kept, kept))
     far = native(kept, by(1e-6), other=(by(0.5), by(2.0)), longer=(by(1.0), kept))
     found = only(base, far)
-    assert (found.input_set, found.output, found.movement) == ("other", 1, Movement.MOVED)
+    assert (found.input_set, found.output, found.movement) == ("other", "1", Movement.MOVED)
     reshaped = small(1.0, 2.0, 3.0)
     found = only(base, replace(far, outputs={**far.outputs, "longer": (kept, reshaped)}))
-    assert (found.input_set, found.output, found.difference) == ("longer", 1, "shape [3] instead of [2]")
+    assert (found.input_set, found.output, found.difference) == ("longer", "1", "shape [3] instead of [2]")
 
 
 def test_a_moved_integer_is_worse_than_any_rounding() -> None:
     count, value = np.array([1_000_000_000]), np.array([1.0])
     base = native(of(count), of(value))
     found = only(base, native(of(count + 1), of(value * (1 + 5e-5))))
-    assert (found.movement, found.output) == (Movement.MOVED, 0)
+    assert (found.movement, found.output) == (Movement.MOVED, "0")
     assert found.relative_error == pytest.approx(1e-9, rel=0.1)
 
 
@@ -206,7 +218,7 @@ def test_an_integer_that_no_float_can_tell_apart_has_moved_all_the_same() -> Non
 def test_equal_values_under_other_bits_are_no_same_bits() -> None:
     kept = small(3.0, 4.0)
     found = only(native(kept, kept), native(kept, replace(kept, digest="new")))
-    assert (found.movement, found.output) == (Movement.ROUNDING, 1)
+    assert (found.movement, found.output) == (Movement.ROUNDING, "1")
 
 
 def test_a_model_s_own_tolerance_counts_where_it_is_larger() -> None:
@@ -242,7 +254,7 @@ def test_a_sample_of_schema_1_is_not_held_against_what_is_kept_now(new: NativeOu
 def test_what_moved_comes_before_what_is_not_told() -> None:
     base = native(of_schema_1(1.0), small(1.0))
     found = only(base, native(small(1.0), small(2.0)))
-    assert (found.movement, found.output) == (Movement.MOVED, 1)
+    assert (found.movement, found.output) == (Movement.MOVED, "1")
 
 
 def test_an_input_set_that_the_candidate_has_no_answer_to_has_moved() -> None:

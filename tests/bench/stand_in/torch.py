@@ -69,7 +69,10 @@ class Linear:
     def state_dict(self) -> dict[str, Tensor]:
         return {"weight": self.weight}
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, *args: Tensor) -> Tensor:
+        return self.forward(*args)
+
+    def forward(self, x: Tensor) -> Tensor:
         return Tensor(x.value @ self.weight.value.T)
 
 

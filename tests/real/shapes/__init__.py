@@ -1,0 +1,1 @@
+"""Shapes of `forward`, and what becomes of each on its way through the tools."""
