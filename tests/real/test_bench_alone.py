@@ -105,18 +105,17 @@ def test_a_probe_that_forward_rejects_is_told_and_nothing_is_written(bench: Call
     assert not (tmp_path / "out" / "attempt.json").exists()
 
 
-def test_a_model_file_that_raises_at_import_fails_at_build_and_the_rest_runs(bench: Call, tmp_path: Path) -> None:
+def test_model_files_that_raise_at_import_are_refused_together_and_nothing_is_written(
+    bench: Call, tmp_path: Path
+) -> None:
     (tmp_path / "broken_at_import.py").write_text("raise OSError('no such disk')\nMODEL = None\n", encoding="utf-8")
+    (tmp_path / "misspelt.py").write_text(
+        "from harness.bench import Model\nMODEL = Model(sumary='')\n", encoding="utf-8"
+    )
     (tmp_path / "own_linear.py").write_text(USER_MODEL.replace("SHAPE", "(3, 8)"), encoding="utf-8")
     done = bench("torch2.0", f"--models={tmp_path}", "--strategies=native", "--out", tmp_path / "out")
-    assert done.returncode == 1
-    rows = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))["row"]
-        for path in (tmp_path / "out" / "records").glob("*.json")
-    }
-    assert (rows["broken-at-import--native"]["outcome"], rows["broken-at-import--native"]["stage"]) == (
-        "failed",
-        "build",
-    )
-    assert "no such disk" in rows["broken-at-import--native"]["error"]
-    assert rows["own-linear--native"]["outcome"] == "passed"
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert f"{tmp_path}/broken_at_import.py:1: OSError: no such disk" in done.stderr
+    assert f"{tmp_path}/misspelt.py:2: TypeError: " in done.stderr
+    assert "Did you mean 'summary'?" in done.stderr
+    assert not (tmp_path / "out").exists()
