@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import traceback
@@ -13,6 +14,7 @@ from types import ModuleType
 from harness.bench import definitions, own_code
 from harness.bench.places import ZOO
 
+_ADVICE = "advice of the bench"
 _LONGEST_CHAIN = 100
 _UNEXPECTED = re.compile(r"(Model|Step|Strategy|Runtime)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"(Model|Step|Strategy|Runtime)\.__init__\(\) missing \d+ required .*arguments?: (.*)")
@@ -43,13 +45,21 @@ def _is_users(file: str) -> bool:
     return file.endswith(".py") and Path(file).is_absolute() and own_code.is_users(Path(file).resolve())
 
 
+def advise(error: BaseException, advice: str) -> None:
+    """Say what to do about an error where only whoever caught it knows; it is raised as it is."""
+    with contextlib.suppress(Exception):  # an exception may take no attributes
+        error.__dict__[_ADVICE] = advice
+
+
 def hint_of(error: BaseException | None, *, describing: bool = False) -> str:
     """What to do about an error that code of a user's raised by itself; empty where nothing is known of it.
 
     `describing` says that the file was read outside of the environments that it runs in.
     """
     for each in chain_of(error) if error is not None else ():
-        if isinstance(each, ImportError):
+        if advice := getattr(each, "__dict__", {}).get(_ADVICE):
+            hint = str(advice)
+        elif isinstance(each, ImportError):
             hint = _import_hint(each, describing=describing)
         elif isinstance(each, AttributeError):
             module = getattr(each, "obj", None)

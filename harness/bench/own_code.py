@@ -84,22 +84,43 @@ def modules_of(file: Path, paths: Sequence[Path] = (), *, installed: bool = Fals
     """
     roots = roots_of(file, paths)
     found: dict[str, Path] = {}
-    package, _ = package_of(file)
+    package, holder = package_of(file)
     waiting = [(file, package)]
     while waiting:
         path, inside = waiting.pop()
         for name in _imported_names(path, inside):
             if name in found or name.partition(".")[0] in _BENCH:
                 continue
-            at = _find(name, roots)
+            top = name.partition(".")[0]
+            at = _find(name, (holder, *roots) if package and top == package.partition(".")[0] else roots)
             if at is None and installed:
-                root = _local_root(name.partition(".")[0])
+                root = _local_root(top)
                 at = _find(name, (root,)) if root else None
             if at is None or at == file:
                 continue
             found[name] = at
             waiting.append((at, name if at.name == _INIT else name.rpartition(".")[0]))
     return dict(sorted(found.items()))
+
+
+def others_of(file: Path, paths: Sequence[Path] = ()) -> set[str]:
+    """The top-level modules that are not theirs, and that a model's file imports, or one of theirs that it imports.
+
+    The standard library is left out, and so is the bench. Nothing is imported.
+    """
+    roots = roots_of(file, paths)
+    tops = {
+        module.partition(".")[0]
+        for path in (file, *modules_of(file, paths).values())
+        for level, module, _ in _parsed(*_stamp(path)).imports
+        if not level
+    }
+    return {top for top in tops - _BENCH - sys.stdlib_module_names if not any(_holds(root, top) for root in roots)}
+
+
+def _holds(root: Path, top: str) -> bool:
+    """Whether a top-level module lies in `root`; a folder without any Python in it is none."""
+    return (root / f"{top}.py").is_file() or any((root / top).glob("*.py"))
 
 
 def digest_of(file: Path, paths: Sequence[Path] = (), *, installed: bool = False) -> str:

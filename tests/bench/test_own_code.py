@@ -56,6 +56,8 @@ def test_the_modules_that_a_file_imports_are_found_wherever_it_does(tmp_path: Pa
         "shared.sizes": "lib/shared/sizes.py",
     }
     assert set(own_code.modules_of(tmp_path / "models" / "mine.py")) == {"helpers", "net"}
+    assert own_code.others_of(tmp_path / "models" / "mine.py", [tmp_path / "lib"]) == {"torch"}
+    assert own_code.others_of(tmp_path / "models" / "mine.py") == {"torch", "shared"}
 
 
 def test_a_digest_follows_the_code_and_not_its_place(tmp_path: Path) -> None:
@@ -124,6 +126,11 @@ def test_a_file_that_is_part_of_a_package_imports_from_it(tmp_path: Path) -> Non
     path = tmp_path / "src" / "mine" / "models" / "small.py"
     assert discover(models=[path]).models["small"].declared.summary == "a net"
     assert set(own_code.modules_of(path)) == {"mine", "mine.net", "mine.models", "mine.models.sizes"}
+    installed = tmp_path / "site-packages"
+    (tmp_path / "src").rename(installed)
+    path = installed / "mine" / "models" / "small.py"
+    assert set(own_code.modules_of(path)) == {"mine", "mine.net", "mine.models", "mine.models.sizes"}
+    assert own_code.roots_of(path) == (installed / "mine" / "models",), "nothing else that is installed there"
 
 
 def test_folders_of_path_are_importable_and_have_to_be_there(tmp_path: Path) -> None:
