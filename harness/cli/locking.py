@@ -9,6 +9,7 @@ from harness.bench.text import printable
 from harness.cli.context import root_of
 from harness.matrix import combination as combinations
 from harness.matrix import locks
+from harness.matrix.requirements import keeping
 
 
 @click.command(short_help="Resolve combinations with uv into matrices/locks.")
@@ -16,7 +17,10 @@ from harness.matrix import locks
 @click.option("--upgrade", is_flag=True, help="Take the newest of everything that is not pinned.")
 @click.pass_context
 def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
-    """Resolve combinations and their extensions with uv into matrices/locks, with hashes (all, where none is named)."""
+    """Resolve combinations and their extensions with uv into matrices/locks, with hashes (all, where none is named).
+
+    Requirements that were given to `harness run` are resolved once more by the name that it gave them.
+    """
     root = root_of(context)
     if not names and not combinations.own_files(root):
         msg = "there is no matrices/*.in here to be locked. `harness init` lays one out."
@@ -27,7 +31,11 @@ def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
         for extension in ["", *([] if combinations.EXTENDS in name else combinations.extensions(root, name))]
     )
     for each in [combinations.read(root, name) for name in wanted]:
-        made = locks.lock(root, each, upgrade=upgrade)
+        if combinations.is_given(root, each.name):
+            keeping.again(root, each.name, upgrade=upgrade, note=click.echo)
+            made = locks.read_lock(root, each)
+        else:
+            made = locks.lock(root, each, upgrade=upgrade)
         told = "no solution; the reason is recorded" if made.reason else "locked"
         click.echo(f"{each.name}: {told} in {made.path.relative_to(root)}")
         if made.reason:

@@ -10,7 +10,7 @@ import click
 
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
-from harness.matrix.requirements.needs import modules_of
+from harness.matrix.requirements.needs import models_of, modules_of
 from harness.matrix.selection import Selection
 
 _OPTIONS = (
@@ -46,7 +46,7 @@ def take(
     if not files:
         return []
     plans = [plan for selection in selections for plan in selection.plans("given", None)]
-    wish = Wish(modules=frozenset(modules_of(plans)), everything=everything)
+    wish = Wish(modules=frozenset(modules_of(plans)), models=models_of(plans), everything=everything)
 
     def note(text: str) -> None:
         click.echo(text, err=quietly)

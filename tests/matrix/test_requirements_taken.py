@@ -18,6 +18,7 @@ from harness.matrix.combination import read as read_combination
 from harness.matrix.locks import BENCH_REQUIREMENTS, read_lock
 from harness.matrix.requirements.closing import Wish
 from harness.matrix.requirements.keeping import Kept, addable, again, installed_pythons, make_room, take
+from harness.matrix.requirements.needs import ModelFile
 from tests.matrix.wheels import project, wheel
 
 Take = Callable[..., Kept]
@@ -181,6 +182,17 @@ def test_a_lock_that_lacks_what_another_model_needs_grows(taken: Take) -> None:
     assert {"torch", "einops"} <= pins_of(_lock(second)).keys()
     third = taken(*lines, modules="torch")
     assert _lock(third) == _lock(second), "what has more serves both"
+
+
+def test_what_a_model_imports_through_a_package_of_its_own_is_needed(root: Path, index: Path, notes: list[str]) -> None:
+    project(root / "pkg", "mypkg", code="import einops\n")
+    model = root / "mine.py"
+    model.write_text("def build():\n    import mypkg, torch\n", encoding="utf-8")
+    (root / "reqs.txt").write_text(f"--no-index\n-f {index}\n-e pkg\ntorch==2.0.1\neinops\nfastapi\n", encoding="utf-8")
+    wish = Wish(modules=frozenset(), models=(ModelFile(model),))
+    pins = pins_of(_lock(take(root, str(root / "reqs.txt"), wish, python="3.11", note=notes.append)))
+    assert {"mypkg", "einops", "torch"} <= pins.keys()
+    assert "fastapi" not in pins
 
 
 def test_a_module_that_turns_out_to_be_missing_is_added_where_the_requirements_have_it(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -19,7 +19,7 @@ from harness.bench.errors import UsageError
 from harness.matrix.compiling import compile_pins, finished, nearest, preferences
 from harness.matrix.reinstalling import blocks
 from harness.matrix.requirements.lines import Direct, Wanted
-from harness.matrix.requirements.needs import needed, provides
+from harness.matrix.requirements.needs import ModelFile, needed, provides
 from harness.matrix.requirements.reading import Given, evaluated
 from harness.matrix.resolving import AbsentError, Fact
 
@@ -43,10 +43,25 @@ class Closed:
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What the environment is for: the modules that the cells import, or everything that was given."""
+    """What the environment is for: the modules that the cells import, and the models' files, or all that was given."""
 
     modules: frozenset[str]
+    models: tuple[ModelFile, ...] = ()
     everything: bool = False
+
+    def looked_through(self, given: Given) -> Wish:
+        """With the modules that the models import, through the packages of the user's own that come with `given`."""
+        folders = [Path(each.target) for each in given.directs if each.editable]
+        through = [place for folder in folders for place in (folder, folder / "src")]
+        found = set(self.modules)
+        for model in self.models:
+            # A project's package is only installed where a model imports it.
+            modules = model.imports(*through)
+            project = given.project
+            if project is not None and provides(project, modules):
+                modules |= model.imports(*through, project, project / "src")
+            found |= modules
+        return replace(self, modules=frozenset(found))
 
 
 def close(

@@ -77,6 +77,7 @@ def take(
         raise UsageError(msg)
     source = source_of(value)
     first = read(root, source, python=python)
+    wish = wish.looked_through(first)
     known = _found(root, first, python, everything=wish.everything)
     candidates = [(known.stated["python"], known.stated["python_from"])] if known else _pythons(root, first, python)
     done: tuple[Given, str, str, Closed, str] | None = None

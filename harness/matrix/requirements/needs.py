@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.bench.environment import canonical
@@ -75,8 +76,20 @@ def needed(modules: Iterable[str], names: Collection[str]) -> list[str]:
     return sorted(found)
 
 
+@dataclass(frozen=True)
+class ModelFile:
+    """A model's file, and the folders beside its own in which modules of the user's lie."""
+
+    path: Path
+    roots: tuple[Path, ...] = ()
+
+    def imports(self, *more: Path) -> set[str]:
+        """The top-level modules that it needs and that are not the user's own, whose code lies in `more` as well."""
+        return imported(self.path, [self.path.parent, *self.roots, *more]) - {"harness", "model_zoo"}
+
+
 def modules_of(plans: Iterable[Plan]) -> set[str]:
-    """The top-level modules that anything of these plans' registries imports, and the files of their models.
+    """The top-level modules that anything of these plans' registries imports, and that the cards of their models name.
 
     What is not a model's is so for any choice of strategies: the environment does not depend on it.
     """
@@ -88,8 +101,19 @@ def modules_of(plans: Iterable[Plan]) -> set[str]:
         for name in {cell.model for cell in plan.cells}:
             model = registry.models[name]
             found.update(model.value.imports if model.value else ())
-            found.update(imported(model.path, [model.path.parent, *map(Path, plan.paths)]))
-    return {module.partition(".")[0] for module in found} - {"harness", "model_zoo"}
+    return {module.partition(".")[0] for module in found}
+
+
+def models_of(plans: Iterable[Plan]) -> tuple[ModelFile, ...]:
+    """The files of the models of these plans, each once."""
+    return tuple(
+        dict.fromkeys(
+            ModelFile(registry.models[name].path, tuple(map(Path, plan.paths)))
+            for plan in plans
+            for registry in [plan.registry()]
+            for name in sorted({cell.model for cell in plan.cells})
+        )
+    )
 
 
 def imported(file: Path, roots: Sequence[Path]) -> set[str]:
