@@ -24,6 +24,7 @@ from harness.matrix.resolving import Fact, understand
 
 _EDITABLE = re.compile(r"^-e (?P<place>\S.*?)(?P<extras>\[[^\]]*\])?\s*$")
 _AT_FILE = re.compile(r"^[\w.-]+(?P<extras>\[[^\]]*\])? @ (?P<place>file:\S+)(?P<rest>.*)$")
+_FILE = re.compile(r"^(?P<place>/\S.*?)(?P<extras>\[[^\]]*\])?(?P<rest>\s*\\?)$")
 _OF_CODE = ("*.py", "pyproject.toml", "setup.cfg", "setup.py", "MANIFEST.in")
 _NOT_CODE = {"build", "dist", "node_modules", "__pycache__"}
 
@@ -144,14 +145,16 @@ def finished(compiled: str, *, root: Path, path: Path, options: Iterable[Option]
 
 def _portable(lines: Iterable[str], root: Path) -> Iterator[str]:
     for line in lines:
-        match = _EDITABLE.match(line) or _AT_FILE.match(line)
+        match = _EDITABLE.match(line) or _AT_FILE.match(line) or _FILE.match(line)
         if match is None:
             yield line
             continue
         path = (root / Direct(match["place"]).path(root)).resolve()
         yield str(local_package(path))
         rest = match.groupdict().get("rest") or ""
-        place = f"./{path.relative_to(root)}" if path.is_relative_to(root) else str(path)
+        place = str(path)
+        if path.is_relative_to(root):
+            place = "." if path == root else f"./{path.relative_to(root)}"
         yield f"{'-e ' if path.is_dir() else ''}{place}{match['extras'] or ''}{rest}"
 
 

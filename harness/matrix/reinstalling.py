@@ -41,6 +41,8 @@ def blocks(lock: str) -> tuple[list[str], dict[str, str]]:
         elif match := _NAME.match(line):
             name = canonicalize_name(match[0])
             found[name] = f"{line}\n"
+        else:
+            name = ""
     return options, found
 
 

@@ -155,11 +155,15 @@ def test_a_local_version_a_file_and_a_package_of_ones_own_round_trip(
 ) -> None:
     own = project(root / "pkg", "mypkg", "einops")
     kept = taken(
-        "torch==2.1.0+cpu", "-e ./pkg", f"onnxruntime @ {(index / 'onnxruntime-1.15.1-py3-none-any.whl').as_uri()}"
+        "torch==2.1.0+cpu",
+        str(index / "pillow-10.0.0-py3-none-any.whl"),
+        "-e ./pkg",
+        f"onnxruntime @ {(index / 'onnxruntime-1.15.1-py3-none-any.whl').as_uri()}",
     )
     text = _lock(kept)
     pins = pins_of(text)
     assert (pins["torch"], pins["onnxruntime"], pins["mypkg"]) == ("2.1.0+cpu", "1.15.1", "@")
+    assert pins["pillow"] == "10.0.0"
     assert pins["einops"] == "0.7.0", "what a package of theirs needs comes with it"
     assert str(root) not in text
     assert re.search(r"^# package: mypkg @, content: [0-9a-f]{16}\n-e \./pkg$", text, re.MULTILINE)
