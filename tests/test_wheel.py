@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from uv import find_uv_bin
 
 from harness.bench import places
 from harness.bench.environment import description
@@ -20,6 +17,7 @@ from harness.bench.identity import identity
 from harness.bench.plan import Plan
 from harness.bench.registry import discover
 from harness.tables.writing import write_table
+from tests.conftest import without_checkout
 from tests.tables.samples import passed, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,32 +38,6 @@ print(json.dumps([found.digests(), parts["bench"], parts["routes"], str(places.C
 """
 
 
-def environ() -> dict[str, str]:
-    """The variables without those by which this checkout would be found."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, env=environ(), timeout=300)
-    (made,) = folder.glob("*.whl")
-    return made
-
-
-@pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that the wheel is installed in."""
-    folder = tmp_path_factory.mktemp("installed") / "venv"
-    subprocess.run([find_uv_bin(), "venv", "--quiet", "-p", sys.executable, str(folder)], check=True, env=environ())
-    python = folder / "bin" / "python"
-    command = [find_uv_bin(), "pip", "install", "--quiet", "-p", str(python), str(wheel)]
-    subprocess.run(command, check=True, env=environ(), timeout=300)
-    return python
-
-
 @pytest.fixture
 def harness(installed: Path, tmp_path: Path) -> Call:
     """The command that was installed, in an empty folder: `harness("plan", "torch2.1")`."""
@@ -74,7 +46,7 @@ def harness(installed: Path, tmp_path: Path) -> Call:
         return subprocess.run(
             [str(installed.with_name("harness")), *map(str, arguments)],
             cwd=cwd,
-            env=environ(),
+            env=without_checkout(),
             capture_output=True,
             text=True,
             check=False,
@@ -96,7 +68,9 @@ def test_a_wheel_has_every_file_that_git_has_of_its_parts_and_each_once(wheel: P
 
 
 def test_what_runs_inside_is_the_same_and_sees_nothing_of_the_harnesss_own_environment(installed: Path) -> None:
-    done = subprocess.run([str(installed), "-c", DIGESTS], cwd="/", env=environ(), capture_output=True, check=True)
+    done = subprocess.run(
+        [str(installed), "-c", DIGESTS], cwd="/", env=without_checkout(), capture_output=True, check=True
+    )
     digests, bench, routes, code = json.loads(done.stdout)
     found = discover()
     assert digests == found.digests()

@@ -1,0 +1,41 @@
+"""What tests of all kinds share: the wheel of this checkout, and an environment that it is installed in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from uv import find_uv_bin
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def without_checkout() -> dict[str, str]:
+    """The variables without those by which this checkout would be found."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, env=without_checkout(), timeout=300)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that the wheel is installed in."""
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run(
+        [find_uv_bin(), "venv", "--quiet", "-p", sys.executable, str(folder)], check=True, env=without_checkout()
+    )
+    python = folder / "bin" / "python"
+    command = [find_uv_bin(), "pip", "install", "--quiet", "-p", str(python), str(wheel)]
+    subprocess.run(command, check=True, env=without_checkout(), timeout=300)
+    return python
