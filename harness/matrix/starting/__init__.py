@@ -96,7 +96,7 @@ def _combination(root: Path, reference: str) -> tuple[list[Made], str]:
         return _copied(root, newest), newest
     path = Path(MATRICES, f"{NAME}.in")
     _write(root / path, _text(pins))
-    return [Made(path=path, told=f"{', '.join(pins.names)} as {' and '.join(pins.files)} pin them")], NAME
+    return [Made(path=path, told=f"{', '.join(pins.names)} as {' and '.join(pins.files)} has them")], NAME
 
 
 def _left(root: Path, name: str) -> Made:
