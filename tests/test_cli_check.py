@@ -30,6 +30,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "importing.py": "import torch_like\n" + RIGHT,
         "raising.py": RIGHT.replace("import torch", "import lib.net as torch"),
         "lib/net.py": "class nn:\n    @staticmethod\n    def Linear(*sizes):\n        raise ValueError(sizes)\n",
+        "narrow.py": RIGHT.replace("(2, 9)", "(2, 7)"),
+        "unbound.py": RIGHT.replace('{"x": uniform((2, 9))}', '{"x": uniform((2, 9)), "mask": uniform((2, 9))}'),
         "lost.py": RIGHT.replace("import torch", "from layers import net as torch"),
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -62,7 +64,7 @@ def test_all_that_cannot_be_read_is_told_at_once_and_nothing_is_installed(root: 
 
 
 def test_with_an_environment_models_are_built_and_shown(root: Path, ambient: Path) -> None:
-    done = _check("right.py", "wrong_probe.py", "raising.py", "lost.py", "--python", ambient)
+    done = _check("right.py", "wrong_probe.py", "raising.py", "lost.py", "narrow.py", "unbound.py", "--python", ambient)
     assert done.exit_code == 2, done.output
     first, *rest = done.stdout.splitlines()
     assert first.startswith(f"right.py: nothing is wrong with it under {ambient} (Python 3.")
@@ -71,12 +73,15 @@ def test_with_an_environment_models_are_built_and_shown(root: Path, ambient: Pat
     assert [each[1].rpartition(" f")[2] for each in shown if each[0] == "output"] == ["loat32[2, 4]"]
     assert ["probes", "other"] in shown
     assert ["parameters", "36"] in shown
-    assert done.stderr.startswith("harness: 3 of 4 models are wrong under ")
+    assert done.stderr.startswith("harness: 5 of 6 models are wrong under ")
     told = done.stderr.splitlines()[1:]
     assert told[0].startswith("wrong_probe.py: ProbeRejectedError: probe 'other' gives the inputs y; the example gives")
     assert told[1] == f"raising.py: ValueError: (9, 4) ({root}/lib/net.py:4)"
     assert told[2].startswith("lost.py:6: ModuleNotFoundError: No module named 'layers'. If layers is your own, name")
     assert told[2].endswith("by --path DIR, or have it installed: `-e .`, a wheel or a URL in the requirements.")
+    assert told[3].startswith("narrow.py: ValueError: ")
+    assert ". forward raises this on the file's own example: mend example() or forward. (" in told[3]
+    assert told[4].startswith("unbound.py: BindingError: ")
     (root / "own" / "layers").mkdir(parents=True)
     (root / "own" / "layers" / "net.py").write_text("from torch import nn\n", encoding="utf-8")
     done = _check("lost.py", "--path", "own", "--python", ambient)

@@ -23,7 +23,9 @@ from harness.bench import match, probes, tensors
 from harness.bench.binding import Binding, bind, parameters_of
 from harness.bench.child import begin, work_on
 from harness.bench.definitions import Model
+from harness.bench.explaining import advise
 from harness.bench.imported import imported_code, imported_modules
+from harness.bench.places import ZOO
 from harness.bench.progress import ProbeRejectedError, Progress
 from harness.bench.record import write_json
 from harness.bench.registry import load
@@ -82,8 +84,13 @@ def build(request: BuildRequest, progress: Progress) -> None:
     tensors.check_dynamic(model, example)
     native = _Native(model, bound, module)
     sets = _Sets()
-    sets.add(EXAMPLE, example, native(example))
-    answer = sets.native[0]
+    try:
+        answer = native(example)
+    except Exception as error:
+        if ZOO not in Path(request.model_file).parents:
+            advise(error, "forward raises this on the file's own example: mend example() or forward.")
+        raise
+    sets.add(EXAMPLE, example, answer)
     if len(answer.numbers) == len(answer.paths):
         msg = "forward returned no tensor"
         raise ValueError(msg)

@@ -94,6 +94,7 @@ def test_own_code_is_found_followed_and_never_blamed_on_the_versions(
     checked = harness("check", repository / "two" / "raising.py", "--combination=torch2.0")
     assert checked.returncode == 2, checked.stdout + checked.stderr
     assert f"{repository}/two/raising.py: RuntimeError: mat1 and mat2 shapes cannot be multiplied" in checked.stderr
+    assert "forward raises this on the file's own example: mend example() or forward." in checked.stderr
 
     blocks = repository / "src" / "mine" / "blocks.py"
     blocks.write_text(blocks.read_text(encoding="utf-8").replace("torch.tanh", "torch.sin"), encoding="utf-8")
