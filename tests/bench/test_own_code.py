@@ -60,6 +60,23 @@ def test_the_modules_that_a_file_imports_are_found_wherever_it_does(tmp_path: Pa
     assert own_code.others_of(tmp_path / "models" / "mine.py") == {"torch", "shared"}
 
 
+def test_what_is_imported_of_others_is_followed_through_what_is_theirs(tmp_path: Path) -> None:
+    _written(
+        tmp_path,
+        {
+            "mine.py": "import json, numpy\nfrom lib.layers import Block\ndef build():\n    import torch, other\n",
+            "lib/layers.py": "from . import deep\nfrom .deep import x\nimport einops.layers\n",
+            "lib/deep.py": "import cv2\nraise SystemExit\n",
+            "lib/unused.py": "import never\n",
+            "more/other.py": "import yaml\n",
+            "unparsable.py": "def (:\n",
+        },
+    )
+    assert own_code.others_of(tmp_path / "mine.py") == {"numpy", "torch", "einops", "cv2", "other"}
+    assert own_code.others_of(tmp_path / "mine.py", [tmp_path / "more"]) == {"numpy", "torch", "einops", "cv2", "yaml"}
+    assert own_code.others_of(tmp_path / "unparsable.py") == set()
+
+
 def test_a_digest_follows_the_code_and_not_its_place(tmp_path: Path) -> None:
     files = {"mine.py": "def build():\n    import net\n", "net.py": "import sizes\n", "sizes.py": "WIDE = 1\n"}
     digests = []

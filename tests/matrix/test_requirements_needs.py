@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.matrix.requirements.lines import Direct, Include, Option, Wanted, parse_lines
-from harness.matrix.requirements.needs import distributions_of, imported, needed, provides
+from harness.matrix.requirements.needs import distributions_of, needed, provides
 
 
 def _write(folder: Path, **files: str) -> None:
@@ -15,21 +15,6 @@ def _write(folder: Path, **files: str) -> None:
         path = folder / f"{name.replace('__', '/')}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-
-
-def test_imports_are_followed_through_what_is_the_users_own_and_nothing_is_run(tmp_path: Path) -> None:
-    model = "import json, numpy as np\nfrom lib.layers import Block\n\ndef build():\n    import torch, other_root\n"
-    _write(tmp_path, mine=model, lib__layers="from . import deep\nfrom .deep import x\nimport einops.layers\n")
-    _write(tmp_path, lib__deep="import cv2\nraise SystemExit\n", lib__unused="import never\n")
-    _write(tmp_path / "more", other_root="import yaml\n")
-    assert imported(tmp_path / "mine.py", [tmp_path]) == {"numpy", "torch", "einops", "cv2", "other_root"}
-    roots = [tmp_path, tmp_path / "more"]
-    assert imported(tmp_path / "mine.py", roots) == {"numpy", "torch", "einops", "cv2", "yaml"}
-
-
-def test_a_file_that_cannot_be_parsed_imports_nothing(tmp_path: Path) -> None:
-    _write(tmp_path, mine="def (:\n")
-    assert imported(tmp_path / "mine.py", [tmp_path]) == set()
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.bench.environment import canonical
+from harness.bench.own_code import others_of
 from harness.bench.plan import Plan
 
 _DISTRIBUTIONS = {
@@ -85,7 +84,7 @@ class ModelFile:
 
     def imports(self, *more: Path) -> set[str]:
         """The top-level modules that it needs and that are not the user's own, whose code lies in `more` as well."""
-        return imported(self.path, [self.path.parent, *self.roots, *more]) - {"harness", "model_zoo"}
+        return others_of(self.path, [*self.roots, *more])
 
 
 def modules_of(plans: Iterable[Plan]) -> set[str]:
@@ -114,75 +113,6 @@ def models_of(plans: Iterable[Plan]) -> tuple[ModelFile, ...]:
             for name in sorted({cell.model for cell in plan.cells})
         )
     )
-
-
-def imported(file: Path, roots: Sequence[Path]) -> set[str]:
-    """The top-level modules that `file` imports anywhere in it, and those of its own that it imports.
-
-    Nothing is run. What lies in one of `roots` is the user's own, and followed; the standard library is left out.
-    """
-    found: set[str] = set()
-    seen: set[Path] = set()
-    queue = [file]
-    while queue:
-        path = queue.pop().resolve()
-        if path in seen:
-            continue
-        seen.add(path)
-        for name in _imports(path):
-            top = name.partition(".")[0]
-            if any(_is_own(root, top) for root in roots):
-                queue += [each for root in roots for each in _own_files(root, name)]
-            elif top not in sys.stdlib_module_names:
-                found.add(top)
-    return found
-
-
-def _imports(file: Path) -> Iterator[str]:
-    """Dotted names that a file imports; those that are relative by the folder that they are of."""
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name != "*")
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            yield from _relative(file, node)
-
-
-def _relative(file: Path, node: ast.ImportFrom) -> Iterator[str]:
-    """`from .b import c` in the package `a` is `a.b`: the package's name is that of its folders."""
-    folder = file.parent
-    for _ in range(node.level - 1):
-        folder = folder.parent
-    package = [folder.name]
-    while (folder / "__init__.py").exists() and (folder.parent / "__init__.py").exists():
-        folder = folder.parent
-        package.insert(0, folder.name)
-    base = ".".join([*package, *([node.module] if node.module else [])])
-    yield base
-    yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
-
-
-def _is_own(root: Path, module: str) -> bool:
-    """Whether a module lies in `root`; a folder without any Python in it is none."""
-    return (root / f"{module}.py").is_file() or any((root / module).glob("*.py"))
-
-
-def _own_files(root: Path, name: str) -> list[Path]:
-    """The files under `root` that importing `name` runs; empty where its first part is not there."""
-    folder, found = root, list[Path]()
-    for part in name.split("."):
-        here = [folder / f"{part}.py", folder / part / "__init__.py"]
-        found += [path for path in here if path.is_file()]
-        folder /= part
-        if not folder.is_dir() and not here[0].is_file():
-            break
-    return found
 
 
 def provides(project: Path, modules: Iterable[str]) -> bool:
