@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,7 +41,7 @@ def _looked(title: str, check: Check, root: Path) -> list[Finding]:
     """One check; what it could not look at is a finding too, and costs no other."""
     try:
         return check(root)
-    except (HarnessError, OSError) as error:
+    except (HarnessError, OSError, subprocess.SubprocessError) as error:
         return [warning(title.lower(), f"this could not be looked at: {error}", "Mend that, and ask again.")]
 
 

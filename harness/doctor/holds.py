@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from harness.bench.hold import HOLD_FILE, holder
 
 _LOCKS = Path("/proc/locks")
+_COLONS = 2
+"""In how the kernel names a file: device, as two numbers, and inode."""
 
 
 def is_held(folder: Path) -> bool:
     """Whether somebody has `folder` (`harness.bench.hold`). Nothing is locked meanwhile, so that nobody is told so."""
     try:
-        status = (folder / HOLD_FILE).stat()
+        inode = (folder / HOLD_FILE).stat().st_ino
         lines = _LOCKS.read_text(encoding="ascii").splitlines()
     except OSError:
         return False
-    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    return any(wanted in line.split() for line in lines)
+    # By inode alone: overlay and btrfs tell another device there than of the file itself.
+    return any(word.endswith(f":{inode}") and word.count(":") == _COLONS for line in lines for word in line.split())
 
 
 def holder_of(folder: Path) -> str:
