@@ -1,11 +1,9 @@
-"""Requirements as people have them, from the files to a verdict, in a repository that has nothing of the harness."""
+"""Requirements as people have them, from the files to a verdict, by a wheel in a repository that has nothing of it."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,12 +15,11 @@ from harness.matrix.installing import holding, prepare_environment
 from harness.matrix.locks import BENCH_REQUIREMENTS, read_lock
 from harness.matrix.requirements.closing import Wish
 from harness.matrix.requirements.keeping import take
+from tests.conftest import without_checkout
 from tests.matrix.wheels import project, wheel
 from tests.real.checkouts import make_checkout, prepare
 
 pytestmark = pytest.mark.real
-
-ROOT = Path(__file__).resolve().parents[2]
 
 MODEL = """\
 from harness.bench import Model, uniform
@@ -74,16 +71,16 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def _gate(root: Path, candidate: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness.cli", "gate", "--base-requirements=old.txt", "--device=cpu"]
+def _gate(installed: Path, root: Path, candidate: str) -> subprocess.CompletedProcess[str]:
+    command = [str(installed.with_name("harness")), "gate", "--base-requirements=old.txt", "--device=cpu"]
     command += [f"--candidate-requirements={candidate}", "--models=models", "--python-version=3.11"]
     command += [f"--strategies={name}" for name in ("native", "onnx-torchscript", "manual-recreation")]
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = without_checkout()
     return subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False, timeout=600)
 
 
-def test_one_command_leads_from_two_files_of_requirements_to_a_verdict(repository: Path) -> None:
-    done = _gate(repository, "none.txt")
+def test_one_command_leads_from_two_files_of_requirements_to_a_verdict(installed: Path, repository: Path) -> None:
+    done = _gate(installed, repository, "none.txt")
     assert done.returncode == 1, done.stdout + done.stderr
     told = r"^\w+\.txt: (\w+-[0-9a-f]{8}), on Python 3\.11 \(as --python-version says\)$"
     base, candidate = re.findall(told, done.stdout, re.MULTILINE)
@@ -103,12 +100,12 @@ def test_one_command_leads_from_two_files_of_requirements_to_a_verdict(repositor
 
 
 @pytest.mark.long
-def test_what_was_run_of_one_side_is_taken_and_not_run_again(repository: Path) -> None:
-    done = _gate(repository, "new.txt")
+def test_what_was_run_of_one_side_is_taken_and_not_run_again(installed: Path, repository: Path) -> None:
+    done = _gate(installed, repository, "new.txt")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "may merge: nothing is worse among 3 cells, which rests on 2 cells of 1 model" in done.stdout
     assert "torch 2.0.1 -> 2.1.0" in done.stdout
-    again = _gate(repository, "new.txt")
+    again = _gate(installed, repository, "new.txt")
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count(": taken from the table ") == 2
     assert "installing" not in again.stdout
