@@ -173,9 +173,10 @@ def _torchvision(name: str) -> Example:
             sizes=_BATCH,
             told="Flow is estimated from images of 128 by 128 pixels on.",
         )
+    parameter = "input" if name.startswith("lraspp_") else "x"
     return Example(
-        entries={"x": "patches((batch, 3, size, size), seed=seed)"},
-        dynamic={"x": {0: "batch"}},
+        entries={parameter: "patches((batch, 3, size, size), seed=seed)"},
+        dynamic={parameter: {0: "batch"}},
         sizes=_BATCH,
         before=size,
     )

@@ -199,7 +199,7 @@ def test_a_users_names_hide_nothing() -> None:
     [
         ("resnet50", ["x"], 'torchvision_size("resnet50")'),
         ("inception_v3", ["x"], 'torchvision_size("inception_v3")'),
-        ("lraspp_mobilenet_v3_large", ["x"], "size"),
+        ("lraspp_mobilenet_v3_large", ["input"], "size"),
         ("r3d_18", ["x"], "(batch, 3, 16, size, size)"),
         ("s3d", ["x"], "(batch, 3, 16, size, size)"),
         ("raft_small", ["image1", "image2"], "(batch, 3, 128, 128)"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,33 +45,43 @@ def _rows(folder: Path) -> dict[str, Any]:
     return {f"{row['model']}/{row['strategy']}": row for row in found}
 
 
-def test_models_of_torchvision(bench: Call, tmp_path: Path) -> None:
-    specs = ["torchvision:resnet18", "torchvision:lraspp_mobilenet_v3_large", "torchvision:resnet81"]
-    files = [f"--models={path}" for path in placed(tmp_path, specs, []).models]
+def _ran(bench: Call, files: Sequence[str], *arguments: str | Path) -> dict[str, Any]:
+    """The rows of the files' cells, natively and by the TorchScript exporter."""
+    out = Path(files[0]).parents[3] / "out"
     strategies = ("--strategies=native", "--strategies=onnx-torchscript")
-    bench("torch2.1", *files, *strategies, "--measure-s=0.05", "--out", tmp_path / "out")
-    rows = _rows(tmp_path / "out")
-    for name in ("resnet18", "lraspp-mobilenet-v3-large"):
+    models = [f"--models={path}" for path in files]
+    done = bench("torch2.1", *models, *strategies, *arguments, "--measure-s=0.05", "--out", out)
+    rows = _rows(out)
+    assert len(rows) == 2 * len(files), done.stdout + done.stderr
+    return rows
+
+
+def test_models_without_a_file(bench: Call, tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "nets.py").write_text(NETS, encoding="utf-8")
+    files = [
+        *placed(tmp_path, ["torchvision:resnet18", "torchvision:resnet81"], []).models,
+        *placed(tmp_path, ["torchvision:lraspp_mobilenet_v3_large"], ["input:float32[batch=2,3,64,64]"]).models,
+        *placed(tmp_path, ["shop.nets:ranker"], INPUTS[1::2]).models,
+    ]
+    rows = _ran(bench, files, "--path", tmp_path)
+    for name in ("torchvision-resnet18", "torchvision-lraspp-mobilenet-v3-large", "ranker"):
         for strategy in ("native", "onnx-torchscript"):
-            row = rows[f"torchvision-{name}/{strategy}"]
+            row = rows[f"{name}/{strategy}"]
             assert row["outcome"] == "passed", row
-            assert (row["probes_passed"], row["probes_skipped"]) == (4, 0), row
+            assert (row["probes_passed"], row["probes_skipped"]) == (6 if name == "ranker" else 4, 0), row
     unknown = rows["torchvision-resnet81/native"]
     assert "unknown model of this torchvision 'resnet81'. Did you mean 'resnet18'?" in unknown["error"], unknown
 
 
-@pytest.mark.parametrize("attribute", ["make_ranker", "ranker"])
-def test_a_factory_of_a_users_package(
-    harness: Call, pinned: Callable[[str], Path], tmp_path: Path, attribute: str
-) -> None:
+def test_a_factory_of_a_users_package(harness: Call, pinned: Callable[[str], Path], tmp_path: Path) -> None:
     pinned("torch2.1")
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "nets.py").write_text(NETS, encoding="utf-8")
-    given = (f"--models=shop.nets:{attribute}", *INPUTS, "--path", tmp_path, "--strategies=native", "--device=cpu")
+    given = ("--models=shop.nets:make_ranker", *INPUTS, "--path", tmp_path, "--strategies=native", "--device=cpu")
     done = harness("run", "torch2.1", *given, "--results", tmp_path / "results")
     assert done.returncode == 0, done.stdout + done.stderr
-    name = attribute.replace("_", "-")
-    assert f"torch2.1/{name}/native: passed" in done.stdout
+    assert "torch2.1/make-ranker/native: passed" in done.stdout
 
 
 BERT = {
@@ -93,18 +103,15 @@ VIT = {
 
 
 @pytest.mark.long
-def test_models_of_hugging_face(bench: Call, tmp_path: Path) -> None:
+def test_models_of_hugging_face(harness: Call, pinned: Callable[[str], Path], tmp_path: Path) -> None:
     for name, config in (("bert", BERT), ("vit", VIT)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    files = [
-        f"--models={path}"
-        for path in placed(tmp_path, [f"hf:{tmp_path / name}" for name in ("bert", "vit")], []).models
-    ]
-    strategies = ("--strategies=native", "--strategies=onnx-torchscript")
-    bench("torch2.1+tools", *files, *strategies, "--measure-s=0.05", "--out", tmp_path / "out")
-    rows = _rows(tmp_path / "out")
-    for name, probes in (("hf-bert", 7), ("hf-vit", 4)):
-        for strategy in ("native", "onnx-torchscript"):
-            row = rows[f"{name}/{strategy}"]
-            assert (row["outcome"], row["probes_passed"]) == ("passed", probes), row
+    models = [f"--models=hf:{tmp_path / name}" for name in ("bert", "vit")]
+    strategies = ("--strategies=native", "--strategies=onnx-torchscript", "--device=cpu")
+    # The extension has Transformers.
+    environment = ("--python", pinned("torch2.1+tools"), "--name", "transformers")
+    done = harness("run", *environment, *models, *strategies, "--results", tmp_path / "results")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for cell in ("bert/native", "bert/onnx-torchscript", "vit/native", "vit/onnx-torchscript"):
+        assert f"transformers/hf-{cell}: passed" in done.stdout, done.stdout
