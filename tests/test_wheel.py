@@ -97,6 +97,8 @@ def test_a_model_of_ones_own_is_planned_where_it_lies(harness: Call, tmp_path: P
     assert {cell["model"] for cell in json.loads(done.stdout)} == {"mine"}
     mixed = harness("plan", "torch2.1", "--models=models/mine.py", "--models=zoo:lstm", "--strategies=native")
     assert mixed.stdout.split() == ["torch2.1/mine/native", "torch2.1/lstm/native"]
+    assert harness("plan", "torch2.1", "--models=torchvision:resnet18", "--strategies=native").returncode == 0
+    assert (tmp_path / ".harness" / ".gitignore").read_text() == "*\n", "what is written there is nobody's to commit"
 
 
 def test_a_repository_is_laid_out_and_read(harness: Call, tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from harness.bench.errors import UsageError
 from harness.given.files import text_of
 from harness.given.inputs import parse_all
 from harness.given.specs import FACTORY, FORMS, Spec, parse
+from harness.matrix.places import own_folder
 
-FOLDER = Path(".harness") / "given"
+FOLDER = "given"
+"""In `.harness` of the root."""
 
 
 class Placed(NamedTuple):
@@ -69,7 +71,7 @@ def _check_names(specs: Sequence[Spec]) -> None:
 
 def _written(root: Path, spec: Spec, text: str) -> Path:
     """The file of a spec, written unless it is there already."""
-    folder = root / FOLDER / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = own_folder(root) / FOLDER / hashlib.sha256(text.encode()).hexdigest()[:16]
     path = folder / f"{spec.stem}.py"
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return path

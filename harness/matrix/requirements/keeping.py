@@ -28,6 +28,7 @@ from harness.matrix import tooling
 from harness.matrix.combination import GIVEN, given_folder, names
 from harness.matrix.compiling import finished
 from harness.matrix.locks import bench_requirements, write_whole
+from harness.matrix.places import own_folder
 from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
 from harness.matrix.requirements.needs import distributions_of, needed, provides
 from harness.matrix.requirements.reading import Given, read, source_of
@@ -265,6 +266,7 @@ def _write(
         ],
     }
     with tooling.told_as_infrastructure(f"locking {name}"):
+        own_folder(root)
         folder.mkdir(parents=True, exist_ok=True)
         if closed.reason:
             write_whole(folder / _REASON, f"# {shown}, Python {python}\n\n{closed.reason}\n".encode())
