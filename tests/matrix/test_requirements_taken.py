@@ -148,6 +148,7 @@ def test_hashed_versions_are_kept_and_so_are_their_hashes(root: Path, index: Pat
     }
     assert f"numpy==1.24.3 \\\n    {other} \\\n    {_hash(files['numpy'])}\n" in text
     assert text.count(other) == 2, "what yielded has hashes of its own"
+    assert read_combination(root, kept.name).pins == {"numpy": "1.24.3", "torch": "2.0.1"}
 
 
 def test_a_local_version_a_file_and_a_package_of_ones_own_round_trip(

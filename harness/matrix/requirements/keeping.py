@@ -13,11 +13,12 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from harness.bench.environment import canonical, pins_of
@@ -30,7 +31,7 @@ from harness.matrix.compiling import finished
 from harness.matrix.locks import bench_requirements, write_whole
 from harness.matrix.places import own_folder
 from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
-from harness.matrix.requirements.needs import distributions_of, needed, provides
+from harness.matrix.requirements.needs import distributions_of, named, needed, provides
 from harness.matrix.requirements.reading import Given, read, source_of
 
 Tell = Callable[[str], None]
@@ -258,12 +259,7 @@ def _write(
         "modules": sorted(wish.modules),
         "full": sorted(full),
         "yielded": sorted(name for name in full if pins.get(name, full[name]) != full[name]),
-        # What is not installed is not what a comparison is about.
-        "requirements": [
-            str(each)
-            for each in direct
-            if closed.reason or pins.get(canonical(each.name)) == full.get(canonical(each.name)) is not None
-        ],
+        "requirements": [str(each) for each in _compared(given, direct, pins, full, wish)],
     }
     with tooling.told_as_infrastructure(f"locking {name}"):
         own_folder(root)
@@ -277,6 +273,15 @@ def _write(
             (folder / _REASON).unlink(missing_ok=True)
         write_json(folder / GIVEN, stated)
     return Kept(root=root, name=name, stated=stated)
+
+
+def _compared(
+    given: Given, direct: Iterable[Requirement], pins: Mapping[str, str], full: Mapping[str, str], wish: Wish
+) -> list[Requirement]:
+    """What a comparison is about: the requirements that are installed as given; of a lock, which has all, a few."""
+    about = set(named(wish.modules, full)) if given.locked else set(full)
+    names = {each: canonical(each.name) for each in direct}
+    return [each for each, name in names.items() if not pins or (name in about and pins.get(name) == full.get(name))]
 
 
 def _read(path: Path) -> str:

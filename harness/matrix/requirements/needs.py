@@ -53,11 +53,11 @@ _DISTRIBUTIONS = {
 }
 """Modules whose distribution has another name."""
 
-_COMPANIONS = ("numpy", "torchvision", "torchaudio", "tf-keras", "keras", "triton", "protobuf")
+_COMPANIONS = ("numpy", "torchvision", "torchaudio", "tf-keras", "keras", "protobuf")
 """What changes the behaviour of what is tested, though nobody imports it here."""
 
-_CUDA = "nvidia-"
-"""A compiled file does not tell which extra has brought these."""
+_BROUGHT = ("nvidia-", "triton")
+"""Begins the names of what frameworks bring for GPUs; a compiled file does not tell which extra it was."""
 
 
 def distributions_of(module: str, names: Collection[str]) -> list[str]:
@@ -68,11 +68,15 @@ def distributions_of(module: str, names: Collection[str]) -> list[str]:
     return told or [name for name in guesses if name in names][:1]
 
 
+def named(modules: Iterable[str], names: Collection[str]) -> list[str]:
+    """Those of `names` that a comparison is about when the cells import `modules`."""
+    found = {name for module in modules for name in distributions_of(module, names)}
+    return sorted(found | {name for name in names if name in _COMPANIONS})
+
+
 def needed(modules: Iterable[str], names: Collection[str]) -> list[str]:
     """Those of `names` that the cells need when they import `modules`."""
-    found = {name for module in modules for name in distributions_of(module, names)}
-    found.update(name for name in names if name in _COMPANIONS or name.startswith(_CUDA))
-    return sorted(found)
+    return sorted({*named(modules, names), *(name for name in names if name.startswith(_BROUGHT))})
 
 
 @dataclass(frozen=True)
