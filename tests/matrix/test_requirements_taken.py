@@ -87,7 +87,9 @@ def _hash(path: Path) -> str:
     return f"--hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def test_what_the_cells_need_is_locked_and_the_rest_is_left_out_and_said(taken: Take, notes: list[str]) -> None:
+def test_what_the_cells_need_is_locked_and_the_rest_is_left_out_and_said(
+    root: Path, taken: Take, notes: list[str]
+) -> None:
     kept = taken("torch==2.0.1", "onnxruntime==1.15.1", "fastapi==0.110.0", "pytest==7.4.4")
     assert re.fullmatch(r"reqs-[0-9a-f]{8}", kept.name)
     pins = pins_of(_lock(kept))
@@ -100,7 +102,7 @@ def test_what_the_cells_need_is_locked_and_the_rest_is_left_out_and_said(taken: 
         "pluggy": "1.5.0",
     }
     assert notes == [
-        f"reqs.txt: {kept.name}, on Python 3.11 (as --python-version says)",
+        f"{root / 'reqs.txt'}: {kept.name}, on Python 3.11 (as --python-version says)",
         f"{kept.name}: pluggy 1.0.0 yields to 1.5.0: it is a test tool, and the bench needs its own",
         f"{kept.name}: pytest 7.4.4 yields to 8.3.0: it is a test tool, and the bench needs its own",
         f"{kept.name}: left out, since no cell needs them: fastapi, starlette (--all installs everything)",
@@ -132,23 +134,44 @@ def test_includes_and_constraints_count_and_what_they_say_is_in_the_name(root: P
     assert first.name != second.name
 
 
-def test_hashed_versions_are_kept_and_so_are_their_hashes(root: Path, index: Path, taken: Take) -> None:
-    named = [("torch", "2.0.1"), ("numpy", "1.24.3"), ("filelock", "3.9.0"), ("fastapi", "0.110.0")]
+def test_hashed_versions_are_kept_and_so_are_their_hashes_but_of_what_yields(
+    root: Path, index: Path, taken: Take
+) -> None:
+    named = [("torch", "2.0.1"), ("numpy", "1.24.3"), ("filelock", "3.9.0"), ("pytest", "7.4.4"), ("einops", "0.7.0")]
     files = {name: index / f"{name}-{version}-py3-none-any.whl" for name, version in named}
     other = "--hash=sha256:" + "0" * 64
     lines = [f"{name}=={version} \\\n    {_hash(files[name])} \\\n    {other}" for name, version in named]
-    kept = taken(*lines)
+    via = ["    # via torch", "    # via -r requirements.in"]
+    kept = taken(*lines, *via, modules="torch einops")
     text = _lock(kept)
     assert pins_of(text) == {
         "torch": "2.0.1",
         "numpy": "1.24.3",
+        "einops": "0.7.0",
         "filelock": "3.13.1",
         "pytest": "8.3.0",
         "pluggy": "1.5.0",
     }
     assert f"numpy==1.24.3 \\\n    {other} \\\n    {_hash(files['numpy'])}\n" in text
-    assert text.count(other) == 2, "what yielded has hashes of its own"
-    assert read_combination(root, kept.name).pins == {"numpy": "1.24.3", "torch": "2.0.1"}
+    assert text.count(other) == 3, "what yielded has hashes of its own"
+    assert read_combination(root, kept.name).pins == {"einops": "0.7.0", "numpy": "1.24.3", "torch": "2.0.1"}
+
+
+def test_a_comparison_is_about_what_people_asked_for_and_not_about_all_of_a_lock(
+    root: Path, index: Path, taken: Take
+) -> None:
+    named = [("torch", "2.0.1"), ("numpy", "1.24.3"), ("starlette", "0.36.3"), ("einops", "0.7.0")]
+    via = {
+        "torch": "-r requirements.in",
+        "numpy": "torch",
+        "starlette": "\n    #   -r requirements.in\n    #   fastapi",
+    }
+    lines = [
+        f"{name}=={version} {_hash(index / f'{name}-{version}-py3-none-any.whl')}\n    # via {via.get(name, 'torch')}"
+        for name, version in named
+    ]
+    kept = taken(*lines, modules="torch", everything=True)
+    assert read_combination(root, kept.name).pins == {"numpy": "1.24.3", "starlette": "0.36.3", "torch": "2.0.1"}
 
 
 def test_a_local_version_a_file_and_a_package_of_ones_own_round_trip(
@@ -170,7 +193,7 @@ def test_a_local_version_a_file_and_a_package_of_ones_own_round_trip(
     assert re.search(r"^# package: mypkg @, content: [0-9a-f]{16}\n-e \./pkg$", text, re.MULTILINE)
     before, known = text, kept.name
     assert _take(root, root / "reqs.txt", notes, "torch onnxruntime tensorflow").name == known
-    assert notes[-1] == f"reqs.txt: {known}, locked before, on Python 3.11"
+    assert notes[-1] == f"{root / 'reqs.txt'}: {known}, locked before, on Python 3.11"
     (own / "mypkg" / "__init__.py").write_text("VALUE = 2\n", encoding="utf-8")
     changed = _take(root, root / "reqs.txt", notes, "torch onnxruntime tensorflow")
     assert changed.name == known
@@ -343,14 +366,14 @@ def test_where_the_python_version_is_from(root: Path, index: Path, notes: list[s
     (root / ".python-version").write_text("3.11.4\n", encoding="utf-8")
     (root / "reqs.txt").write_text(f"{head}\n--no-index\n-f {index}\ntorch==2.0.1\n", encoding="utf-8")
     kept = _take(root, root / "reqs.txt", notes, python="")
-    assert notes[0] == f"reqs.txt: {kept.name}, on Python 3.11 ({why})"
+    assert notes[0] == f"{root / 'reqs.txt'}: {kept.name}, on Python 3.11 ({why})"
 
 
 def test_without_any_word_of_python_it_is_the_newest_that_fits(root: Path, taken: Take, notes: list[str]) -> None:
     kept = taken("torch==2.0.1", python="")
     newest = installed_pythons()[0]
     why = "the newest that is installed here and under which they have a solution"
-    assert notes[0] == f"reqs.txt: {kept.name}, on Python {newest} ({why})"
+    assert notes[0] == f"{root / 'reqs.txt'}: {kept.name}, on Python {newest} ({why})"
     assert taken("torch==2.0.1", python="").name == kept.name
 
 

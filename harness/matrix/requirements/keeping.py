@@ -89,7 +89,7 @@ def take(
         folder = given_folder(root, name)
         wanted = _grown(folder, wish)
         if known and not upgrade and (reused := _reused(root, known, given, wanted)):
-            note(f"{source.path.name}: {name}, locked before, on Python {version}")
+            note(f"{value}: {name}, locked before, on Python {version}")
             return reused
         other = _read(beside.folder / _FULL) if beside else ""
         before = ("", "") if upgrade else (_read(folder / _FULL) or other, _read(folder / _LOCK))
@@ -104,7 +104,7 @@ def take(
     kept = _write(
         root, given, _grown(given_folder(root, name), wish), closed, name=name, python=version, why=why, asked=python
     )
-    note(f"{source.path.name}: {name}, on Python {version} ({why})")
+    note(f"{value}: {name}, on Python {version} ({why})")
     for each in closed.notes:
         note(f"{name}: {each}")
     return kept
@@ -114,7 +114,7 @@ def again(root: Path, name: str, *, modules: Iterable[str] = (), upgrade: bool =
     """Lock what is kept as `name` once more, for `modules` as well."""
     stated = _stated(given_folder(root, name))
     wish = Wish(modules=frozenset([*stated["modules"], *modules]), everything=stated["everything"])
-    return take(root, str(root / stated["given"]), wish, python=stated["asked"], upgrade=upgrade, note=note)
+    return take(root, os.path.relpath(root / stated["given"]), wish, python=stated["asked"], upgrade=upgrade, note=note)
 
 
 def addable(root: Path, name: str, modules: Iterable[str]) -> list[str]:
@@ -279,7 +279,7 @@ def _compared(
     given: Given, direct: Iterable[Requirement], pins: Mapping[str, str], full: Mapping[str, str], wish: Wish
 ) -> list[Requirement]:
     """What a comparison is about: the requirements that are installed as given; of a lock, which has all, a few."""
-    about = set(named(wish.modules, full)) if given.locked else set(full)
+    about = {*named(wish.modules, full), *given.direct} if given.locked else set(full)
     names = {each: canonical(each.name) for each in direct}
     return [each for each, name in names.items() if not pins or (name in about and pins.get(name) == full.get(name))]
 

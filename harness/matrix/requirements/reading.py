@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentN
 from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.requirements import Requirement
 
+from harness.bench.environment import canonical
 from harness.bench.errors import ToolBrokenError, UsageError, unknown
 from harness.matrix import tooling
 from harness.matrix.requirements.lines import Direct, Include, Option, Wanted, parse_lines
@@ -53,7 +55,8 @@ class Given:
 
     `wanted` are requirements by name, `constraints` bounds that ask for nothing; `directs` are folders, files and
     addresses, the local ones absolute. `project` is the folder of the package that the file belongs to, which is
-    installed where a model imports it. `locked` says that all versions are fixed with their hashes, and kept.
+    installed where a model imports it. `direct` are the packages that a compiled file has from people, as far as its
+    comments tell. `locked` says that all versions are fixed with their hashes, and kept.
     `compiled` is a project's file that uv resolves itself. `python` is the version that the file itself tells, with
     `python_from` for a person; `requires_python` only bounds it. `content` is the digest of all files that were read.
     """
@@ -67,6 +70,7 @@ class Given:
     locked: bool = False
     compiled: bool = False
     project: Path | None = None
+    direct: tuple[str, ...] = ()
     python: str = ""
     python_from: str = ""
     requires_python: str = ""
@@ -165,10 +169,21 @@ def _read_requirements(root: Path, source: Source) -> Given:
         source=source,
         content=_digest(gathered.texts),
         locked=_is_locked(gathered.wanted),
+        direct=tuple(dict.fromkeys(name for _, each in gathered.texts for name in _direct_names(each))),
         python=header,
         python_from=f"the header of {source.path.name}" if header else "",
         **_asked(gathered),
     )
+
+
+def _direct_names(text: str) -> Iterator[str]:
+    """The packages that a compiled file has from another file of requirements, by uv's and pip-compile's comments."""
+    name = ""
+    for line in text.splitlines():
+        if match := re.match(r"[A-Za-z0-9][\w.-]*", line):
+            name = canonical(match[0])
+        elif name and re.match(r"\s+#\s+(?:via )?-r ", line):
+            yield name
 
 
 def _asked(gathered: _Gathered) -> dict[str, Any]:
