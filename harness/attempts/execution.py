@@ -317,14 +317,14 @@ class _Execution:
         """Pytest in the environment, to its end; its exit code."""
         command = [str(self._prepared.python), "-m", "pytest", f"-c{PACKAGE / 'bench' / 'pytest.ini'}"]
         command += ["-pharness.bench", f"--attempt={self.attempt.folder}", f"--parent={os.getpid()}"]
-        command += ["-q", "-pno:cacheprovider", *(["--fresh"] if self.fresh else [])]
+        command += ["-q", "-pno:cacheprovider", "-pno:benchmark", *(["--fresh"] if self.fresh else [])]
         environ = {**clean_environ(pinned=bool(self.plan.lock)), MARKER: str(self.attempt.folder)}
         self._under_way = None
         with self.attempt.log.open("a", encoding="utf-8") as log:
             # A session of its own: what a terminal sends, it gets from here, once.
             process = subprocess.Popen(
                 command,
-                cwd=CODE,  # pytest puts it on the path
+                cwd=CODE,  # pytest puts it on the path; the plugins that write where they are started are left out
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -96,6 +96,10 @@ def test_one_command_leads_from_two_files_of_requirements_to_a_verdict(installed
     assert "2 passed, 1 not applicable" in done.stdout
     assert "1 cell: tensorflow is not among these requirements" in done.stdout
     assert "do not merge" in done.stdout
+    (inside,) = installed.parents[1].glob("lib/*/site-packages/harness/inside")
+    assert sorted(path.name for path in inside.iterdir()) == ["harness", "matrices", "model_zoo"], (
+        "nothing is left there"
+    )
     assert "NoSolution" in done.stdout
 
 
