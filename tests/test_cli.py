@@ -136,6 +136,22 @@ def test_a_users_own_model_is_planned_whatever_its_tier(root: Path, tmp_path: Pa
     assert result.stdout.splitlines() == ["small2.1/mine/native"]
 
 
+def test_a_matrix_file_names_folders_of_own_code_from_its_root(root: Path, tmp_path: Path) -> None:
+    text = "from harness.bench import Model\nfrom layers import NAME\n"
+    text += "MODEL = Model(summary=NAME, family='own', build=dict, example=dict, probes={})\n"
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    asked = ("plan", "small2.1", "--models", tmp_path / "mine.py", "--strategies", "native")
+    told = refused(root, *asked)
+    assert f"{tmp_path}/mine.py:2: ModuleNotFoundError: No module named 'layers'." in told
+    assert "If layers is your own, name the folder that it lies in by --path DIR, or have it installed" in told
+    (root / "src").mkdir()
+    (root / "src" / "layers.py").write_text("NAME = 'layers'\n", encoding="utf-8")
+    assert harness(root, *asked, "--path", root / "src").stdout.splitlines() == ["small2.1/mine/native"]
+    matrix = root / "matrices" / "nightly.toml"
+    matrix.write_text('paths = ["src"]\n' + matrix.read_text(encoding="utf-8"), encoding="utf-8")
+    assert harness(root, *asked).stdout.splitlines() == ["small2.1/mine/native"]
+
+
 def test_a_python_that_is_not_to_be_had_is_told_before_anything_is_built(root: Path) -> None:
     told = refused(root, "run", "small2.0")
     assert "small2.0 needs Python 3.99, which is neither installed nor to be had by uv" in told

@@ -24,7 +24,7 @@ from harness.bench.registry import Registry, discover
 from harness.cli.context import INPUT_HELP, path_option, root_of, shown
 from harness.given.placing import placed
 from harness.matrix import combination as combinations
-from harness.matrix import environment, locks
+from harness.matrix import environment, locks, matrixfile
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
 from harness.matrix.installing import holding, prepare_environment
 from harness.matrix.places import own_folder
@@ -62,7 +62,8 @@ def check(
         raise UsageError(msg)
     values, found = placed(root, models, inputs)
     files, globs = split_models(values)
-    roots = [folder.resolve() for folder in (*paths, *found)]
+    given = paths or [root / folder for folder in matrixfile.of(root, None, names=models, known=[]).paths]
+    roots = [folder.resolve() for folder in (*given, *found)]
     with_zoo = bool(globs or not files)
     registry = discover(models=files, paths=roots, with_zoo=with_zoo, strict=True)
     chosen = select_models(registry, globs, "full")
