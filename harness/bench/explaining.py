@@ -31,7 +31,14 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def place_of(error: BaseException) -> str:
-    """``FILE:LINE`` of the innermost frame in a user's own code; empty where there is none."""
+    """``FILE:LINE`` of the innermost frame in a user's own code; empty where there is none, or it cannot be told."""
+    try:
+        return _place_of(error)
+    except BaseException:  # noqa: BLE001 - an exception's attributes may be anything
+        return ""
+
+
+def _place_of(error: BaseException) -> str:
     for each in chain_of(error):
         if isinstance(each, SyntaxError) and each.filename and _is_users(each.filename):
             return f"{each.filename}:{each.lineno or 1}"
@@ -56,7 +63,14 @@ def hint_of(error: BaseException | None, *, describing: bool = False) -> str:
 
     `describing` says that the file was read outside of the environments that it runs in.
     """
-    for each in chain_of(error) if error is not None else ():
+    try:
+        return "" if error is None else _hint_of(error, describing=describing)
+    except BaseException:  # noqa: BLE001 - likewise
+        return ""
+
+
+def _hint_of(error: BaseException, *, describing: bool) -> str:
+    for each in chain_of(error):
         if advice := getattr(each, "__dict__", {}).get(_ADVICE):
             hint = str(advice)
         elif isinstance(each, ImportError):

@@ -194,31 +194,17 @@ def described(error: BaseException) -> dict[str, Any]:
     elif _refused_memory(error, kind, text):
         outcome = Outcome.OUT_OF_MEMORY
     told = _told_by(error)
-    hint = _plain(_hint(error))
+    hint = _plain(hint_of(error))
     refused = any(isinstance(each, OSError) and each.errno == errno.ENOSPC for each in _chain(error))
     return {
         "outcome": outcome.value,
         "error_type": kind,
         "error": with_hint(text, f"\n{hint}" if hint else ""),
         "mistake": isinstance(error, ModelMistakeError),
-        "where": _where(error),
+        "where": _plain(place_of(error)),
         "no_space": refused or _NO_SPACE_WORDS in text or _NO_SPACE_WORDS in told,
         "traceback": told,
     }
-
-
-def _hint(error: BaseException) -> str:
-    try:
-        return hint_of(error)
-    except Exception:  # noqa: BLE001 - an exception's attributes may be anything
-        return ""
-
-
-def _where(error: BaseException) -> str:
-    try:
-        return _plain(place_of(error))
-    except Exception:  # noqa: BLE001 - likewise
-        return ""
 
 
 def _repr(value: object) -> str:

@@ -210,6 +210,17 @@ def test_any_exception_becomes_a_result(tmp_path: Path, name: str) -> None:
     assert (tmp_path / RESULT_FILE).stat().st_size < 10 * LONGEST
 
 
+class _StrangeError(ImportError):
+    @property
+    def __dict__(self) -> dict[str, object]:  # type: ignore[override]
+        raise KeyboardInterrupt
+
+
+def test_an_error_whose_attributes_raise_is_told_all_the_same() -> None:
+    told = described(_StrangeError("no such thing"))
+    assert (told["error"], told["where"]) == ("no such thing", "")
+
+
 def test_a_rejected_probe_is_told_apart() -> None:
     assert described(ProbeRejectedError("x"))["mistake"] is True
 
