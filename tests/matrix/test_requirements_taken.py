@@ -157,6 +157,11 @@ def test_hashed_versions_are_kept_and_so_are_their_hashes_but_of_what_yields(
     assert read_combination(root, kept.name).pins == {"einops": "0.7.0", "numpy": "1.24.3", "torch": "2.0.1"}
 
 
+def test_what_a_lock_lacks_is_added_and_said(index: Path, taken: Take, notes: list[str]) -> None:
+    kept = taken(f"torch==2.0.1 {_hash(index / 'torch-2.0.1-py3-none-any.whl')}")
+    assert notes[-1] == f"{kept.name}: added, since what is installed needs them and they are not locked: numpy"
+
+
 def test_a_comparison_is_about_what_people_asked_for_and_not_about_all_of_a_lock(
     root: Path, index: Path, taken: Take
 ) -> None:

@@ -23,6 +23,8 @@ from harness.matrix.requirements.needs import ModelFile, needed, provides
 from harness.matrix.requirements.reading import Given, evaluated
 from harness.matrix.resolving import AbsentError, Fact
 
+_MOST_TOLD = 8
+
 _OF_TEST_TOOLS = frozenset({"pluggy", "iniconfig", "py-cpuinfo", "exceptiongroup", "tomli"})
 """What the bench's test tools bring, which yields with them."""
 
@@ -246,12 +248,20 @@ class _Work:
             for name in sorted(tools & full.keys() & lock.keys())
             if full[name] != lock[name]
         ]
+        if self.given.locked:
+            added = sorted(each for each in lock.keys() - full.keys() - tools if lock[each] != ANY_VERSION)
+            if added:
+                notes.append(f"added, since what is installed needs them and they are not locked: {_listed(added)}")
         left_out = sorted(full.keys() - lock.keys() - tools)
         if left_out:
-            named = ", ".join(left_out[:8]) + (f" and {len(left_out) - 8} more" if len(left_out) > 8 else "")  # noqa: PLR2004
             told = "no package of theirs is there for this Python" if everything else "--all installs everything"
-            notes.append(f"left out, since no cell needs them: {named} ({told})")
+            notes.append(f"left out, since no cell needs them: {_listed(left_out)} ({told})")
         return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_TOLD
+    return ", ".join(names[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _lines(text: str) -> list[str]:
