@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ from harness.bench.match import tolerance_for
 from harness.bench.progress import Progress, described, leave, read_trail
 from harness.bench.registry import discover, load
 from harness.bench.requests import BuildRequest, ConvertRequest
+
+_WARM = {"jax": ("torchax.export", "jax.experimental.jax2tf"), "nobuco": ("nobuco",)}
+"""What a tool's step imports with its first call, seconds of it: in a fork it would be imported each time."""
 
 
 def forked(folder: Path, job: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -119,15 +122,17 @@ def cell(path: Path, built: Path, folder: Path, steps: list[tuple[str, str]], ru
     return {"stage": "execute", **forked(serve, functools.partial(served, path, built, serve, artifact, runtime))}
 
 
-def _warm_dynamo() -> None:
-    """Import what the exporter imports with its first call, seconds of it: in a fork it would be imported each time."""
+def _warm_export(strategies: Sequence[str]) -> None:
+    """Let torch.export and the exporter above it import what they import with their first call."""
     import inspect
 
     import torch
 
     torch.set_num_threads(1)
-    if "dynamo" in inspect.signature(torch.onnx.export).parameters:
+    if "onnx-dynamo" in strategies and "dynamo" in inspect.signature(torch.onnx.export).parameters:
         torch.onnx.export(torch.nn.Identity(), (torch.zeros(1),), None, dynamo=True, verbose=False)
+    elif "jax" in strategies:
+        torch.export.export(torch.nn.Identity(), (torch.zeros(1),))
 
 
 def main(folder: Path, report: Path, *strategies: str) -> None:
@@ -140,10 +145,10 @@ def main(folder: Path, report: Path, *strategies: str) -> None:
         name for route in routes.values() for step in route.steps for name in registry.steps[step].declared.imports
     ]
     wanted += [name for route in routes.values() for name in registry.runtimes[route.runtime].declared.imports]
+    wanted += [name for strategy in strategies for name in _WARM.get(strategy, ())]
     for name in dict.fromkeys(wanted):
         importlib.import_module(name)
-    if "onnx-dynamo" in strategies:
-        _warm_dynamo()
+    _warm_export(strategies)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(folder.glob("*.py")):
