@@ -145,7 +145,7 @@ class ModuleBuilder:
 def as_mapping(value: Any, what: str) -> Mapping[str, Any]:
     """What an `example` or a probe returned, if it is one. Raises `ProbeRejectedError`."""
     if not isinstance(value, Mapping) or not value:
-        msg = f"{what} must return a dict of input name to array, in the order of forward; it returned {value!r:.80}"
+        msg = f"{what} must return a dict of arrays by the names of arguments of forward; it returned {value!r:.80}"
         raise ProbeRejectedError(msg)
     return {str(name): item for name, item in value.items()}
 

@@ -39,7 +39,7 @@ def build() -> Any:
 
 
 def inputs(batch: int, seed: int) -> Inputs:
-    """The inputs by name, as numpy arrays, in the order of forward."""
+    """The inputs, as numpy arrays, by the names of the arguments of forward."""
     return {{"x": uniform((batch, 16), seed=seed)}}
 
 
