@@ -41,7 +41,14 @@ _NOBUCO: Mapping[str, Ends] = {
     "none-that-varies": _NONE_VARIES,
 }
 
-_JAX: Mapping[str, Ends] = {}
+_JAX: Mapping[str, Ends] = {
+    "dataclass": ("failed", "convert", "in output, which is not a known type"),
+    "model-output": ("failed", "convert", "in output, which is not a known type"),
+    "scripted": ("failed", "convert", "Exporting a ScriptModule is not supported"),
+    "scripted-and-left-out": ("failed", "convert", "torch._C.ScriptMethod"),
+    "a-number-that-varies": ("failed", "convert", "Could not guard on data-dependent expression"),
+    "none-that-varies": ("failed", "convert", "Could not guard on data-dependent expression"),
+}
 
 TOO_OLD: Ends = ("not-applicable", "convert", "torch.onnx.export(dynamo=True) exists from torch 2.5 on")
 
