@@ -31,8 +31,11 @@ from harness.bench.progress import Progress, described, leave, read_trail
 from harness.bench.registry import discover, load
 from harness.bench.requests import BuildRequest, ConvertRequest
 
-_WARM = {"jax": ("torchax.export", "jax.experimental.jax2tf"), "nobuco": ("nobuco",)}
-"""What a tool's step imports with its first call, seconds of it: in a fork it would be imported each time."""
+_WARM = {"jax": ("torchax.export", "jax.experimental.jax2tf")}
+"""What a tool's step imports with its first call, seconds of it: in a fork it would be imported each time.
+
+nobuco is not among them: importing it replaces functions of torch, signatures among them.
+"""
 
 
 def forked(folder: Path, job: Callable[[], dict[str, Any]]) -> dict[str, Any]:
