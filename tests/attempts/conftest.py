@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.bench.group import descendants, processes
+
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = ROOT / "tests" / "bench" / "stand_in"
 
@@ -138,16 +140,21 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def running(text: str) -> list[int]:
-    """The processes whose command line holds `text`."""
+SLEEP_S = f"97531.{os.getpid()}"
+"""How long a daemon sleeps: a time of these tests' own, since others may be under way on this machine."""
+
+
+def running(text: str, *, under: int | None = None) -> list[int]:
+    """The processes whose command line holds `text`, of all or of those that descend from the process `under`."""
+    table = processes()
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for pid in table if under is None else descendants(table, [under]):
         try:
-            line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            line = Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
         except OSError:
             continue
-        if text in line and int(path.parent.name) != os.getpid():
-            found.append(int(path.parent.name))
+        if text in line and pid != os.getpid():
+            found.append(pid)
     return found
 
 

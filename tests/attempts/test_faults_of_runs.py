@@ -16,7 +16,7 @@ import pytest
 
 from harness.attempts.settling import table_of
 from harness.bench.attempt import Attempt, State
-from tests.attempts.conftest import ROOT, add_package, add_route, make_ambient, running
+from tests.attempts.conftest import ROOT, SLEEP_S, add_package, add_route, make_ambient, running
 
 DAEMON = """
     if os.fork() == 0:
@@ -114,14 +114,14 @@ def _end(process: subprocess.Popen[str]) -> str:
 def waiting(checkout: Checkout, tmp_path: Path) -> Iterator[Checkout]:
     """A checkout with a step that starts a daemon and waits, until a file is there."""
     release = tmp_path / "release"
-    body = DAEMON.replace("SECONDS", "97531") + (
+    body = DAEMON.replace("SECONDS", SLEEP_S) + (
         f"    open({str(tmp_path / 'under-way')!r}, 'w').close()\n"
         f"    while not os.path.exists({str(release)!r}):\n        time.sleep(0.05)"
     )
     checkout.add("waits", body.strip())
     yield checkout
     release.touch()
-    for pid in running("sleep 97531"):
+    for pid in running(f"sleep {SLEEP_S}"):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -135,7 +135,7 @@ def test_a_signal_ends_a_run_with_nothing_left_and_the_next_goes_on(
     said = _end(process)
     assert process.returncode == 3, said
     assert "Run the same command again to go on" in said
-    assert not running("sleep 97531")
+    assert not running(f"sleep {SLEEP_S}")
     assert not running(str(waiting.root))
     assert waiting.attempt.state is State.PAUSED
     assert not list(waiting.attempt.scratch.glob("*"))
@@ -143,13 +143,13 @@ def test_a_signal_ends_a_run_with_nothing_left_and_the_next_goes_on(
     done = waiting.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert waiting.outcomes()["waits"] == ("not-applicable", "NotApplicable")
-    assert not running("sleep 97531")
+    assert not running(f"sleep {SLEEP_S}")
 
 
 def test_after_a_kill_9_the_next_start_removes_what_was_left_and_goes_on(waiting: Checkout, tmp_path: Path) -> None:
     process = waiting.start()
     _await(tmp_path / "under-way")
-    bench = running("-pharness.bench")
+    bench = running("-pharness.bench", under=process.pid)
     for pid in [process.pid, *bench]:
         os.kill(pid, signal.SIGKILL)
     _end(process)
@@ -162,7 +162,7 @@ def test_after_a_kill_9_the_next_start_removes_what_was_left_and_goes_on(waiting
     assert "going on with 1 cells" in done.stdout
     assert waiting.attempt.folder == attempt.folder
     assert not list(attempt.scratch.glob("*"))
-    assert not running("sleep 97531")
+    assert not running(f"sleep {SLEEP_S}")
 
 
 def test_a_second_run_of_the_same_says_who_has_it_and_waits(waiting: Checkout, tmp_path: Path) -> None:
@@ -290,7 +290,8 @@ def test_a_run_that_ended_leaves_nothing_but_its_attempt_and_its_table(checkout:
 def test_what_another_run_left_is_removed_by_the_next_whatever_it_is_of(waiting: Checkout, tmp_path: Path) -> None:
     process = waiting.start()
     _await(tmp_path / "under-way")
-    for pid in [process.pid, *running("-pharness.bench"), *running("launch.py keeper")]:
+    keepers = running("launch.py keeper", under=process.pid)
+    for pid in [process.pid, *running("-pharness.bench", under=process.pid), *keepers]:
         os.kill(pid, signal.SIGKILL)
     _end(process)
     left = waiting.attempt
@@ -299,7 +300,7 @@ def test_what_another_run_left_is_removed_by_the_next_whatever_it_is_of(waiting:
     done = waiting.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert not left.scratch.exists()
-    assert not running("sleep 97531")
+    assert not running(f"sleep {SLEEP_S}")
 
 
 def test_a_step_that_leaves_rubbish_in_the_place_of_a_result_costs_its_own_cell(checkout: Checkout) -> None:
