@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.machinery
 import importlib.metadata
+import importlib.util
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 from harness.bench.group import MARKER
-from harness.bench.places import CODE, PACKAGE
+from harness.bench.places import CODE, PACKAGE, ZOO
 
 INSTALLED = frozenset({"site-packages", "dist-packages"})
 TESTED = frozenset(
@@ -29,7 +30,7 @@ TESTED = frozenset(
 )
 """What is tested is nobody's own code, though a checkout of it may be installed."""
 
-_BENCH = frozenset({"harness", "model_zoo"})
+_BENCH = "harness"
 _INIT = "__init__.py"
 
 
@@ -89,14 +90,14 @@ def modules_of(file: Path, paths: Sequence[Path] = (), *, installed: bool = Fals
     while waiting:
         path, inside = waiting.pop()
         for name in _imported_names(path, inside):
-            if name in found or name.partition(".")[0] in _BENCH:
-                continue
             top = name.partition(".")[0]
+            if name in found or top == _BENCH:
+                continue
             at = _find(name, (holder, *roots) if package and top == package.partition(".")[0] else roots)
             if at is None and installed:
                 root = _local_root(top)
                 at = _find(name, (root,)) if root else None
-            if at is None or at == file:
+            if at is None or at == file or _is_the_zoos(at):
                 continue
             found[name] = at
             waiting.append((at, name if at.name == _INIT else name.rpartition(".")[0]))
@@ -115,7 +116,16 @@ def others_of(file: Path, paths: Sequence[Path] = ()) -> set[str]:
         for level, module, _ in _parsed(*_stamp(path)).imports
         if not level
     }
-    return {top for top in tops - _BENCH - sys.stdlib_module_names if not any(_holds(root, top) for root in roots)}
+    return {
+        top
+        for top in tops - {_BENCH, ZOO.name} - sys.stdlib_module_names
+        if not any(_holds(root, top) for root in roots)
+    }
+
+
+def _is_the_zoos(path: Path) -> bool:
+    """Whether a file is of this harness's own zoo; a user may well have a `model_zoo` too."""
+    return ZOO in path.resolve().parents
 
 
 def _holds(root: Path, top: str) -> bool:
@@ -184,6 +194,23 @@ def _find(name: str, roots: Sequence[Path]) -> Path | None:
     return None
 
 
+def module_file(name: str) -> Path | None:
+    """The file of a module that is installed here, of its package where it is one; None where it is not there.
+
+    Nothing is imported: Python's own look for ``package.module`` would import the package.
+    """
+    top, *inner = name.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return None
+    if inner:
+        return _find(".".join(inner), [Path(place) for place in spec.submodule_search_locations or ()])
+    return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+
+
 @functools.lru_cache(maxsize=1024)
 def _local_root(name: str) -> Path | None:
     """The folder that holds the top-level module `name` where it is a user's: not in site-packages, or of a local path.
@@ -250,10 +277,15 @@ def forget(folders: Sequence[Path], added: Sequence[str], before: Collection[str
         _added.remove(text)
         sys.path.remove(text)
     for name, module in list(sys.modules.items()):
-        if name in before or name.partition(".")[0] in _BENCH:
+        if name in before or name.partition(".")[0] == _BENCH:
             continue
         place = _place(module)
-        if place is not None and is_users(place) and any(folder in place.parents for folder in folders):
+        if (
+            place is not None
+            and is_users(place)
+            and not _is_the_zoos(place)
+            and any(folder in place.parents for folder in folders)
+        ):
             del sys.modules[name]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.metadata
-import importlib.util
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.bench import own_code
 from harness.bench.definitions import TIERS, Strategy
 from harness.bench.errors import UsageError, unknown
 from harness.bench.places import ZOO
@@ -278,11 +278,10 @@ def _entry_point_file(name: str) -> Path:
     declared = {point.name: point for point in importlib.metadata.entry_points(group="harness.models")}
     if name not in declared:
         raise UsageError(unknown("entry point of the group harness.models", name, declared))
-    spec = importlib.util.find_spec(declared[name].module)
-    if spec is None or spec.origin is None:
+    path = own_code.module_file(declared[name].module)
+    if path is None:
         msg = f"entry point {name!r}: no module {declared[name].module!r} is installed here."
         raise UsageError(msg)
-    path = Path(spec.origin)
     return path.parent if path.name == "__init__.py" else path
 
 

@@ -11,6 +11,7 @@ import pytest
 from harness.bench import own_code
 from harness.bench.errors import UsageError
 from harness.bench.places import CODE
+from harness.bench.plan import split_models
 from harness.bench.registry import discover
 
 MODEL = """
@@ -119,6 +120,63 @@ def test_a_package_that_is_installed_from_here_counts_as_theirs(tmp_path: Path) 
     assert own_code.modules_of(tmp_path / "model" / "mine.py") == {}
 
 
+def test_a_package_of_theirs_may_be_called_as_the_zoo(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    _written(
+        tmp_path,
+        {"mine.py": "def build():\n    from model_zoo import net, _digits\n", "model_zoo/net.py": "WIDE = 1\n"},
+    )
+    before = own_code.digest_of(file)
+    assert set(own_code.modules_of(file)) == {"model_zoo.net"}
+    assert own_code.others_of(file) == set()
+    _written(tmp_path, {"model_zoo/net.py": "WIDE = 2\n"})
+    assert own_code.digest_of(file) != before
+    assert own_code.modules_of(file, [CODE]).keys() == {"model_zoo.net"}, "the harness's own zoo is nobody's code"
+
+
+def test_such_a_package_can_be_imported(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    _written(
+        tmp_path, {"model_zoo/net.py": "NAME = 'net'\n", "mine.py": _model("from model_zoo.net import NAME", "NAME")}
+    )
+    assert discover(models=[file]).models["mine"].declared.summary == "net"
+    _written(tmp_path, {"model_zoo/__init__.py": "", "model_zoo/net.py": "NAME = 'other'\n"})
+    file.write_text(file.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with_zoo = discover(models=[file], with_zoo=True).models
+    assert with_zoo["mine"].declared.summary == "other"
+    assert with_zoo["digits-cnn"].value is not None
+
+
+def test_the_file_of_an_installed_module_is_found_without_importing_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package of an entry point is a user's code: it runs in no command's own process."""
+    ran = tmp_path / "ran"
+    _written(
+        tmp_path / "site",
+        {
+            "theirs/__init__.py": f"open({str(ran)!r}, 'w')\n",
+            "theirs/zoo.py": "",
+            "theirs/more/__init__.py": "",
+            "theirs-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n",
+            "theirs-1.0.dist-info/entry_points.txt": (
+                "[harness.models]\nmine = theirs.zoo\nmore = theirs.more\nlost = theirs.lost\nnone = nothing.here\n"
+            ),
+        },
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    site = tmp_path / "site"
+    assert split_models(["entry-point:mine", "entry-point:more"])[0] == [
+        site / "theirs" / "zoo.py",
+        site / "theirs/more",
+    ]
+    for name in ("lost", "none"):
+        with pytest.raises(UsageError, match=f"entry point '{name}': no module '.*' is installed here"):
+            split_models([f"entry-point:{name}"])
+    assert not ran.exists()
+    assert "theirs" not in sys.modules
+
+
 def test_each_file_has_the_modules_of_its_own_folder(tmp_path: Path) -> None:
     for name in ("one", "other"):
         _written(
@@ -222,7 +280,7 @@ def test_all_wrong_files_are_told_at_once(tmp_path: Path) -> None:
         },
     )
     with pytest.raises(UsageError) as caught:
-        discover(models=[tmp_path], strict=True)
+        discover(models=[tmp_path / f"{name}.py" for name in "abcd"], strict=True)
     lines = str(caught.value).splitlines()
     assert [line.partition(".py")[0] for line in lines] == [str(tmp_path / name) for name in "abd"]
 
