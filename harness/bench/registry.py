@@ -86,10 +86,10 @@ def name_of(path: Path) -> str:
 
 
 def _assigns(path: Path, constant: str) -> bool | None:
-    """Whether the file's top level assigns `constant`; None where it cannot be parsed."""
+    """Whether the file's top level assigns `constant`; None where it cannot be read or parsed."""
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, OSError):
         return None
     for node in _top_level(tree.body):
         targets: list[ast.expr] = []
@@ -219,13 +219,18 @@ def _named(entries: Iterable[Entry[T]], what: str) -> dict[str, Entry[T]]:
 
 
 def model_files(paths: Sequence[Path]) -> list[Path]:
-    """The model files that `paths` (files and folders) stand for."""
+    """The model files that `paths` (files and folders) stand for, each once.
+
+    Of a folder those are the files that declare a model, or cannot be parsed, which is to be told: see `passed_over`.
+    """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = _files([path])
+            listed = _files([path])
+            inside = [file for file in listed if _assigns(file, "MODEL") is not False]
             if not inside:
-                msg = f"{path}: no model file (*.py) in this folder."
+                others = f": there is no MODEL in {', '.join(file.name for file in listed)}" if listed else ""
+                msg = f"{path}: no model file (*.py) in this folder{others}."
                 raise UsageError(msg)
             found += inside
         elif path.is_file():
@@ -233,7 +238,15 @@ def model_files(paths: Sequence[Path]) -> list[Path]:
         else:
             msg = f"{path}: no such model file."
             raise UsageError(msg)
-    return found
+    unique: dict[Path, Path] = {}
+    for path in found:
+        unique.setdefault(path.resolve(), path)
+    return list(unique.values())
+
+
+def passed_over(paths: Iterable[Path]) -> list[Path]:
+    """The files of the folders among `paths` that declare no model: helpers, as a rule."""
+    return [file for path in paths if path.is_dir() for file in _files([path]) if _assigns(file, "MODEL") is False]
 
 
 def zoo_names() -> frozenset[str]:

@@ -20,7 +20,7 @@ from harness.bench.logs import tail
 from harness.bench.plan import Cell, Plan, Policy, select_models, split_models
 from harness.bench.processes import LAUNCHER
 from harness.bench.record import write_json
-from harness.bench.registry import Registry, discover
+from harness.bench.registry import Registry, discover, passed_over
 from harness.cli.context import INPUT_HELP, path_option, root_of, shown
 from harness.given.placing import placed
 from harness.matrix import combination as combinations
@@ -67,6 +67,8 @@ def check(
     with_zoo = bool(globs or not files)
     registry = discover(models=files, paths=roots, with_zoo=with_zoo, strict=True)
     chosen = select_models(registry, globs, "full")
+    for file in passed_over(files):
+        click.echo(f"{shown(file)}: passed over, since there is no MODEL in it")
     if interpreter is None:
         name = name or _installed(root)
     if name is None and interpreter is None:

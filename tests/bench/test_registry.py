@@ -9,7 +9,7 @@ import pytest
 from harness.bench import Model, Strategy
 from harness.bench.errors import UsageError
 from harness.bench.plan import expand
-from harness.bench.registry import _helpers, discover, get, load, model_files, name_of
+from harness.bench.registry import _helpers, discover, get, load, model_files, name_of, passed_over
 
 MODEL = """
 from harness.bench import Model, uniform
@@ -147,6 +147,8 @@ def test_files_and_folders_of_a_users_own(tmp_path: Path) -> None:
     _written(tmp_path / "more" / "_helper.py", "")
     assert model_files([one, tmp_path / "more"]) == [one, other]
     assert list(discover(models=[one, tmp_path / "more"]).models) == ["one", "other"]
+    again = tmp_path / "more" / ".." / "more" / "other.py"
+    assert model_files([tmp_path / "more", again, one, one]) == [other, one], "each file once"
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"empty: no model file \(\*.py\) in this folder"):
         model_files([tmp_path / "empty"])
@@ -154,6 +156,20 @@ def test_files_and_folders_of_a_users_own(tmp_path: Path) -> None:
         model_files([tmp_path / "nothing.py"])
     with pytest.raises(UsageError, match="no such plugin folder"):
         discover(plugins=[tmp_path / "nothing"])
+
+
+def test_of_a_folder_only_files_that_declare_a_model_are_taken(tmp_path: Path) -> None:
+    one, broken = _written(tmp_path / "one.py", MODEL), _written(tmp_path / "two.py", "def build(:\n")
+    net = _written(tmp_path / "net.py", "WIDE = 8\n")
+    assert model_files([tmp_path]) == [one, broken], "what cannot be parsed is to be told"
+    assert passed_over([tmp_path, one]) == [net]
+    broken.unlink()
+    assert list(discover(models=[tmp_path]).models) == ["one"]
+    with pytest.raises(UsageError, match=r"net\.py: no MODEL in it"):
+        discover(models=[net])
+    one.unlink()
+    with pytest.raises(UsageError, match=r"no model file \(\*\.py\) in this folder: there is no MODEL in net\.py\."):
+        model_files([tmp_path])
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:
