@@ -2,7 +2,8 @@
 
 Bound by name wherever a name of the example is one of forward's. Where none is (`*args`, a program whose arguments
 have names of its own, a file that says `x` where `forward` says `input`), the order binds, if no optional argument
-could be meant. Everything else is refused before anything runs.
+could be meant. A wrapper's `*args, **kwargs` say nothing of what is behind them: there several inputs are keywords, so
+that a name which is not taken raises. Everything else is refused before anything runs.
 
 The binding is plain values, so that converting and serving call the module as its native outputs were made.
 """
@@ -19,6 +20,9 @@ from harness.bench.progress import ModelMistakeError
 from harness.bench.structure import Spec, UnsupportedValueError, graph_names, has_objects, rebuilt, spec_of
 
 _NONE: Spec = {"none": True}
+
+_MISSPELT = 0.8
+"""How near a name must be to an argument's, by `difflib`, to be taken for a slip."""
 
 
 class BindingError(ModelMistakeError):
@@ -106,8 +110,23 @@ def from_json(value: Mapping[str, Any]) -> Binding:
 
 
 def parameters_of(module: Any) -> tuple[Parameter, ...]:
-    """What `module.forward` takes; `*args` alone where that cannot be told."""
-    forward = module.forward
+    """What `module.forward` takes; `*args` alone where that cannot be told.
+
+    A wrapper that hands everything on, as `torch.compile` and `DataParallel` make, takes what its module takes.
+    """
+    found = _parameters_of(module.forward)
+    for name in _WRAPPED:
+        inner = getattr(module, name, None)
+        if [each.kind for each in found] == ["*", "**"] and inner is not module and hasattr(inner, "forward"):
+            return parameters_of(inner)
+    return found
+
+
+_WRAPPED = ("_orig_mod", "module")
+"""Where wrappers have the module that they wrap: torch.compile's, and DataParallel's and the other ones of torch."""
+
+
+def _parameters_of(forward: Any) -> tuple[Parameter, ...]:
     schema: Any = getattr(forward, "schema", None)
     if hasattr(schema, "arguments"):
         return tuple(map(_of_schema, schema.arguments[1:]))
@@ -155,7 +174,7 @@ class _Binder:
         self.parameters = parameters
         self.example = example
         self.constants = constants
-        self.by_name = {each.name: each for each in parameters if each.kind not in ("*", "**", "positional-only")}
+        self.by_name = {each.name: each for each in parameters if each.kind not in ("*", "**")}
         self.in_order = [each for each in parameters if each.kind in ("positional", "positional-only")]
         self.takes_more = any(each.kind == "*" for each in parameters)
         self.takes_any_name = any(each.kind == "**" for each in parameters)
@@ -170,7 +189,8 @@ class _Binder:
             given = {name: name for name in self.example}
         elif not known and not self._goes_by_any_name():
             given, rest = self._by_order()
-        elif self.takes_any_name and not self.takes_more:
+        elif self.takes_any_name and (not self.takes_more or not known):
+            self._check_spelling(unknown)
             given = {name: name for name in self.example}
         elif self.takes_more and not self.takes_any_name and all(e.name in self.example for e in self._free()):
             given, rest = {name: name for name in known}, unknown
@@ -186,20 +206,39 @@ class _Binder:
             if name not in self.by_name and not self.takes_any_name:
                 told = f"`constants` names {name!r}, which forward does not take{self._nearest(name)}"
                 raise BindingError(self._told(told))
+        self._check_spelling([name for name in self.constants if name not in self.by_name])
+        for name in [*self.example, *self.constants]:
+            each = self.by_name.get(name)
+            if self.takes_any_name and each and each.kind == "positional-only" and not each.required:
+                told = f"{name!r} may be the argument that goes by position alone, and may be one of forward's keywords"
+                raise BindingError(self._told(f"{told}. Wrap the module in one whose forward says which"))
+
+    def _check_spelling(self, names: Sequence[str]) -> None:
+        """Raise where forward's `**` would take a name that is all but one of an argument that is left out."""
+        left_out = [name for name in self.by_name if name not in self.example and name not in self.constants]
+        for name in names:
+            for near in difflib.get_close_matches(name, left_out, n=1, cutoff=_MISSPELT):
+                told = f"{name!r} is not an argument of forward's by itself (did you mean {near!r}?)"
+                raise BindingError(
+                    self._told(f"{told}. If it is meant, give {near!r} too, as an input or in `constants`")
+                )
 
     def _free(self) -> list[Parameter]:
         """Arguments by position that no constant takes."""
         return [each for each in self.in_order if each.name not in self.constants]
 
     def _goes_by_any_name(self) -> bool:
-        """Whether `**kwargs` is all that could take the inputs: forward(self, **batch)."""
-        return self.takes_any_name and not self.takes_more and not any(each.required for each in self._free())
+        """Whether `**kwargs` is what takes the inputs: forward(self, **batch), and several of a wrapper's."""
+        if self.takes_any_name and self.takes_more:
+            return not self._free() and len(self.example) > 1
+        return self.takes_any_name and not any(each.required for each in self._free())
 
     def _by_order(self) -> tuple[dict[str, str], list[str]]:
         """Inputs of names that forward does not have, in their order."""
         names, free = list(self.example), self._free()
         required = [each for each in free if each.required]
-        if self.takes_more and (len(names) > len(free) or len(names) == len(free) == len(required)):
+        more = self.takes_more and not (self.takes_any_name and free)
+        if more and (len(names) > len(free) or len(names) == len(free) == len(required)):
             taken = free
         elif len(names) == len(required) and required == free[: len(required)]:
             taken = required
@@ -248,8 +287,7 @@ class _Binder:
             )
 
     def _told(self, what: str) -> str:
-        takes = ", ".join(["self", *map(str, self.parameters)])
-        return f"{what}. forward is forward({takes}); how inputs are bound is in docs/adding.md."
+        return f"{what}. forward is forward({_written(self.parameters)}); how inputs are bound is in docs/adding.md."
 
     def _made(self, given: Mapping[str, str], rest: Sequence[str]) -> Binding:
         """`given` is argument to input; `rest` follows by position."""
@@ -278,7 +316,9 @@ class _Binder:
             elif each.kind == "positional":
                 kwargs[each.name] = spec
             else:
-                told = f"{each.name!r} goes by position alone, and {left_out[0].name!r} before it is left out"
+                told = (
+                    f"{each.name!r} goes by position alone, and {left_out[0].name!r} before it is left out: give it too"
+                )
                 raise BindingError(self._told(told))
         for name in rest:
             args.append(self._spec(name, ""))
@@ -313,6 +353,17 @@ class _Binder:
             return spec_of(self.example[name], name, add)
         except UnsupportedValueError as error:
             raise BindingError(str(error)) from None
+
+
+def _written(parameters: Sequence[Parameter]) -> str:
+    """The arguments as Python writes them, `/` and `*` among them."""
+    kinds = [each.kind for each in parameters]
+    written = ["self", *map(str, parameters)]
+    if "keyword" in kinds and "*" not in kinds:
+        written.insert(1 + kinds.index("keyword"), "*")
+    if "positional-only" in kinds:
+        written.insert(1 + kinds.count("positional-only"), "/")
+    return ", ".join(written)
 
 
 def _listed(names: Iterable[str]) -> str:

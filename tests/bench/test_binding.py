@@ -53,7 +53,10 @@ CASES: list[tuple[Callable[..., Any], str, dict[str, Any], Any]] = [
     (lambda one, hx=None: (one, hx), "x", {}, ("x", None)),
     (lambda one, two: (one, two), "b a", {}, ("b", "a")),
     (lambda *inputs: inputs, "b a", {}, ("b", "a")),
-    (lambda *inputs, **named: (inputs, named), "b a", {}, (("b", "a"), {})),
+    # Behind both kinds of stars is another function: several inputs go by name, and it raises where that is not its.
+    (lambda *inputs, **named: (inputs, named), "b a", {}, ((), {"b": "b", "a": "a"})),
+    (lambda *inputs, **named: (inputs, named), "x", {"flag": True}, (("x",), {"flag": True})),
+    (lambda one, two, *rest, **named: (one, two, rest, named), "b a", {}, ("b", "a", (), {})),
     (lambda one, *rest: (one, rest), "b a c", {}, ("b", ("a", "c"))),
     (lambda one, two=None, *rest: (one, two, rest), "b a c", {}, ("b", "a", ("c",))),
     (lambda one, **named: (one, named), "x", {}, ("x", {})),
@@ -82,6 +85,56 @@ def test_arguments_by_position_alone() -> None:
     assert called(positional_only, "x") == ("x", None, None)
     with pytest.raises(BindingError, match="by name forward takes 'c', and not 'x'"):
         bound(positional_only, "x c")
+    assert called(positional_only, "b a") == ("a", "b", None)
+    assert called(positional_only, "c a") == ("a", None, "c")
+    assert called(positional_only, "a", {"b": True}) == ("a", True, None)
+    with pytest.raises(BindingError, match=r"needs 'a', .*forward\(self, a, b=…, /, c=…\)"):
+        bound(positional_only, "b c")
+
+    def optional(a: Any = None, b: Any = None, /) -> None: ...
+
+    with pytest.raises(BindingError, match="'b' goes by position alone, and 'a' before it is left out: give it too"):
+        bound(optional, "b")
+
+
+def test_a_name_that_may_be_two_things_is_refused() -> None:
+    def forward(x: Any, bias: Any = None, /, **more: Any) -> Any:
+        return x, bias, more
+
+    assert called(forward, "c x") == ("x", None, {"c": "c"})
+    for names, constants in (("x bias", {}), ("x", {"bias": 1})):
+        with pytest.raises(BindingError, match="'bias' may be the argument that goes by position alone, and may be"):
+            bound(forward, names, constants)
+
+
+def test_what_wraps_a_module_takes_what_it_takes() -> None:
+    def handed_on(*args: Any, **kwargs: Any) -> Any:
+        return args, kwargs
+
+    inner = module(lambda a, mask=None, b=None: 0)
+    for wrapper in (
+        SimpleNamespace(forward=handed_on, module=inner),
+        SimpleNamespace(forward=handed_on, _orig_mod=SimpleNamespace(forward=handed_on, module=inner)),
+    ):
+        assert parameters_of(wrapper) == parameters_of(inner)
+    other = SimpleNamespace(forward=lambda x, *args, **kwargs: 0, module=inner)
+    assert [each.name for each in parameters_of(other)] == ["x", "args", "kwargs"]
+    itself = SimpleNamespace(forward=handed_on)
+    itself.module = itself
+    assert [each.kind for each in parameters_of(itself)] == ["*", "**"]
+
+
+@pytest.mark.parametrize(("names", "constants"), [("ids atention_mask", {}), ("ids", {"atention_mask": True})])
+def test_a_slip_is_not_taken_for_one_of_any_names(names: str, constants: dict[str, Any]) -> None:
+    def forward(ids: Any, attention_mask: Any = None, **kwargs: Any) -> Any:
+        return ids, attention_mask, kwargs
+
+    told = r"'atention_mask' is not .* \(did you mean 'attention_mask'\?\)\. If it is meant, give 'attention_mask' too"
+    with pytest.raises(BindingError, match=told):
+        bound(forward, names, constants)
+    meant = called(forward, names, {**constants, "attention_mask": None})
+    assert meant[1:] == (None, {"atention_mask": constants.get("atention_mask", "atention_mask")})
+    assert called(forward, "ids labels") == ("ids", None, {"labels": "labels"})
 
 
 @pytest.mark.parametrize(
@@ -130,6 +183,8 @@ def test_what_cannot_be_told_is_refused_with_what_to_write(
 def test_the_parameters_are_shown_as_forward_has_them() -> None:
     with pytest.raises(BindingError, match=r"forward\(self, a, b=…, \*rest, c, \*\*more\)"):
         bound(lambda a, b=1, *rest, c, **more: 0, "a x")
+    with pytest.raises(BindingError, match=r"forward\(self, a, /, b=…, \*, c, d=…\)"):
+        bound(lambda a, /, b=1, *, c, d=2: 0, "a x")
 
 
 def test_leaves_are_in_the_order_of_forward() -> None:
