@@ -48,7 +48,7 @@ class _Native:
     def __init__(self, folder: Path, facts: Mapping[str, Any], *, own: bool) -> None:
         self.folder = folder
         self.paths: list[list[str]] = facts["paths"]
-        self.numbers = frozenset(facts["numbers"])
+        self.numbers: list[list[int]] = facts["numbers"]
         self.own = own
         self.not_carried: tuple[str, ...] = ()
 
@@ -61,16 +61,17 @@ class _Native:
         actual, expected, paths = tensors.load(what), self.outputs(index), self.paths[index]
         if not self.own and paths != self.paths[0]:
             return match.Match(self._restructured(paths), None)
-        if self.numbers and not self.own and len(actual) == len(expected) - len(self.numbers):
+        numbers = self.numbers[index]
+        if numbers and not self.own and len(actual) == len(expected) - len(numbers):
             varying = self._varying()
             if varying:
                 told = f"{varying} is a Python number that differs between inputs, and the artifact does without it"
                 return match.Match(told, None)
-            self.not_carried = tuple(self.paths[0][number] for number in sorted(self.numbers))
-            kept = [position for position in range(len(expected)) if position not in self.numbers]
+            self.not_carried = tuple(paths[number] for number in numbers)
+            kept = [position for position in range(len(expected)) if position not in numbers]
             expected, paths = [expected[position] for position in kept], [paths[position] for position in kept]
         elif len(actual) == len(expected):
-            for number in self.numbers:
+            for number in numbers:
                 expected[number] = _of_type(expected[number], actual[number].dtype)
         return match.compare(actual, expected, tolerance, paths)
 
@@ -84,14 +85,17 @@ class _Native:
         return "; ".join(told) or f"natively the order is {', '.join(paths)}, and on the example another"
 
     def _varying(self) -> str:
-        """The first of Python's numbers that is not the same on all input sets; empty where all are."""
-        example = self.outputs(0)
-        for index in range(1, len(self.paths)):
-            other = self.outputs(index)
-            for number in sorted(self.numbers):
-                if other[number].tobytes() != example[number].tobytes():
-                    return str(self.paths[0][number])
+        """The first of Python's numbers that is not the same, or not there, on all input sets; empty where all are."""
+        found = [self._numbers(index) for index in range(len(self.paths))]
+        for path in dict.fromkeys(path for each in found for path in each):
+            if len({each.get(path) for each in found}) > 1:
+                return path
         return ""
+
+    def _numbers(self, index: int) -> dict[str, bytes]:
+        """Python's numbers among the outputs on an input set, by path."""
+        outputs = self.outputs(index)
+        return {self.paths[index][number]: outputs[number].tobytes() for number in self.numbers[index]}
 
 
 def hold_against(

@@ -5,10 +5,11 @@ It reads a `BuildRequest` and leaves in its folder, of input set i (0 is the exa
 - ``inputs-<i>.npz`` and ``native-<i>.npz``; with labelled data ``labelled.npz`` and ``labels.npz``. All are read-only;
 - ``built.json``: `names`, `same_shape` and `native` (what `harness.bench.sketch` keeps of each output) by input set;
   `inputs` (what artifacts call them), `binding` (`harness.bench.binding`), `paths` (of the outputs, by input set),
-  `numbers` (which outputs are Python's own numbers), `weights_digest`, `parameters`, `noise_mse`, `noise_relative`,
-  `tolerance`, `train_mode`; `derived` (probes made from the example) and `dropped_probes` (what `forward` said to
-  one, by name); `digests` (SHA-256 of each file above); `modules` and `code` (the user's code that ran, by file and by
-  module's name: the first 16 digits of its SHA-256); with labelled data `labelled_rows`, `batch` and `accuracy`.
+  `numbers` (which outputs are Python's own numbers, by input set), `weights_digest`, `parameters`, `noise_mse`,
+  `noise_relative`, `tolerance`, `train_mode`; `derived` (probes made from the example) and `dropped_probes` (what
+  `forward` said to one, by name); `digests` (SHA-256 of each file above); `modules` and `code` (the user's code that
+  ran, by file and by module's name: the first 16 digits of its SHA-256); with labelled data `labelled_rows`, `batch`
+  and `accuracy`.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def build(request: BuildRequest, progress: Progress) -> None:
             "binding": bound.to_json(),
             "same_shape": [tensors.same_shape(example, inputs) for inputs in sets.inputs],
             "paths": [each.paths for each in sets.native],
-            "numbers": answer.numbers,
+            "numbers": [each.numbers for each in sets.native],
             "weights_digest": weights_digest,
             "parameters": sum(math.prod(parameter.shape) for _, parameter in module.named_parameters()),
             "noise_mse": noise_mse,

@@ -46,7 +46,7 @@ def convert(request: ConvertRequest, progress: Progress) -> None:
         model=model,
         module=module,
         inputs=inputs,
-        output_count=len(built["paths"][0]) - len(built["numbers"]),
+        output_count=len(built["paths"][0]) - len(built["numbers"][0]),
         parameters=request.parameters,
         folder=folder,
         binding=from_json(built["binding"]),

@@ -19,17 +19,20 @@ def held(
     native: list[dict[str, Any]],
     answered: list[list[Any]],
     *,
-    numbers: tuple[int, ...] = (),
+    numbers: tuple[int, ...] | list[list[int]] = (),
     own: bool = False,
 ) -> Answers:
-    """What comes of answers to the example and to probes, whose native outputs are given by path."""
+    """What comes of answers to the example and to probes, whose native outputs are given by path.
+
+    `numbers` are the indices of Python's numbers among the outputs, a list by input set where they differ.
+    """
     for index, (outputs, actual) in enumerate(zip(native, answered, strict=True)):
         tensors.save(folder / f"native-{index}.npz", list(outputs.values()))
         tensors.save(folder / f"outputs-{index}.npz", actual)
     facts = {
         "names": ["example", "other", "more"][: len(native)],
         "paths": [list(outputs) for outputs in native],
-        "numbers": list(numbers),
+        "numbers": [list(numbers) if isinstance(numbers, tuple) else numbers[index] for index in range(len(native))],
     }
     return hold_against(folder, folder, facts, range(len(native)), 1e-4, {}, own=own)
 
@@ -66,6 +69,25 @@ def test_a_number_that_varies_may_not_be_missing(tmp_path: Path) -> None:
     constant = held(tmp_path, native, [[X, 0.5], [X, 0.5]], numbers=(1,))
     assert difference(constant).startswith("probe 'other': outputs.scale: values differ")
     assert difference(held(tmp_path, native, [[X, 0.5], [X, 0.25]], numbers=(1,))) == ""
+
+
+def test_numbers_are_where_each_input_has_them(tmp_path: Path) -> None:
+    """An image a row, and their count: with other rows the count is elsewhere, or not there at all."""
+    native: list[dict[str, Any]] = [{"o[0][0]": X, "o[0][1]": Y, "o[1]": 2}, {"o[0][0]": X, "o[1]": 1}, {"o": X}]
+    numbers = [[2], [1], []]
+    assert difference(held(tmp_path, native, [[X, Y, 2], [X, 1], [X]], numbers=numbers, own=True)) == ""
+    wrong = held(tmp_path, native, [[X, Y, 2], [X, 2], [X]], numbers=numbers, own=True)
+    assert difference(wrong).startswith("probe 'other': o[1]: values differ")
+    told = "o[1] is a Python number that differs between inputs, and the artifact does without it"
+    assert difference(held(tmp_path, native, [[X, Y], [X], [X]], numbers=numbers)) == told
+    kept = held(tmp_path, native, [[X, Y, np.int32(2)], [X, np.int32(1)], [X]], numbers=numbers)
+    assert difference(kept) == "probe 'other': natively there is no o[0][1], and on the example there is"
+
+
+def test_a_number_that_is_a_tensor_for_other_inputs_may_not_be_missing(tmp_path: Path) -> None:
+    native: list[dict[str, Any]] = [{"o[0]": X, "o[1]": 0.5}, {"o[0]": X, "o[1]": np.float32(0.5)}]
+    told = "o[1] is a Python number that differs between inputs, and the artifact does without it"
+    assert difference(held(tmp_path, native, [[X], [X]], numbers=[[1], []])) == told
 
 
 @pytest.mark.parametrize(

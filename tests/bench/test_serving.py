@@ -270,7 +270,7 @@ def ran(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         done = serve(built, folder, CASES[name])
         rejected = (done.trail.result or {}).get("rejected", {})
         names = ["example", "other values", "more rows"]
-        facts = {"names": names, "paths": [["output"]] * 3, "numbers": []}
+        facts = {"names": names, "paths": [["output"]] * 3, "numbers": [[]] * 3}
         answered = hold_against(built, folder / "serve", facts, (0, 1, 2), 1e-4, rejected).failure
         died = done.failure
         earlier = died is not None and (answered is None or died.stage.rank <= answered.stage.rank)
