@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.bench.structure import rebuilt
+from harness.bench.structure import has_number_keys, rebuilt
 
 if TYPE_CHECKING:
     from harness.bench.binding import Binding
@@ -140,10 +140,11 @@ class StepContext:
     def positional_call(self) -> tuple[Any, tuple[Any, ...]] | None:
         """The module, and the example as it takes it without keywords; None where it cannot, or not without constants.
 
-        What is left out is None in it.
+        None also where a dict has whole numbers for keys, which tracing to TorchScript does not take. What is left out
+        is None in it.
         """
         positional = self.binding.positional
-        if positional is None or self.binding.needs_wrapper:
+        if positional is None or self.binding.needs_wrapper or any(map(has_number_keys, positional)):
             return None
         tensors = self.tensors()
         return self.module, tuple(rebuilt(spec, tensors, {}) for spec in positional)

@@ -10,6 +10,7 @@ reads `batch.ids`, `images[0]`, `outputs['a key']`.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import keyword
@@ -109,7 +110,9 @@ def spec_of(value: Any, path: str, add: Callable[[str, Any], int]) -> Spec:
                 msg = f"{path} has the key {key!r:.80}, and a key must be a text or a whole number. {_HELP}"
                 raise UnsupportedValueError(msg)
         return {"dict": [[key, spec] for key, spec in zip(value, specs, strict=True)]}
-    return {"object": _class_name(value, path), "fields": _fields(value, specs)}
+    name, fields = _class_name(value, path), _fields(value, specs)
+    _check_object(value, path)
+    return {"object": name, "fields": fields}
 
 
 def _no_array(path: str, value: Any) -> str:
@@ -135,6 +138,22 @@ def _fields(value: Any, specs: Sequence[Spec]) -> list[list[Any]]:
     return [[name, spec] for name, spec in zip(names, specs, strict=True)]
 
 
+def _check_object(value: Any, path: str) -> None:
+    """Raise where a value's class does not make such a one of what it holds: a `defaultdict` wants a function too."""
+    held = children(value, path) or []
+    told = ""
+    try:
+        again = _put_together(type(value), dict(_fields(value, [item for _, item in held])))
+        same = [inner for inner, _ in children(again, path) or ()] == [inner for inner, _ in held]
+    except Exception as error:  # noqa: BLE001 - it is code of somebody's
+        same, told = False, f" ({type(error).__name__}: {error})"[:200]
+    if not same:
+        plain = "a dict" if isinstance(value, Mapping) else "a list or a tuple"
+        told = f"{path} is {_named(value)}, which cannot be made anew of what it holds{told}"
+        msg = f"{told}. Give {plain} instead. {_HELP}"
+        raise UnsupportedValueError(msg)
+
+
 def _class_name(value: Any, path: str) -> str:
     kind = type(value)
     name = f"{kind.__module__}:{kind.__qualname__}"
@@ -156,11 +175,11 @@ def _class_of(name: str) -> Any:
 
 
 def rebuilt(spec: Spec, leaves: Sequence[Any], constants: Mapping[str, Any]) -> Any:
-    """The nested value that `spec` describes, of new containers."""
+    """The nested value that `spec` describes, of new containers, those of constants among them."""
     if "leaf" in spec:
         return leaves[spec["leaf"]]
     if "constant" in spec:
-        return constants[spec["constant"]]
+        return _of_its_own(constants[spec["constant"]])
     for kind, made in (("list", list), ("tuple", tuple)):
         if kind in spec:
             return made(rebuilt(each, leaves, constants) for each in spec[kind])
@@ -172,8 +191,28 @@ def rebuilt(spec: Spec, leaves: Sequence[Any], constants: Mapping[str, Any]) -> 
 
 
 def _object(spec: Spec, leaves: Sequence[Any], constants: Mapping[str, Any]) -> Any:
-    kind: Any = _class_of(spec["object"])
-    fields = {name: rebuilt(each, leaves, constants) for name, each in spec["fields"]}
+    return _put_together(
+        _class_of(spec["object"]), {name: rebuilt(each, leaves, constants) for name, each in spec["fields"]}
+    )
+
+
+def _of_its_own(constant: Any) -> Any:
+    """A constant in new dicts, lists and sets: `forward` may write to what it is given, and no call may see that."""
+    kind = type(constant)
+    if kind is dict:
+        return {key: _of_its_own(item) for key, item in constant.items()}
+    if kind in (list, tuple):
+        return kind(_of_its_own(item) for item in constant)
+    if not isinstance(constant, (dict, list, set)):
+        return constant
+    made: Any = copy.copy(constant)
+    if not isinstance(constant, set):
+        for key in constant if isinstance(constant, dict) else range(len(constant)):
+            made[key] = _of_its_own(constant[key])
+    return made
+
+
+def _put_together(kind: Any, fields: Mapping[Any, Any]) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         settable = {each.name for each in dataclasses.fields(kind) if each.init}
         made: Any = kind(**{name: item for name, item in fields.items() if name in settable})
@@ -183,6 +222,15 @@ def _object(spec: Spec, leaves: Sequence[Any], constants: Mapping[str, Any]) -> 
     if hasattr(kind, "_fields"):
         return kind(**fields)
     return kind(fields) if issubclass(kind, Mapping) else kind(fields.values())
+
+
+def has_number_keys(spec: Spec) -> bool:
+    """Whether a dict in it has keys that are no texts, which tracing to TorchScript does not take."""
+    items = spec.get("dict", ())
+    if any(not isinstance(key, str) for key, _ in items):
+        return True
+    held = [*spec.get("list", ()), *spec.get("tuple", ()), *(item for _, item in items)]
+    return any(has_number_keys(each) for each in held)
 
 
 def has_objects(spec: Spec) -> bool:
@@ -199,15 +247,18 @@ _NUMBERED = re.compile(r"output_\d+")
 def graph_names(paths: Iterable[str]) -> tuple[str, ...]:
     """What a graph may call each path, `batch_ids` for `batch.ids`: plain identifiers, none of them twice.
 
-    A name that is one already stays, unless it is a word of Python's or what outputs are called, `output_0`.
+    Nor are two the same but for capital letters, which TensorFlow's signatures do not keep. A name that is one already
+    stays, unless it is a word of Python's or what outputs are called, `output_0`.
     """
     found: list[str] = []
+    taken: set[str] = set()
     for path in paths:
         name = re.sub(r"\W+", "_", path, flags=re.ASCII).strip("_") or "input"
         name = f"input_{name}" if name[0].isdigit() or _NUMBERED.fullmatch(name) or keyword.iskeyword(name) else name
         unique, count = name, 1
-        while unique in found:
+        while unique.lower() in taken:
             count += 1
             unique = f"{name}_{count}"
         found.append(unique)
+        taken.add(unique.lower())
     return tuple(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict, UserDict
+from collections import OrderedDict, UserDict, defaultdict
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import pytest
 from harness.bench.structure import (
     UnsupportedValueError,
     graph_names,
+    has_number_keys,
     has_objects,
     output_leaves,
     rebuilt,
@@ -134,6 +135,48 @@ def test_each_call_gets_containers_of_its_own() -> None:
     assert rebuilt(spec, leaves, {}) == {"a": [A]}
 
 
+def test_each_call_gets_a_constant_of_its_own() -> None:
+    constant: Any = OrderedDict(sizes=[1, 2], seen={3}, more=({"a": []}, A))
+    spec = {"constant": "cache"}
+    one: Any = rebuilt(spec, [], {"cache": constant})
+    assert (type(one), one["more"][1] is A) == (OrderedDict, True)
+    for held in (one["sizes"], one["seen"], one["more"][0]["a"], one):
+        held.clear()
+    assert (constant["sizes"], constant["seen"], constant["more"][0]) == ([1, 2], {3}, {"a": []})
+    plain: dict[str, Any] = {"sizes": [1], "more": ({"a": {1}},)}
+    two = rebuilt(spec, [], {"cache": plain})
+    two["sizes"].append(2)
+    two["more"][0]["a"].clear()
+    assert plain == {"sizes": [1], "more": ({"a": {1}},)}
+
+
+class Doubled(dict):  # type: ignore[type-arg]
+    """A mapping that does not hold what it is given."""
+
+    def __init__(self, items: Any) -> None:
+        super().__init__({f"{name}{name}": item for name, item in dict(items).items()})
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (
+            defaultdict(lambda: A, a=A),
+            r"x\.b is of the type defaultdict, .* \(TypeError: .*\)\. Give a dict instead\. See",
+        ),
+        (Doubled({"a": A}), r"x\.b is of the type Doubled, which cannot be made anew of what it holds\. Give a dict"),
+    ],
+)
+def test_a_class_that_cannot_be_made_anew_is_refused(value: Any, told: str) -> None:
+    with pytest.raises(UnsupportedValueError, match=told):
+        flat({"a": A, "b": value})
+
+
+def test_keys_that_are_numbers_are_known() -> None:
+    assert has_number_keys(flat([({"a": {0: A}},)])[0])
+    assert not has_number_keys(flat([({"0": A, "b": [B]}, C)])[0])
+
+
 def test_a_class_that_nobody_else_can_find_is_refused() -> None:
     @dataclass
     class Inner:
@@ -167,6 +210,7 @@ def test_what_is_no_input_is_told(value: Any, told: str) -> None:
         (("x", "mask"), ("x", "mask")),
         (("batch.ids", "images[0]", "more['a b'][1]"), ("batch_ids", "images_0", "more_a_b_1")),
         (("a.b", "a_b", "a[b]"), ("a_b", "a_b_2", "a_b_3")),
+        (("X", "x", "x_2", "Wq"), ("X", "x_2", "x_2_2", "Wq")),
         (("output_0", "lambda", "_x", "3", "ä"), ("input_output_0", "input_lambda", "x", "input_3", "input")),
     ],
 )
