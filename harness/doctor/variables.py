@@ -8,8 +8,7 @@ import resource
 from pathlib import Path
 
 from harness.doctor.finding import Finding, fine, warning
-
-_MASKED = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+from harness.matrix.credentials import without_credentials
 
 _OF_UV: dict[str, str] = {
     "UV_OFFLINE": "nothing is downloaded",
@@ -64,7 +63,7 @@ def variables(_root: Path) -> list[Finding]:
 
 
 def _shown(name: str) -> str:
-    return _MASKED.sub("…", os.environ[name])
+    return without_credentials(os.environ[name])
 
 
 def limits(_root: Path) -> list[Finding]:

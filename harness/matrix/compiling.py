@@ -193,11 +193,3 @@ def preferences(lock: str) -> str:
         return lock
     pins = pins_of(lock)
     return "".join(f"{name}=={version}\n" for name, version in pins.items() if version != ANY_VERSION)
-
-
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s$]+(?=@)")
-
-
-def without_credentials(text: str) -> str:
-    """A lock's text for tables: what an address has before its `@` is nobody's business there."""
-    return _CREDENTIALS.sub("…", text) if "@" in text else text

@@ -18,7 +18,8 @@ from harness.bench.errors import UsageError
 from harness.bench.places import PACKAGE
 from harness.matrix import tooling
 from harness.matrix.combination import Combination, folder_of, given_folder, is_given
-from harness.matrix.compiling import compile_pins, finished, nearest, preferences, without_credentials
+from harness.matrix.compiling import compile_pins, finished, nearest, preferences
+from harness.matrix.credentials import refuse_credentials, without_credentials
 from harness.matrix.resolving import AbsentError, Fact, kind_of
 
 BENCH_REQUIREMENTS = Path("harness/bench/requirements.in")
@@ -103,15 +104,19 @@ def _stale(combination: Combination, pins: Mapping[str, str], text: str) -> str:
         locked = pins.get(canonicalize_name(requirement.name))
         fits = locked is not None and (bool(requirement.url) or locked == ANY_VERSION)
         if not fits and (locked is None or not requirement.specifier.contains(locked, prereleases=True)):
-            return f"{requirement} is asked for, and {locked or 'nothing'} is locked"
+            return f"{without_credentials(str(requirement))} is asked for, and {locked or 'nothing'} is locked"
     return ""
 
 
 def _stated(combination: Combination) -> str:
     """The combination in one line a requirement, to tell whether a recorded reason is still about it."""
-    asked = [*combination.requirements, *(each.target for each in combination.directs), *combination.options]
-    lines = [f"# python: {combination.python}", *(f"# {each}" for each in asked)]
+    lines = [f"# python: {combination.python}", *(f"# {each}" for each in _asked(combination))]
     return "\n".join(lines)
+
+
+def _asked(combination: Combination) -> list[str]:
+    directs = (each.target for each in combination.directs)
+    return [*map(str, combination.requirements), *directs, *map(str, combination.options)]
 
 
 def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock:
@@ -120,7 +125,7 @@ def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock
     Pins of an existing lock are kept where they still fit, unless `upgrade`. Without writing anything, this raises
     `UsageError` where the package index does not have what is asked for, or where what the bench itself needs would
     move a pin of the combination; and `IndexUnreachableError`, `DiskFullError`, `NotWritableError` or
-    `ToolBrokenError` where uv could not work.
+    `ToolBrokenError` where uv could not work. `UsageError`, too, where an address has a password: locks are committed.
     """
     path, reason = lock_path(root, combination.name), reason_path(root, combination.name)
     if not path.is_relative_to(root):
@@ -129,6 +134,7 @@ def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock
             f"`harness init --from {combination.name}` copies it, so that you can change it here."
         )
         raise UsageError(msg)
+    refuse_credentials(_asked(combination), where=str(combination.path))
     options = ["--upgrade"] if upgrade else []
     with tooling.told_as_infrastructure(f"locking {combination.name}"), tempfile.TemporaryDirectory() as folder:
         alone, together = Path(folder, "alone.txt"), Path(folder, "together.txt")

@@ -18,6 +18,7 @@ from harness.bench.errors import (
     UsageError,
 )
 from harness.bench.fingerprint import normalise_paths
+from harness.matrix.credentials import without_credentials
 
 NO_SOLUTION, NO_WHEEL, BUILD_FAILED = "NoSolution", "NoWheel", "BuildFailed"
 """The kinds of facts, as a table's `error_type` has them."""
@@ -146,7 +147,7 @@ def _message(text: str) -> str:
 
 def _told(said: str) -> str:
     """For a table or a person: no address, no path of this machine."""
-    text = _FOLDERS.sub("…/", _ADDRESS.sub("the package index", normalise_paths(said)))
+    text = _FOLDERS.sub("…/", _ADDRESS.sub("the package index", without_credentials(normalise_paths(said))))
     text = text.removeprefix("error: ").strip()
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 

@@ -28,6 +28,7 @@ from harness.bench.record import write_json
 from harness.matrix import tooling
 from harness.matrix.combination import GIVEN, given_folder, names
 from harness.matrix.compiling import finished
+from harness.matrix.credentials import without_credentials
 from harness.matrix.locks import bench_requirements, write_whole
 from harness.matrix.places import own_folder
 from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
@@ -259,7 +260,7 @@ def _write(
         "modules": sorted(wish.modules),
         "full": sorted(full),
         "yielded": sorted(name for name in full if pins.get(name, full[name]) != full[name]),
-        "requirements": [str(each) for each in _compared(given, direct, pins, full, wish)],
+        "requirements": [without_credentials(str(each)) for each in _compared(given, direct, pins, full, wish)],
     }
     with tooling.told_as_infrastructure(f"locking {name}"):
         own_folder(root)

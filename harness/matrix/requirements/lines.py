@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 
 from harness.bench.errors import UsageError
+from harness.matrix.credentials import without_credentials
 
 INDEX_OPTIONS = {
     "-i": "--index-url",
@@ -98,13 +99,15 @@ def parse_lines(text: str, *, where: str) -> Iterator[tuple[int, Line]]:
         try:
             line = _line(content)
         except (InvalidRequirement, ValueError) as error:
-            told = f" ({error})" if isinstance(error, InvalidRequirement) else ""
-            msg = f"{where}, line {number}: {content!r} is no requirement{told}. Write it like `torch==2.1.0`."
+            told = f" ({without_credentials(str(error))})" if isinstance(error, InvalidRequirement) else ""
+            shown = without_credentials(content)
+            msg = f"{where}, line {number}: {shown!r} is no requirement{told}. Write it like `torch==2.1.0`."
             raise UsageError(msg) from None
         if line is None:
             continue
         if isinstance(line, str):
-            msg = f"{where}, line {number}: the option {line!r} is not known. Take it away, or give it to uv by UV_…."
+            shown = without_credentials(line)
+            msg = f"{where}, line {number}: the option {shown!r} is not known. Take it away, or give it to uv by UV_…."
             raise UsageError(msg)
         yield number, line
 

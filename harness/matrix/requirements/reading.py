@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 from harness.bench.environment import canonical
 from harness.bench.errors import ToolBrokenError, UsageError, unknown
 from harness.matrix import tooling
+from harness.matrix.credentials import without_credentials
 from harness.matrix.requirements.lines import Direct, Include, Option, Wanted, parse_lines
 from harness.matrix.resolving import understand
 
@@ -112,7 +113,7 @@ class _Gathered:
             if isinstance(line, Include):
                 nearest = next((p for p in (folder / line.file, self.root / line.file) if p.is_file()), None)
                 if nearest is None:
-                    msg = f"{where}, line {number}: {line.file}: no such file. Correct the path."
+                    msg = f"{where}, line {number}: {without_credentials(line.file)}: no such file. Correct the path."
                     raise UsageError(msg)
                 self.file(nearest.resolve(), where=line.file, constraining=constraining or line.kind == "-c")
             elif isinstance(line, Option):
