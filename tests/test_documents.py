@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness import bench
+from harness.bench.structure import walk
 from tests.documents import ROOT, existing, pages, rendered
 
 
@@ -27,3 +31,16 @@ def test_the_readme_shows_output() -> None:
 def test_a_block_is_rendered_and_the_rest_is_kept() -> None:
     text = "a\n<!-- output: harness x y -->\n```\nold\n```\n<!-- /output -->\nb\n"
     assert rendered(text, lambda command: f"<{command}>\n") == text.replace("old", "<x y>")
+
+
+def test_the_declarations_of_models_that_are_shown_are_right() -> None:
+    text = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "    …,\n" in block]
+    assert len(blocks) == 2
+    for block in blocks:
+        # What the others show is left out there.
+        whole = block.replace("…,", 'summary="as shown", family="own", build=dict, probes={},')
+        names: dict[str, Any] = {**vars(bench)}
+        exec(whole, names)
+        model = names["MODEL"]
+        assert set(model.dynamic) <= {path for name, value in model.example().items() for path, _ in walk(value, name)}

@@ -26,12 +26,13 @@ class Placed(NamedTuple):
 
 
 def placed(root: Path, models: Sequence[str], inputs: Sequence[str]) -> Placed:
-    """The values of `--models`, with the path of its file in the place of each spec.
+    """The values of `--models`, each once, with the path of its file in the place of each spec.
 
     Equal specs and inputs are always the same file, and other ones another: what a run was begun with is never
     rewritten. Raises `UsageError` before anything is written, where a spec or an input is wrong, where `--input` is
     given with anything but one spec, and where two specs would have one name.
     """
+    models = list(dict.fromkeys(models))
     specs = [parse(value) for value in models]
     known = [spec for spec in specs if spec is not None]
     if inputs and (len(known) != 1 or len(specs) != 1):
@@ -65,7 +66,8 @@ def _check_names(specs: Sequence[Spec]) -> None:
     for spec in specs:
         other = named.setdefault(spec.name, spec)
         if other.text != spec.text:
-            msg = f"{other.text} and {spec.text} would both be called {spec.name!r}. Name one: other-name={spec.text}."
+            unnamed = spec.text.removeprefix(f"{spec.name}=")
+            msg = f"{other.text} and {spec.text} would both be called {spec.name!r}. Name one: other-name={unnamed}."
             raise UsageError(msg)
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from harness import cli
 from harness.bench.definitions import Model
 from harness.bench.errors import UsageError
-from harness.bench.registry import discover, load
+from harness.bench.plan import split_models
+from harness.bench.registry import discover, load, model_files
 from harness.given.files import text_of
 from harness.given.inputs import TYPES, Input, Size, parse_all
 from harness.given.placing import placed
@@ -334,6 +335,7 @@ def test_equal_specs_are_one_file_and_others_another(tmp_path: Path, config: Pat
         (["models/mine.py"], ["x:float32[2]"], "A file has its inputs in it"),
         ([], ["x:float32[2]"], "give --models one such model"),
         (["a:make", "b:make"], [], "a:make and b:make would both be called 'make'. Name one: other-name=b:make"),
+        (["a=timm:vgg11", "a=torchvision:vgg11"], [], "both be called 'a'. Name one: other-name=torchvision:vgg11."),
         (["torchvision:resnet18"], ["x:float32"], "expected '['"),
         (["torchvision:resnet18", "a:make"], [], "a:make needs --input"),
     ],
@@ -397,3 +399,15 @@ def test_what_no_file_can_be_made_of_is_told(tmp_path: Path, arguments: list[str
     assert done.exit_code == 2
     assert told in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_given_twice_is_one_model(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "plain.py").write_text("MODEL = None\n", encoding="utf-8")
+    folder = tmp_path / "models"
+    spec = "torchvision:resnet18"
+    values, _ = placed(tmp_path, [spec, str(folder), spec, str(folder / "plain.py")], [])
+    files, globs = split_models(values)
+    assert globs == []
+    assert [path.name for path in model_files(files)] == ["torchvision_resnet18.py", "plain.py"]
+    assert len(placed(tmp_path, [spec, spec], ["x:float32[2,3,224,224]"]).models) == 1
