@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 from harness.bench.group import MARKER
+from harness.bench.package_files import package_files
 from harness.bench.places import CODE, PACKAGE, ZOO
 
 INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -137,14 +138,41 @@ def digest_of(file: Path, paths: Sequence[Path] = (), *, installed: bool = False
     """First 16 hexadecimal digits of the SHA-256 of the file and of the modules of theirs that it imports, by name.
 
     Where the code lies makes no difference, and a file that imports nothing of theirs has the digest of its bytes.
+    With `installed` the data of their installed packages are part of it: what these read is as good as code.
     """
     modules = modules_of(file, paths, installed=installed)
-    if not modules:
+    contents = {name: _parsed(*_stamp(path)).digest for name, path in modules.items()}
+    if installed:
+        package, _ = package_of(file)
+        contents |= _data_of({name.partition(".")[0] for name in [*modules, package] if name})
+    if not contents:
         return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     digest = hashlib.sha256(_parsed(*_stamp(file)).digest)
-    for name, path in modules.items():
-        digest.update(f"\0{name}\0".encode() + _parsed(*_stamp(path)).digest)
+    for name, content in contents.items():
+        digest.update(f"\0{name}\0".encode() + content)
     return digest.hexdigest()[:16]
+
+
+def _data_of(tops: Collection[str]) -> dict[str, bytes]:
+    """The data of those of the packages `tops` that are installed here as a user's: each file's name to its SHA-256."""
+    found: dict[str, bytes] = {}
+    for top in sorted(tops):
+        root = _local_root(top)
+        if root is None:
+            continue
+        for path in package_files(root / top):
+            if path.suffix != ".py":
+                found[path.relative_to(root).as_posix()] = _content(*_stamp(path))
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _content(path: Path, _mtime_ns: int, _size: int) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.digest()
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:

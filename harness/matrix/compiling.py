@@ -19,14 +19,13 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from harness.bench.environment import ANY_VERSION, canonical, pins_of
 from harness.bench.errors import ToolBrokenError, UsageError
 from harness.matrix import tooling
+from harness.matrix.contents import content_of
 from harness.matrix.requirements.lines import Direct, Option
 from harness.matrix.resolving import Fact, understand
 
 _EDITABLE = re.compile(r"^-e (?P<place>\S.*?)(?P<extras>\[[^\]]*\])?\s*$")
 _AT_FILE = re.compile(r"^[\w.-]+(?P<extras>\[[^\]]*\])? @ (?P<place>file:\S+)(?P<rest>.*)$")
 _FILE = re.compile(r"^(?P<place>/\S.*?)(?P<extras>\[[^\]]*\])?(?P<rest>\s*\\?)$")
-_OF_CODE = ("*.py", "pyproject.toml", "setup.cfg", "setup.py", "MANIFEST.in")
-_NOT_CODE = {"build", "dist", "node_modules", "__pycache__"}
 
 
 def compile_pins(
@@ -79,7 +78,7 @@ class Local:
 def local_package(path: Path) -> Local:
     """What the package in a folder, or in a wheel or another archive, is. Raises `UsageError` where it is none."""
     if path.is_dir():
-        return Local(_name_in(path), ANY_VERSION, _content_of(path))
+        return Local(_name_in(path), ANY_VERSION, content_of(path))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     try:
         if path.suffix == ".whl":
@@ -109,24 +108,6 @@ def _name_in(folder: Path) -> str:
         msg = f"{folder.name}: no package that can be built: it has no pyproject.toml with a name, and no setup.py."
         raise UsageError(msg)
     return canonical(match["name"])
-
-
-def _content_of(folder: Path) -> str:
-    """A digest of the code of a package: of what it is built from, and not of what lies about beside it."""
-    digest = hashlib.sha256()
-    for path in sorted(_code(folder)):
-        digest.update(f"{path.relative_to(folder)}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _code(folder: Path) -> Iterator[Path]:
-    for pattern in _OF_CODE:
-        yield from (path for path in folder.glob(pattern) if path.is_file())
-    for inner in folder.iterdir():
-        hidden = inner.name.startswith(".") or inner.name in _NOT_CODE
-        if inner.is_dir() and not inner.is_symlink() and not hidden and not (inner / "pyvenv.cfg").exists():
-            yield from _code(inner)
 
 
 def finished(compiled: str, *, root: Path, path: Path, options: Iterable[Option], beside: Path) -> str:

@@ -177,6 +177,40 @@ def test_the_file_of_an_installed_module_is_found_without_importing_its_package(
     assert "theirs" not in sys.modules
 
 
+def test_data_of_a_package_that_is_installed_from_here_is_as_good_as_code(tmp_path: Path) -> None:
+    """Whether the model's file lies outside the package or in it."""
+    _written(
+        tmp_path,
+        {
+            "model/mine.py": "def build():\n    import edited.net\n",
+            "src/edited/__init__.py": "",
+            "src/edited/net.py": "WIDE = 1\n",
+            "src/edited/inside.py": "def build():\n    from edited import net\n",
+            "src/edited/data/labels.json": "[1]",
+            "site-packages/edited.pth": str(tmp_path / "src"),
+        },
+    )
+    files = [str(tmp_path / "model" / "mine.py"), str(tmp_path / "src" / "edited" / "inside.py")]
+    script = (
+        f"import site, sys; sys.path.insert(0, {str(CODE)!r}); from pathlib import Path\n"
+        f"site.addsitedir({str(tmp_path / 'site-packages')!r})\n"
+        "from harness.bench.own_code import digest_of\n"
+        f"print(*[digest_of(Path(file), installed=True) for file in {files!r}])"
+    )
+
+    def digests() -> list[str]:
+        command = [sys.executable, "-I", "-c", script]
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    before = digests()
+    _written(tmp_path, {"src/edited/__pycache__/net.pyc": "1"})
+    assert digests() == before
+    _written(tmp_path, {"src/edited/data/labels.json": "[2]"})
+    assert not set(before) & set(digests())
+
+
 def test_each_file_has_the_modules_of_its_own_folder(tmp_path: Path) -> None:
     for name in ("one", "other"):
         _written(

@@ -202,8 +202,12 @@ def test_a_local_version_a_file_and_a_package_of_ones_own_round_trip(
     (own / "mypkg" / "__init__.py").write_text("VALUE = 2\n", encoding="utf-8")
     changed = _take(root, root / "reqs.txt", notes, "torch onnxruntime tensorflow")
     assert changed.name == known
-    assert _lock(changed) != before, "its content is part of what the environment is"
+    edited = _lock(changed)
+    assert edited != before, "its content is part of what the environment is"
     assert pins_of(_lock(changed)) == pins
+    (own / "mypkg" / "labels.json").write_text("[1]", encoding="utf-8")
+    with_data = _lock(_take(root, root / "reqs.txt", notes, "torch onnxruntime tensorflow"))
+    assert with_data not in (before, edited), "and so is its data"
 
 
 def test_a_lock_that_lacks_what_another_model_needs_grows(taken: Take) -> None:
