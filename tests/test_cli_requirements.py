@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,19 @@ def test_a_missing_module_is_added_to_given_requirements_where_they_have_it(root
     assert more[0].lock is not None
     assert "pandas" in pins_of(more[0].lock.text)
     assert f"{name}: pandas turned out to be needed: adding what the requirements name for it" in notes
+
+
+def test_nothing_is_added_to_requirements_that_were_edited_meanwhile(root: Path) -> None:
+    notes: list[str] = []
+    name = take(root, "reqs.txt", Wish(modules=frozenset({"torch"})), python="3.11", note=notes.append).name
+    combination = read(root, name)
+    lock = read_lock(root, combination)
+    job = [Task(plan=Plan(combination=name, device="cpu", tier="quick", cells=(), lock=str(lock.path)), lock=lock)]
+    with (root / "reqs.txt").open("a", encoding="utf-8") as file:
+        file.write("# another one\n")
+    assert completed(root, job, ["No module named 'pandas'"], note=notes.append) is None
+    assert re.search(rf"{name}: its files were edited while the cells ran, and are reqs-\w+ now", notes[-1])
+    assert read_lock(root, combination).text == lock.text
 
 
 def test_given_requirements_are_locked_anew_by_their_name(root: Path) -> None:

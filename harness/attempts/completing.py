@@ -34,9 +34,14 @@ def completed(
     if not found:
         return None
     note(f"{name}: {', '.join(found)} turned out to be needed: adding what the requirements name for it")
-    keeping.again(root, name, modules=found, note=note)
+    kept = keeping.again(root, name, modules=found, note=note)
+    if kept.name != name:
+        note(f"{name}: its files were edited while the cells ran, and are {kept.name} now. Run the same command again.")
+        return None
     each = combinations.read(root, name)
     lock = read_lock(root, each)
+    if job[0].lock is not None and job[0].lock.digest == lock.digest:
+        return None
     path = "" if lock.reason else str(lock.path)
     return [replace(task, plan=replace(task.plan, lock=path), combination=each, lock=lock) for task in job]
 

@@ -244,18 +244,21 @@ def _executed(
     while True:
         refused: UsageError | None = None
         attempts: list[Attempt] = []
-        try:
-            attempts = [execute(root, task, display, holds, **how) for task in job]
-            errors = errors_of(attempts)
-        except UsageError as error:
-            refused, errors = error, [str(error)]
-        more = completed(root, job, errors, note=display.note)
-        if more is not None:
-            job = more
-        elif refused is not None:
+        # What a round held is let go before the next, which may be of the same attempt.
+        with contextlib.ExitStack() as held:
+            try:
+                attempts = [execute(root, task, display, held, **how) for task in job]
+                errors = errors_of(attempts)
+            except UsageError as error:
+                refused, errors = error, [str(error)]
+            more = completed(root, job, errors, note=display.note)
+            if more is None and refused is None:
+                holds.push(held.pop_all())
+                return attempts, job
+        if more is None:
+            assert refused is not None
             raise refused
-        else:
-            return attempts, job
+        job = more
 
 
 def _settled(

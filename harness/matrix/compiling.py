@@ -62,6 +62,18 @@ def compile_pins(
     return understand(done.stderr, doing)
 
 
+INDEX_STRATEGY = "UV_INDEX_STRATEGY"
+
+
+def index_strategy() -> str:
+    """How versions are chosen among several indexes: as pip does, the best of all, unless a person told uv otherwise.
+
+    uv itself takes a package from the first index that has its name, so that one with a few old files beside what it is
+    for, as PyTorch's, hides all others.
+    """
+    return os.environ.get(INDEX_STRATEGY) or "unsafe-best-match"
+
+
 @dataclass(frozen=True)
 class Local:
     """A package on this machine: its name, its version as far as a name tells it, and a digest of its content."""
@@ -160,6 +172,7 @@ def nearest(root: Path, python: str, requirement: str, options: str = "") -> str
     for operator, strategy in (("<=", "highest"), (">=", "lowest")):
         command = [tooling.uv(), "pip", "compile", "-", "--quiet", "--no-deps", "--no-header", "--no-annotate"]
         command += ["--python-version", python, "--prerelease=disallow", f"--resolution={strategy}"]
+        command += [f"--index-strategy={index_strategy()}"]
         sought = f"{options}{asked.name}{operator}{exact[0]}\n"
         done = subprocess.run(command, cwd=root, input=sought, capture_output=True, text=True, check=False)
         found = pins_of(done.stdout).get(canonical(asked.name)) if done.returncode == 0 else None

@@ -29,6 +29,7 @@ from harness.bench.record import write_json
 from harness.bench.stages import Outcome, Stage
 from harness.matrix import tooling, wholeness
 from harness.matrix.combination import is_given
+from harness.matrix.compiling import INDEX_STRATEGY, index_strategy
 from harness.matrix.environment import (
     FactOfPins,
     Inside,
@@ -197,6 +198,7 @@ class _Work:
         command += [self.folder.name, f"--root={self.root}", f"--workdir={self.folder.parent}"]
         command += ["--recreate"] if anew else []
         environ = {**clean_environ(), "HARNESS_LOCK": str(self.lock.path), "HARNESS_ENVIRONMENT": self.folder.name}
+        environ[INDEX_STRATEGY] = index_strategy()  # a lock's hashes say which file it is, whatever index has it
         code = tooling.run(command, cwd=self.root, environ=environ, log=self.log, marker=str(self.folder))
         if code != 0:
             said = tooling.read_from(self.log, begin)

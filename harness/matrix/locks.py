@@ -18,7 +18,7 @@ from harness.bench.errors import UsageError
 from harness.bench.places import PACKAGE
 from harness.matrix import tooling
 from harness.matrix.combination import Combination, folder_of, given_folder, is_given
-from harness.matrix.compiling import compile_pins, finished, nearest, preferences
+from harness.matrix.compiling import compile_pins, finished, index_strategy, nearest, preferences
 from harness.matrix.credentials import refuse_credentials, without_credentials
 from harness.matrix.resolving import AbsentError, Fact, kind_of
 
@@ -136,6 +136,7 @@ def lock(root: Path, combination: Combination, *, upgrade: bool = False) -> Lock
         raise UsageError(msg)
     refuse_credentials(_asked(combination), where=str(combination.path))
     options = ["--upgrade"] if upgrade else []
+    options += [f"--index-strategy={index_strategy()}"] if combination.options else []
     with tooling.told_as_infrastructure(f"locking {combination.name}"), tempfile.TemporaryDirectory() as folder:
         alone, together = Path(folder, "alone.txt"), Path(folder, "together.txt")
         if path.exists():

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from harness.bench.errors import EnvironmentChangedError
 from harness.matrix import tooling, wholeness
+from harness.matrix.compiling import INDEX_STRATEGY, index_strategy
 from harness.matrix.environment import clean_environ
 from harness.matrix.resolving import understand
 
@@ -59,7 +60,7 @@ class Reinstaller:
         code = tooling.run(
             [tooling.uv(), *arguments],
             cwd=self._root,
-            environ=clean_environ(),
+            environ={**clean_environ(), INDEX_STRATEGY: index_strategy()},
             log=self._log,
             marker=str(self._folder),
         )

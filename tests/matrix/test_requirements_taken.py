@@ -43,6 +43,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel(folder, "pytest", "8.3.0", "pluggy>=1.5")
     wheel(folder, "pluggy", "1.0.0")
     wheel(folder, "pluggy", "1.5.0")
+    wheel(folder, "tomli", "2.0.1")
+    wheel(folder, "tomli", "2.1.0")
     wheel(folder, "needs-old-torch", "1.0", "torch<2.1")
     return folder
 
@@ -240,6 +242,18 @@ def test_a_module_that_turns_out_to_be_missing_is_added_where_the_requirements_h
     again(kept.root, kept.name, modules=["einops"], note=notes.append)
     assert "einops" in pins_of(_lock(kept))
     assert "fastapi" not in pins_of(_lock(kept))
+
+
+def test_what_a_test_tool_brings_is_kept_where_a_model_imports_it(root: Path, taken: Take, notes: list[str]) -> None:
+    lines = ("torch==2.0.1", "pytest==7.4.4", "tomli==2.0.1")
+    kept = taken(*lines, modules="torch")
+    assert "tomli" not in pins_of(_lock(kept))
+    assert addable(root, kept.name, ["tomli"]) == ["tomli"]
+    more = again(root, kept.name, modules=["tomli"], note=notes.append)
+    assert pins_of(_lock(more))["tomli"] == "2.0.1"
+    assert addable(root, kept.name, ["tomli"]) == []
+    everything = pins_of(_lock(taken(*lines, modules="torch", everything=True)))
+    assert (everything["pytest"], everything["tomli"]) == ("8.3.0", "2.0.1"), "nothing speaks against it"
 
 
 @pytest.mark.parametrize(

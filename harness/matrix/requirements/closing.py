@@ -16,9 +16,9 @@ from packaging.requirements import Requirement
 
 from harness.bench.environment import ANY_VERSION, canonical, pins_of
 from harness.bench.errors import UsageError
-from harness.matrix.compiling import compile_pins, finished, nearest, preferences
+from harness.matrix.compiling import compile_pins, finished, index_strategy, nearest, preferences
 from harness.matrix.reinstalling import blocks
-from harness.matrix.requirements.lines import Direct, Wanted
+from harness.matrix.requirements.lines import Direct, Wanted, parse_lines
 from harness.matrix.requirements.needs import ModelFile, needed, provides
 from harness.matrix.requirements.reading import Given, evaluated
 from harness.matrix.resolving import AbsentError, Fact
@@ -122,6 +122,8 @@ class _Work:
             source, cwd = self._file("given.in", self._with_options(lines)), self.root
         constraints = self._file("constraints.txt", "".join(f"{_text(each)}\n" for each in self.given.constraints))
         options = [*self._selected(), f"--constraints={constraints}", "--no-annotate", "--no-header"]
+        # A project's file names the index of each package itself, by uv's rules.
+        options += [] if self.given.compiled else [f"--index-strategy={index_strategy()}"]
         found = self._compile(source, output, options, cwd=cwd)
         return found or output.read_text(encoding="utf-8")
 
@@ -129,8 +131,8 @@ class _Work:
         """The lock of what is needed of `full`."""
         pins = pins_of(full)
         roots = sorted(pins) if wish.everything else needed(wish.modules, pins)
-        yielding = self._yielding(pins)
-        roots = [each for each in roots if each not in yielding and not self._is_direct(each)]
+        yielding = self._yielding(pins, needed(wish.modules, pins))
+        roots = [each for each in roots if not yielding.get(each) and not self._is_direct(each)]
         sources = [*self._spelled(roots), *self._needed_directs(wish, full)]
         constraints = _constraints(full, without=yielding)
         if self.given.locked:
@@ -143,7 +145,7 @@ class _Work:
         if fact is not None:
             msg = f"what the bench needs does not fit beside {self.name} without moving what is tested: {fact.reason}."
             raise UsageError(msg)
-        text = self._with_given_hashes(output.read_text(encoding="utf-8"))
+        text = self._with_given_hashes(output.read_text(encoding="utf-8"), full)
         done = finished(text, root=self.root, path=lock, options=self.given.options, beside=self.root)
         notes = self._notes(pins, pins_of(done), everything=wish.everything)
         return Closed(full=full, lock=done, roots=tuple(roots), notes=tuple(notes))
@@ -156,6 +158,7 @@ class _Work:
         # Of what the test tools bring, they themselves say which versions will do.
         overrides = self._file("overrides.txt", "".join(f"{each}\n" for each in yielding.values() if each))
         options = [f"--constraints={bounds}", f"--overrides={overrides}", "--no-annotate"]
+        options += [f"--index-strategy={index_strategy()}"]
         return self._compile(needs, output, options, cwd=self.root)
 
     def _compile(self, source: Path, output: Path, options: Sequence[str], *, cwd: Path) -> Fact | None:
@@ -191,15 +194,18 @@ class _Work:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def _yielding(self, pins: Mapping[str, str]) -> dict[str, str]:
-        """The test tools among `pins` that the bench cannot use, each with what it asks for in their place."""
+    def _yielding(self, pins: Mapping[str, str], tested: Collection[str]) -> dict[str, str]:
+        """The test tools among `pins` that the bench cannot use, each with what it asks for in their place.
+
+        What they bring yields with them, with nothing in its place, but for what is `tested`: what a model imports.
+        """
         found = {
             canonical(each.name): str(each)
             for each in self.bench
             if (version := pins.get(canonical(each.name))) is not None
             and (version == ANY_VERSION or not each.specifier.contains(version, prereleases=True))
         }
-        return found | {name: "" for name in _OF_TEST_TOOLS if name in pins and found}
+        return found | {name: "" for name in _OF_TEST_TOOLS - {*tested} if name in pins and found}
 
     def _is_direct(self, name: str) -> bool:
         """Whether a package comes by a folder or a file, so that its name alone would not do."""
@@ -220,9 +226,15 @@ class _Work:
             own.append(f"-e {project}")
         return own
 
-    def _with_given_hashes(self, text: str) -> str:
-        """The hashes that were given in the place of all that the index has, where it is the version that was given."""
-        given = {canonical(each.requirement.name): each for each in self.given.wanted if each.hashes}
+    def _with_given_hashes(self, text: str, full: str) -> str:
+        """The hashes that were given in the place of all that the index has, where it is the version that was given.
+
+        Those of a project's file are what uv found in the index that the file names for each package.
+        """
+        wanted: Sequence[object] = self.given.wanted
+        if self.given.compiled:
+            wanted = [line for _, line in parse_lines(full, where=self.name)]
+        given = {canonical(e.requirement.name): e for e in wanted if isinstance(e, Wanted) and e.hashes}
         kept, skipping = list[str](), False
         for line in text.splitlines():
             if line[:1].isspace():
