@@ -51,6 +51,7 @@ def convert(request: ConvertRequest, progress: Progress) -> None:
         folder=folder,
         binding=from_json(built["binding"]),
         model_file=entry.path,
+        paths=tuple(map(Path, request.paths)),
     )
     artifact: Artifact | None = None
     facts: dict[str, int] = {}

@@ -108,7 +108,7 @@ class StepContext:
     `inputs` are the flat arrays that go into it, by the names that an artifact is to have them under, in the order of
     `forward`; `binding` says how they are its arguments. `output_count` counts the tensors that it returns.
     `parameters` holds what the strategy's spelling binds (``{"opset": 16}``), `folder` is an empty folder of the
-    cell's own to write to, `model_file` the file that declares the model.
+    cell's own to write to, `model_file` the file that declares the model, `paths` folders that it may import from.
     """
 
     model_name: str
@@ -120,6 +120,7 @@ class StepContext:
     folder: Path
     binding: Binding
     model_file: Path = Path()
+    paths: tuple[Path, ...] = ()
 
     @property
     def dynamic(self) -> dict[str, dict[int, str]]:

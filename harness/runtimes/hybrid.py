@@ -68,11 +68,13 @@ class HybridServable:
         return lambda: self._answer(placed)
 
     def _answer(self, request: list[Any]) -> list[Any]:
+        import numpy as np
         import tensorflow as tf
         import torch
 
         # By way of numpy: DLPack would share the memory, and several versions of the two refuse each other's.
-        given = [torch.from_numpy(tensor.numpy().copy()).to(self._device) for tensor in self._around(*request)]
+        # TensorFlow gives a tensor without dimensions as a number, of which numpy has to make an array again.
+        given = [torch.from_numpy(np.array(tensor.numpy())).to(self._device) for tensor in self._around(*request)]
         with torch.inference_mode():
             leaves = flatten(self._call(*given))
             self._torch_devices = self._torch_devices or torch_devices(leaves)

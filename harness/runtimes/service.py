@@ -179,6 +179,7 @@ def _serve(address: str, folder: Path, device: str, threads: int) -> None:
     from harness.bench.binding import from_json
     from harness.bench.definitions import Model
     from harness.bench.group import die_with_parent
+    from harness.bench.own_code import make_importable
     from harness.bench.registry import load as load_file
     from harness.bench.tensors import ModuleBuilder
 
@@ -189,6 +190,7 @@ def _serve(address: str, folder: Path, device: str, threads: int) -> None:
         print(missing, file=sys.stderr)  # noqa: T201 - the other side reads it from the log
         sys.exit(_NO_DEVICE)
     described = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+    make_importable([Path(path) for path in described["paths"]])
     model = load_file(Path(described["model_file"]), "MODEL", Model).declared
     build = ModuleBuilder(model, from_json(described["binding"]))
     module = build()

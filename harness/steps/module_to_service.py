@@ -1,4 +1,4 @@
-"""Keeps what a PyTorch service needs to start by itself: the state dict, the model's file, how its inputs are bound."""
+"""Keeps what a PyTorch service needs to start by itself: state dict, model file, its imports, how inputs are bound."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
     path = context.folder / "service"
     path.mkdir()
     torch.save(context.module.state_dict(), path / "state.pt")
-    described = {"model_file": str(context.model_file.resolve()), "binding": context.binding.to_json()}
+    described = {
+        "model_file": str(context.model_file.resolve()),
+        "paths": [str(folder.resolve()) for folder in context.paths],
+        "binding": context.binding.to_json(),
+    }
     (path / "service.json").write_text(json.dumps(described), encoding="utf-8")
     return Artifact("torch-service", path)
 

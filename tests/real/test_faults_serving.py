@@ -15,30 +15,35 @@ pytestmark = pytest.mark.real
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 MODEL = '''
-"""Linear, then a ReLU; {where} imports torch."""
+"""Linear, then a ReLU, times a number; {where} imports torch."""
 {top}
 from harness.bench import Model, uniform
+from scaling import scaled
 
 
 def build():
     import torch
 
-    return torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.ReLU())
+    class Scaled(torch.nn.Sequential):
+        def forward(self, x, scale):
+            return scaled(super().forward(x), scale)
+
+    return Scaled(torch.nn.Linear(8, 4), torch.nn.ReLU())
 
 
 def twin(state):
     import tensorflow as tf
 
     weight, bias = tf.constant(state["0.weight"].T), tf.constant(state["0.bias"])
-    return lambda x: tf.nn.relu(x @ weight + bias)
+    return lambda x, scale: scaled(tf.nn.relu(x @ weight + bias), scale)
 
 
 MODEL = Model(
     summary="linear",
     family="test",
     build=build,
-    example=lambda: {{"x": uniform((2, 8), seed="example")}},
-    probes={{"other values": lambda: {{"x": uniform((2, 8), seed="other")}}}},
+    example=lambda: {{"x": uniform((2, 8), seed="example"), "scale": uniform((), seed="example")}},
+    probes={{"other values": lambda: {{"x": uniform((2, 8), seed="other"), "scale": uniform((), seed="other")}}}},
     twin=twin,
 )
 '''
@@ -103,6 +108,9 @@ def rows(bench: Bench, out: Path, *arguments: str | Path) -> dict[tuple[str, str
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
+    theirs = folder / "theirs"
+    theirs.mkdir()
+    (theirs / "scaling.py").write_text("def scaled(x, scale):\n    return x * scale\n", encoding="utf-8")
     for name, where, top in (("at_top", "its top", "import torch"), ("inside", "its build", "")):
         (folder / f"{name}.py").write_text(MODEL.format(where=where, top=top), encoding="utf-8")
     return folder
@@ -125,7 +133,8 @@ def served(bench: Bench, models: Path, tmp_path_factory: pytest.TempPathFactory)
         strategy.write_text(STRATEGY.format(step=step, runtime=runtime_name), encoding="utf-8")
     selected = [f"--strategies={name}" for name in (*chosen, "native", "manual-recreation")]
     out = tmp_path_factory.mktemp("served")
-    return rows(bench, out, f"--models={models / 'inside.py'}", "--plugin-folder", plugins, *selected)
+    given = (f"--models={models / 'inside.py'}", f"--path={models / 'theirs'}")
+    return rows(bench, out, *given, "--plugin-folder", plugins, *selected)
 
 
 def test_onnxruntime_holds_no_torch_whatever_the_models_file_imports(
@@ -133,8 +142,8 @@ def test_onnxruntime_holds_no_torch_whatever_the_models_file_imports(
 ) -> None:
     def alone(name: str) -> Any:
         """A run of one model, so that nobody else's file is there to import anything."""
-        files = f"--models={models / name}.py"
-        (row,) = rows(bench, tmp_path / name, files, "--strategies=onnx-torchscript").values()
+        files = (f"--models={models / name}.py", f"--path={models / 'theirs'}")
+        (row,) = rows(bench, tmp_path / name, *files, "--strategies=onnx-torchscript").values()
         assert row["outcome"] == "passed", row
         return row
 
