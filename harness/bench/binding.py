@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness.bench.progress import ModelMistakeError
@@ -31,12 +31,16 @@ class BindingError(ModelMistakeError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument that `forward` takes. `kind` is `positional`, `positional-only`, `keyword`, `*` or `**`."""
+    """One argument that `forward` takes. `kind` is `positional`, `positional-only`, `keyword`, `*` or `**`.
+
+    It is `nameless` where its name was lost, and `name` is one that nobody gave it.
+    """
 
     name: str
     kind: str
     required: bool
     default_is_none: bool = False
+    nameless: bool = False
 
     def __str__(self) -> str:
         stars = self.kind if self.kind in ("*", "**") else ""
@@ -119,7 +123,7 @@ def parameters_of(module: Any) -> tuple[Parameter, ...]:
         inner = getattr(module, name, None)
         if [each.kind for each in found] == ["*", "**"] and inner is not module and hasattr(inner, "forward"):
             return parameters_of(inner)
-    return found
+    return _of_program(module, found)
 
 
 _WRAPPED = ("_orig_mod", "module")
@@ -134,6 +138,24 @@ def _parameters_of(forward: Any) -> tuple[Parameter, ...]:
         return tuple(map(_of_signature, inspect.signature(forward).parameters.values()))
     except (TypeError, ValueError):
         return (Parameter("args", "*", required=False),)
+
+
+def _of_program(module: Any, found: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+    """`found`, and where `module` is a program of `torch.export`, which of it was exported as keywords.
+
+    Its `forward` does not tell: recent versions refuse these by position, and torch 2.1, which takes nothing by name,
+    calls the two that it can have `arg_0` and `arg_1`, keywords in the order of that call. It keeps keywords' names.
+    """
+    parts: Any = getattr(getattr(module, "_in_spec", None), "children_specs", None) or ()
+    if [getattr(part, "type", None) for part in parts] != [tuple, dict]:
+        return found
+    by_position, keywords = found[: len(parts[0].children_specs)], list(parts[1].context)
+    if len(by_position) + len(keywords) != len(found):
+        return found
+    if {each.name for each in found}.issuperset(keywords):
+        return (*by_position, *(Parameter(name, "keyword", required=True) for name in keywords))
+    lost = (replace(each, nameless=True) for each in by_position)
+    return (*lost, *(Parameter(name, "positional", required=True) for name in keywords))
 
 
 def _of_schema(argument: Any) -> Parameter:
@@ -184,6 +206,7 @@ class _Binder:
         self._check_constants()
         known = [name for name in self.example if name in self.by_name]
         unknown = [name for name in self.example if name not in self.by_name]
+        nameless = [each for each in self._free() if each.nameless and each.name not in self.example]
         rest: list[str] = []
         if not unknown:
             given = {name: name for name in self.example}
@@ -194,6 +217,10 @@ class _Binder:
             given = {name: name for name in self.example}
         elif self.takes_more and not self.takes_any_name and all(e.name in self.example for e in self._free()):
             given, rest = {name: name for name in known}, unknown
+        elif len(unknown) == len(nameless):
+            given = {name: name for name in known} | {
+                each.name: name for each, name in zip(nameless, unknown, strict=True)
+            }
         else:
             raise BindingError(self._of_a_mixture(known, unknown))
         self._check_required(given)

@@ -262,3 +262,44 @@ def test_a_program_tells_its_arguments_by_its_schema() -> None:
 def test_what_has_no_signature_is_bound_by_order() -> None:
     (parameter,) = parameters_of(SimpleNamespace(forward=3))
     assert (parameter.name, parameter.kind) == ("args", "*")
+
+
+def program(forward: Callable[..., Any], positions: int, keywords: list[str]) -> Any:
+    """What `torch.export` makes of a call, as far as binding looks at it."""
+    parts = [
+        SimpleNamespace(type=tuple, context=None, children_specs=[None] * positions),
+        SimpleNamespace(type=dict, context=keywords, children_specs=[None] * len(keywords)),
+    ]
+    return SimpleNamespace(forward=forward, _in_spec=SimpleNamespace(type=tuple, children_specs=parts))
+
+
+@pytest.mark.parametrize(
+    ("forward", "positions", "keywords", "names", "args", "kwargs"),
+    [
+        # torch 2.9 knows the names, and takes keywords as such alone.
+        (lambda a, b: 0, 1, ["b"], "b a", ("a",), {"b": "b"}),
+        (lambda b, a: 0, 0, ["b", "a"], "a b", (), {"b": "b", "a": "a"}),
+        (lambda a, b: 0, 2, [], "b a", ("a", "b"), {}),
+        # torch 2.1 takes all by position, and has lost the names of those that were given so.
+        (lambda arg_0, arg_1: 0, 1, ["b"], "b a", ("a", "b"), {}),
+        (lambda arg_0, arg_1: 0, 0, ["b", "a"], "a b", ("b", "a"), {}),
+        (lambda arg_0, arg_1, arg_2: 0, 2, ["x"], "b x a", ("b", "a", "x"), {}),
+    ],
+)
+def test_a_program_is_called_as_it_was_exported(
+    forward: Callable[..., Any],
+    positions: int,
+    keywords: list[str],
+    names: str,
+    args: tuple[str, ...],
+    kwargs: dict[str, str],
+) -> None:
+    parameters = parameters_of(program(forward, positions, keywords))
+    binding = bind(parameters, {name: ARRAYS[name] for name in names.split()}, {})
+    assert binding.call(binding.paths, {}) == (args, kwargs)
+
+
+def test_what_a_program_does_not_take_is_told() -> None:
+    parameters = parameters_of(program(lambda arg_0, arg_1: 0, 1, ["b"]))
+    with pytest.raises(BindingError, match="by name forward takes 'b', and not 'a', 'c'"):
+        bind(parameters, {name: ARRAYS[name] for name in "abc"}, {})
