@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.bench import Artifact, Inputs, ModuleBuilder, Runtime
-from harness.bench.tensors import flatten, to_arrays, to_tensors
+from harness.bench.tensors import as_array, flatten, to_arrays, to_tensors
 from harness.runtimes._devices import set_up_torch, torch_devices, torch_tf32
 
 
@@ -16,23 +16,37 @@ class TorchServable:
     def __init__(self, call: Callable[..., Any], device: str) -> None:
         self._call = call
         self._device = device
+        self._changes_inputs = False
         self.provider = "torch"
 
     def prepare(self, inputs: Inputs) -> Callable[[], Any]:
-        """Copy the inputs to the device once; a call then runs the module and waits for the device."""
+        """Copy the inputs to the device once; a call then runs the module and waits for the device.
+
+        Where the first call changes what it is given (`x.mul_(2)`), each later one gets a copy, which its time then has
+        in it: a service would have to make that copy too.
+        """
         import torch
 
-        placed = tuple(tensor.to(self._device) for tensor in to_tensors(inputs))
+        placed = self._placed(inputs)
         synchronize = torch.cuda.synchronize if self._device == "cuda" else None
+        changed: bool | None = None  # not known before the first call
 
         def call() -> Any:
+            nonlocal placed, changed
             with torch.inference_mode():
-                result = self._call(*placed)
+                result = self._call(*([tensor.clone() for tensor in placed] if changed else placed))
             if synchronize is not None:
                 synchronize()
+            if changed is None:
+                changed = not _hold(placed, inputs)
+                if changed:  # anew, since the answer may share the memory of what was changed
+                    placed, self._changes_inputs = self._placed(inputs), True
             return result
 
         return call
+
+    def _placed(self, inputs: Inputs) -> tuple[Any, ...]:
+        return tuple(tensor.to(self._device) for tensor in to_tensors(inputs))
 
     def outputs(self, result: Any) -> list[Any]:
         """The outputs on the CPU."""
@@ -40,8 +54,17 @@ class TorchServable:
         return to_arrays(result)
 
     def facts(self) -> Mapping[str, Any]:
-        """Whether TF32 was allowed, on CUDA."""
-        return torch_tf32(self._device)
+        """Whether TF32 was allowed, on CUDA; `inputs_copied` is 1 where each timed call had to copy its inputs."""
+        return {**torch_tf32(self._device), **({"inputs_copied": 1} if self._changes_inputs else {})}
+
+
+def _hold(placed: Sequence[Any], inputs: Inputs) -> bool:
+    """Whether the tensors still are the inputs, bit by bit."""
+    arrays = map(as_array, placed)
+    return all(
+        (array.shape, array.dtype, array.tobytes()) == (value.shape, value.dtype, value.tobytes())
+        for array, value in zip(arrays, inputs.values(), strict=True)
+    )
 
 
 def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> TorchServable:
