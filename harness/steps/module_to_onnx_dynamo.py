@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from harness.bench import Artifact, NotApplicable, Step, StepContext
+from harness.bench.binding import parameters_of
 
 
 def run(context: StepContext, source: Artifact | None) -> Artifact:
@@ -23,7 +24,7 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
         raise NotApplicable(msg)
     path = context.folder / "model.onnx"
     options = {"opset_version": context.parameters["opset"]} if "opset" in context.parameters else {}
-    wrapped = context.binding.needs_wrapper or not all(context.binding.names)
+    wrapped = context.binding.needs_wrapper or not all(context.binding.names) or _varies_by_any_name(context)
     module = context.flat_module() if wrapped else context.module
     args, kwargs = (context.tensors(), {}) if wrapped else context.call()
     if args and isinstance(args[-1], dict):
@@ -41,6 +42,17 @@ def run(context: StepContext, source: Artifact | None) -> Artifact:
         **options,
     )
     return Artifact("onnx", path)
+
+
+def _varies_by_any_name(context: StepContext) -> bool:
+    """Whether dimensions are dynamic and `**` takes an argument.
+
+    torch.export then wants their shapes together, by the name after the stars, and the exporter fails on such shapes.
+    """
+    if not context.dynamic:
+        return False
+    named = {each.name for each in parameters_of(context.module) if each.kind != "**"}
+    return any(name not in named for name in context.binding.kwargs)
 
 
 def _dynamic_shapes(context: StepContext, *, wrapped: bool) -> dict[str, Any] | None:

@@ -79,6 +79,18 @@ TAKES = {
     "keyword-only": Shape("(self, a, *, b): return a * 2 + b * 3", _AB, '{"output": a * 2 + b * 3}'),
     "any-keywords": Shape('(self, **batch): return batch["a"] * 2 + batch["b"] * 3', _AB, '{"output": a * 2 + b * 3}'),
     "more-keywords": Shape('(self, a, **more): return a * 2 + more["b"] * 3', _AB, '{"output": a * 2 + b * 3}'),
+    "any-keywords-and-dynamic": Shape(
+        '(self, **batch): return batch["a"] * 2 + batch["b"] * 3',
+        '{"b": u(ROWS, 3, 1), "a": u(ROWS, 3)}',
+        '{"output": a * 2 + b * 3}',
+        more='dynamic={"a": {0: "rows"}, "b": {0: "rows"}},',
+    ),
+    "more-keywords-and-dynamic": Shape(
+        '(self, a, **more): return a * 2 + more["b"] * 3',
+        '{"a": u(ROWS, 3), "b": u(ROWS, 3, 1)}',
+        '{"output": a * 2 + b * 3}',
+        more='dynamic={"a": {0: "rows"}, "b": {0: "rows"}},',
+    ),
     "any-positions": Shape(
         "(self, *tensors): return tensors[0] * 2 + tensors[1] * 3", _AB, '{"output": a * 2 + b * 3}'
     ),
