@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +17,16 @@ import yaml
 from click.testing import CliRunner
 
 from harness import __version__
+from harness.bench.environment import pins_of
 from harness.bench.errors import UsageError
 from harness.bench.registry import discover
 from harness.cli import cli
 from harness.matrix import combination
-from harness.matrix.locks import read_lock
+from harness.matrix.locks import BENCH_REQUIREMENTS, lock, read_lock
 from harness.matrix.places import REFERENCE
 from harness.matrix.starting import WORKFLOW, lay_out, lines
 from harness.matrix.starting.pins import found_in
+from tests.matrix.wheels import wheel
 
 BASE = """\
 --index-url https://index.example/simple
@@ -58,7 +65,7 @@ def test_a_repository_begins_with_its_own_pins(repository: Path) -> None:
         ".github/dependabot.yml",
     ]
     assert (repository / "matrices" / "current.in").read_text(encoding="utf-8") == (
-        "# python: 3.11\n# From requirements.txt.\ntorch==2.1.0\nnumpy<2,>=1.24\n"
+        "# python: 3.11\n# From requirements.txt.\n--index-url https://index.example/simple\ntorch==2.1.0\nnumpy<2,>=1.24\n"
         'onnxruntime==1.17.1 ; python_version < "3.13"\ntorchvision==0.16.0\n'
     )
     assert combination.read(repository, "current").pins["torch"] == "2.1.0"
@@ -118,7 +125,126 @@ def test_requirements_without_torch_are_of_something_else(tmp_path: Path) -> Non
     assert found_in(tmp_path).lines == ()
 
 
+def test_pins_keep_their_index_and_their_bounds(tmp_path: Path) -> None:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "constraints.txt").write_text(
+        "onnx==1.15.0\nprotobuf<5\nflask==3\nonnxruntime==1.17.1 ; python_version < '3'\n", encoding="utf-8"
+    )
+    (tmp_path / "requirements.txt").write_text(
+        "--extra-index-url https://${NAME}:${PASSWORD}@index.example/cpu\n-f wheels\n-c constraints.txt\n"
+        "torch==2.1.0+cpu\nonnx\nonnxruntime>=1.17\nnumpy==1.21 ; python_version < '3.8'\nnumpy==1.26.4\n"
+        "torchvision @ https://files.example/torchvision-0.16.0-py3-none-any.whl ; python_version > '3'\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "requirements-broken.txt").write_text("tensorflow = 2\n", encoding="utf-8")
+    start = lay_out(tmp_path)
+    assert (tmp_path / "matrices" / "current.in").read_text(encoding="utf-8").splitlines()[2:] == [
+        "--extra-index-url https://${NAME}:${PASSWORD}@index.example/cpu",
+        "--find-links ../wheels",
+        "torch==2.1.0+cpu",
+        "onnx==1.15.0",
+        "onnxruntime>=1.17",
+        "numpy==1.26.4",
+        'torchvision @ https://files.example/torchvision-0.16.0-py3-none-any.whl ; python_version > "3"',
+        "protobuf<5",
+    ]
+    combination.read(tmp_path, "current")
+    assert "requirements-broken.txt is passed over: requirements-broken.txt, line 1: 'tensorflow = 2'" in list(
+        lines(start)
+    )[-2].replace('"', "'")
+
+
+def test_a_combination_of_the_repositorys_pins_can_be_locked(tmp_path: Path) -> None:
+    for name, version in (("torch", "2.1.0+cpu"), ("onnx", "1.15.0"), ("onnx", "1.16.0"), ("six", "1.16.0")):
+        wheel(tmp_path / "wheels", name, version)
+    (tmp_path / BENCH_REQUIREMENTS).parent.mkdir(parents=True)
+    (tmp_path / BENCH_REQUIREMENTS).write_text("six\n", encoding="utf-8")
+    (tmp_path / "constraints.txt").write_text("onnx==1.15.0\n", encoding="utf-8")
+    text = "--no-index\n--find-links wheels\n-c constraints.txt\ntorch==2.1.0+cpu\nonnx\n"
+    (tmp_path / "requirements.txt").write_text(text, encoding="utf-8")
+    lay_out(tmp_path)
+    made = lock(tmp_path, combination.read(tmp_path, "current"))
+    assert {name: pins_of(made.text).get(name) for name in ("torch", "onnx")} == {
+        "torch": "2.1.0+cpu",
+        "onnx": "1.15.0",
+    }
+
+
+def test_no_password_is_copied(tmp_path: Path) -> None:
+    text = "--extra-index-url https://bob:s3cretpw@index.example/cpu\ntorch==2.1.0\n"
+    (tmp_path / "requirements.txt").write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(cli, ["--root", str(tmp_path), "init"])
+    assert done.exit_code == 2
+    assert "requirements.txt: '--extra-index-url https://…@index.example/cpu' has a password" in done.output
+    assert "s3cretpw" not in done.output
+    assert list(_files(tmp_path)) == ["requirements.txt"]
+
+
+def _step(root: Path, name: str) -> dict[str, Any]:
+    workflow: Any = yaml.safe_load((root / WORKFLOW).read_text(encoding="utf-8"))
+    return next(step for step in workflow["jobs"]["gate"]["steps"] if step.get("name") == name)
+
+
+def test_the_workflow_gates_the_requirements_that_a_pull_request_changes(tmp_path: Path) -> None:
+    for name, version, *requires in (
+        ("torch", "1.0", "six==1"),
+        ("torch", "2.0", "six==2"),
+        ("six", "1"),
+        ("six", "2"),
+    ):
+        wheel(tmp_path / "wheels", name, version, *requires)
+    (tmp_path / BENCH_REQUIREMENTS).parent.mkdir(parents=True)
+    (tmp_path / BENCH_REQUIREMENTS).write_text("six\n", encoding="utf-8")
+    (tmp_path / ".python-version").write_text("3.12\n", encoding="utf-8")
+    shutil.copytree(tmp_path / "wheels", tmp_path / ".base" / "wheels")
+    # Neither has a solution, so that nothing needs to be installed.
+    for place, torch, six in ((tmp_path, "2.0", "1"), (tmp_path / ".base", "1.0", "2")):
+        (place / "requirements").mkdir()
+        (place / "requirements" / "base.txt").write_text(f"torch=={torch}\n", encoding="utf-8")
+        text = f"--no-index\n-f wheels\n-r requirements/base.txt\nsix=={six}\n"
+        (place / "requirements.txt").write_text(text, encoding="utf-8")
+    assert "runs the gate on pull requests that change requirements.txt" in "\n".join(lines(lay_out(tmp_path)))
+    workflow: Any = yaml.safe_load((tmp_path / WORKFLOW).read_text(encoding="utf-8"))
+    assert workflow[True] == {"pull_request": {"paths": ["requirements.txt", "requirements/base.txt"]}}
+    step = _step(tmp_path, "The verdict")
+    assert step["if"] == "hashFiles('.base/requirements.txt') != ''"
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "harness"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m harness.cli "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    summary = tmp_path / "summary.md"
+    environ = {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(summary)}
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3, done.stderr
+    told = summary.read_text(encoding="utf-8")
+    assert told.startswith("### cannot tell: the base did not get past installing, the candidate did not get past")
+    assert "**Bumped**: six 2 → 1, torch 1.0 → 2.0" in told
+    assert len(list((tmp_path / "tables").glob("requirements-*/cpu-quick+models-models/*/run.json"))) == 2
+
+
+def test_the_workflow_takes_the_form_that_the_requirements_have(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "uv.lock").write_text("", encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nrequires-python = ">=3.11"\ndependencies = ["torch==2.2.0"]\n'
+        '[project.optional-dependencies]\nserving = ["onnxruntime"]\ndocs = ["sphinx"]\n'
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n',
+        encoding="utf-8",
+    )
+    lay_out(tmp_path)
+    workflow: Any = yaml.safe_load((tmp_path / WORKFLOW).read_text(encoding="utf-8"))
+    assert workflow[True]["pull_request"]["paths"] == ["uv.lock", "pyproject.toml", "src/**"]
+    told = _step(tmp_path, "The verdict")["run"]
+    assert shlex.split(told)[:6] == [
+        *("harness", "gate", "--base-requirements", ".base/uv.lock[serving]"),
+        *("--candidate-requirements", "uv.lock[serving]"),
+    ]
+
+
 def test_the_workflow_runs_commands_that_there_are(repository: Path) -> None:
+    (repository / "requirements.txt").unlink()
     lay_out(repository)
     workflow: Any = yaml.safe_load((repository / WORKFLOW).read_text(encoding="utf-8"))
     assert workflow[True] == {"pull_request": {"paths": ["matrices/**", "models/**"]}}, "`on` is a boolean to YAML 1.1"

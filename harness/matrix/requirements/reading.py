@@ -59,7 +59,8 @@ class Given:
     installed where a model imports it. `direct` are the packages that a compiled file has from people, as far as its
     comments tell. `locked` says that all versions are fixed with their hashes, and kept.
     `compiled` is a project's file that uv resolves itself. `python` is the version that the file itself tells, with
-    `python_from` for a person; `requires_python` only bounds it. `content` is the digest of all files that were read.
+    `python_from` for a person; `requires_python` only bounds it. `content` is the digest of all files that were read;
+    `files` are those of a file of requirements, it itself first.
     """
 
     source: Source
@@ -75,6 +76,7 @@ class Given:
     python: str = ""
     python_from: str = ""
     requires_python: str = ""
+    files: tuple[Path, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -173,6 +175,7 @@ def _read_requirements(root: Path, source: Source) -> Given:
         direct=tuple(dict.fromkeys(name for _, each in gathered.texts for name in _direct_names(each))),
         python=header,
         python_from=f"the header of {source.path.name}" if header else "",
+        files=tuple(dict.fromkeys([source.path, *sorted(path for path, _ in gathered.seen)])),
         **_asked(gathered),
     )
 

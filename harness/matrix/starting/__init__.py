@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -25,6 +27,9 @@ _RENOVATE = (
     *("renovate.json", "renovate.json5", ".renovaterc", ".renovaterc.json", ".renovaterc.json5"),
     *(".github/renovate.json", ".github/renovate.json5", ".gitlab/renovate.json", ".gitlab/renovate.json5"),
 )
+_BASE = ".base"
+"""Where the workflow has the target branch: hidden, so that no tool takes it for a package beside the others."""
+
 _DEPENDABOT = (".github/dependabot.yml", ".github/dependabot.yaml")
 
 
@@ -39,11 +44,15 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What was laid out. `combination` is the one that the workflow runs; `locked` says whether it has a lock."""
+    """What was laid out. `combination` is of the repository's pins; `locked` says whether it has a lock.
+
+    `notes` are what a person should know.
+    """
 
     made: tuple[Made, ...]
     combination: str
     locked: bool
+    notes: tuple[str, ...] = ()
 
 
 def lay_out(root: Path, *, reference: str = "") -> Start:
@@ -54,16 +63,16 @@ def lay_out(root: Path, *, reference: str = "") -> Start:
     """
     if reference:
         _check_reference(reference)
+    pins = found_in(root)
     model = _model(root)
-    combination, name = _combination(root, reference)
-    gates = f"runs {name} and the gate on pull requests"
+    combination, name = _combination(root, reference, pins)
     rest = (
-        _file(root, str(WORKFLOW), (str(WORKFLOW),), "workflow.yml", gates, name),
+        _workflow(root, name, pins),
         _file(root, _RENOVATE[0], _RENOVATE, "renovate.json", "has Renovate move the pins"),
         _file(root, _DEPENDABOT[0], _DEPENDABOT, "dependabot.yml", "has Dependabot do so; keep one of the two"),
     )
     locked = locks.lock_path(root, name).exists() or locks.reason_path(root, name).exists()
-    return Start(made=(model, *combination, *rest), combination=name, locked=locked)
+    return Start(made=(model, *combination, *rest), combination=name, locked=locked, notes=pins.passed_over)
 
 
 def _check_reference(reference: str) -> None:
@@ -81,7 +90,7 @@ def _model(root: Path) -> Made:
     return Made(path=path, told="a model to start from; it runs as it is")
 
 
-def _combination(root: Path, reference: str) -> tuple[list[Made], str]:
+def _combination(root: Path, reference: str, pins: Pins) -> tuple[list[Made], str]:
     """The combination of the repository, what is written for it, and its name."""
     own = combinations.own_names(root)
     if reference:
@@ -90,7 +99,6 @@ def _combination(root: Path, reference: str) -> tuple[list[Made], str]:
         return _copied(root, reference), reference
     if own:
         return [_left(root, name) for name in own], own[0]
-    pins = found_in(root)
     if not pins.lines:
         newest = max(combinations.own_names(REFERENCE.parent), key=_version)
         return _copied(root, newest), newest
@@ -121,16 +129,37 @@ def _copied(root: Path, reference: str) -> list[Made]:
 
 
 def _text(pins: Pins) -> str:
-    return "\n".join([f"# python: {pins.python}", f"# From {', '.join(pins.files)}.", *pins.lines]) + "\n"
+    head = (f"# python: {pins.python}", f"# From {', '.join(pins.files)}.")
+    return "\n".join([*head, *pins.options, *pins.lines, ""])
 
 
-def _file(root: Path, name: str, others: tuple[str, ...], source: str, told: str, combination: str = "") -> Made:
+def _workflow(root: Path, name: str, pins: Pins) -> Made:
+    """The gate on pull requests: of the requirements that the pins are from, else of the combination."""
+    place, others = str(WORKFLOW), (str(WORKFLOW),)
+    if name != NAME or not pins.lines:
+        told = f"runs {name} and the gate on pull requests"
+        return _file(root, place, others, "workflow.yml", told, {"COMBINATION": name})
+    filled = {
+        "WATCHED": json.dumps(pins.watched),
+        "FILE": pins.file,
+        "BASE": shlex.quote(f"{_BASE}/{pins.given}"),
+        "CANDIDATE": shlex.quote(pins.given),
+    }
+    told = f"runs the gate on pull requests that change {pins.file}"
+    return _file(root, place, others, "requirements.yml", told, filled)
+
+
+def _file(
+    root: Path, name: str, others: tuple[str, ...], source: str, told: str, filled: Mapping[str, str] | None = None
+) -> Made:
     """A file of the harness's own for a bot, unless there is one of its kind."""
     there = next((other for other in others if (root / other).exists()), None)
     if there is not None:
         return Made(path=Path(there), told=told, left_alone=True)
     text = resources.files(__name__).joinpath(source).read_text(encoding="utf-8")
-    _write(root / name, text.replace("@VERSION@", __version__).replace("@COMBINATION@", combination))
+    for key, value in {"VERSION": __version__, **(filled or {})}.items():
+        text = text.replace(f"@{key}@", value)
+    _write(root / name, text)
     return Made(path=Path(name), told=told)
 
 
@@ -149,5 +178,6 @@ def lines(start: Start) -> Iterator[str]:
     """What a person is told of it, and what to do next."""
     for made in start.made:
         yield f"{made.path}: {'there already, left alone' if made.left_alone else made.told}"
+    yield from start.notes
     lock = "" if start.locked else f"`harness lock {start.combination}`, "
     yield f"Next: {lock}`harness run {start.combination} --models models`, and commit what was written."

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
+
+from harness.bench.errors import UsageError
+from harness.bench.places import MATRICES
+from harness.matrix.credentials import refuse_credentials
+from harness.matrix.requirements.lines import Option
+from harness.matrix.requirements.reading import Given, Source, evaluated, read
 
 CONVERTING = frozenset(
     {
@@ -45,80 +51,144 @@ CONVERTING = frozenset(
 )
 """The packages that say whether a conversion works."""
 
+_BROUGHT = ("numpy", "protobuf")
+"""Converting packages that others bring: a bound on one counts though nothing asks for it by name."""
+
 _PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-_INCLUDE = re.compile(r"^(?:-r|--requirement)[ =]?\s*(?P<file>\S+)$")
+_LOCK = "uv.lock"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pins:
-    """Requirement lines, the packages that they name, the files that they are from, and the Python version."""
+    """Requirement lines, the packages that they name, the files that they are from, and the Python version.
+
+    `options` are the lines that say where packages come from. `passed_over` says which files could not be read, and
+    why. `given` is what `--requirements` takes for all of it, `file` the file in that, and `watched` are the patterns
+    of files that it depends on, relative to the root.
+    """
 
     lines: tuple[str, ...]
     names: tuple[str, ...]
     files: tuple[str, ...]
     python: str
+    options: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    given: str = ""
+    file: str = ""
+    watched: tuple[str, ...] = ()
 
 
 def found_in(root: Path) -> Pins:
     """What `root` asks for of `CONVERTING` packages; of a package that is asked for twice, the first counts.
 
-    Ranges count, too: a combination without them is another one.
-
-    Nothing where torch is not among them.
+    Ranges count, too: a combination without them is another one. So do the bounds that constraints set, and where
+    packages come from. Nothing where torch is not among them. Raises `UsageError` where an address that would be copied
+    has a password.
     """
+    python = _python(root)
+    passed_over: list[str] = []
     found: dict[str, str] = {}
     files: dict[str, None] = {}
-    for where, requirement in _requirements(root):
-        name = canonicalize_name(requirement.name)
-        if name in CONVERTING and requirement.url is None and name not in found:
-            extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-            marker = f" ; {requirement.marker}" if requirement.marker else ""
-            found[name] = f"{name}{extras}{requirement.specifier}{marker}"
-            files[where] = None
-    if "torch" not in found:
-        found, files = {}, {}
-    return Pins(lines=tuple(found.values()), names=tuple(found), files=tuple(files), python=_python(root))
+    options: dict[str, None] = {}
+    main: Given | None = None
+    extras: dict[str, None] = {}
+    for given in _given(root, python, passed_over):
+        where = given.source.path.relative_to(root).as_posix()
+        fresh = {name: line for name, line in _lines(given, python).items() if name not in found}
+        if not fresh:
+            continue
+        told = [str(_from_matrices(root, option)) for option in given.options if option.name != "--pre"]
+        refuse_credentials([*told, *fresh.values()], where=where)
+        main = given if "torch" in fresh else main
+        extras |= dict.fromkeys(given.source.extras)
+        found |= fresh
+        files[where] = None
+        options |= dict.fromkeys(told)
+    if main is None:
+        return Pins(lines=(), names=(), files=(), python=python, passed_over=tuple(passed_over))
+    return Pins(
+        lines=tuple(found.values()),
+        names=tuple(found),
+        files=tuple(files),
+        python=python,
+        options=tuple(options),
+        passed_over=tuple(passed_over),
+        **_told(root, main, extras),
+    )
 
 
-def _requirements(root: Path) -> Iterator[tuple[str, Requirement]]:
+def _given(root: Path, python: str, passed_over: list[str]) -> Iterator[Given]:
+    """The requirements of a repository, file by file; those that cannot be read are added to `passed_over`."""
     patterns = ("requirements.txt", "requirements*.txt", "requirements*.in", "requirements/*.txt", "requirements/*.in")
     paths = dict.fromkeys(path for pattern in patterns for path in sorted(root.glob(pattern)))
-    seen: set[Path] = set()
-    for path in paths:
-        for requirement in _of_file(path, seen):
-            yield path.relative_to(root).as_posix(), requirement
+    sources = [Source(path=path) for path in paths]
     project = _project(root)
-    told = [*project.get("dependencies", []), *_flat(project.get("optional-dependencies", {}))]
-    for requirement in _parsed(text for text in told if isinstance(text, str)):
-        yield "pyproject.toml", requirement
+    if project:
+        extras = project.get("optional-dependencies", {})
+        sources += [Source(path=root / "pyproject.toml")]
+        sources += [Source(path=root / "pyproject.toml", extras=(each,)) for each in extras]
+    for source in sources:
+        given = _read(root, source, python, passed_over)
+        if given is not None:
+            yield given
 
 
-def _flat(groups: Any) -> list[Any]:
-    return [each for group in groups.values() for each in group] if isinstance(groups, dict) else []
-
-
-def _of_file(path: Path, seen: set[Path]) -> Iterator[Requirement]:
-    """The requirements of a file and of those that it includes, each file once."""
-    if path.resolve() in seen:
-        return
-    seen.add(path.resolve())
+def _read(root: Path, source: Source, python: str, passed_over: list[str]) -> Given | None:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return  # it says nothing that could be copied
-    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-        content = re.split(r"(?:^|\s)(?:#|--hash)", line, maxsplit=1)[0].strip()
-        included = _INCLUDE.match(content)
-        if included:
-            yield from _of_file(path.parent / included["file"], seen)
-        elif content and not content.startswith("-"):
-            yield from _parsed([content])
+        return read(root, source, python=python)
+    except (UsageError, ValueError) as error:
+        passed_over.append(f"{source.path.relative_to(root).as_posix()} is passed over: {error}")
+        return None
 
 
-def _parsed(lines: Iterable[str]) -> Iterator[Requirement]:
-    for line in lines:
-        with contextlib.suppress(InvalidRequirement):  # a path, an address: no pin of a version
-            yield Requirement(line)
+def _lines(given: Given, python: str) -> dict[str, str]:
+    """The lines of the converting packages that `given` asks for under `python`, by name."""
+    bounds: dict[str, SpecifierSet] = {}
+    for each in given.constraints:
+        name = canonicalize_name(each.requirement.name)
+        if evaluated(each.requirement.marker, python):
+            bounds[name] = bounds.get(name, SpecifierSet()) & each.requirement.specifier
+    found: dict[str, str] = {}
+    for each in given.wanted:
+        name = canonicalize_name(each.requirement.name)
+        if name in CONVERTING and name not in found and evaluated(each.requirement.marker, python):
+            found[name] = _line(each.requirement, name, bounds.get(name, SpecifierSet()))
+    if "torch" in found:
+        found |= {name: f"{name}{bounds[name]}" for name in _BROUGHT if name in bounds and name not in found}
+    return found
+
+
+def _line(requirement: Requirement, name: str, bound: SpecifierSet) -> str:
+    copied = Requirement(str(requirement))
+    copied.name = name
+    copied.specifier &= bound if copied.url is None else SpecifierSet()
+    marker, copied.marker = copied.marker, None
+    # A marker after an address needs the space before it.
+    return f"{copied} ; {marker}" if marker else str(copied)
+
+
+def _from_matrices(root: Path, option: Option) -> Option:
+    """A folder of links, which is known by its whole path, as a combination names it."""
+    if option.name != "--find-links" or "://" in option.value:
+        return option
+    return replace(option, value=os.path.relpath(option.value, root / MATRICES))
+
+
+def _told(root: Path, given: Given, extras: Collection[str]) -> dict[str, Any]:
+    """What `--requirements` takes for `given`, and what it depends on."""
+    source = given.source
+    path = source.path
+    if path.name == "pyproject.toml" and (root / _LOCK).is_file():
+        path = root / _LOCK
+    told = path.relative_to(root).as_posix()
+    selected = f"[{','.join(extras)}]" if extras and source.path.name == "pyproject.toml" else ""
+    read_too = [each for each in given.files if each.is_relative_to(root)]
+    watched = dict.fromkeys(each.relative_to(root).as_posix() for each in (path, source.path, *read_too))
+    if given.project or any(each.editable for each in given.directs):
+        parts = ("pyproject.toml", "setup.cfg", "setup.py")
+        watched |= dict.fromkeys(each for each in parts if (root / each).is_file())
+        watched["src/**" if (root / "src").is_dir() else "**.py"] = None
+    return {"given": f"{told}{selected}", "file": told, "watched": tuple(watched)}
 
 
 def _project(root: Path) -> dict[str, Any]:
