@@ -31,7 +31,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "raising.py": RIGHT.replace("import torch", "import lib.net as torch"),
         "lib/net.py": "class nn:\n    @staticmethod\n    def Linear(*sizes):\n        raise ValueError(sizes)\n",
         "narrow.py": RIGHT.replace("(2, 9)", "(2, 7)"),
-        "unbound.py": RIGHT.replace('{"x": uniform((2, 9))}', '{"x": uniform((2, 9)), "mask": uniform((2, 9))}'),
+        "unbound.py": RIGHT.replace('lambda: {"x": ', 'lambda: {"mask": uniform((2, 9)), "x": '),
         "lost.py": RIGHT.replace("import torch", "from layers import net as torch"),
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ def test_with_an_environment_models_are_built_and_shown(root: Path, ambient: Pat
     assert ["parameters", "36"] in shown
     assert done.stderr.startswith("harness: 5 of 6 models are wrong under ")
     told = done.stderr.splitlines()[1:]
-    assert told[0].startswith("wrong_probe.py: ProbeRejectedError: probe 'other' gives the inputs y; the example gives")
+    assert told[0].startswith("wrong_probe.py: InputsError: probe 'other' gives the inputs y; the example gives")
     assert told[1] == f"raising.py: ValueError: (9, 4) ({root}/lib/net.py:4)"
     assert told[2].startswith("lost.py:6: ModuleNotFoundError: No module named 'layers'. If layers is your own, name")
     assert told[2].endswith("by --path DIR, or have it installed: `-e .`, a wheel or a URL in the requirements.")
@@ -86,6 +86,35 @@ def test_with_an_environment_models_are_built_and_shown(root: Path, ambient: Pat
     (root / "own" / "layers" / "net.py").write_text("from torch import nn\n", encoding="utf-8")
     done = _check("lost.py", "--path", "own", "--python", ambient)
     assert done.exit_code == 0, done.output
+
+
+def test_what_cannot_be_told_in_an_environment_is_not_wrong(root: Path, ambient: Path) -> None:
+    needing = RIGHT.replace("build=build", 'build=build, imports=("torch", "timm")')
+    (root / "needing.py").write_text(needing, encoding="utf-8")
+    filling = RIGHT.replace("    import torch\n", "    import numpy, torch\n    numpy.empty(2**50)\n")
+    (root / "filling.py").write_text(filling, encoding="utf-8")
+    done = _check("needing.py", "right.py", "filling.py", "--python", ambient)
+    assert done.exit_code == 3, done.output
+    assert "right.py: nothing is wrong with it under " in done.stdout
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("harness: 2 of 3 models cannot be told to be right under ")
+    assert rest[0] == "needing.py: cannot be told here: timm is not installed in this environment"
+    assert rest[1].startswith("filling.py: cannot be told here: Unable to allocate 8.00 PiB")
+    assert rest[2].startswith("Name an environment that they can be built in by --combination or --python.")
+    done = _check("needing.py", "wrong_probe.py", "--python", ambient)
+    assert done.exit_code == 2, done.output
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("harness: 1 of 2 models is wrong under ")
+    assert [line.partition(":")[0] for line in rest] == ["wrong_probe.py", "needing.py"]
+
+
+def test_of_a_folder_what_declares_no_model_is_passed_over_and_said(root: Path) -> None:
+    (root / "folder").mkdir()
+    (root / "folder" / "right.py").write_text(RIGHT, encoding="utf-8")
+    (root / "folder" / "net.py").write_text("WIDE = 9\n", encoding="utf-8")
+    done = _check("folder", "folder/right.py", "--combination", "torch2.0+nothing")
+    assert done.exit_code == 2, done.output
+    assert done.stdout == "folder/net.py: passed over, since there is no MODEL in it\n"
 
 
 def test_one_environment_at_a_time(root: Path, ambient: Path) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.attempts import mistakes
 from harness.attempts.observing import Observer
 from harness.attempts.rows import write_row
 from harness.bench.attempt import Attempt, State, sweep
@@ -178,6 +179,7 @@ class _Execution:
         self._by_name = {(cell.model, cell.strategy): cell for cell in task.plan.cells}
         self._events = attempt.events_from()
         self._under_way: Cell | None = None
+        self._told_raised: set[str] = set()
 
     def take_up(
         self, parts: Mapping[str, str], inside: Mapping[str, Any], lock: str, *, run: str, restart: bool
@@ -377,6 +379,16 @@ class _Execution:
             else:
                 self._under_way = None
                 self.observer.ended(event["model"], event["strategy"], event["outcome"], event["stage"])
+                if event["outcome"] == Outcome.FAILED.value and event["model"] not in self._told_raised:
+                    self._tell_raised(event["model"], event["strategy"])
+
+    def _tell_raised(self, model: str, strategy: str) -> None:
+        """Tell once what a model of a user's own raised while it was built, where that is why a cell failed."""
+        cell = self._by_name.get((model, strategy))
+        raised = mistakes.raised_by(self.attempt.record_of(cell)) if cell else None
+        if raised is not None:
+            self._told_raised.add(model)
+            self.observer.note(mistakes.told_early(raised))
 
     def _changed(self, changes: Sequence[Change]) -> bool:
         """Take back the records of cells that ran in a changed environment, and find out which cell changed it.

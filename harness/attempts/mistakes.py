@@ -49,14 +49,26 @@ def built_in(attempt: Attempt) -> dict[str, Raised | None]:
         if "build_failed_at" not in details:
             found[row["model"]] = None
         elif row["outcome"] == Outcome.FAILED.value and found.get(row["model"], ()) is not None:
-            found[row["model"]] = Raised(
-                model=row["model"],
-                place=details["build_failed_at"],
-                error_type=row["error_type"],
-                error=row["error"],
-                digest=row["model_digest"],
-            )
+            found[row["model"]] = _raised(row, details)
     return found
+
+
+def raised_by(record: Path) -> Raised | None:
+    """What the model of a record raised while it was built; None where it did not, or is none of a user's own."""
+    value = json.loads(record.read_text(encoding="utf-8"))
+    row, details = value["row"], value["details"]
+    failed = row["outcome"] == Outcome.FAILED.value and "build_failed_at" in details
+    return _raised(row, details) if failed and details.get("own") is True else None
+
+
+def _raised(row: Mapping[str, Any], details: Mapping[str, Any]) -> Raised:
+    return Raised(
+        model=row["model"],
+        place=details["build_failed_at"],
+        error_type=row["error_type"],
+        error=row["error"],
+        digest=row["model_digest"],
+    )
 
 
 def raised_everywhere(root: Path, attempts: Iterable[Attempt], *, results: Path) -> dict[str, tuple[Raised, list[str]]]:
@@ -107,13 +119,13 @@ def _records(folder: Path, pattern: str) -> Iterator[tuple[Mapping[str, Any], Ma
         yield value["row"], value["details"]
 
 
-def told_early(root: Path, attempts: Iterable[Attempt], *, results: Path) -> list[str]:
-    """What a person is told where the first environment of several has ended; a line a model."""
-    return [
-        f"{model} raised while it was built, at {here(each.line)}. If it does so in every environment, its file has to "
-        f"be mended; a result is what only some do."
-        for model, (each, _) in raised_everywhere(root, attempts, results=results).items()
-    ]
+def told_early(raised: Raised) -> str:
+    """What a person is told of a model as soon as it is recorded that it raised, while other cells run."""
+    line = here(raised.line).rstrip(".")
+    return (
+        f"{raised.model} raised while it was built, at {line}. If it does so in every environment, its file has to be "
+        f"mended; a result is what only some do."
+    )
 
 
 def here(text: str) -> str:

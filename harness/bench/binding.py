@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from harness.bench.progress import ModelMistakeError
 from harness.bench.structure import Spec, UnsupportedValueError, graph_names, has_objects, rebuilt, spec_of
 
 _NONE: Spec = {"none": True}
@@ -25,8 +24,11 @@ _MISSPELT = 0.8
 """How near a name must be to an argument's, by `difflib`, to be taken for a slip."""
 
 
-class BindingError(ModelMistakeError):
-    """Inputs or constants that cannot be told to be which arguments of `forward`; the message says what to write."""
+class BindingError(Exception):
+    """Inputs or constants that cannot be told to be which arguments of `forward`; the message says what to write.
+
+    No mistake by itself: arguments come and go with the versions of whose model it is.
+    """
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from harness.bench.definitions import Model
 from harness.bench.explaining import advise
 from harness.bench.imported import imported_code, imported_modules
 from harness.bench.places import ZOO
-from harness.bench.progress import ProbeRejectedError, Progress
+from harness.bench.progress import ProbeRejectedError, Progress, is_out_of_memory
 from harness.bench.record import write_json
 from harness.bench.registry import load
 from harness.bench.requests import BUILT_FILE, BuildRequest
@@ -69,9 +69,10 @@ class _Answer:
 def build(request: BuildRequest, progress: Progress) -> None:
     """Build the model, run it on its example and its probes, and keep inputs, native outputs and noise.
 
-    Raises what the model's file raises, `BindingError` where its inputs cannot be bound to `forward`,
-    `ProbeRejectedError` where a declared probe does not fit, `UnsupportedValueError` where `forward` returns what is
-    neither a number nor a container of them, and `ValueError` where it returns no tensor or one without any number.
+    Raises what the model's file raises, `InputsError` where its inputs contradict each other, `BindingError` where they
+    cannot be bound to `forward`, `ProbeRejectedError` where `forward` does not take a declared probe,
+    `UnsupportedValueError` where it returns what is neither a number nor a container of them, and `ValueError` where it
+    returns no tensor or one without any number.
     """
     progress.enter(Stage.IMPORT)
     begin(request)
@@ -80,17 +81,20 @@ def build(request: BuildRequest, progress: Progress) -> None:
     folder = Path(request.folder)
     module, weights_digest = tensors.build(model)
     given = tensors.as_mapping(model.example(), "example()")
-    bound = bind(parameters_of(module), given, model.constants)
-    example = tensors.as_inputs(given, "example()", bound.paths)
+    # What contradicts itself whatever the version comes before what a version has a part in.
+    example = tensors.as_inputs(given, "example()")
     tensors.check_dynamic(model, example)
-    native = _Native(model, bound, module)
+    declared = _declared(model, example)
+    bound = bind(parameters_of(module), given, model.constants)
+    example = tensors.in_order(example, bound.paths)
+    native = _Native(model, bound, module, own=ZOO not in Path(request.model_file).parents)
     sets = _Sets()
     try:
-        answer = native(example)
+        returned = native.called(example)
     except Exception as error:
-        if ZOO not in Path(request.model_file).parents:
-            advise(error, "forward raises this on the file's own example: mend example() or forward.")
+        native.advise(error, "forward raises this on the file's own example: mend example() or forward.")
         raise
+    answer = native.read(returned)
     sets.add(EXAMPLE, example, answer)
     if len(answer.numbers) == len(answer.paths):
         msg = "forward returned no tensor"
@@ -98,7 +102,7 @@ def build(request: BuildRequest, progress: Progress) -> None:
     _check_numbers("the example", answer)
     dropped: dict[str, str] = {}
     if model.probes:
-        _add_declared(sets, model, native)
+        _add_declared(sets, declared, native)
     else:
         dropped = _add_derived(sets, native)
     accuracy = _labelled(model, native, list(example), folder) if model.labelled is not None else {}
@@ -138,30 +142,43 @@ def build(request: BuildRequest, progress: Progress) -> None:
 
 
 class _Native:
-    """A model's module, and how its inputs are bound to it."""
+    """A model's module, and how its inputs are bound to it; `own` says that it is a model of a user's own."""
 
-    def __init__(self, model: Model, binding: Binding, module: Any) -> None:
+    def __init__(self, model: Model, binding: Binding, module: Any, *, own: bool) -> None:
         self.model = model
         self.binding = binding
         self.module = module
+        self.own = own
 
     def __call__(self, inputs: Mapping[str, Any]) -> _Answer:
-        """What the model is meant to answer: always in eval mode, also where it is deployed in train mode by mistake.
+        """What the model is meant to answer: see `called` and `read`."""
+        return self.read(self.called(inputs))
 
-        In memory of its own: a module may return a buffer that its next call writes to.
-        """
+    def called(self, inputs: Mapping[str, Any]) -> Any:
+        """What the module returns: always in eval mode, also where it is deployed in train mode by mistake."""
         import torch
 
         call = self.binding.caller(self.module, self.model.constants)
+        placed = tensors.to_tensors(inputs)
         with tensors.in_eval_mode(self.module), torch.no_grad():
-            leaves = output_leaves(call(*tensors.to_tensors(inputs)))
-            arrays = [tensors.as_array(leaf).copy() for _, leaf in leaves]
+            return call(*placed)
+
+    @staticmethod
+    def read(returned: Any) -> _Answer:
+        """The same in memory of its own: a module may return a buffer that its next call writes to."""
+        leaves = output_leaves(returned)
+        arrays = [tensors.as_array(leaf, path).copy() for path, leaf in leaves]
         numbers = [index for index, (_, leaf) in enumerate(leaves) if is_number(leaf)]
         return _Answer(arrays, [path for path, _ in leaves], numbers)
 
     def again(self) -> _Native:
         """The same of a module that was built anew."""
-        return _Native(self.model, self.binding, tensors.build(self.model)[0])
+        return _Native(self.model, self.binding, tensors.build(self.model)[0], own=self.own)
+
+    def advise(self, error: Exception, advice: str) -> None:
+        """Say what to do about what `forward` raised; not of the zoo's models, whose files are known to be right."""
+        if self.own:
+            advise(error, advice)
 
 
 def _check_numbers(what: str, answer: _Answer) -> None:
@@ -182,16 +199,29 @@ def _check_numbers(what: str, answer: _Answer) -> None:
             raise ValueError(msg)
 
 
-def _add_declared(sets: _Sets, model: Model, native: _Native) -> None:
-    """The probes of the model's file: each has to fit, since whoever wrote it meant it to."""
+def _declared(model: Model, example: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The probes of the model's file, by name. Raises `InputsError` where one does not fit the example."""
+    found = {}
     for name, probe in model.probes.items():
-        inputs = tensors.as_inputs(probe(), f"probe {name!r}", native.binding.paths)
-        tensors.check_probe(model, name, sets.inputs[0], inputs)
+        found[name] = tensors.as_inputs(probe(), f"probe {name!r}", list(example))
+        tensors.check_probe(model, name, example, found[name])
+    return found
+
+
+def _add_declared(sets: _Sets, declared: Mapping[str, Mapping[str, Any]], native: _Native) -> None:
+    """The probes of the model's file: `forward` has to take each, since whoever wrote it meant it to."""
+    for name, probe in declared.items():
+        inputs = tensors.in_order(probe, native.binding.paths)
         try:
-            outputs = native(inputs)
+            returned = native.called(inputs)
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             msg = f"probe {name!r} is rejected by forward: {type(error).__name__}: {error}"
-            raise ProbeRejectedError(msg) from error
+            rejected = ProbeRejectedError(msg)
+            native.advise(rejected, "Mend the probe or forward.")
+            raise rejected from error
+        outputs = native.read(returned)
         _check_numbers(f"the probe {name!r}", outputs)
         sets.add(name, inputs, outputs)
 

@@ -189,7 +189,7 @@ class _CellRun:
         self.details["build_seconds"] = dict(built.seconds)
         self.details["own"] = self.model.own
         if built.failure is not None:
-            self.details["build_failed_at"] = built.failure.where
+            self.details["build_failed_at"] = built.failure.where or (str(self.model.path) if self.model.own else "")
         self.columns["weights_digest"] = built.facts.get("weights_digest")
         if built.facts:
             self.columns["noise_floor_mse"] = built.facts["noise_mse"]

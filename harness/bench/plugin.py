@@ -350,9 +350,10 @@ def _tell(config: pytest.Config, text: str) -> None:
 
 
 def _reject_unusable_models(config: pytest.Config, chosen: list[Cell]) -> None:
-    """Build a user's own models first: what no version explains, such as a probe that `forward` rejects, is told.
+    """Build a user's own models first: what no version explains, such as a probe of another shape, is told.
 
-    That is before anything is recorded, and all of it at once.
+    That is before anything is recorded, and all of it at once. What else a build raises is recorded: a version may be
+    to blame, which the end of a run over several environments tells.
     """
     cells = config.stash[_CELLS]
     mistakes = []

@@ -48,8 +48,12 @@ class ModelMistakeError(Exception):
     """What is wrong with a model's file itself, so that no version explains it; the message says what to do."""
 
 
-class ProbeRejectedError(ModelMistakeError):
-    """A probe that the model's own `forward` does not take: the file is wrong, not a conversion."""
+class InputsError(ModelMistakeError):
+    """Inputs that contradict the example or the declaration: only what the file itself says has a part in it."""
+
+
+class ProbeRejectedError(Exception):
+    """A probe that `forward` does not take. The probe may be wrong, or the version: the end of a run tells which."""
 
 
 class Progress:
@@ -164,6 +168,11 @@ def _chain(error: BaseException) -> list[BaseException]:
         found.append(following)
         following = following.__cause__ or following.__context__
     return found
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception is an allocator's refusal, which says nothing of what it was asked for."""
+    return _refused_memory(error, _plain(type(error).__name__), _text(error))
 
 
 def _refused_memory(error: BaseException, kind: str, text: str) -> bool:

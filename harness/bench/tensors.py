@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.bench.binding import Binding, BindingError
+from harness.bench.binding import Binding
 from harness.bench.definitions import Inputs, Model
-from harness.bench.progress import ProbeRejectedError
+from harness.bench.progress import InputsError
 from harness.bench.structure import UnsupportedValueError, output_leaves, spec_of
 from harness.bench.weights import digest_of, fill, filled_state
 
@@ -65,11 +65,11 @@ def flatten(value: Any) -> list[Any]:
 
 def to_arrays(value: Any) -> list[Any]:
     """What a PyTorch module returned, as numpy arrays; Python's own numbers are arrays without dimensions."""
-    return [as_array(leaf) for leaf in flatten(value)]
+    return [as_array(leaf, path) for path, leaf in output_leaves(value)]
 
 
-def as_array(leaf: Any) -> Any:
-    """One leaf as a numpy array."""
+def as_array(leaf: Any, path: str = "an output") -> Any:
+    """One leaf as a numpy array. Raises `UnsupportedValueError`, with its path, where numpy has no such thing."""
     import numpy as np
 
     if not hasattr(leaf, "detach"):
@@ -77,7 +77,15 @@ def as_array(leaf: Any) -> Any:
     tensor = leaf.detach().cpu()
     if getattr(tensor, "is_conj", bool)() or getattr(tensor, "is_neg", bool)():
         tensor = tensor.resolve_conj().resolve_neg()  # views that are conjugated, or negated, where they are read
-    return tensor.numpy()
+    try:
+        return tensor.numpy()
+    except (TypeError, RuntimeError) as error:
+        msg = (
+            f"{path} is {tensor.dtype} ({tensor.layout}), which numpy does not have. Make it what numpy has, in a "
+            f"wrapper where the module is not yours: `.float()`, `.dequantize()` of a quantized tensor, `.to_dense()` "
+            f"of a sparse one"
+        )
+        raise UnsupportedValueError(msg) from error
 
 
 def to_tensors(inputs: Inputs) -> tuple[Any, ...]:
@@ -92,7 +100,7 @@ def build(model: Model) -> tuple[Any, str]:
     module = unfilled(model)
     if model.keep_weights:
         return module, digest_of(
-            [as_array(value) for value in module.state_dict().values() if hasattr(value, "detach")]
+            [as_array(value, name) for name, value in module.state_dict().items() if hasattr(value, "detach")]
         )
     values = model.weights() if model.weights is not None else filled_state(module, model.gains)
     return module, fill(module, values)
@@ -143,23 +151,23 @@ class ModuleBuilder:
 
 
 def as_mapping(value: Any, what: str) -> Mapping[str, Any]:
-    """What an `example` or a probe returned, if it is one. Raises `ProbeRejectedError`."""
+    """What an `example` or a probe returned, if it is one. Raises `InputsError`."""
     if not isinstance(value, Mapping) or not value:
         msg = f"{what} must return a dict of arrays by the names of arguments of forward; it returned {value!r:.80}"
-        raise ProbeRejectedError(msg)
+        raise InputsError(msg)
     return {str(name): item for name, item in value.items()}
 
 
 def as_inputs(value: Any, what: str, paths: Sequence[str] = ()) -> dict[str, Any]:
     """What an `example` or a probe returned, as numpy arrays by path; None is left out.
 
-    In the order of `paths` where those are all that it has, and else in its own. Raises `ProbeRejectedError` where it
-    is no dict, `BindingError` where an input is no array.
+    In the order of `paths` where those are all that it has, and else in its own. Raises `InputsError` where it
+    is no dict, or where an input is no array.
     """
     found: dict[str, Any] = {}
 
     def add(path: str, leaf: Any) -> int:
-        found[path] = as_array(leaf)
+        found[path] = as_array(leaf, path)
         return len(found)
 
     try:
@@ -167,21 +175,26 @@ def as_inputs(value: Any, what: str, paths: Sequence[str] = ()) -> dict[str, Any
             spec_of(item, name, add)
     except UnsupportedValueError as error:
         msg = f"{what}: {error}"
-        raise BindingError(msg) from None
-    return {path: found[path] for path in paths} if set(paths) == set(found) else found
+        raise InputsError(msg) from None
+    return in_order(found, paths)
+
+
+def in_order(inputs: Inputs, paths: Sequence[str]) -> dict[str, Any]:
+    """The inputs in the order of `paths` where those are all that there are, and else in their own."""
+    return {path: inputs[path] for path in paths} if set(paths) == set(inputs) else dict(inputs)
 
 
 def check_dynamic(model: Model, example: Inputs) -> None:
-    """Raise `BindingError` where `dynamic` names an input or a dimension that the example does not have."""
+    """Raise `InputsError` where `dynamic` names an input or a dimension that the example does not have."""
     for path, axes in model.dynamic.items():
         if path not in example:
             msg = f"`dynamic` names {path!r}, and the inputs are {', '.join(map(repr, example))}"
-            raise BindingError(msg)
+            raise InputsError(msg)
         shape = example[path].shape
         beyond = [axis for axis in axes if not 0 <= axis < len(shape)]
         if beyond:
             msg = f"`dynamic` names dimension {beyond[0]} of {path!r}, whose shape is {list(shape)}"
-            raise BindingError(msg)
+            raise InputsError(msg)
 
 
 def same_shape(example: Inputs, probe: Inputs) -> bool:
@@ -193,12 +206,12 @@ def check_probe(model: Model, name: str, example: Inputs, probe: Inputs) -> None
     """Raise where a probe differs from the example in more than values and dynamic dimensions."""
     if list(probe) != list(example):
         msg = f"probe {name!r} gives the inputs {', '.join(probe)}; the example gives {', '.join(example)}"
-        raise ProbeRejectedError(msg)
+        raise InputsError(msg)
     for key, expected in example.items():
         given = probe[key]
         if given.dtype != expected.dtype:
             msg = f"probe {name!r}: input {key!r} is {given.dtype}, and the example's is {expected.dtype}"
-            raise ProbeRejectedError(msg)
+            raise InputsError(msg)
         dynamic = model.dynamic.get(key, {})
         fits = given.ndim == expected.ndim and all(
             a == b or axis in dynamic for axis, (a, b) in enumerate(zip(given.shape, expected.shape, strict=True))
@@ -210,4 +223,4 @@ def check_probe(model: Model, name: str, example: Inputs, probe: Inputs) -> None
                 f"{list(expected.shape)}, and the dimensions declared dynamic are: {free}. Mend the probe, or declare "
                 f"the dimension in `dynamic`."
             )
-            raise ProbeRejectedError(msg)
+            raise InputsError(msg)

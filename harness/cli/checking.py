@@ -54,7 +54,8 @@ def check(
 
     MODEL is what --models of `harness run` takes. Files are read first, without any environment; then their models are
     built and run on their example and their probes, in an environment that is installed already where none is named.
-    Nothing is converted. Exits with 2 where a file is wrong, and tells all that are.
+    Nothing is converted. Exits with 2 where a file is wrong, and tells all that are; with 3 where one cannot be told
+    in that environment, since a package is not installed or memory runs out.
     """
     root = root_of(context)
     if name and interpreter:
@@ -151,12 +152,15 @@ def _built(prepared: Prepared, plan: Plan, *, pinned: bool) -> Mapping[str, Any]
 
 
 def _tell(registry: Registry, chosen: Sequence[str], seen: Mapping[str, Any], where: str) -> int:
-    """Print what was seen of each model; raises with all that are wrong."""
-    wrong = []
+    """Print what was seen of each model; raises with all that are wrong, else with those that cannot be told here."""
+    wrong, untold = [], []
     for model in chosen:
         one = seen[model]
         if "failure" in one:
-            wrong.append(one["failure"])
+            if one["wrong"]:
+                wrong.append(one["failure"])
+            else:
+                untold.append(f"{shown(registry.models[model].path)}: cannot be told here: {one['reason']}")
             continue
         click.echo(f"{shown(registry.models[model].path)}: nothing is wrong with it under {where}")
         for label, text in _lines(one):
@@ -164,7 +168,14 @@ def _tell(registry: Registry, chosen: Sequence[str], seen: Mapping[str, Any], wh
     if wrong:
         lines = "\n".join(here(line) for line in wrong)
         msg = f"{len(wrong)} of {len(chosen)} models {'is' if len(wrong) == 1 else 'are'} wrong under {where}:\n{lines}"
-        raise ModelsWrongError(msg)
+        raise ModelsWrongError("\n".join([msg, *untold]))
+    if untold:
+        lines = "\n".join(untold)
+        msg = (
+            f"{len(untold)} of {len(chosen)} models cannot be told to be right under {where}:\n{lines}\n"
+            f"Name an environment that they can be built in by --combination or --python."
+        )
+        raise NoEvidenceError(msg)
     return 0
 
 

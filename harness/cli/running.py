@@ -222,9 +222,6 @@ def run_all(
                 continue
             console.print(f"\nTable: {shown(folder)}\n", markup=False, soft_wrap=True)
             written.append((job[0].plan, folder))
-            if len(jobs) > 1 and not finished:
-                for line in mistakes.told_early(root, attempts, results=store):
-                    display.note(line)
             finished += attempts
         raised = mistakes.raised_everywhere(root, finished, results=store)
         done = not errors or len(errors) == len(jobs) or isinstance(errors[-1], ModelsWrongError)

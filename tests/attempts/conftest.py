@@ -126,7 +126,10 @@ def add_route(plugins: Path, name: str, body: str = "pass") -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A checkout with a user's two models and plugin folder beside it."""
+    """A checkout with a user's models and plugin folder beside it.
+
+    One is good, the forward of one rejects its probe (`wrong`), and one's probe contradicts its example (`misfit`).
+    """
     folder = tmp_path / "checkout"
     (folder / "matrices").mkdir(parents=True)
     (folder / "matrices" / "nightly.toml").write_text(
@@ -136,6 +139,8 @@ def root(tmp_path: Path) -> Path:
     (folder / "matrices" / "small.in").write_text("# python: 3.11\nsix==1.16.0\n", encoding="utf-8")
     for name, width in (("good", "8"), ("wrong", "9")):
         (tmp_path / f"{name}.py").write_text(MODEL.replace("WIDTH", width), encoding="utf-8")
+    misfit = MODEL.replace('{"x": uniform((2, WIDTH)', '{"y": uniform((2, 8)')
+    (tmp_path / "misfit.py").write_text(misfit, encoding="utf-8")
     add_route(tmp_path / "plugins", "recite")
     return folder
 

@@ -246,11 +246,29 @@ def _harness(root: Path, ambient: Path, *arguments: str | Path) -> Result:
     return CliRunner().invoke(cli.cli, [*map(str, given), *map(str, arguments)], prog_name="harness")
 
 
-def test_a_probe_that_forward_rejects_is_told_and_no_table_is_written(root: Path, ambient: Path) -> None:
-    result = _harness(root, ambient, "--models", root.parent / "wrong.py", "--strategies", "recite")
+def test_a_probe_that_contradicts_the_example_is_told_at_once_and_no_table_is_written(
+    root: Path, ambient: Path
+) -> None:
+    files = [argument for name in ("good", "misfit") for argument in ("--models", root.parent / f"{name}.py")]
+    result = _harness(root, ambient, *files, "--strategies", "recite")
     assert result.exit_code == 2, result.output
-    assert "wrong.py: ProbeRejectedError: probe 'other' is rejected by forward: ValueError" in result.stderr
+    assert "misfit.py: InputsError: probe 'other' gives the inputs y; the example gives x" in result.stderr
     assert not list(root.rglob("cells.csv"))
+
+
+def test_a_probe_that_forward_rejects_is_recorded_told_early_and_exit_2_at_the_end(root: Path, ambient: Path) -> None:
+    """A version may be to blame: in another environment it may be taken."""
+    files = [argument for name in ("good", "wrong") for argument in ("--models", root.parent / f"{name}.py")]
+    result = _harness(root, ambient, *files, "--strategies", "recite")
+    assert result.exit_code == 2, result.output
+    early, _, end = (result.stdout + result.stderr).partition("Table: ")
+    assert "wrong raised while it was built, at " in early
+    assert "Mend the probe or forward. If it does so in every environment, its file has to be mended" in early
+    assert "1 model raised wherever it was built (ambient), which no version explains. All other" in end
+    assert ": ProbeRejectedError: probe 'other' is rejected by forward: ValueError" in end
+    (table,) = (root / ".harness" / "scratch" / "ambient").glob("cpu-quick+models-*+selected/*")
+    rows = (table / "cells.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [",failed,build,ProbeRejectedError," in row for row in rows] == [False, True]
 
 
 def test_a_refusal_removes_no_record(root: Path, ambient: Path) -> None:
@@ -266,8 +284,8 @@ def test_a_refusal_removes_no_record(root: Path, ambient: Path) -> None:
 
 
 def test_wrong_models_are_refused_with_the_reason_of_the_bench(root: Path, ambient: Path) -> None:
-    with pytest.raises(UsageError, match="probe 'other' is rejected by forward"):
-        execute(root, _task(root, ambient, "wrong"), Observer(), run="one")
+    with pytest.raises(UsageError, match="probe 'other' gives the inputs y"):
+        execute(root, _task(root, ambient, "misfit"), Observer(), run="one")
 
 
 def test_a_model_file_that_raises_at_import_is_refused_before_anything_runs(root: Path, ambient: Path) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from harness.bench import NotApplicable
+from harness.bench.binding import BindingError
 from harness.bench.failure import failure_of
 from harness.bench.processes import Ended, Limits
 from harness.bench.progress import (
     LONGEST,
     RESULT_FILE,
     STAGES_FILE,
+    InputsError,
     ProbeRejectedError,
     Progress,
     Trail,
@@ -221,8 +223,10 @@ def test_an_error_whose_attributes_raise_is_told_all_the_same() -> None:
     assert (told["error"], told["where"]) == ("no such thing", "")
 
 
-def test_a_rejected_probe_is_told_apart() -> None:
-    assert described(ProbeRejectedError("x"))["mistake"] is True
+def test_a_mistake_is_what_no_version_has_a_part_in() -> None:
+    assert described(InputsError("x"))["mistake"] is True
+    assert described(ProbeRejectedError("x"))["mistake"] is False
+    assert described(BindingError("x"))["mistake"] is False
 
 
 def test_an_exception_is_the_result_and_its_stage_the_last_one(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from harness.bench import Model
-from harness.bench.binding import BindingError
-from harness.bench.progress import ProbeRejectedError
+from harness.bench.progress import InputsError
+from harness.bench.structure import UnsupportedValueError
 from harness.bench.tensors import (
     as_inputs,
     check_dynamic,
@@ -23,6 +23,7 @@ from harness.bench.tensors import (
     same_shape,
     save,
     seal,
+    to_arrays,
 )
 
 EXAMPLE: dict[str, Any] = {"x": np.zeros((2, 8), np.float32), "mask": np.zeros((2,), np.int64)}
@@ -83,9 +84,32 @@ def test_outputs_are_flattened_in_their_own_order() -> None:
     assert flatten(None) == []
 
 
+class _Unreadable:
+    """What torch does with a tensor that numpy has no type for."""
+
+    dtype, layout = "torch.bfloat16", "torch.strided"
+
+    def detach(self) -> _Unreadable:
+        return self
+
+    cpu = detach
+
+    def numpy(self) -> object:
+        msg = "Got unsupported ScalarType BFloat16"
+        raise TypeError(msg)
+
+
+def test_a_tensor_that_numpy_has_no_type_for_is_told_with_its_path_and_what_to_do() -> None:
+    told = r"outputs\.logits is torch\.bfloat16 \(torch\.strided\), which numpy does not have.* wrapper .*`\.float\(\)`"
+    with pytest.raises(UnsupportedValueError, match=told):
+        to_arrays({"logits": _Unreadable()})
+    with pytest.raises(InputsError, match=r"example\(\): x is torch\.bfloat16"):
+        as_inputs({"x": _Unreadable()}, "example()")
+
+
 @pytest.mark.parametrize("value", [[1, 2], {}, None, np.zeros(3)])
 def test_an_example_that_is_no_dict_is_told(value: object) -> None:
-    with pytest.raises(ProbeRejectedError, match=r"example\(\) must return a dict"):
+    with pytest.raises(InputsError, match=r"example\(\) must return a dict"):
         as_inputs(value, "example()")
 
 
@@ -98,7 +122,7 @@ def test_inputs_are_arrays_by_path_in_the_order_that_is_asked_for() -> None:
 
 
 def test_an_input_that_is_no_array_is_told() -> None:
-    with pytest.raises(BindingError, match=r"^probe 'one': b\[1\] is 2\.5, and an input must be an array"):
+    with pytest.raises(InputsError, match=r"^probe 'one': b\[1\] is 2\.5, and an input must be an array"):
         as_inputs({"b": [np.zeros(1), 2.5]}, "probe 'one'")
 
 
@@ -112,7 +136,7 @@ def test_an_input_that_is_no_array_is_told() -> None:
 )
 def test_dynamic_dimensions_that_are_not_there_are_told(dynamic: dict[str, dict[int, str]], told: str) -> None:
     check_dynamic(_model(), EXAMPLE)
-    with pytest.raises(BindingError, match=told):
+    with pytest.raises(InputsError, match=told):
         check_dynamic(replace(_model(), dynamic=dynamic), EXAMPLE)
 
 
@@ -133,5 +157,5 @@ def test_a_probe_may_differ_in_values_and_dynamic_dimensions() -> None:
     ],
 )
 def test_a_probe_that_differs_in_more_is_told(changed: dict[str, Any], told: str) -> None:
-    with pytest.raises(ProbeRejectedError, match=told):
+    with pytest.raises(InputsError, match=told):
         check_probe(_model(), "wrong", EXAMPLE, {**EXAMPLE, **changed})

@@ -95,12 +95,21 @@ def test_a_users_own_model_runs(bench: Call, tmp_path: Path) -> None:
     assert _recorded(tmp_path / "out") == {"own-linear--native"}
 
 
-def test_a_probe_that_forward_rejects_is_told_and_nothing_is_written(bench: Call, tmp_path: Path) -> None:
+def test_a_probe_that_forward_rejects_is_recorded(bench: Call, tmp_path: Path) -> None:
     model = tmp_path / "own_linear.py"
     model.write_text(USER_MODEL.replace("SHAPE", "(2, 9)"), encoding="utf-8")
     done = bench("torch2.0", "--models", model, "--strategies=native", "--out", tmp_path / "out")
-    assert done.returncode == 4, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "probe 'wrong' is rejected by forward" in done.stdout + done.stderr
+    assert _recorded(tmp_path / "out") == {"own-linear--native"}
+
+
+def test_a_probe_of_another_shape_is_told_and_nothing_is_written(bench: Call, tmp_path: Path) -> None:
+    model = tmp_path / "own_linear.py"
+    model.write_text(USER_MODEL.replace("SHAPE", "(2, 8, 1)"), encoding="utf-8")
+    done = bench("torch2.0", "--models", model, "--strategies=native", "--out", tmp_path / "out")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "probe 'wrong': input 'x' has the shape [2, 8, 1]" in done.stdout + done.stderr
     assert _recorded(tmp_path / "out") == set()
     assert not (tmp_path / "out" / "attempt.json").exists()
 

@@ -86,6 +86,8 @@ MODELS = {
     "nan-on-a-probe": "model(build=lambda: module(lambda self, x: x.sqrt()), example=lambda: {'x': abs(EXAMPLE['x'])}, "
     "probes=probes(-abs(EXAMPLE['x'])))",
     "one-output-nan": "model(build=lambda: module(lambda self, x: (x, x * float('nan'))), probes=TWO)",
+    "bfloat16-output": "model(build=lambda: module(lambda self, x: (x, x.bfloat16())), probes=TWO)",
+    "raising-forward": "model(build=lambda: module(lambda self, x: x.reshape(3, 5)), probes=TWO)",
     "text-output": "model(build=lambda: module(lambda self, x: (x, 'a label')), probes=TWO)",
     "infinite-output": "model(build=lambda: module(lambda self, x: (x, x.abs() * float('inf'))), probes=TWO)",
     "some-nan": "model(build=lambda: module(lambda self, x: x.sqrt()), probes=TWO)",
@@ -255,6 +257,12 @@ def builds(
         ("nan-on-a-probe", "ValueError", "output on the probe 'given-0' is NaN throughout"),
         ("one-output-nan", "ValueError", "outputs[1] on the example is NaN throughout"),
         ("text-output", "UnsupportedValueError", "outputs[1] is of the type str"),
+        (
+            "bfloat16-output",
+            "UnsupportedValueError",
+            "outputs[1] is torch.bfloat16 (torch.strided), which",
+        ),
+        ("raising-forward", "RuntimeError", "own example: mend example() or forward"),
         ("exits", "SystemExit", "the tool ended the process: SystemExit(0)"),
         ("interrupts", "KeyboardInterrupt", "KeyboardInterrupt without a message"),
         ("rejected-probe", "ProbeRejectedError", "probe 'given-0' is rejected by forward: RuntimeError"),
@@ -270,6 +278,7 @@ def test_what_is_wrong_is_a_failed_build_that_says_what_to_do(builds: Builds, na
     result = builds.result(name)
     assert (result["outcome"], result["error_type"]) == ("failed", kind), result
     assert told in result["error"]
+    assert ("mend example() or forward" in result["error"]) == (name == "raising-forward")
     assert not (builds.at(name) / "built.json").exists()
 
 
