@@ -82,3 +82,29 @@ def test_each_shape_of_forward_is_right_or_refused_by_every_exporter(
     refused = REFUSED[environment]
     found = taken(pinned(environment), tmp_path, list(refused))
     check(found, refused)
+
+
+COMPILED = """
+import torch
+from harness.bench.binding import parameters_of
+
+class Shaped(torch.nn.Module):
+    def forward(self, a, mask=None, b=None):
+        return a
+
+for module in (torch.compile(Shaped(), backend="eager"), torch.nn.DataParallel(Shaped())):
+    print(type(module).__name__, *parameters_of(module))
+"""
+
+
+def test_a_module_that_is_compiled_or_replicated_takes_what_it_takes_alone(pinned: Callable[[str], Path]) -> None:
+    done = subprocess.run(
+        [str(pinned("torch2.1")), "-c", COMPILED],
+        cwd=ROOT,
+        env=clean_environ(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [f"{name} a mask=… b=…" for name in ("OptimizedModule", "DataParallel")], done

@@ -19,6 +19,7 @@ _TORCHSCRIPT: Mapping[str, Ends] = {
     "with-a-flag": ("failed", "convert", _UNTRACED),
     "a-number-that-varies": ("failed", "convert", _UNTRACED),
     "none-that-varies": _NONE_VARIES,
+    "as-many-as-rows": ("failed", "execute", "Cannot split using values in 'split' attribute"),
 }
 
 _DYNAMO: Mapping[str, Ends] = {
@@ -31,6 +32,7 @@ _DYNAMO: Mapping[str, Ends] = {
     "with-a-number": ("failed", "convert", _STEP_3),
     "with-a-flag": ("failed", "convert", _STEP_3),
     "none-that-varies": ("failed", "convert", "x * 3 if x[0, 0] < 0 else None"),
+    "as-many-as-rows": ("failed", "convert", _STEP_3),
 }
 
 _NOBUCO: Mapping[str, Ends] = {

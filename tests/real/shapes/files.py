@@ -27,7 +27,14 @@ class Shape:
 
 _X = '{"x": u(2, 3)}'
 _AB = '{"a": u(2, 3), "b": u(2, 3, 1)}'
+_OPTIONAL = "(self, a, mask=None, b=None):\n        a = a if mask is None else a * mask\n        return a * 2 + b * 3"
 
+_DECORATOR = """
+def decorated(kind):
+    forward = kind.forward
+    kind.forward = lambda *args, **kwargs: forward(*args, **kwargs)
+    return kind
+"""
 _NAMED = """
 class Pair(NamedTuple):
     second: Any
@@ -59,12 +66,12 @@ TAKES = {
         "(self, a, b): return a * 2 + b * 3", '{"b": u(2, 3, 1), "a": u(2, 3)}', '{"output": a * 2 + b * 3}'
     ),
     "left-out-in-the-middle": Shape(
-        "(self, a, mask=None, b=None):\n        a = a if mask is None else a * mask\n        return a * 2 + b * 3",
+        _OPTIONAL,
         _AB,
         '{"output": a * 2 + b * 3}',
     ),
     "none-in-the-example": Shape(
-        "(self, a, mask=None, b=None):\n        a = a if mask is None else a * mask\n        return a * 2 + b * 3",
+        _OPTIONAL,
         '{"a": u(2, 3), "mask": None, "b": u(2, 3, 1)}',
         '{"output": a * 2 + b * 3}',
     ),
@@ -153,6 +160,42 @@ TAKES = {
         '{"a": u(2, 3), "unused": u(2, 3, 2), "b": u(2, 3, 1)}',
         '{"output": a * 2 + b * 3}',
     ),
+    "position-alone": Shape(
+        "(self, a, b, /, mask=None, c=None):\n        a = a if mask is None else a * mask\n"
+        "        return a * 2 + b * 3 + c * 5",
+        '{"c": u(2, 3, 2), "b": u(2, 3, 1), "a": u(2, 3)}',
+        '{"output": a * 2 + b * 3 + c * 5}',
+    ),
+    "constant-by-position-alone": Shape(
+        "(self, x, double, /): return x * 2 if double else x",
+        _X,
+        '{"output": x * 2}',
+        more='constants={"double": True},',
+    ),
+    "constant-written-to": Shape(
+        "(self, x, seen):\n        seen.append(1)\n        return x * len(seen)",
+        _X,
+        '{"output": x}',
+        more='constants={"seen": []},',
+    ),
+    "numbers-for-keys": Shape(
+        "(self, levels): return levels[0] * 2 + levels[1] * 3",
+        '{"levels": {1: u(2, 3, 1), 0: u(2, 3)}}',
+        '{"output": levels[0] * 2 + levels[1] * 3}',
+    ),
+    "capital-letters": Shape(
+        "(self, X, x): return X * 2 + x * 3", '{"x": u(2, 3, 1), "X": u(2, 3)}', '{"output": X * 2 + x * 3}'
+    ),
+    "decorated": Shape(
+        _OPTIONAL,
+        _AB,
+        '{"output": a * 2 + b * 3}',
+        top=_DECORATOR,
+        build="decorated(Shaped)()",
+    ),
+    "averaged": Shape(
+        _OPTIONAL, _AB, '{"output": a * 2 + b * 3}', build="torch.optim.swa_utils.AveragedModel(Shaped())"
+    ),
     "scripted": Shape(
         "(self, a: Tensor, b: Tensor): return a * 2 + b * 3",
         '{"b": u(2, 3, 1), "a": u(2, 3)}',
@@ -210,6 +253,12 @@ RETURNS = {
     "empty": Shape("(self, x): return x * 2, x[:, :0]", _X, '{"outputs[0]": x * 2, "outputs[1]": x[:, :0]}'),
     "a-number-that-varies": Shape(
         "(self, x): return x * 2, float(x.sum())", _X, '{"outputs[0]": x * 2, "outputs[1]": float(x.sum())}'
+    ),
+    "as-many-as-rows": Shape(
+        "(self, x): return [row * 2 for row in x], x.shape[0]",
+        '{"x": u(ROWS, 3)}',
+        '{**{f"outputs[0][{row}]": x[row] * 2 for row in range(len(x))}, "outputs[1]": len(x)}',
+        more='dynamic={"x": {0: "rows"}},',
     ),
     "none-that-varies": Shape(
         "(self, x): return x * 2, (x * 3 if x[0, 0] < 0 else None)",
