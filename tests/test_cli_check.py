@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from harness import cli
 from tests.attempts.conftest import MODEL, make_ambient
+from tests.matrix.test_choosing import environment
 
 RIGHT = MODEL.replace("WIDTH", "9").replace("(8, 4)", "(9, 4)").replace("(2, 8)", "(2, 9)")
 
@@ -45,11 +46,14 @@ def _check(*arguments: str | Path) -> Result:
 
 
 def test_without_an_environment_files_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.cli.checking._installed", lambda root: None)
+    monkeypatch.setattr("harness.matrix.choosing.installed", lambda root: [])
     done = _check("right.py", "raising.py", "zoo:lstm")
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[:2] == ["right.py: can be read", "raising.py: can be read"]
-    assert "Nothing was built: no environment is installed. Name one by --combination or --python." in done.stdout
+    assert (
+        "Nothing was built: no environment is installed. Name one by --combination, --requirements or --python."
+        in done.stdout
+    )
 
 
 def test_all_that_cannot_be_read_is_told_at_once_and_nothing_is_installed(root: Path) -> None:
@@ -100,7 +104,7 @@ def test_what_cannot_be_told_in_an_environment_is_not_wrong(root: Path, ambient:
     assert first.startswith("harness: 2 of 3 models cannot be told to be right under ")
     assert rest[0] == "needing.py: cannot be told here: timm is not installed in this environment"
     assert rest[1].startswith("filling.py: cannot be told here: Unable to allocate 8.00 PiB")
-    assert rest[2].startswith("Name an environment that they can be built in by --combination or --python.")
+    assert rest[2].startswith("Name an environment that they can be built in by --combination, --requirements or")
     done = _check("needing.py", "wrong_probe.py", "--python", ambient)
     assert done.exit_code == 2, done.output
     first, *rest = done.stderr.splitlines()
@@ -120,4 +124,20 @@ def test_of_a_folder_what_declares_no_model_is_passed_over_and_said(root: Path) 
 def test_one_environment_at_a_time(root: Path, ambient: Path) -> None:
     done = _check("right.py", "--python", ambient, "--combination", "torch2.0")
     assert done.exit_code == 2
-    assert "name one environment each: leave one of them out" in done.stderr
+    assert "name one environment each: leave all but one out" in done.stderr
+
+
+def test_what_another_environment_has_is_not_the_files_mistake(root: Path, ambient: Path) -> None:
+    environment(root, "torch2.1", "layers")
+    done = _check("lost.py", "right.py", "--python", ambient)
+    assert done.exit_code == 3, done.output
+    assert "lost.py: cannot be told here: layers is not installed in it, and is in torch2.1" in done.stderr
+    assert "right.py: nothing is wrong with it under " in done.stdout
+
+
+def test_what_is_made_of_requirements_needs_them(root: Path) -> None:
+    done = _check("right.py", "--all")
+    assert (done.exit_code, "name them by --requirements FILE" in done.stderr) == (2, True)
+    (root / "reqs.txt").write_text("torch ==\n", encoding="utf-8")
+    done = _check("right.py", "--requirements", "reqs.txt")
+    assert (done.exit_code, "reqs.txt, line 1: 'torch ==' is no requirement" in done.stderr) == (2, True)

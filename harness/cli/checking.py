@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,18 @@ from harness.bench.processes import LAUNCHER
 from harness.bench.record import write_json
 from harness.bench.registry import Registry, discover, passed_over
 from harness.cli.context import INPUT_HELP, path_option, root_of, shown
+from harness.cli.requirements import requirements_options, take
 from harness.given.placing import placed
+from harness.matrix import choosing, environment, locks, matrixfile
 from harness.matrix import combination as combinations
-from harness.matrix import environment, locks, matrixfile
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
 from harness.matrix.installing import holding, prepare_environment
 from harness.matrix.places import own_folder
+from harness.matrix.requirements.needs import models_of
+from harness.matrix.selection import Selection
 
 _LOG_BYTES = 2000
+_MISSING = re.compile(r"ModuleNotFoundError: No module named '(?P<name>[^']+)'")
 _AMBIENT = "ambient"
 
 
@@ -41,6 +47,8 @@ _AMBIENT = "ambient"
 @click.option(
     "--python", "interpreter", type=click.Path(path_type=Path), help="Build them in this interpreter's environment."
 )
+@click.option("--requirements", metavar="FILE", help="Build them in the environment of these requirements.")
+@requirements_options
 @click.pass_context
 def check(
     context: click.Context,
@@ -49,17 +57,23 @@ def check(
     paths: tuple[Path, ...],
     name: str | None,
     interpreter: Path | None,
+    requirements: str | None,
+    python: str,
+    everything: bool,
 ) -> int:
     """Tell what is wrong with model files that no version explains, and what was seen of those that are right.
 
     MODEL is what --models of `harness run` takes. Files are read first, without any environment; then their models are
-    built and run on their example and their probes, in an environment that is installed already where none is named.
-    Nothing is converted. Exits with 2 where a file is wrong, and tells all that are; with 3 where one cannot be told
-    in that environment, since a package is not installed or memory runs out.
+    built and run on their example and their probes: where no environment is named, in the one that was used last of
+    those that have what the files import. Nothing is converted. Exits with 2 where a file is wrong, and tells all that
+    are; with 3 where one cannot be told in that environment, since a package is not installed or memory runs out.
     """
     root = root_of(context)
-    if name and interpreter:
-        msg = "--combination and --python name one environment each: leave one of them out."
+    if sum(map(bool, (name, interpreter, requirements))) > 1:
+        msg = "--combination, --python and --requirements name one environment each: leave all but one out."
+        raise UsageError(msg)
+    if (python or everything) and not requirements:
+        msg = "--python-version and --all say what is made of requirements: name them by --requirements FILE."
         raise UsageError(msg)
     values, found = placed(root, models, inputs)
     files, globs = split_models(values)
@@ -70,32 +84,41 @@ def check(
     chosen = select_models(registry, globs, "full")
     for file in passed_over(files):
         click.echo(f"{shown(file)}: passed over, since there is no MODEL in it")
-    if interpreter is None:
-        name = name or _installed(root)
+    plan = Plan(
+        combination=_AMBIENT,
+        device="cpu",
+        tier="full",
+        cells=tuple(Cell(_AMBIENT, model, "native", "cpu") for model in chosen),
+        models=tuple(map(str, files)),
+        paths=tuple(map(str, roots)),
+        zoo=with_zoo,
+        policy=Policy(),
+    )
+    if requirements:
+        selection = Selection(tier="full", device="cpu", models=values, strategies=("native",), paths=roots)
+        name, *_ = take(root, [requirements], [selection], python=python, everything=everything)
+    modules = _imported(registry, plan)
+    choice = choosing.choose(root, modules) if not name and interpreter is None else None
+    name = choice.name if choice else name
     if name is None and interpreter is None:
         for model in chosen:
             click.echo(f"{shown(registry.models[model].path)}: can be read")
-        click.echo("Nothing was built: no environment is installed. Name one by --combination or --python.")
+        click.echo(
+            "Nothing was built: no environment is installed. Name one by --combination, --requirements or --python."
+        )
         return 0
     with _prepared(root, name, interpreter) as prepared:
-        plan = Plan(
-            combination=name or _AMBIENT,
-            device="cpu",
-            tier="full",
-            cells=tuple(Cell(name or _AMBIENT, model, "native", "cpu") for model in chosen),
-            models=tuple(map(str, files)),
-            paths=tuple(map(str, roots)),
-            zoo=with_zoo,
-            policy=Policy(),
-        )
-        seen = _built(prepared, plan, pinned=interpreter is None)
-    return _tell(registry, chosen, seen, f"{name or interpreter} (Python {prepared.python_version})")
+        cells = tuple(replace(cell, combination=name or _AMBIENT) for cell in plan.cells)
+        seen = _built(prepared, replace(plan, combination=name or _AMBIENT, cells=cells), pinned=interpreter is None)
+    choice = choice or choosing.held_against(root, name or _AMBIENT, prepared.python, modules)
+    return _tell(registry, chosen, seen, f"{name or interpreter} (Python {prepared.python_version})", choice)
 
 
-def _installed(root: Path) -> str | None:
-    """The first combination, by name, whose environment is there."""
-    names = combinations.known(root)
-    return next((name for name in names if environment.python_of(root, name).is_file()), None)
+def _imported(registry: Registry, plan: Plan) -> set[str]:
+    """The top-level modules that the models of a plan need, and that are not the user's own."""
+    models = [registry.models[cell.model].value for cell in plan.cells]
+    declared = {module.partition(".")[0] for model in models if model for module in model.imports}
+    return declared.union(*(model.imports() for model in models_of([plan])))
 
 
 @contextlib.contextmanager
@@ -151,13 +174,20 @@ def _built(prepared: Prepared, plan: Plan, *, pinned: bool) -> Mapping[str, Any]
         return seen
 
 
-def _tell(registry: Registry, chosen: Sequence[str], seen: Mapping[str, Any], where: str) -> int:
+def _tell(
+    registry: Registry, chosen: Sequence[str], seen: Mapping[str, Any], where: str, choice: choosing.Choice
+) -> int:
     """Print what was seen of each model; raises with all that are wrong, else with those that cannot be told here."""
     wrong, untold = [], []
     for model in chosen:
         one = seen[model]
         if "failure" in one:
-            if one["wrong"]:
+            lost = _MISSING.search(one["failure"])
+            module = lost["name"].partition(".")[0] if lost else ""
+            if module in choice.elsewhere:
+                path, there = shown(registry.models[model].path), choice.elsewhere[module]
+                untold.append(f"{path}: cannot be told here: {module} is not installed in it, and is in {there}")
+            elif one["wrong"]:
                 wrong.append(one["failure"])
             else:
                 untold.append(f"{shown(registry.models[model].path)}: cannot be told here: {one['reason']}")
@@ -173,7 +203,7 @@ def _tell(registry: Registry, chosen: Sequence[str], seen: Mapping[str, Any], wh
         lines = "\n".join(untold)
         msg = (
             f"{len(untold)} of {len(chosen)} models cannot be told to be right under {where}:\n{lines}\n"
-            f"Name an environment that they can be built in by --combination or --python."
+            f"Name an environment that they can be built in by --combination, --requirements or --python."
         )
         raise NoEvidenceError(msg)
     return 0
