@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -398,6 +398,51 @@ def test_without_any_word_of_python_it_is_the_newest_that_fits(root: Path, taken
     why = "the newest that is installed here and under which they have a solution"
     assert notes[0] == f"{root / 'reqs.txt'}: {kept.name}, on Python {newest} ({why})"
     assert taken("torch==2.0.1", python="").name == kept.name
+
+
+@pytest.fixture
+def old_abi(index: Path) -> Iterator[str]:
+    """The oldest Python that is installed here; a package, `old-abi`, is for that one alone."""
+    python = installed_pythons()[-1]
+    path = wheel(index, "old-abi", "1.0")
+    tagged = path.rename(index / f"old_abi-1.0-cp{python.replace('.', '')}-none-any.whl")
+    yield python
+    tagged.unlink()
+
+
+def test_both_sides_have_the_same_python_unless_one_says_otherwise(
+    root: Path, taken: Take, notes: list[str], old_abi: str
+) -> None:
+    alone = taken("torch==2.1.0", file="new.txt", python="")
+    base = taken("torch==2.0.1", "old-abi", file="old.txt", python="")
+    assert base.stated["python"] == old_abi
+    beside = taken("torch==2.1.0", file="new.txt", python="", beside=base)
+    assert notes[-1] == f"{root / 'new.txt'}: {beside.name}, on Python {old_abi} (as {base.name} is)"
+    assert taken("torch==2.1.0", file="new.txt", python="").name in {alone.name, beside.name}
+    assert again(root, beside.name, modules=["numpy"], note=notes.append).name == beside.name
+    other = taken(
+        "# python: 3.11",
+        "torch==2.1.0",
+        file="said.txt",
+        python="",
+        beside=Kept(root=root, name="old-abi", stated={**base.stated, "python": "3.99"}),
+    )
+    assert "NOT on Python 3.99, as old-abi is, but on 3.11 (as the header of said.txt says)" in notes[-2]
+    assert other.stated["python"] == "3.11"
+
+
+def test_the_reason_for_no_solution_is_one_that_is_not_about_the_python(
+    root: Path, taken: Take, notes: list[str], old_abi: str
+) -> None:
+    base = taken("torch==2.0.1", "old-abi", file="old.txt", python="")
+    lines = ("torch==2.1.0", "old-abi", "needs-old-torch")
+    for kept in (taken(*lines, python=""), taken(*lines, file="new.txt", python="", beside=base)):
+        assert kept.stated["python"] == old_abi
+        assert "torch<2.1" in read_lock(root, read_combination(root, kept.name)).reason
+    pythons = installed_pythons()
+    if len(pythons) > 1:
+        told = " or ".join([", ".join(pythons[:-1]), pythons[-1]])
+        assert any(note.endswith(f"on Python {old_abi} (they have no solution under {told})") for note in notes)
 
 
 def test_where_space_is_short_the_environment_that_was_used_longest_ago_goes(taken: Take, notes: list[str]) -> None:

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,15 @@ from harness.matrix.locks import bench_requirements, write_whole
 from harness.matrix.places import own_folder
 from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
 from harness.matrix.requirements.needs import distributions_of, named, needed, provides
-from harness.matrix.requirements.reading import Given, read, source_of
+from harness.matrix.requirements.reading import Given, Source, read, source_of
 
 Tell = Callable[[str], None]
 
 _VERSION = 1
 _PYTHON = re.compile(r"3\.\d+")
+_ABOUT_PYTHON = re.compile(
+    r"Python ABI tag|Python implementation tag|(?:current|requested) Python version|Python[<>=~]"
+)
 _OLDEST_MINOR = 10
 _FULL, _LOCK, _REASON = "full.txt", "lock.txt", "lock.unresolvable"
 _ENOUGH_SPACE = 8 * 2**30
@@ -71,8 +74,9 @@ def take(
 ) -> Kept:
     """Have what a person named by `value` locked for what `wish` says; `note` is told what they should know.
 
-    `python` is the version that was asked for, or empty. What neither this nor `beside` pins gets the version that it
-    has there, so that nothing else differs between them. With `upgrade`, versions that are not pinned are resolved
+    `python` is the version that was asked for, or empty. Then it is that of `beside`, unless the files themselves say
+    another; and what neither this nor `beside` pins gets the version that it has there, so that nothing else differs
+    between them. With `upgrade`, versions that are not pinned are resolved
     anew. Raises `UsageError` for what cannot be read or found, and what `close` does.
     """
     if python and not _PYTHON.fullmatch(python):
@@ -81,9 +85,31 @@ def take(
     source = source_of(value)
     first = read(root, source, python=python)
     wish = wish.looked_through(first)
-    known = _found(root, first, python, everything=wish.everything)
-    candidates = [(known.stated["python"], known.stated["python_from"])] if known else _pythons(root, first, python)
-    done: tuple[Given, str, str, Closed, str] | None = None
+    candidates = _pythons(root, first, python, beside)
+    if beside is not None and (other := beside.stated["python"]) not in [version for version, _ in candidates]:
+        (version, why), *_ = candidates
+        note(f"{value}: NOT on Python {other}, as {beside.name} is, but on {version} ({why}): the Python differs, too")
+    return _locked(root, value, source, wish, candidates, python, upgrade=upgrade, beside=beside, note=note)
+
+
+def _locked(
+    root: Path,
+    value: str,
+    source: Source,
+    wish: Wish,
+    candidates: list[tuple[str, str]],
+    asked: str,
+    *,
+    upgrade: bool,
+    beside: Kept | None,
+    note: Tell,
+) -> Kept:
+    """What is kept or made of `source` for the first Python version of `candidates` under which it has a solution."""
+    versions = [version for version, _ in candidates]
+    known = _found(root, read(root, source, python=asked), asked, versions, everything=wish.everything)
+    if known:
+        candidates = [(known.stated["python"], known.stated["python_from"])]
+    tried: list[tuple[Given, str, str, Closed, str]] = []
     for version, why in candidates:
         given = read(root, source, python=version)
         name = known.name if known else _name(root, given, version, everything=wish.everything)
@@ -96,14 +122,15 @@ def take(
         before = ("", "") if upgrade else (_read(folder / _FULL) or other, _read(folder / _LOCK))
         lock, bench = folder / _LOCK, root / bench_requirements(root)
         closed = close(root, given, wanted, python=version, lock=lock, before=before, bench=bench)
-        if done is None or not closed.reason:
-            done = given, version, why, closed, name
+        tried.append((given, version, why, closed, name))
         if not closed.reason:
             break
-    assert done is not None
-    given, version, why, closed, name = done
+    # Where none has a solution, a reason that is not about the Python says more than one that is.
+    given, version, why, closed, name = min(tried, key=lambda each: bool(_ABOUT_PYTHON.search(each[3].reason)))
+    if closed.reason and len(tried) > 1:
+        why = f"they have no solution under {_either(versions)}"
     kept = _write(
-        root, given, _grown(given_folder(root, name), wish), closed, name=name, python=version, why=why, asked=python
+        root, given, _grown(given_folder(root, name), wish), closed, name=name, python=version, why=why, asked=asked
     )
     note(f"{value}: {name}, on Python {version} ({why})")
     for each in closed.notes:
@@ -115,7 +142,10 @@ def again(root: Path, name: str, *, modules: Iterable[str] = (), upgrade: bool =
     """Lock what is kept as `name` once more, for `modules` as well."""
     stated = _stated(given_folder(root, name))
     wish = Wish(modules=frozenset([*stated["modules"], *modules]), everything=stated["everything"])
-    return take(root, os.path.relpath(root / stated["given"]), wish, python=stated["asked"], upgrade=upgrade, note=note)
+    value = os.path.relpath(root / stated["given"])
+    source, candidates = source_of(value), [(stated["python"], stated["python_from"])]
+    wish = wish.looked_through(read(root, source, python=stated["asked"]))
+    return _locked(root, value, source, wish, candidates, stated["asked"], upgrade=upgrade, beside=None, note=note)
 
 
 def addable(root: Path, name: str, modules: Iterable[str]) -> list[str]:
@@ -152,13 +182,19 @@ def _stated(folder: Path) -> dict[str, Any]:
     return told if told.get("version") == _VERSION else {}
 
 
-def _found(root: Path, given: Given, asked: str, *, everything: bool) -> Kept | None:
-    """What is kept of the same files for the same Python: that which was used last."""
+def _either(versions: list[str]) -> str:
+    """`3.12, 3.11 or 3.10`."""
+    return " or ".join(filter(None, [", ".join(versions[:-1]), versions[-1]]))
+
+
+def _found(root: Path, given: Given, asked: str, pythons: Collection[str], *, everything: bool) -> Kept | None:
+    """What is kept of the same files for one of `pythons`: that which was used last."""
     found = [
         (path.stat().st_mtime, path.parent.name, stated)
         for path in given_folder(root, "").glob(f"{given.stem}-*/{GIVEN}")
         if (stated := _stated(path.parent))
         and (stated["content"], stated["asked"], stated["everything"]) == (given.content, asked, everything)
+        and stated["python"] in pythons
     ]
     if not found:
         return None
@@ -200,7 +236,7 @@ def _name(root: Path, given: Given, python: str, *, everything: bool) -> str:
     return name if name not in names(root) else f"{name}-given"
 
 
-def _pythons(root: Path, given: Given, asked: str) -> list[tuple[str, str]]:
+def _pythons(root: Path, given: Given, asked: str, beside: Kept | None) -> list[tuple[str, str]]:
     """The Python versions to try, in this order, each with why."""
     if asked:
         return [(asked, "as --python-version says")]
@@ -213,12 +249,18 @@ def _pythons(root: Path, given: Given, asked: str) -> list[tuple[str, str]]:
         bounds = SpecifierSet(given.requires_python)
     except InvalidSpecifier:
         bounds = SpecifierSet()
-    fitting = [each for each in installed_pythons() if bounds.contains(each) or bounds.contains(f"{each}.99")]
+    if beside is not None and _fits(beside.stated["python"], bounds):
+        return [(beside.stated["python"], f"as {beside.name} is")]
+    fitting = [each for each in installed_pythons() if _fits(each, bounds)]
     if not fitting:
         needed = f"that fits {given.requires_python!r}" if given.requires_python else f"from 3.{_OLDEST_MINOR} on"
         msg = f"{given.source.path.name}: no Python {needed} is installed here. Name one: --python-version 3.11."
         raise UsageError(msg)
     return [(each, "the newest that is installed here and under which they have a solution") for each in fitting]
+
+
+def _fits(python: str, bounds: SpecifierSet) -> bool:
+    return bounds.contains(python) or bounds.contains(f"{python}.99")
 
 
 def installed_pythons() -> list[str]:
