@@ -28,6 +28,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("torch", "einops", "pandas"):
         wheel(tmp_path / "wheels", name, "1.0")
     (tmp_path / "reqs.txt").write_text("--no-index\n-f wheels\ntorch\neinops\npandas\n", encoding="utf-8")
+    (tmp_path / "none.txt").write_text("--no-index\n-f wheels\npandas\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -41,6 +42,16 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (
             "gate --base-requirements reqs.txt --candidate-requirements reqs.txt --python-version 3.11 --device cpu",
             "both are the same requirements, reqs-",
+        ),
+        ("gate ./a ./b --strategies native --all", "--strategies, --all: only goes with --base-requirements and"),
+        (
+            "gate ./a ./b --python-version 3.7 --input x",
+            "--input, --python-version: only goes with --base-requirements",
+        ),
+        ("run torch2.1 --python-version 3.12 --all", "--python-version, --all: only goes with --requirements"),
+        (
+            "run --requirements none.txt --python-version 3.11 --device cpu",
+            "none.txt: torch is not among what it comes",
         ),
         ("run --python /usr/bin/python3 --requirements reqs.txt", "--python runs the environment as it is; leave out"),
         ("run --requirements gone.txt", "gone.txt: no such file of requirements"),

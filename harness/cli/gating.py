@@ -19,7 +19,15 @@ from harness.report import markdown, terminal
 from harness.tables.layout import series_folder
 from harness.verdict.gate import judge
 
-_OF_RUNS = ("strategies", "plugins", "paths", "inputs", "matrix", "python", "everything")
+_OF_RUNS = {
+    "strategies": "--strategies",
+    "plugins": "--plugin-folder",
+    "paths": "--path",
+    "inputs": "--input",
+    "matrix": "--matrix",
+    "python": "--python-version",
+    "everything": "--all",
+}
 """What only says how requirements are run; the tables of a name are there already."""
 
 
@@ -68,6 +76,12 @@ def gate(
         msg = (
             "a verdict needs two sides: BASE and CANDIDATE, or --base-requirements FILE and "
             "--candidate-requirements FILE."
+        )
+        raise UsageError(msg)
+    elif idle := [option for name, option in _OF_RUNS.items() if of_runs[name]]:
+        msg = (
+            f"{', '.join(idle)}: only goes with --base-requirements and --candidate-requirements. {base} and "
+            f"{candidate} are tables that are there: their runs chose the cells. Leave it out."
         )
         raise UsageError(msg)
     comparison, unfinished = compared(context, base, candidate, **given)

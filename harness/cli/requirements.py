@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from harness.bench.errors import UsageError
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
 from harness.matrix.requirements.needs import models_of, modules_of
@@ -53,5 +54,9 @@ def take(
 
     kept: list[keeping.Kept] = []
     for file in files:
-        kept.append(keeping.take(root, file, wish, python=python, beside=kept[0] if kept else None, note=note))
+        each = keeping.take(root, file, wish, python=python, beside=kept[0] if kept else None, note=note)
+        if not each.has("torch"):
+            msg = f"{file}: torch is not among what it comes to: nothing of these requirements can be tested. Add it."
+            raise UsageError(msg)
+        kept.append(each)
     return [each.name for each in kept]

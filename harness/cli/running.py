@@ -132,6 +132,10 @@ def run(
         others = ", ".join([*names, *requirements])
         msg = f"--python runs the environment as it is; leave out {others}, or leave out --python."
         raise UsageError(msg)
+    if not requirements and (python or everything):
+        idle = ", ".join(filter(None, ["--python-version" if python else "", "--all" if everything else ""]))
+        msg = f"{idle}: only goes with --requirements; a combination's file says which Python, and has all it installs."
+        raise UsageError(msg)
     instead = [name] if interpreter is not None else requirements
     chosen, selections = select(root, names, matrix, instead=instead, **given)
     if requirements:

@@ -295,6 +295,11 @@ def test_what_the_bench_needs_never_moves_a_tested_version(root: Path, taken: Ta
         ("-r gone.txt", r"reqs\.txt, line 3: gone\.txt: no such file"),
         ("-e ./gone", r"reqs\.txt, line 3: \./gone: no such file or folder"),
         ("torch=2.0", r"reqs\.txt, line 3: 'torch=2\.0' is no requirement"),
+        ("-r https://host/base.txt", r"reqs\.txt, line 3: https://host/base\.txt: what is elsewhere is not read"),
+        ("--extra-index-url", r"reqs\.txt, line 3: the option '--extra-index-url' needs a value"),
+        ("-r", r"reqs\.txt, line 3: the option '-r' needs a value"),
+        ("--no-deps", r"reqs\.txt, line 3: '--no-deps' leaves out what packages need"),
+        ("# nothing", r"reqs\.txt: it asks for no package\. Name the file that has them"),
         ("--frobnicate", r"reqs\.txt, line 3: the option '--frobnicate' is not known"),
     ],
 )
@@ -366,6 +371,8 @@ def test_uv_lock_and_pylock_keep_their_versions(root: Path, index: Path, notes: 
     [
         ("pyproject.toml", "[project\n", r"pyproject\.toml: not valid TOML"),
         ("pyproject.toml", "[tool.x]\n", r"it has no table `project`\. Name a group of it: --requirements pyproject"),
+        ("pyproject.toml", "[tool.poetry]\n", r"pyproject\.toml: it is Poetry's.*poetry export -o requirements\.txt"),
+        ("poetry.lock", "", r"poetry\.lock: it is Poetry's"),
         ("pylock.toml", 'lock-version = "1.0"\n', r"pylock\.toml: no valid pylock\.toml \("),
         ("uv.lock", "version = 1\n", r"uv\.lock: uv cannot read it"),
     ],
@@ -374,6 +381,12 @@ def test_a_form_that_cannot_be_read_is_told(root: Path, notes: list[str], name: 
     (root / name).write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=told):
         _take(root, root / name, notes)
+
+
+def test_a_lock_that_is_taken_whole_has_no_group(root: Path, notes: list[str]) -> None:
+    (root / "pylock.toml").write_text('lock-version = "1.0"\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"pylock\.toml: it is taken whole, without an extra or a group"):
+        _take(root, f"{root / 'pylock.toml'}:foo", notes)
 
 
 @pytest.mark.parametrize(

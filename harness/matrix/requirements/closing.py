@@ -80,6 +80,9 @@ def close(
         full = work.full(before[0])
         if isinstance(full, Fact):
             return Closed(reason=full.reason)
+        if not pins_of(full) and not given.directs:
+            msg = f"{given.source.path.name}: it asks for no package. Name the file that has them."
+            raise UsageError(msg)
         return work.closed(full, wish, lock, before[1])
 
 

@@ -61,6 +61,10 @@ class Kept:
         """Where all of it lies."""
         return given_folder(self.root, self.name)
 
+    def has(self, module: str) -> bool:
+        """Whether its lock has a package for `module`; what has no solution counts as having it."""
+        return (self.folder / _REASON).is_file() or bool(distributions_of(module, pins_of(_read(self.folder / _LOCK))))
+
 
 def take(
     root: Path,

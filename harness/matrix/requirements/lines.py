@@ -33,6 +33,7 @@ _PASSED_OVER = {"--prefer-binary", "--require-hashes", "--use-pep517", "--truste
 
 _INCLUDES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
 _EDITABLE = {"-e", "--editable"}
+_WITH_VALUE = {*_INCLUDES, *_EDITABLE, *INDEX_OPTIONS} - _WITHOUT_VALUE
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 _HASH = re.compile(r"--hash[= ](?P<hash>\S+)")
 _EXTRAS = re.compile(r"^(?P<target>.*?)(?P<extras>\[[\w\s,.-]+\])?$")
@@ -106,6 +107,15 @@ def parse_lines(text: str, *, where: str) -> Iterator[tuple[int, Line]]:
         if line is None:
             continue
         if isinstance(line, str):
+            if line in _WITH_VALUE:
+                msg = f"{where}, line {number}: the option {line!r} needs a value, after a space or a `=`."
+                raise UsageError(msg)
+            if line == "--no-deps":
+                msg = (
+                    f"{where}, line {number}: '--no-deps' leaves out what packages need, and nothing could be imported "
+                    "then. Take it away: what is locked with hashes keeps its versions all the same."
+                )
+                raise UsageError(msg)
             shown = without_credentials(line)
             msg = f"{where}, line {number}: the option {shown!r} is not known. Take it away, or give it to uv by UV_…."
             raise UsageError(msg)

@@ -33,6 +33,10 @@ _HEADERS = (
     re.compile(r"^#.*pip-compile with Python (3\.\d+)", re.MULTILINE),
 )
 _SELECTOR = re.compile(r"^(?P<file>.*\.(?:toml|lock))(?:\[(?P<extras>[\w.,\s-]+)\])?(?::(?P<group>[\w.-]+))?$")
+_OF_POETRY = (
+    "it is Poetry's, which has its own form. Write it as a requirements file, and name that: `poetry export -o "
+    "requirements.txt` (`poetry self add poetry-plugin-export` if it has no such command)."
+)
 _PUBLIC = re.compile(r"https?://pypi\.org/simple/?$")
 
 
@@ -113,6 +117,10 @@ class _Gathered:
         """Take up the lines of a text; what is relative there is so to `folder`, or to the root."""
         for number, line in parse_lines(text, where=where):
             if isinstance(line, Include):
+                if "://" in line.file:
+                    address = without_credentials(line.file)
+                    msg = f"{where}, line {number}: {address}: what is elsewhere is not read. Download it, and name it."
+                    raise UsageError(msg)
                 nearest = next((p for p in (folder / line.file, self.root / line.file) if p.is_file()), None)
                 if nearest is None:
                     msg = f"{where}, line {number}: {without_credentials(line.file)}: no such file. Correct the path."
@@ -147,6 +155,9 @@ def read(root: Path, source: Source, *, python: str) -> Given:
     name = source.path.name
     if name == "pyproject.toml":
         return _read_project(source)
+    if name == "poetry.lock":
+        msg = f"{name}: {_OF_POETRY}"
+        raise UsageError(msg)
     if name == "uv.lock":
         return _read_uv_lock(root, source)
     if re.fullmatch(r"pylock(\.[^.]+)?\.toml", name):
@@ -219,6 +230,9 @@ def _read_project(source: Source) -> Given:
             msg = f"{path.name}: {unknown(kind, each, there)}"
             raise UsageError(msg)
     if not project and not source.group:
+        if "poetry" in told.get("tool", {}):
+            msg = f"{path.name}: {_OF_POETRY}"
+            raise UsageError(msg)
         msg = f"{path.name}: it has no table `project`. Name a group of it: --requirements {path.name}:GROUP."
         raise UsageError(msg)
     direct = [*project.get("dependencies", [])]
@@ -289,6 +303,9 @@ def _read_uv_lock(root: Path, source: Source) -> Given:
 def _read_pylock(root: Path, source: Source, python: str) -> Given:
     """`pylock.toml`: the packages of it that this Python has."""
     name = source.path.name
+    if source.extras or source.group:
+        msg = f"{name}: it is taken whole, without an extra or a group. Leave that out, or make one of just that by uv."
+        raise UsageError(msg)
     text = _text(source.path, name)
     try:
         lock = Pylock.from_dict(_toml(text, name))
