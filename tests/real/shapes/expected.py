@@ -50,6 +50,8 @@ _JAX: Mapping[str, Ends] = {
     "scripted-and-left-out": ("failed", "convert", "torch._C.ScriptMethod"),
     "a-number-that-varies": ("failed", "convert", "Could not guard on data-dependent expression"),
     "none-that-varies": ("failed", "convert", "Could not guard on data-dependent expression"),
+    # JAX has integers of 64 bits only where it is told to.
+    "documented-wrapper": ("mismatched", "match", "outputs.best: dtype int32 instead of int64"),
 }
 
 TOO_OLD: Ends = ("not-applicable", "convert", "torch.onnx.export(dynamo=True) exists from torch 2.5 on")
