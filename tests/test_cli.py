@@ -302,6 +302,8 @@ def test_a_table_goes_where_it_is_asked_to_and_a_selection_never_among_the_table
     (table_folder,) = root.rglob("cells.csv")
     store = root / ".harness" / "scratch" if values.get("selected") else root / "results"
     assert table_folder.parent.parent == store / "container" / folder
+    if values.get("selected"):
+        assert f"Name the folder: `harness show {table_folder.parent}` shows" in refused(root, "show", "container")
     result = harness(root, "ingest", tmp_path / "out", "--results", tmp_path / "kept")
     assert result.exit_code == 0, result.output
     (kept,) = (tmp_path / "kept").rglob("cells.csv")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +13,17 @@ import click
 
 from harness.attempts import settling
 from harness.bench.definitions import TIERS
+from harness.bench.errors import UsageError
 from harness.bench.series import series_of
-from harness.cli.context import new_console, root_of
+from harness.cli.context import new_console, root_of, shown
 from harness.cli.storing import RESULTS
 from harness.matrix import combination as combinations
 from harness.matrix import locks
+from harness.matrix.places import OWN
 from harness.report import markdown, terminal
 from harness.tables.consistency import lock_digest
 from harness.tables.finding import Locks, Series, device_of, find_table, has_extended, is_path
+from harness.tables.layout import RUN
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
 
@@ -85,6 +90,12 @@ def read(
     unfinished: list[str] = []
     for each in references:
         wanted = locks_of(root, each, extensions=extensions)
+        if not is_path(each) and not (store / each).is_dir() and (newest := _of_selected_cells(root, each)):
+            msg = (
+                f"no table of {each!r} under {shown(store)}: its runs were of selected cells, and no name stands for "
+                f"those. Name the folder: `harness show {shlex.quote(str(shown(newest)))}` shows the newest."
+            )
+            raise UsageError(msg)
         found = find_table(store, each, series, locks=wanted)
         tables.append(found.table)
         unfinished += found.newer
@@ -92,6 +103,12 @@ def read(
             unfinished += settling.unfinished(root, each, series, after=found.table.run.started)
     hint = not extensions and all(has_extended(store, each, series) for each in references)
     return Read(tables=tuple(tables), unfinished=tuple(unfinished), notes=(EXTENSIONS_HINT,) if hint else ())
+
+
+def _of_selected_cells(root: Path, name: str) -> Path | None:
+    """The newest table of selected cells of a combination; None where there is none."""
+    tables = (root / OWN / "scratch").glob(f"{glob.escape(name)}/*/[!.]*/{RUN}")
+    return max((path.parent for path in tables), key=lambda folder: folder.name, default=None)
 
 
 def locks_of(root: Path, reference: str, *, extensions: bool) -> Locks | None:
