@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,14 @@ def test_what_is_made_of_requirements_needs_them(root: Path) -> None:
     (root / "reqs.txt").write_text("torch ==\n", encoding="utf-8")
     done = _check("right.py", "--requirements", "reqs.txt")
     assert (done.exit_code, "reqs.txt, line 1: 'torch ==' is no requirement" in done.stderr) == (2, True)
+
+
+def test_a_table_says_which_folders_its_models_import_from(root: Path, ambient: Path) -> None:
+    (root / "own" / "layers").mkdir(parents=True)
+    (root / "own" / "layers" / "net.py").write_text("from torch import nn\n", encoding="utf-8")
+    given = ["run", "--python", str(ambient), "--models", "lost.py", "--path", "own", "--strategies", "native"]
+    done = CliRunner().invoke(cli.cli, [*given, "--device", "cpu", "--results", "tables"], prog_name="harness")
+    assert done.exit_code == 0, done.output
+    (table,) = (root / "tables").rglob("run.json")
+    told = json.loads(table.read_text(encoding="utf-8"))
+    assert (told["models"], told["paths"]) == ("lost.py", ["own"])

@@ -122,6 +122,7 @@ class Attempt:
                 "tier": plan.tier,
                 "selected": plan.selected,
                 "models": plan.series,
+                "paths": list(plan.path_names),
                 "planned": [[cell.model, cell.strategy] for cell in plan.cells],
                 "started": now(),
                 "ended": None,

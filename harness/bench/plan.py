@@ -86,6 +86,7 @@ class Plan:
     `models` are a user's own files and folders, `zoo` says whether there are cells of the zoo's too, and `paths` are
     folders for the end of `sys.path` in every child that imports a user's code.
     `series` names the series of a user's own models (`harness.bench.series`); it is empty where there are none.
+    `path_names` are those of `paths` that were asked for, relative to the root: what tables say of them.
     """
 
     combination: str
@@ -101,6 +102,7 @@ class Plan:
     paths: tuple[str, ...] = ()
     zoo: bool = True
     series: str = ""
+    path_names: tuple[str, ...] = ()
 
     def registry(self) -> Registry:
         """Where this plan's names are looked up."""
@@ -130,7 +132,7 @@ class Plan:
         rest = {name: item for name, item in value.items() if name != "version"}
         rest["cells"] = tuple(Cell(**cell) for cell in value["cells"])
         rest["policy"] = Policy(**value["policy"])
-        for name in ("models", "plugins", "paths"):
+        for name in ("models", "plugins", "paths", "path_names"):
             rest[name] = tuple(value.get(name, ()))
         return cls(**rest)
 

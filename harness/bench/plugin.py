@@ -34,7 +34,7 @@ from harness.bench.places import find_root
 from harness.bench.plan import Cell, Plan, Policy, expand, split_models
 from harness.bench.record import Record
 from harness.bench.registry import Registry, discover
-from harness.bench.series import series_of
+from harness.bench.series import path_names, series_of
 from harness.bench.signals import raise_on_termination
 from harness.bench.stages import Outcome
 from harness.bench.telling import told
@@ -132,6 +132,7 @@ def _plan(config: pytest.Config) -> tuple[Plan, Registry]:
         policy=policy,
         selected=bool(option("--strategies") or plugins or (option("--models") and not files)),
         series=series_of(option("--models"), root=find_root(Path.cwd())) if files else "",
+        path_names=path_names(paths, root=find_root(Path.cwd())),
     )
     return plan, registry
 

@@ -22,6 +22,11 @@ def series_of(values: Iterable[str], *, root: Path) -> str:
     return shlex.join(sorted({_stable(value, root) for value in values}))
 
 
+def path_names(paths: Iterable[Path], *, root: Path) -> tuple[str, ...]:
+    """The folders of `--path` as they would be given from `root`, so that a command can be told that works there."""
+    return tuple(dict.fromkeys(Path(os.path.relpath(path.resolve(), root.resolve())).as_posix() for path in paths))
+
+
 def values_of(series: str) -> list[str]:
     """The `--models` of a series, to be given from its root."""
     return shlex.split(series)

@@ -23,7 +23,7 @@ from harness.bench.attempt import Attempt, State
 from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, UsageError
 from harness.bench.hold import hold
 from harness.bench.plan import Plan, split_models
-from harness.bench.series import series_of
+from harness.bench.series import path_names, series_of
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.requirements import requirements_options, take
@@ -64,6 +64,7 @@ def select(
             policy=file.policy.policy(),
             extensions=given["extensions"] or file.extensions,
             series=series,
+            path_names=path_names(given["paths"], root=root),
         )
         for device in ([given["device"]] if given["device"] else file.devices)
     ]

@@ -32,6 +32,7 @@ class Selection:
     policy: Policy = field(default_factory=Policy)
     extensions: bool = False
     series: str = ""
+    path_names: tuple[str, ...] = ()
 
     @property
     def narrowed(self) -> bool:
@@ -78,6 +79,7 @@ class Selection:
                 policy=self.policy,
                 selected=self.narrowed,
                 series=self.series,
+                path_names=self.path_names,
             )
             for extension in groups
         ]

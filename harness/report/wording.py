@@ -272,4 +272,5 @@ def _command(run: Run, selection: str = "") -> str:
     """The command that makes the table of `run` again. An environment without pins is known by its Python alone."""
     which = run.combination if run.pins else "--python PYTHON_OF_ITS_ENVIRONMENT"
     own = "".join(f" --models {shlex.quote(value)}" for value in values_of(run.models))
+    own += "".join(f" --path {shlex.quote(value)}" for value in run.paths)
     return f"`harness run {which}{own}{selection} --tier {run.tier} --device {run.device}`"

@@ -89,6 +89,10 @@ class Conditions:
     models: str = field(
         default="", metadata=_about("the series of a user's own models that the run was of; empty for the zoo")
     )
+    paths: tuple[str, ...] = field(
+        default=(),
+        metadata=_about("folders that these models import from, given by `--path`, relative to the repository's root"),
+    )
     started: str = field(metadata=_about("when the run started, in UTC"))
     ended: str | None = field(metadata=_about("when it ended; null where it was killed"))
     python: str = field(
@@ -172,6 +176,7 @@ _FIRST = (
     "tier",
     "selected",
     "models",
+    "paths",
     "planned",
     "recorded",
     "complete",

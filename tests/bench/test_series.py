@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench.series import folder_name, series_of, values_of
+from harness.bench.series import folder_name, path_names, series_of, values_of
 
 
 @pytest.fixture
@@ -58,3 +58,8 @@ def test_whatever_a_series_is_called_a_folder_can_be(series: str) -> None:
     assert 0 < len(made) <= 61
     assert not made.startswith((".", "-", "+"))
     assert made != folder_name(f"{series}x")
+
+
+def test_folders_are_named_as_from_the_root(root: Path) -> None:
+    given = [root / "src", root / "src" / ".." / "src", root.parent / "shared", root]
+    assert path_names(given, root=root) == ("src", "../shared", ".")

@@ -22,6 +22,7 @@ from harness.report.wording import (
     compact_text,
     detail,
     natives_line,
+    next_step,
     number,
     package_text,
     plain,
@@ -346,3 +347,11 @@ def test_moved_native_outputs_stand_after_what_is_worse_and_before_what_is_bette
         at = [text.index(words) for words in ("Worse", "Moved native outputs", "is NaN instead of finite", "Better")]
         assert at == sorted(at)
     assert "native output of 1 model moved" in markdown.comparison(compare(base, candidate)).splitlines()[0]
+
+
+def test_the_command_that_is_told_finds_the_code_that_a_users_models_import() -> None:
+    before, after = table(passed("m", "native"), passed("m", "s")), table(passed("m", "native"), failed("m", "s"))
+    run = replace(after.run, models="models/", paths=("src", "../my code"))
+    comparison = compare(replace(before, run=replace(before.run, models="models/")), replace(after, run=run))
+    told = next_step(comparison, judge(comparison))
+    assert "--models models/ --path src --path '../my code' --strategies s --tier quick --device cpu`" in told
