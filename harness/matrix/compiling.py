@@ -37,18 +37,21 @@ def compile_pins(
     shown: Sequence[str],
     doing: str,
     cwd: Path | None = None,
+    interpreter: str = "",
 ) -> Fact | None:
     """Run `uv pip compile` into `output`; the fact of the pins where there is no solution, else nothing.
 
     uv writes its command line into the file, and is told to write `shown` after the options that all have, in which
-    there are no paths of this machine. Raises what `understand` does, and `ToolBrokenError` where uv was killed.
+    there are no paths of this machine. `interpreter` is the full version for which markers are evaluated, where that
+    is not the first of `python`. Raises what `understand` does, and `ToolBrokenError` where uv was killed.
     """
-    command = ["pip", "compile", "--python-version", python, "--generate-hashes"]
+    command = ["pip", "compile", "--python-version", interpreter or python, "--generate-hashes"]
+    told = ["pip", "compile", "--python-version", python, "--generate-hashes"]
     environ = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(
         [tooling.uv(), *command, f"--output-file={output}", *options, *map(str, sources)],
         cwd=cwd or root,
-        env={**environ, "UV_CUSTOM_COMPILE_COMMAND": shlex.join(["uv", *command, *shown])},
+        env={**environ, "UV_CUSTOM_COMPILE_COMMAND": shlex.join(["uv", *told, *shown])},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -90,7 +90,16 @@ def read_lock(root: Path, combination: Combination) -> Lock:
     if stale and not is_given(root, name):
         msg = f"matrices/locks/{name}.txt does not fit {combination.path}: {stale}. Run `harness lock {name}`."
         raise UsageError(msg)
-    return Lock(path, without_credentials(text))
+    copy = copy_of(path, text)
+    return Lock(copy if is_given(root, name) and copy.is_file() else path, without_credentials(text))
+
+
+def copy_of(path: Path, text: str) -> Path:
+    """Where the lock `path` of requirements that were given is kept as it is now.
+
+    It may grow for another run's models while this one installs from it.
+    """
+    return path.with_name(f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}{path.suffix}")
 
 
 def _stale(combination: Combination, pins: Mapping[str, str], text: str) -> str:

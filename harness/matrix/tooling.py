@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import signal
 import subprocess
@@ -85,6 +86,15 @@ def uv() -> str:
     except FileNotFoundError:
         msg = "uv, which came with the harness, is not there any more. Install the harness anew."
         raise ToolBrokenError(msg) from None
+
+
+@functools.lru_cache
+def python_full_version(python: str) -> str:
+    """The version of the interpreter that is used here for `python` (major.minor); its first where there is none."""
+    command = [uv(), "python", "find", "--no-project", "--no-python-downloads", "--show-version", python]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    found = done.stdout.strip()
+    return found if done.returncode == 0 and found.startswith(f"{python}.") else f"{python}.0"
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 from harness.bench.environment import ANY_VERSION, canonical, pins_of
 from harness.bench.errors import UsageError
+from harness.matrix import tooling
 from harness.matrix.compiling import compile_pins, finished, index_strategy, nearest, preferences
 from harness.matrix.reinstalling import blocks
 from harness.matrix.requirements.lines import Direct, Wanted, parse_lines
@@ -177,6 +178,7 @@ class _Work:
                 shown=[self.name],
                 doing=f"resolving {self.name}",
                 cwd=cwd,
+                interpreter=tooling.python_full_version(self.python),
             )
         except AbsentError as error:
             known = nearest(self.root, self.python, error.requirement, self._with_options([]))

@@ -23,13 +23,13 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from harness.bench.environment import canonical, pins_of
 from harness.bench.errors import UsageError
-from harness.bench.hold import held_if_free
+from harness.bench.hold import held_if_free, hold
 from harness.bench.record import write_json
 from harness.matrix import tooling
 from harness.matrix.combination import GIVEN, given_folder, names
 from harness.matrix.compiling import finished
 from harness.matrix.credentials import without_credentials
-from harness.matrix.locks import bench_requirements, write_whole
+from harness.matrix.locks import bench_requirements, copy_of, write_whole
 from harness.matrix.places import own_folder
 from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
 from harness.matrix.requirements.needs import distributions_of, named, needed, provides
@@ -43,6 +43,8 @@ _ABOUT_PYTHON = re.compile(
     r"Python ABI tag|Python implementation tag|(?:current|requested) Python version|Python[<>=~]"
 )
 _OLDEST_MINOR = 10
+_AFTER_PLACE = re.compile(r"(?:\[[^\]]*\])?\s*\\?$")
+_OF_VERSION_FILE = "as .python-version says"
 _FULL, _LOCK, _REASON = "full.txt", "lock.txt", "lock.unresolvable"
 _ENOUGH_SPACE = 8 * 2**30
 """Bytes: what an environment with CUDA takes where it cannot link into uv's cache."""
@@ -113,7 +115,7 @@ def _locked(
     known = _found(root, read(root, source, python=asked), asked, versions, everything=wish.everything)
     if known:
         candidates = [(known.stated["python"], known.stated["python_from"])]
-    tried: list[tuple[Given, str, str, Closed, str]] = []
+    tried: list[tuple[Given, str, str, Closed, str, Wish]] = []
     for version, why in candidates:
         given = read(root, source, python=version)
         name = known.name if known else _name(root, given, version, everything=wish.everything)
@@ -126,17 +128,27 @@ def _locked(
         before = ("", "") if upgrade else (_read(folder / _FULL) or other, _read(folder / _LOCK))
         lock, bench = folder / _LOCK, root / bench_requirements(root)
         closed = close(root, given, wanted, python=version, lock=lock, before=before, bench=bench)
-        tried.append((given, version, why, closed, name))
+        tried.append((given, version, why, closed, name, wanted))
         if not closed.reason:
             break
     # Where none has a solution, a reason that is not about the Python says more than one that is.
-    given, version, why, closed, name = min(tried, key=lambda each: bool(_ABOUT_PYTHON.search(each[3].reason)))
+    given, version, why, closed, name, wanted = min(
+        tried, key=lambda each: (bool(each[3].reason), bool(_ABOUT_PYTHON.search(each[3].reason)))
+    )
     if closed.reason and len(tried) > 1:
         why = f"they have no solution under {_either(versions)}"
-    kept = _write(
-        root, given, _grown(given_folder(root, name), wish), closed, name=name, python=version, why=why, asked=asked
-    )
+    doing, folder = f"locking {name}", given_folder(root, name)
+    with tooling.told_as_infrastructure(doing), hold(folder, f"the environment {name}", note):
+        # Another run may have locked it for models of its own since it was looked at.
+        if _grown(given_folder(root, name), wish) == wanted:
+            kept = _write(root, given, wanted, closed, name=name, python=version, why=why, asked=asked)
+        else:
+            kept = None
+    if kept is None:
+        return _locked(root, value, source, wish, candidates, asked, upgrade=upgrade, beside=beside, note=note)
     note(f"{value}: {name}, on Python {version} ({why})")
+    for each in given.notes:
+        note(f"{name}: {each}")
     for each in closed.notes:
         note(f"{name}: {each}")
     return kept
@@ -199,6 +211,8 @@ def _found(root: Path, given: Given, asked: str, pythons: Collection[str], *, ev
         if (stated := _stated(path.parent))
         and (stated["content"], stated["asked"], stated["everything"]) == (given.content, asked, everything)
         and stated["python"] in pythons
+        and not (path.parent / _REASON).is_file()
+        and (asked or stated["python_from"] != _OF_VERSION_FILE or _version_file(root, given))
     ]
     if not found:
         return None
@@ -215,7 +229,7 @@ def _reused(root: Path, kept: Kept, given: Given, wish: Wish) -> Kept | None:
     """What is kept, where its lock has all that is needed, and what it names on this machine has not changed."""
     folder = kept.folder
     if (folder / _REASON).is_file():
-        return kept if kept.stated["modules"] == sorted(wish.modules) else None
+        return None  # what the package index did not have may be there by now
     lock = _read(folder / _LOCK)
     pins = pins_of(lock)
     wanted = set(pins_of(_read(folder / _FULL))) if wish.everything else set(needed(wish.modules, kept.stated["full"]))
@@ -223,6 +237,9 @@ def _reused(root: Path, kept: Kept, given: Given, wish: Wish) -> Kept | None:
         return None
     # As it would be written now: a changed package has another line above it.
     own = [line for line in lock.splitlines() if line.startswith(("-e ", "./", "/"))]
+    places = {(root / _AFTER_PLACE.sub("", line.removeprefix("-e "))).resolve() for line in own}
+    if not {Path(each.target) for each in given.directs if each.is_local} <= places:
+        return None
     again = finished("\n".join(own), root=root, path=folder / _LOCK, options=(), beside=root)
     if any(line not in lock for line in again.splitlines() if line.startswith("# package: ")):
         return None
@@ -246,9 +263,8 @@ def _pythons(root: Path, given: Given, asked: str, beside: Kept | None) -> list[
         return [(asked, "as --python-version says")]
     if given.python:
         return [(given.python, f"as {given.python_from} says")]
-    for folder in dict.fromkeys([given.source.path.parent, root]):
-        if match := _PYTHON.match(_read(folder / ".python-version").strip()):
-            return [(match[0], "as .python-version says")]
+    if version := _version_file(root, given):
+        return [(version, _OF_VERSION_FILE)]
     try:
         bounds = SpecifierSet(given.requires_python)
     except InvalidSpecifier:
@@ -265,6 +281,14 @@ def _pythons(root: Path, given: Given, asked: str, beside: Kept | None) -> list[
 
 def _fits(python: str, bounds: SpecifierSet) -> bool:
     return bounds.contains(python) or bounds.contains(f"{python}.99")
+
+
+def _version_file(root: Path, given: Given) -> str:
+    """The version that the nearest `.python-version` says; empty where none does."""
+    for folder in dict.fromkeys([given.source.path.parent, root]):
+        if match := _PYTHON.match(_read(folder / ".python-version").strip()):
+            return match[0]
+    return ""
 
 
 def installed_pythons() -> list[str]:
@@ -316,6 +340,7 @@ def _write(
             (folder / _LOCK).unlink(missing_ok=True)
         else:
             write_whole(folder / _FULL, closed.full.encode())
+            write_whole(copy_of(folder / _LOCK, closed.lock), closed.lock.encode())
             write_whole(folder / _LOCK, closed.lock.encode())
             (folder / _REASON).unlink(missing_ok=True)
         write_json(folder / GIVEN, stated)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
 from harness.bench.errors import UsageError
@@ -49,12 +50,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Direct:
-    """A folder, a file or an address in the place of a name; `target` is as it is written, without its extras."""
+    """A folder, a file or an address in the place of a name; `target` is as it is written, without its extras.
+
+    `marker` says when it is asked for; empty for always.
+    """
 
     target: str
     extras: str = ""
     editable: bool = False
     hashes: tuple[str, ...] = ()
+    marker: str = ""
 
     @property
     def is_local(self) -> bool:
@@ -99,8 +104,9 @@ def parse_lines(text: str, *, where: str) -> Iterator[tuple[int, Line]]:
     for number, content in _logical(text):
         try:
             line = _line(content)
-        except (InvalidRequirement, ValueError) as error:
-            told = f" ({without_credentials(str(error))})" if isinstance(error, InvalidRequirement) else ""
+        except (InvalidRequirement, InvalidMarker, ValueError) as error:
+            explained = isinstance(error, (InvalidRequirement, InvalidMarker))
+            told = f" ({without_credentials(str(error))})" if explained else ""
             shown = without_credentials(content)
             msg = f"{where}, line {number}: {shown!r} is no requirement{told}. Write it like `torch==2.1.0`."
             raise UsageError(msg) from None
@@ -179,7 +185,9 @@ def _is_direct(content: str) -> bool:
 
 
 def _direct(content: str, *, editable: bool = False, hashes: tuple[str, ...] = ()) -> Direct:
-    match = _EXTRAS.match(content.split(" ;", maxsplit=1)[0].strip())
+    place, _, condition = content.partition(" ;")
+    match = _EXTRAS.match(place.strip())
     assert match is not None
     target = match["target"]
-    return Direct(target, match["extras"] or "", editable and "git+" not in target, hashes)
+    marker = str(Marker(condition)) if condition.strip() else ""
+    return Direct(target, match["extras"] or "", editable and "git+" not in target, hashes, marker)

@@ -12,7 +12,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from packaging.requirements import Requirement
 from harness.bench.environment import canonical
 from harness.bench.errors import ToolBrokenError, UsageError, unknown
 from harness.matrix import tooling
+from harness.matrix.contents import dependency_files
 from harness.matrix.credentials import without_credentials
+from harness.matrix.requirements.identifying import told_apart, uv_settings
 from harness.matrix.requirements.lines import Direct, Include, Option, Wanted, parse_lines
 from harness.matrix.resolving import understand
 
@@ -63,8 +65,9 @@ class Given:
     installed where a model imports it. `direct` are the packages that a compiled file has from people, as far as its
     comments tell. `locked` says that all versions are fixed with their hashes, and kept.
     `compiled` is a project's file that uv resolves itself. `python` is the version that the file itself tells, with
-    `python_from` for a person; `requires_python` only bounds it. `content` is the digest of all files that were read;
-    `files` are those of a file of requirements, it itself first.
+    `python_from` for a person; `requires_python` only bounds it. `content` is the digest of all files that were read
+    and of what they refer to, the same for every Python; `files` are those of a file of requirements, it itself first.
+    `notes` are what a person should know.
     """
 
     source: Source
@@ -81,6 +84,7 @@ class Given:
     python_from: str = ""
     requires_python: str = ""
     files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -96,11 +100,15 @@ class _Gathered:
     """What the lines of a file and of those that it includes ask for, as it is read."""
 
     root: Path
+    python: str
     wanted: list[Wanted] = field(default_factory=list)
     constraints: list[Wanted] = field(default_factory=list)
     directs: list[Direct] = field(default_factory=list)
     options: list[Option] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    referred: list[Direct] = field(default_factory=list)
+    """All of `directs`, those that are for another Python or machine too."""
     seen: set[tuple[Path, bool]] = field(default_factory=set)
 
     def file(self, path: Path, *, where: str, constraining: bool = False) -> str:
@@ -130,8 +138,29 @@ class _Gathered:
                 self.options.append(_absolute(line, folder))
             elif isinstance(line, Wanted):
                 (self.constraints if constraining else self.wanted).append(line)
-            elif not constraining:
-                self.directs.append(_placed(line, folder, self.root, where=f"{where}, line {number}"))
+            elif constraining:
+                self.notes.append(
+                    f"{where}, line {number}: {without_credentials(line.target)} is passed over: "
+                    "a folder, a file or an address bounds nothing"
+                )
+            else:
+                self.direct(line, folder, where=f"{where}, line {number}")
+
+    def direct(self, line: Direct, folder: Path, *, where: str) -> None:
+        """Take up a folder, a file or an address; one that is not asked for here need not be there."""
+        path = line.path(folder, self.root) if line.is_local else None
+        self.referred.append(replace(line, target=str(path)) if path else line)
+        marker = Marker(line.marker) if line.marker else None
+        if self.python and not evaluated(marker, self.python):
+            return
+        if path and not path.exists():
+            if marker and not self.python:
+                return
+            msg = f"{where}: {line.target}: no such file or folder. Correct the path."
+            raise UsageError(msg)
+        # A folder is used where it is: uv would keep a copy of it, and not see that its code has changed.
+        there = replace(line, target=str(path), editable=path.is_dir()) if path else line
+        self.directs.append(replace(there, marker=""))
 
 
 def source_of(value: str) -> Source:
@@ -153,16 +182,23 @@ def read(root: Path, source: Source, *, python: str) -> Given:
     read it.
     """
     name = source.path.name
+    gathered = _Gathered(root=root, python=python)
     if name == "pyproject.toml":
-        return _read_project(source)
-    if name == "poetry.lock":
+        given = _read_project(source)
+    elif name == "poetry.lock":
         msg = f"{name}: {_OF_POETRY}"
         raise UsageError(msg)
-    if name == "uv.lock":
-        return _read_uv_lock(root, source)
-    if re.fullmatch(r"pylock(\.[^.]+)?\.toml", name):
-        return _read_pylock(root, source, python)
-    return _read_requirements(root, source)
+    elif name == "uv.lock":
+        gathered.root = source.path.parent
+        given = _read_uv_lock(source, gathered)
+    elif re.fullmatch(r"pylock(\.[^.]+)?\.toml", name):
+        given = _read_pylock(source, gathered)
+    else:
+        given = _read_requirements(source, gathered)
+    meant = told_apart(root, direct=gathered.referred, options=given.options, project=given.project)
+    settings = uv_settings(root, source.path.parent)
+    content = _digest([("content", given.content), ("meant", meant), ("uv", settings)])
+    return replace(given, content=content, notes=tuple(dict.fromkeys(gathered.notes)))
 
 
 def evaluated(marker: Marker | None, python: str) -> bool:
@@ -170,13 +206,13 @@ def evaluated(marker: Marker | None, python: str) -> bool:
     if marker is None:
         return True
     try:
-        return marker.evaluate({"python_version": python, "python_full_version": f"{python}.0", "extra": ""})
+        full = tooling.python_full_version(python)
+        return marker.evaluate({"python_version": python, "python_full_version": full, "extra": ""})
     except (UndefinedComparison, UndefinedEnvironmentName):
         return False
 
 
-def _read_requirements(root: Path, source: Source) -> Given:
-    gathered = _Gathered(root=root)
+def _read_requirements(source: Source, gathered: _Gathered) -> Given:
     text = gathered.file(source.path, where=source.path.name)
     header = next((match[1] for pattern in _HEADERS if (match := pattern.search(text))), "")
     return Given(
@@ -239,9 +275,11 @@ def _read_project(source: Source) -> Given:
     for extra in source.extras:
         direct += extras[extra]
     direct += [each for each in groups.get(source.group, []) if isinstance(each, str)]
+    files = [each for each in dependency_files(path.parent, told) if each.is_file()]
+    named = [(os.path.relpath(each, path.parent), _text(each, each.name)) for each in files]
     return Given(
         source=source,
-        content=_digest([("pyproject", text), ("selected", json.dumps([source.extras, source.group]))]),
+        content=_digest([("pyproject", text), ("selected", json.dumps([source.extras, source.group])), *named]),
         wanted=tuple(Wanted(Requirement(each)) for each in direct),
         options=_indexes(told),
         compiled=True,
@@ -259,7 +297,7 @@ def _indexes(told: dict[str, Any]) -> tuple[Option, ...]:
     )
 
 
-def _read_uv_lock(root: Path, source: Source) -> Given:
+def _read_uv_lock(source: Source, gathered: _Gathered) -> Given:
     """`uv.lock`, as `uv export` tells it: versions and hashes are the lock's."""
     folder = source.path.parent
     command = [tooling.uv(), "export", "--frozen", "--quiet", "--no-header", "--no-annotate"]
@@ -282,14 +320,12 @@ def _read_uv_lock(root: Path, source: Source) -> Given:
             f"{source.path.name}: uv cannot read it ({said}). Run `uv lock` there, and name an extra or a group it has."
         )
         raise UsageError(msg)
-    gathered = _Gathered(root=folder)
     gathered.lines(done.stdout, folder=folder, where=source.path.name)
     project = [each for each in gathered.directs if each.path(folder) == folder]
     gathered.directs = [each for each in gathered.directs if each not in project]
     manifest = folder / "pyproject.toml"
     told = _toml(_text(manifest, manifest.name), manifest.name) if manifest.is_file() else {}
     gathered.options += _indexes(told)
-    del root
     return Given(
         source=source,
         content=_digest([("uv.lock", done.stdout), ("indexes", str(gathered.options))]),
@@ -300,7 +336,7 @@ def _read_uv_lock(root: Path, source: Source) -> Given:
     )
 
 
-def _read_pylock(root: Path, source: Source, python: str) -> Given:
+def _read_pylock(source: Source, gathered: _Gathered) -> Given:
     """`pylock.toml`: the packages of it that this Python has."""
     name = source.path.name
     if source.extras or source.group:
@@ -312,13 +348,15 @@ def _read_pylock(root: Path, source: Source, python: str) -> Given:
     except PylockValidationError as error:
         msg = f"{name}: no valid pylock.toml ({error}). Make it anew."
         raise UsageError(msg) from None
-    gathered = _Gathered(root=root)
     for package in lock.packages:
-        if python and not evaluated(package.marker, python):
+        if gathered.python and not evaluated(package.marker, gathered.python):
             continue
         gathered.lines(_line_of(package, name), folder=source.path.parent, where=name)
         if package.index and not _PUBLIC.match(package.index):
             gathered.options.append(Option("--extra-index-url", package.index))
+    # Their paths are part of the text already, for any Python; what they are relative to is not.
+    local = any(each.directory or (each.archive and each.archive.path) for each in lock.packages)
+    gathered.referred = [Direct(str(source.path.parent))] if local else []
     return Given(
         source=source,
         content=_digest([("pylock", text)]),
@@ -351,17 +389,6 @@ def _absolute(option: Option, folder: Path) -> Option:
     if option.name != "--find-links" or "://" in option.value:
         return option
     return Option(option.name, str((folder / option.value).resolve()))
-
-
-def _placed(direct: Direct, folder: Path, root: Path, *, where: str) -> Direct:
-    if not direct.is_local:
-        return direct
-    path = direct.path(folder, root)
-    if not path.exists():
-        msg = f"{where}: {direct.target}: no such file or folder. Correct the path."
-        raise UsageError(msg)
-    # A folder is used where it is: uv would keep a copy of it, and not see that its code has changed.
-    return Direct(str(path), direct.extras, path.is_dir(), direct.hashes)
 
 
 def _text(path: Path, where: str) -> str:
