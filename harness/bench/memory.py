@@ -59,3 +59,17 @@ def resident_mb(pids: list[int]) -> float:
         with contextlib.suppress(OSError, IndexError, ValueError):
             total += int(Path("/proc", str(pid), "statm").read_text(encoding="ascii").split()[1]) * _PAGE_MB
     return total
+
+
+def unshared_mb(pids: list[int]) -> float:
+    """Resident memory of several processes without pages of shared memory, which `harness.bench.shared_memory` counts.
+
+    Both are read at once: of what is shared or let go of meanwhile nothing counts twice.
+    """
+    total = 0.0
+    for pid in pids:
+        with contextlib.suppress(OSError, IndexError, ValueError, KeyError):
+            lines = Path("/proc", str(pid), "status").read_text(encoding="utf-8", errors="replace").splitlines()
+            found = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
+            total += sum(int(found[name].split()[0]) for name in ("RssAnon", "RssFile")) / 1024
+    return total

@@ -179,8 +179,8 @@ def _until_ended(
         used = memory.resident_mb(members) + shared.beyond_resident_mb
         if used > limits.memory_limit_mb:  # what came to be shared since the last search counts for each until then
             members, searched = group.members(), now
-            shared.look(members)
-            used = memory.resident_mb(members) + shared.beyond_resident_mb
+            shared.look(members, closely=True)
+            used = memory.unshared_mb(members) + shared.files_mb
         seen.peak_mb = max(seen.peak_mb, used)
         space = space_at(child.folder)
         seen.least_space = min(space, seen.least_space or space)

@@ -73,17 +73,22 @@ class SharedMemory:
 
     def __init__(self) -> None:
         self.beyond_resident_mb = 0.0
+        self.files_mb = 0.0
         self._mounts = _mounts()
         self._devices = {*self._mounts, _nameless_device()}
         self._least = shared_mb()
         self._before = {mount: _names(mount) for mount in self._mounts.values()}
         self._made: dict[File, Path] = {}
 
-    def look(self, pids: Collection[int]) -> None:
-        """Count anew, for the processes `pids`."""
+    def look(self, pids: Collection[int], *, closely: bool = False) -> None:
+        """Count anew, for the processes `pids`.
+
+        Not `closely`, what the machine has of it in all tells whether there is anything to count: others may have let
+        go of as much as this group took meanwhile.
+        """
         now = shared_mb()
         self._least = min(self._least, now)
-        if now - self._least < _WORTH_A_LOOK_MB:
+        if not closely and now - self._least < _WORTH_A_LOOK_MB:
             self.beyond_resident_mb = 0.0
             return
         sizes: dict[File, int] = {}
@@ -111,7 +116,8 @@ class SharedMemory:
         for file, made in self._made.items():  # closed again, and not gone
             if file not in sizes and (left := _status(made, file)) is not None:
                 sizes[file] = left.st_blocks * _BLOCK
-        self.beyond_resident_mb = (sum(sizes.values()) + sum(unseen.values()) - mapped) / 2**20
+        self.files_mb = (sum(sizes.values()) + sum(unseen.values())) / 2**20
+        self.beyond_resident_mb = self.files_mb - mapped / 2**20
 
     def _remember(self, path: str, status: os.stat_result) -> None:
         """Keep in mind what has a name, is ours, and lies under a name that was not there when the group began."""

@@ -107,6 +107,24 @@ time.sleep(1)
     assert ended.stopped == ""
 
 
+def test_it_counts_once_also_while_others_let_go_of_as_much(kept: Kept, name: str) -> None:
+    """What the machine has of it in all does not grow: what another process had is what this group takes."""
+    code = """
+import mmap, os, sys, time
+for _ in range(3):
+    if os.fork() == 0:
+        break
+f = open(f"/dev/shm/{sys.argv[1]}", "r+b")
+m = mmap.mmap(f.fileno(), 2**28)
+for i in range(0, 2**28, 4096): m[i]
+time.sleep(1)
+"""
+    with (SHM / name).open("wb") as file:
+        file.write(bytes(2**28))
+    ended = watch(kept(code, name), Limits(timeout_s=15.0, memory_limit_mb=600))
+    assert (ended.returncode, ended.stopped) == (0, "")
+
+
 def test_what_was_there_before_stays(kept: Kept, name: str) -> None:
     path = SHM / name
     path.write_bytes(b"mine")
