@@ -37,7 +37,8 @@ def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
         else:
             made = locks.lock(root, each, upgrade=upgrade)
         told = "no solution; the reason is recorded" if made.reason else "locked"
-        click.echo(f"{each.name}: {told} in {made.path.relative_to(root)}")
+        path = made.path if made.reason else locks.lock_path(root, each.name)
+        click.echo(f"{each.name}: {told} in {path.relative_to(root)}")
         if made.reason:
             click.echo(f"  {printable(made.reason)}")
     return 0
