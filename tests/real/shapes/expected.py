@@ -41,6 +41,8 @@ _NOBUCO: Mapping[str, Ends] = {
     "with-a-flag": ("mismatched", "match", "2 outputs instead of 3 (outputs.flag, outputs.size, outputs.out)"),
     "a-number-that-varies": ("mismatched", "match", "outputs[1] is a Python number that differs between inputs"),
     "none-that-varies": _NONE_VARIES,
+    # It puts the dimension that `weights[..., None]` adds before the last one.
+    "documented-wrapper": ("failed", "convert", "Dimensions must be equal, but are 8 and 6"),
 }
 
 _JAX: Mapping[str, Ends] = {
