@@ -1,4 +1,7 @@
-"""What tests of all kinds share: the wheel of this checkout, and an environment that it is installed in."""
+"""What tests of all kinds share: the wheel of this checkout, and an environment that it is installed in.
+
+Those of the zoo run in pinned environments, so that this imports nothing of the harness's own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from uv import find_uv_bin
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,6 +32,8 @@ def without_checkout() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout."""
+    from uv import find_uv_bin
+
     folder = tmp_path_factory.mktemp("wheel")
     command = [find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, env=without_checkout(), timeout=300)
@@ -40,6 +44,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment that the wheel is installed in."""
+    from uv import find_uv_bin
+
     folder = tmp_path_factory.mktemp("installed") / "venv"
     subprocess.run(
         [find_uv_bin(), "venv", "--quiet", "-p", sys.executable, str(folder)], check=True, env=without_checkout()
