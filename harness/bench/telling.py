@@ -15,11 +15,15 @@ from typing import Any
 import pytest
 
 from harness.bench.failure import describe_failure, reason_of
+from harness.bench.progress import cut
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 
 _FRAME = re.compile(r'  File "(?P<path>.+)", line (?P<line>\d+), in (?P<name>.+)')
 _AT_EITHER_END = 2
+_LONGEST_LINE = 1000
+"""Of a line of a traceback, where not all of it was asked for: a message may be all on one."""
+
 _LOG_LINES = {"short": 10, "auto": 20}
 
 
@@ -52,7 +56,7 @@ class Told:
             return shown
         frames = self.traceback.splitlines()
         if style in ("short", "auto"):
-            frames = _frames(frames, whole=style == "short")
+            frames = [cut(line, _LONGEST_LINE) for line in _frames(frames, whole=style == "short")]
         if frames:
             shown += ["", *frames]
         log = [] if style == "native" or (frames and style != "long") else self.log.splitlines()
