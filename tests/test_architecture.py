@@ -27,13 +27,18 @@ MAY_IMPORT = {
     "runtimes": BENCH_ONLY | {"harness.runtimes"},
     "tables": BENCH_ONLY | {"harness.tables"},
     "verdict": BENCH_ONLY | {"harness.tables", "harness.verdict"},
-    "report": BENCH_ONLY | {"harness.tables", "harness.verdict", "harness.report"},
+    "report": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "bump", "report")},
     "matrix": BENCH_ONLY | {"harness.tables", "harness.matrix"},
     "attempts": BENCH_ONLY | {"harness.tables", "harness.matrix", "harness.attempts"},
+    "bump": BENCH_ONLY
+    | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "matrix", "attempts", "bump")},
     "given": BENCH_ONLY | {"harness.matrix", "harness.given"},
     "doctor": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "attempts", "doctor")},
     "cli": BENCH_ONLY
-    | {f"harness.{name}" for name in ("tables", "verdict", "report", "matrix", "attempts", "given", "doctor", "cli")},
+    | {
+        f"harness.{name}"
+        for name in ("tables", "verdict", "report", "matrix", "attempts", "given", "doctor", "bump", "cli")
+    },
 }
 
 
