@@ -17,7 +17,7 @@ from harness.bench.match import ACCEPTABLE_MSE, EXCELLENT_MSE
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 
-_SAID = ("error_type", "error", "fingerprint", "difference")
+_SAID = ("error_type", "error", "fingerprint", "operator", "place", "difference", "begins_at")
 _HELD = ("relative_error", "tolerance", "probes_total")
 """What every cell has that came to be compared."""
 _COMPARED = (

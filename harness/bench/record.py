@@ -50,7 +50,12 @@ class Record:
     fingerprint: str | None = _column(
         "signature of the failure, equal for equal causes whatever the addresses, paths, shapes"
     )
+    operator: str | None = _column("the operator that the error is about, such as `aten::unflatten` or `Gather`")
+    place: str | None = _column("where in the model it failed: a module's path, a node of the graph, or `FILE:LINE`")
     difference: str | None = _column("the first difference from the native output: which output, where, how much")
+    begins_at: str | None = _column(
+        "where a mismatch begins: the first operator of the artifact whose output leaves the native one"
+    )
     grade: str | None = _column(
         "`excellent` (MSE below 1e-5), `acceptable` (below 1e-3) or `investigate`; shown, never decides"
     )

@@ -30,18 +30,26 @@ _ADDED_IN_2 = {
 }
 """The columns that schema 2 added, and the one that each follows."""
 
+_ADDED_IN_4 = {"operator": "fingerprint", "place": "operator", "begins_at": "difference"}
 
-def _from_1(raw: RawTable) -> RawTable:
-    """Schema 2 has more columns, and knows a run by its identity; what an older run did not measure is empty."""
+
+def _with_columns(raw: RawTable, added: Mapping[str, str]) -> RawTable:
+    """`raw` with empty columns, each after the one that it is given with."""
     header, rows = list(raw.header), [list(row) for row in raw.rows]
-    for name, before in _ADDED_IN_2.items():
+    for name, before in added.items():
         if before not in header:
             continue  # the header's own check tells what is wrong with it
         at = header.index(before) + 1
         header.insert(at, name)
         for row in rows:
             row.insert(at, "")
-    return RawTable(run={"identity": "", **raw.run}, header=tuple(header), rows=tuple(tuple(row) for row in rows))
+    return RawTable(run=raw.run, header=tuple(header), rows=tuple(tuple(row) for row in rows))
+
+
+def _from_1(raw: RawTable) -> RawTable:
+    """Schema 2 has more columns, and knows a run by its identity; what an older run did not measure is empty."""
+    raw = _with_columns(raw, _ADDED_IN_2)
+    return RawTable(run={"identity": "", **raw.run}, header=raw.header, rows=raw.rows)
 
 
 def _from_2(raw: RawTable) -> RawTable:
@@ -49,7 +57,12 @@ def _from_2(raw: RawTable) -> RawTable:
     return RawTable(run={"models": "", **raw.run}, header=raw.header, rows=raw.rows)
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2}
+def _from_3(raw: RawTable) -> RawTable:
+    """Schema 4 says which operator a failure is about, where in the model it is, and where a mismatch begins."""
+    return _with_columns(raw, _ADDED_IN_4)
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3}
 """By the version that a migration starts from. Whoever raises `SCHEMA_VERSION` adds the one from the version before."""
 
 
