@@ -1,12 +1,12 @@
-"""Changes grouped by cause, so that one cause reads once however many cells it hits."""
+"""The sections of a report, and what is shown of each cause."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.report.wording import SHORT_ERROR, detail, transition
-from harness.verdict.comparison import Category, CellChange, Comparison
+from harness.report.wording import SHORT_ERROR, detail
+from harness.verdict.causes import Cause, causes
+from harness.verdict.comparison import Category, Comparison
 
 WORSE_SECTION = "Worse"
 SECTIONS: tuple[tuple[str, tuple[Category, ...]], ...] = (
@@ -19,37 +19,6 @@ SECTIONS: tuple[tuple[str, tuple[Category, ...]], ...] = (
     ("Not compared", (Category.NOT_COMPARABLE, Category.MISSING_IN_CANDIDATE, Category.MISSING_IN_BASE)),
 )
 """The sections of a report in order, and the categories in each. What is unchanged is only counted."""
-
-_BOTH_SIDES = (Category.FAILING_EARLIER, Category.FAILING_LATER, Category.FAILING_DIFFERENTLY)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cause:
-    """Cells of one category that went from one state to another with one fingerprint."""
-
-    category: Category
-    changes: tuple[CellChange, ...]
-
-    @property
-    def cells(self) -> str:
-        """The names of the cells, as one list."""
-        return ", ".join(change.name for change in self.changes)
-
-    @property
-    def first(self) -> CellChange:
-        """The cell whose error is shown for all."""
-        return self.changes[0]
-
-    def evidence(self) -> list[tuple[str, str]]:
-        """Label and text of what is known of the cause: the reason, the error now, the error before, fingerprint."""
-        length = {} if self.category.worse else {"length": SHORT_ERROR}
-        now, was = detail(self.first.candidate, **length), detail(self.first.base, **length)
-        shown = [("why", self.first.reason)]
-        if not self.category.untold:
-            shown += [("now", now), ("was", was)]
-            fingerprint = self.first.candidate.fingerprint if self.first.candidate else None
-            shown.append(("fingerprint", fingerprint or ""))
-        return [(label, text) for label, text in shown if text]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +39,13 @@ def sections(comparison: Comparison) -> tuple[Section, ...]:
     return tuple(found)
 
 
-def causes(changes: Iterable[CellChange]) -> tuple[Cause, ...]:
-    """The changes grouped by category, transition and fingerprint, in the order of their first cells."""
-    groups: dict[tuple[Category, str, str], list[CellChange]] = {}
-    for change in changes:
-        groups.setdefault((change.category, transition(change), _signature(change)), []).append(change)
-    return tuple(Cause(category=key[0], changes=tuple(group)) for key, group in groups.items())
-
-
-def _signature(change: CellChange) -> str:
-    """What two cells share where one cause broke both; the error's own text where there is no fingerprint."""
-    if change.category.untold:
-        return change.reason
-    base, candidate = ((r.fingerprint or detail(r)) if r else "" for r in (change.base, change.candidate))
-    if change.category in _BOTH_SIDES:
-        return f"{base}\n{candidate}"
-    return base if change.category is Category.FIXED else candidate
+def evidence(cause: Cause) -> list[tuple[str, str]]:
+    """Label and text of what is known of a cause: the reason, the error now, the error before, fingerprint."""
+    length = {} if cause.category.worse else {"length": SHORT_ERROR}
+    now, was = detail(cause.first.candidate, **length), detail(cause.first.base, **length)
+    shown = [("why", cause.first.reason)]
+    if not cause.category.untold:
+        shown += [("now", now), ("was", was)]
+        fingerprint = cause.first.candidate.fingerprint if cause.first.candidate else None
+        shown.append(("fingerprint", fingerprint or ""))
+    return [(label, text) for label, text in shown if text]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.report import accuracy
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
-from harness.report.causes import WORSE_SECTION, Cause, sections
+from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
@@ -34,6 +34,7 @@ from harness.report.wording import (
     unchanged_line,
 )
 from harness.tables.schema import Table
+from harness.verdict.causes import Cause
 from harness.verdict.comparison import MEANINGS, Comparison, count_of
 from harness.verdict.gate import Verdict
 
@@ -124,8 +125,8 @@ def _cause(cause: Cause) -> list[str]:
     """One cause: its cells, and what is known of it as a block that keeps every character as it is."""
     named = ", ".join(code(change.name) for change in cause.changes)
     parts = [f"- {transition(cause.first, arrow=_ARROW)}: {named}"]
-    evidence = [f"{label}: {known}" for label, known in cause.evidence()]
-    return [*parts, fenced(evidence, indent=2)] if evidence else parts
+    told = [f"{label}: {known}" for label, known in evidence(cause)]
+    return [*parts, fenced(told, indent=2)] if told else parts
 
 
 def _moved(comparison: Comparison) -> list[str]:

@@ -14,7 +14,7 @@ from harness.bench.stages import Outcome
 from harness.bench.text import one_line
 from harness.report import accuracy
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
-from harness.report.causes import WORSE_SECTION, Cause, sections
+from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.wording import (
@@ -44,6 +44,7 @@ from harness.report.wording import (
     unchanged_line,
 )
 from harness.tables.schema import Table
+from harness.verdict.causes import Cause
 from harness.verdict.comparison import MEANINGS, Comparison, count_of
 from harness.verdict.gate import Decision, Verdict
 
@@ -230,7 +231,7 @@ def _cause_lines(cause: Cause, *, width: int) -> list[Text]:
     count = f" ({count_of(len(cause.changes))})" if len(cause.changes) > 1 else ""
     lines = [Text(f"    {transition(cause.first)}{count}")]
     lines += _wrapped(cause.cells, width=width, indent=6, style="bold")
-    for label, text in cause.evidence():
+    for label, text in evidence(cause):
         lines += _wrapped(f"{label}: {text}", width=width, indent=6)
     return lines
 

@@ -342,7 +342,7 @@ def _change(
     elif reason := _not_comparable(base, candidate, changed):
         category = Category.NOT_COMPARABLE
     else:
-        judged, reason = _by_tolerance_of(base, candidate)
+        judged, reason = by_tolerance_of(base, candidate)
         category = categorise(base, judged)
         if not reason and base.outcome is Outcome.PASSED and candidate.outcome is Outcome.PASSED:
             numbers = number_changes(base, candidate, same_machine=same_machine)
@@ -374,7 +374,7 @@ def _not_comparable(base: Record, candidate: Record, changed: Sequence[str]) -> 
     return ""
 
 
-def _by_tolerance_of(base: Record, candidate: Record) -> tuple[Record, str]:
+def by_tolerance_of(base: Record, candidate: Record) -> tuple[Record, str]:
     """The candidate's record as the base's tolerance judges it, and why it is not as recorded."""
     if candidate.outcome is not Outcome.PASSED or base.tolerance is None:
         return candidate, ""

@@ -13,7 +13,6 @@ from harness.bench.stages import Outcome, Stage
 from harness.report import figures as figures_module
 from harness.report import markdown
 from harness.report.accuracy import accuracies, accuracy_changes
-from harness.report.causes import causes
 from harness.report.figures import figures
 from harness.report.grids import breakages, success_rates
 from harness.report.terminal import comparison_lines, grid_lines, print_comparison
@@ -29,6 +28,7 @@ from harness.report.wording import (
     state,
 )
 from harness.tables.schema import Table
+from harness.verdict.causes import causes
 from harness.verdict.comparison import Comparison, compare
 from harness.verdict.environments import PackageChange
 from harness.verdict.gate import judge
