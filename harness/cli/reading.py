@@ -29,7 +29,7 @@ from harness.verdict.comparison import Comparison, compare
 
 EXTENSIONS_HINT = "There are tables of runs with extensions too: --extensions reads those."
 
-_TABLE_OPTIONS = (
+TABLE_OPTIONS = (
     click.option(
         "--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="Which tables a name stands for."
     ),
@@ -48,13 +48,15 @@ _TABLE_OPTIONS = (
         help="Tables of a run of your own models, named as that run named them: a series of their own.",
     ),
     click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/)."),
-    click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for a pull request."),
 )
+"""Which table a name stands for."""
+
+_MARKDOWN_OPTION = click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for a pull request.")
 
 
 def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a command that reads tables."""
-    for option in reversed(_TABLE_OPTIONS):
+    for option in reversed((*TABLE_OPTIONS, _MARKDOWN_OPTION)):
         command = option(command)
     return command
 
