@@ -74,7 +74,7 @@ def test_a_missing_module_is_added_to_given_requirements_where_they_have_it(root
     assert "pandas" not in pins_of(lock.text)
     plan = Plan(combination=name, device="cpu", tier="quick", cells=(), lock=str(lock.path))
     job = [Task(plan=plan, combination=combination, lock=lock)]
-    assert completed(root, job, ["No module named 'nowhere'", "No module named 'torch'"], note=notes.append) is None
+    assert completed(root, job, ["No module named 'torch'"], note=notes.append) is None
     more = completed(root, job, ["ModuleNotFoundError: No module named 'pandas.core'"], note=notes.append)
     assert more is not None
     assert more[0].lock is not None

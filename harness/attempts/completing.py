@@ -33,7 +33,11 @@ def completed(
     found = keeping.addable(root, name, missing)
     if not found:
         return None
-    note(f"{name}: {', '.join(found)} turned out to be needed: adding what the requirements name for it")
+    if set(found) <= missing:
+        note(f"{name}: {', '.join(found)} turned out to be needed: adding what the requirements name for it")
+    else:
+        lacking = ", ".join(sorted(missing - set(found)))
+        note(f"{name}: no package is known by the name of {lacking}: adding what may have it, {', '.join(found)}")
     kept = keeping.again(root, name, modules=found, note=note)
     if kept.name != name:
         note(f"{name}: its files were edited while the cells ran, and are {kept.name} now. Run the same command again.")

@@ -7,6 +7,7 @@ They stand at the end of `sys.path`, so that nothing of theirs shadows a pinned 
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib.machinery
@@ -14,6 +15,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Collection, Iterator, Sequence
@@ -33,6 +35,8 @@ TESTED = frozenset(
 
 _BENCH = "harness"
 _INIT = "__init__.py"
+_DECLARES = re.compile(r"^MODEL\b", re.MULTILINE)
+_IMPORT = re.compile(r"^[ \t]*(?:import|from)\b[^\n(;#]*(?:\([^)]*\))?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -112,10 +116,7 @@ def others_of(file: Path, paths: Sequence[Path] = ()) -> set[str]:
     """
     roots = roots_of(file, paths)
     tops = {
-        module.partition(".")[0]
-        for path in (file, *modules_of(file, paths).values())
-        for level, module, _ in _parsed(*_stamp(path)).imports
-        if not level
+        module.partition(".")[0] for path in (file, *modules_of(file, paths).values()) for module in _absolute(path)
     }
     return {
         top
@@ -130,8 +131,20 @@ def _is_the_zoos(path: Path) -> bool:
 
 
 def _holds(root: Path, top: str) -> bool:
-    """Whether a top-level module lies in `root`; a folder without any Python in it is none."""
-    return (root / f"{top}.py").is_file() or any((root / top).glob("*.py"))
+    """Whether a top-level module lies in `root`; a folder without any Python in it is none.
+
+    Nor is the file of a model that imports what bears its own name: `timm.py` is about the library of that name.
+    """
+    file = root / f"{top}.py"
+    if file.is_file():
+        itself = top in {module.partition(".")[0] for module in _absolute(file)}
+        return not (itself and _DECLARES.search(file.read_text(encoding="utf-8", errors="replace")))
+    return any((root / top).glob("*.py"))
+
+
+def _absolute(path: Path) -> Iterator[str]:
+    """The modules that a file imports by their whole names."""
+    return (module for level, module, _ in _parsed(*_stamp(path)).imports if not level)
 
 
 def digest_of(file: Path, paths: Sequence[Path] = (), *, installed: bool = False) -> str:
@@ -186,15 +199,24 @@ def _parsed(path: Path, _mtime_ns: int, _size: int) -> _Parsed:
     content = path.read_bytes()
     imports: list[tuple[int, str, tuple[str, ...]]] = []
     try:
-        tree: ast.AST = ast.parse(content)
+        nodes = list(ast.walk(ast.parse(content)))
     except (SyntaxError, ValueError, RecursionError):
-        tree = ast.Module([], [])
-    for node in ast.walk(tree):
+        nodes = _import_statements(content)
+    for node in nodes:
         if isinstance(node, ast.Import):
             imports += [(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
     return _Parsed(hashlib.sha256(content).digest(), tuple(dict.fromkeys(imports)))
+
+
+def _import_statements(content: bytes) -> list[ast.AST]:
+    """The imports of a file in the grammar of another Python than this one, which may be the one that it is for."""
+    found: list[ast.AST] = []
+    for match in _IMPORT.finditer(content.decode("utf-8", "replace")):
+        with contextlib.suppress(SyntaxError, ValueError):
+            found += ast.parse(match[0].strip()).body
+    return found
 
 
 def _imported_names(path: Path, package: str) -> Iterator[str]:

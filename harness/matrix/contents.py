@@ -92,8 +92,9 @@ def _places(folder: Path, told: Mapping[str, Any]) -> list[Path] | None:
     name = canonical(str(_table(told, "project").get("name") or _table(tool, "poetry").get("name", "")))
     if places == []:
         plain = name.replace("-", "_")
+        # Each backend looks for these in an order of its own: too much makes an environment new, too little an old one.
         places = [folder / "src", folder / plain, folder / f"{plain}.py"]
-        places = [place for place in places if place.exists()][:1]
+        places = [place for place in places if place.exists()]
     # What is declared and not there is told by the build itself.
     return places if places and all(place.exists() for place in places) else None
 
@@ -107,10 +108,15 @@ def _of_setuptools(folder: Path, table: Mapping[str, Any]) -> list[Path] | None:
     if isinstance(packages, dict):
         found = _table(packages, "find")
         where = [each for each in _listed(found.get("where", [])) if each != "."]
-        tops = [each.partition("*")[0].partition(".")[0] for each in _listed(found.get("include", []))]
-        if not where and not (tops and all(top and (folder / top).is_dir() for top in tops)):
+        forms = [each.partition(".")[0] for each in _listed(found.get("include", []))]
+        tops = [
+            [p for p in folder.glob(form) if p.is_dir() and not is_made(p.name)]
+            for form in forms
+            if not form.startswith("*")
+        ]
+        if not where and not (tops and all(tops) and len(tops) == len(forms)):
             return None
-        places += [folder / each for each in where] or [folder / top for top in tops]
+        places += [folder / each for each in where] or [each for found in tops for each in found]
     elif isinstance(packages, list):
         tops = [each.partition(".")[0] for each in _listed(packages)]
         places += [folder / str(at.get("", "")) / top for top in tops if top not in at]
@@ -123,6 +129,8 @@ def _declared(folder: Path, backend: str, tool: Mapping[str, Any]) -> list[Path]
         build = _table(tool, "hatch", "build")
         wheel = _table(build, "targets", "wheel")
         known = not set(build) - {"targets"} and not set(wheel) - {"packages", "only-include"}
+        # Another target's settings may be the wheel's too, which is built from the source archive.
+        known = known and set(_table(build, "targets")) <= {"wheel"}
         return [folder / each for key in wheel for each in _listed(wheel[key])] if known else None
     if backend == "poetry":
         table = _table(tool, "poetry")
@@ -136,7 +144,8 @@ def _declared(folder: Path, backend: str, tool: Mapping[str, Any]) -> list[Path]
         name = _table(tool, "flit", "module").get("name")
         return [next((p for p in (folder / "src" / name, folder / name) if p.exists()), folder / name)] if name else []
     settings = _table(tool, "pdm", "build") if backend == "pdm" else _table(tool, "uv", "build-backend")
-    return None if settings else []
+    # Without `src`, pdm takes every package beside pyproject.toml.
+    return None if settings or (backend == "pdm" and not (folder / "src").is_dir()) else []
 
 
 def _everything(folder: Path) -> Iterator[Path]:

@@ -91,6 +91,23 @@ def test_a_digest_follows_the_code_and_not_its_place(tmp_path: Path) -> None:
     assert own_code.digest_of(tmp_path / "other" / "mine.py") != digests[0]
 
 
+def test_a_digest_follows_what_a_file_in_the_grammar_of_another_python_imports(tmp_path: Path) -> None:
+    newer = "from layers import (\n    Wide,  # the first\n    Deep,\n)\ntype X =\nif True:\n    import sizes; x = 1\n"
+    _written(tmp_path, {"mine.py": "def build():\n    import net\n", "net.py": newer})
+    _written(tmp_path, {"layers.py": "", "sizes.py": ""})
+    before = own_code.digest_of(tmp_path / "mine.py")
+    assert set(own_code.modules_of(tmp_path / "mine.py")) == {"net", "layers", "sizes"}
+    _written(tmp_path, {"layers.py": "WIDE = 3\n"})
+    assert own_code.digest_of(tmp_path / "mine.py") != before
+
+
+def test_a_model_that_is_called_like_the_library_that_it_imports_is_no_module_of_that_name(tmp_path: Path) -> None:
+    _written(tmp_path, {"timm.py": "def build():\n    from timm import create_model\nMODEL = 1\n"})
+    _written(tmp_path, {"net.py": "def build():\n    import timm, layers\n", "layers.py": ""})
+    assert own_code.others_of(tmp_path / "timm.py") == {"timm"}
+    assert own_code.others_of(tmp_path / "net.py") == {"timm"}
+
+
 def test_a_package_that_is_installed_from_here_counts_as_theirs(tmp_path: Path) -> None:
     """In an environment with one package that is installed editable, one from a folder, and one from an index."""
     _written(

@@ -13,6 +13,7 @@ _SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setup
 _HATCH = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 _POETRY = '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
 _FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+_PDM = '[build-system]\nrequires = ["pdm-backend"]\nbuild-backend = "pdm.backend"\n'
 _MATURIN = '[build-system]\nrequires = ["maturin"]\nbuild-backend = "maturin"\n'
 _PROJECT = '[project]\nname = "my-acme"\nversion = "1"\n'
 
@@ -36,8 +37,9 @@ def _moved_by(folder: Path, names: list[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("settings", "followed"),
     [
-        (_PROJECT + _SETUPTOOLS, {"src/acme/net.py", "src/acme/labels.json"}),
-        (_PROJECT + _HATCH, {"src/acme/net.py", "src/acme/labels.json"}),
+        (_PROJECT + _SETUPTOOLS, {"src/acme/net.py", "src/acme/labels.json", "my_acme/table.csv"}),
+        (_PROJECT + _HATCH, {"src/acme/net.py", "src/acme/labels.json", "my_acme/table.csv"}),
+        (_PROJECT + _PDM, {"src/acme/net.py", "src/acme/labels.json", "my_acme/table.csv"}),
         (_PROJECT + _HATCH + '[tool.hatch.build.targets.wheel]\npackages = ["my_acme"]\n', {"my_acme/table.csv"}),
         (_PROJECT + _SETUPTOOLS + '[tool.setuptools]\npackages = ["my_acme"]\n', {"my_acme/table.csv"}),
         (_PROJECT + _SETUPTOOLS + '[tool.setuptools.package-dir]\n"" = "my_acme"\n', {"my_acme/table.csv"}),
@@ -62,6 +64,21 @@ def test_what_a_package_is_built_from_is_its_content(tmp_path: Path, settings: s
     _written(tmp_path, "pyproject.toml", text=settings)
     assert _moved_by(tmp_path, names) == followed
     assert _moved_by(tmp_path, ["pyproject.toml", "setup.cfg"]) == {"pyproject.toml", "setup.cfg"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        _PROJECT + _PDM,
+        _PROJECT + _SETUPTOOLS + '[tool.setuptools.packages.find]\ninclude = ["my_acme*"]\n',
+        _PROJECT + _HATCH + '[tool.hatch.build.targets.sdist]\nonly-include = ["my_acme", "my_acme_two"]\n',
+    ],
+)
+def test_every_package_that_is_built_counts(tmp_path: Path, settings: str) -> None:
+    names = ["my_acme/__init__.py", "my_acme_two/__init__.py"]
+    _written(tmp_path, *names)
+    _written(tmp_path, "pyproject.toml", text=settings)
+    assert _moved_by(tmp_path, names) == {*names}
 
 
 def test_links_to_folders_are_followed_and_to_what_is_above_them_not(tmp_path: Path) -> None:

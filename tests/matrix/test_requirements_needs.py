@@ -44,6 +44,11 @@ def test_a_project_provides_its_modules_from_either_layout(tmp_path: Path) -> No
     assert provides(tmp_path / "flat", ["torch", "mypkg"])
     assert provides(tmp_path / "src_layout", ["mypkg"])
     assert not provides(tmp_path / "flat", ["torch"])
+    for folder in ("flat/onnx", "flat/exported"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.onnx").touch()
+    _write(tmp_path / "flat", torch__helpers="")
+    assert not provides(tmp_path / "flat", ["exported", "onnx", "torch"]), "data, and what is tested"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from harness.matrix.requirements.closing import Wish
 from harness.matrix.requirements.keeping import addable, again, take
 from harness.matrix.requirements.needs import ModelFile
 from tests.matrix.taking import Take, hash_of, lock_of, locked, taken_from
-from tests.matrix.wheels import project
+from tests.matrix.wheels import project, wheel
 
 
 def test_what_the_cells_need_is_locked_and_the_rest_is_left_out_and_said(
@@ -167,10 +167,27 @@ def test_a_module_that_turns_out_to_be_missing_is_added_where_the_requirements_h
     taken: Take, notes: list[str]
 ) -> None:
     kept = taken("torch==2.0.1", "einops", "fastapi", modules="torch")
-    assert addable(kept.root, kept.name, ["einops", "torch", "pandas"]) == ["einops"]
+    assert addable(kept.root, kept.name, ["einops", "torch"]) == ["einops"]
     again(kept.root, kept.name, modules=["einops"], note=notes.append)
     assert "einops" in pins_of(lock_of(kept))
     assert "fastapi" not in pins_of(lock_of(kept))
+
+
+def test_a_module_whose_package_has_another_name_is_looked_for_in_all_that_was_left_out(
+    taken: Take, notes: list[str]
+) -> None:
+    kept = taken("torch==2.0.1", "einops", "fastapi", modules="torch")
+    left_out = ["einops", "fastapi", "starlette"]
+    assert addable(kept.root, kept.name, ["nowhere"]) == left_out
+    again(kept.root, kept.name, modules=left_out, note=notes.append)
+    assert {*left_out} <= pins_of(lock_of(kept)).keys()
+    assert addable(kept.root, kept.name, ["nowhere"]) == [], "there is nothing more to look in"
+
+
+def test_a_part_of_a_name_tells_which_package_it_may_be(taken: Take, index: Path) -> None:
+    wheel(index, "einops-core", "1.0")
+    kept = taken("torch==2.0.1", "einops-core", "fastapi", modules="torch")
+    assert addable(kept.root, kept.name, ["einops"]) == ["einops-core"]
 
 
 def test_what_a_test_tool_brings_is_kept_where_a_model_imports_it(root: Path, taken: Take, notes: list[str]) -> None:

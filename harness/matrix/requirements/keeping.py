@@ -165,10 +165,22 @@ def again(root: Path, name: str, *, modules: Iterable[str] = (), upgrade: bool =
 
 
 def addable(root: Path, name: str, modules: Iterable[str]) -> list[str]:
-    """Those of `modules` that the requirements kept as `name` provide, and their lock leaves out."""
+    """Those of `modules` that the requirements kept as `name` provide, and their lock leaves out.
+
+    In the place of one that is known by no package's name stand the packages that may have it: those whose names have
+    a part like it, or all that were left out.
+    """
     folder = given_folder(root, name)
     full, lock = pins_of(_read(folder / _FULL)), pins_of(_read(folder / _LOCK))
-    return sorted(m for m in modules if any(each not in lock for each in distributions_of(m, full)))
+    left_out = full.keys() - lock.keys() - {*_stated(folder)["yielded"]}
+    found: set[str] = set()
+    for module in modules:
+        providing = distributions_of(module, full)
+        if providing:
+            found |= {module} if left_out & {*providing} else set()
+        else:
+            found |= {each for each in left_out if canonical(module) in each.split("-")} or left_out
+    return sorted(found)
 
 
 def make_room(root: Path, name: str, *, note: Tell, enough: int = _ENOUGH_SPACE) -> None:

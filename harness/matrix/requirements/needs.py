@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.bench.environment import canonical
-from harness.bench.own_code import others_of
+from harness.bench.own_code import TESTED, others_of
 from harness.bench.plan import Plan
 
 _DISTRIBUTIONS = {
@@ -120,8 +120,9 @@ def models_of(plans: Iterable[Plan]) -> tuple[ModelFile, ...]:
 
 
 def provides(project: Path, modules: Iterable[str]) -> bool:
-    """Whether the package in the folder `project` has one of these modules."""
+    """Whether the package in the folder `project` has one of these modules; what is tested is never a project's."""
+    own = {*modules} - TESTED
     places = (project, project / "src")
     return any(
-        (place / module).is_dir() or (place / f"{module}.py").is_file() for place in places for module in modules
+        (place / f"{module}.py").is_file() or any((place / module).rglob("*.py")) for place in places for module in own
     )
