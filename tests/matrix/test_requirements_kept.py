@@ -12,8 +12,9 @@ from harness.bench.environment import pins_of
 from harness.bench.errors import UsageError
 from harness.bench.hold import hold
 from harness.matrix import tooling
+from harness.matrix.requirements.given import source_of
 from harness.matrix.requirements.keeping import again, installed_pythons, make_room
-from harness.matrix.requirements.reading import read, source_of
+from harness.matrix.requirements.reading import read
 from tests.matrix.taking import Take, lock_of, locked, taken_from, write_pyproject
 from tests.matrix.wheels import project, wheel
 

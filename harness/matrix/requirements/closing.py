@@ -19,9 +19,10 @@ from harness.bench.errors import UsageError
 from harness.matrix import tooling
 from harness.matrix.compiling import compile_pins, finished, index_strategy, nearest, preferences
 from harness.matrix.reinstalling import blocks
+from harness.matrix.requirements.gathering import evaluated
+from harness.matrix.requirements.given import Given
 from harness.matrix.requirements.lines import Direct, Wanted, parse_lines
 from harness.matrix.requirements.needs import ModelFile, needed, provides
-from harness.matrix.requirements.reading import Given, evaluated
 from harness.matrix.resolving import AbsentError, Fact
 
 _MOST_TOLD = 8

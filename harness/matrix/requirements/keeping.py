@@ -32,8 +32,9 @@ from harness.matrix.credentials import without_credentials
 from harness.matrix.locks import bench_requirements, copy_of, write_whole
 from harness.matrix.places import own_folder
 from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
+from harness.matrix.requirements.given import Given, Source, source_of
 from harness.matrix.requirements.needs import distributions_of, named, needed, provides
-from harness.matrix.requirements.reading import Given, Source, read, source_of
+from harness.matrix.requirements.reading import read
 
 Tell = Callable[[str], None]
 

@@ -18,8 +18,10 @@ from packaging.utils import canonicalize_name
 from harness.bench.errors import UsageError
 from harness.bench.places import MATRICES
 from harness.matrix.credentials import refuse_credentials
+from harness.matrix.requirements.gathering import evaluated
+from harness.matrix.requirements.given import Given, Source
 from harness.matrix.requirements.lines import Option
-from harness.matrix.requirements.reading import Given, Source, evaluated, read
+from harness.matrix.requirements.reading import read
 
 CONVERTING = frozenset(
     {
