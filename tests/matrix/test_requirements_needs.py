@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.bench.errors import UsageError
 from harness.matrix.requirements.lines import Direct, Include, Option, Wanted, parse_lines
 from harness.matrix.requirements.needs import distributions_of, needed, provides
 
@@ -74,6 +75,43 @@ def test_a_project_provides_its_modules_from_either_layout(tmp_path: Path) -> No
 )
 def test_what_a_line_asks_for(line: str, read: object) -> None:
     assert list(parse_lines(f"# head\n\n{line}\n", where="reqs.txt")) == [(3, read)]
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        (
+            "--pre --extra-index-url https://x/nightly",
+            [Option("--pre"), Option("--extra-index-url", "https://x/nightly")],
+        ),
+        ("--no-index --find-links ./wheels", [Option("--no-index"), Option("--find-links", "./wheels")]),
+        ("-f 'my wheels' --no-index", [Option("--find-links", "my wheels"), Option("--no-index")]),
+        ("--prefer-binary --index-url=https://x/simple", [Option("--index-url", "https://x/simple")]),
+        ("--trusted-host x -ihttps://x/simple", [Option("--index-url", "https://x/simple")]),
+        ("-r my base.txt -c bounds.txt", [Include("-r", "my base.txt"), Include("-c", "bounds.txt")]),
+        (
+            '--pre -e "./my pkg"[a] ; python_version > "3"',
+            [Option("--pre"), Direct("./my pkg", "[a]", editable=True, marker='python_version > "3"')],
+        ),
+    ],
+)
+def test_all_options_of_a_line_count(line: str, read: list[object]) -> None:
+    assert list(parse_lines(line, where="reqs.txt")) == [(1, each) for each in read]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("--pre torch", r"'torch' belongs to no option before it\. Write it on a line of its own"),
+        ("-i https://x https://me:secret@y", r"'https://…@y' belongs to no option before it"),
+        ("--no-index --extra-index-url --pre", r"the option '--extra-index-url' needs a value"),
+        ("--pre --frobnicate", r"the option '--frobnicate' is not known"),
+        ("-e ./pkg --config-settings x=y", r"the option '--config-settings' is not known"),
+    ],
+)
+def test_what_no_option_takes_is_refused(line: str, told: str) -> None:
+    with pytest.raises(UsageError, match=rf"reqs\.txt, line 1: {told}"):
+        list(parse_lines(line, where="reqs.txt"))
 
 
 def test_a_requirement_with_its_marker_extras_address_and_hashes() -> None:

@@ -28,14 +28,15 @@ INDEX_OPTIONS = {
 }
 """Where packages come from: spelling to the name that locks have."""
 
-_WITHOUT_VALUE = {"--no-index", "--pre", "--prefer-binary", "--require-hashes", "--use-pep517"}
-_PASSED_OVER = {"--prefer-binary", "--require-hashes", "--use-pep517", "--trusted-host", "--use-feature"}
-"""What says how pip goes about it, and not what is wanted; uv checks every hash that is there."""
+_PASSED_OVER = {"--prefer-binary": 0, "--require-hashes": 0, "--use-pep517": 0, "--trusted-host": 1, "--use-feature": 1}
+"""What says how pip goes about it, and not what is wanted, and how many values it has; uv checks every hash."""
 
 _INCLUDES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
 _EDITABLE = {"-e", "--editable"}
-_WITH_VALUE = {*_INCLUDES, *_EDITABLE, *INDEX_OPTIONS} - _WITHOUT_VALUE
+_ATTACHED = re.compile(r"(?:(?<=\s)|^)(-[ircfe])(?=[^\s=-])")
+_BEFORE_EDITABLE = re.compile(r"(?:(?<=\s)|^)(?=(?:-e|--editable)(?:[\s=]|$))")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
+_QUOTED = re.compile(r"^([\"'])(.*?)\1")
 _HASH = re.compile(r"--hash[= ](?P<hash>\S+)")
 _EXTRAS = re.compile(r"^(?P<target>.*?)(?P<extras>\[[\w\s,.-]+\])?$")
 
@@ -103,29 +104,18 @@ def parse_lines(text: str, *, where: str) -> Iterator[tuple[int, Line]]:
     """
     for number, content in _logical(text):
         try:
-            line = _line(content)
+            lines = list(_lines(content))
         except (InvalidRequirement, InvalidMarker, ValueError) as error:
             explained = isinstance(error, (InvalidRequirement, InvalidMarker))
             told = f" ({without_credentials(str(error))})" if explained else ""
             shown = without_credentials(content)
             msg = f"{where}, line {number}: {shown!r} is no requirement{told}. Write it like `torch==2.1.0`."
             raise UsageError(msg) from None
-        if line is None:
-            continue
-        if isinstance(line, str):
-            if line in _WITH_VALUE:
-                msg = f"{where}, line {number}: the option {line!r} needs a value, after a space or a `=`."
-                raise UsageError(msg)
-            if line == "--no-deps":
-                msg = (
-                    f"{where}, line {number}: '--no-deps' leaves out what packages need, and nothing could be imported "
-                    "then. Take it away: what is locked with hashes keeps its versions all the same."
-                )
-                raise UsageError(msg)
-            shown = without_credentials(line)
-            msg = f"{where}, line {number}: the option {shown!r} is not known. Take it away, or give it to uv by UV_…."
-            raise UsageError(msg)
-        yield number, line
+        except _OptionError as error:
+            msg = f"{where}, line {number}: {error}"
+            raise UsageError(msg) from None
+        for line in lines:
+            yield number, line
 
 
 def _logical(text: str) -> Iterator[tuple[int, str]]:
@@ -144,36 +134,89 @@ def _logical(text: str) -> Iterator[tuple[int, str]]:
         yield begin, content
 
 
-def _line(content: str) -> Line | str | None:
-    """What a line asks for; None for what is passed over, and the name of an option that is not known."""
+class _OptionError(Exception):
+    """What is wrong with the options of a line, and what to do."""
+
+
+def _lines(content: str) -> Iterator[Line]:
+    """What a line asks for; nothing for what is passed over. There may be several options on it."""
     if content.startswith("-"):
-        return _option(content)
+        yield from _options(content)
+        return
     hashes = tuple(match["hash"] for match in _HASH.finditer(content))
     content = _HASH.sub("", content).strip()
-    if " --" in content:
-        return content[content.index(" --") + 1 :].split()[0].split("=")[0]
-    if _is_direct(content):
-        return _direct(content, hashes=hashes)
-    return Wanted(Requirement(content), hashes)
+    _refuse_options(content)
+    yield _direct(content, hashes=hashes) if _is_direct(content) else Wanted(Requirement(content), hashes)
 
 
-def _option(content: str) -> Line | str | None:
-    name, _, value = re.sub(r"^(-[ircfe])(?=[^\s=-])", r"\1 ", content).partition(" ")
-    if "=" in name:
-        name, _, value = content.partition("=")
-    value = value.strip()
-    found: Line | str | None = name
+def _options(content: str) -> Iterator[Line]:
+    """The options of a line, each with its values; the rest of the line is one of an editable requirement."""
+    spaced = _ATTACHED.sub(r"\1 ", content)
+    before, *editable = _BEFORE_EDITABLE.split(spaced, maxsplit=1)
+    words = shlex.split(before)
+    while words:
+        name, sign, value = words.pop(0).partition("=")
+        if not name.startswith("-"):
+            told = without_credentials(name + sign + value)
+            msg = f"{told!r} belongs to no option before it. Write it on a line of its own."
+            raise _OptionError(msg)
+        values = [value] if sign else []
+        while words and not words[0].startswith("-") and _takes_more(name, values):
+            values.append(words.pop(0))
+        yield from _option(name, values)
+    if editable:
+        name, value = re.split(r"[\s=]|$", editable[0], maxsplit=1)
+        value = _QUOTED.sub(r"\2", value.strip())
+        if not value:
+            raise _without_value(name)
+        _refuse_options(value)
+        yield _direct(value, editable=True)
+
+
+def _takes_more(name: str, values: list[str]) -> bool:
+    """Whether the next word belongs to an option that has these already: the path of an included file has spaces."""
+    if name in _INCLUDES:
+        return True
+    count = _PASSED_OVER.get(name, 0 if name == "--no-index" or name not in INDEX_OPTIONS else 1)
+    return len(values) < count
+
+
+def _option(name: str, values: list[str]) -> Iterator[Line]:
+    value = " ".join(values)
     if name in _PASSED_OVER:
-        found = None
-    elif name in _INCLUDES and value:
-        found = Include(_INCLUDES[name], " ".join(shlex.split(value)))
-    elif name in _EDITABLE and value:
-        found = _direct(value, editable=True)
-    elif name == "--pre":
-        found = Option("--pre")
-    elif name in INDEX_OPTIONS and (value or name in _WITHOUT_VALUE):
-        found = Option(INDEX_OPTIONS[name], value)
-    return found
+        return
+    if name == "--pre":
+        yield Option("--pre")
+    elif name in _INCLUDES:
+        if not value:
+            raise _without_value(name)
+        yield Include(_INCLUDES[name], value)
+    elif name in INDEX_OPTIONS:
+        if not value and name != "--no-index":
+            raise _without_value(name)
+        yield Option(INDEX_OPTIONS[name], value)
+    else:
+        raise _unknown(name)
+
+
+def _refuse_options(content: str) -> None:
+    """Raise `_OptionError` where an option follows a requirement on its line."""
+    if " --" in content:
+        raise _unknown(re.split(r"[\s=]", content[content.index(" --") + 1 :], maxsplit=1)[0])
+
+
+def _without_value(name: str) -> _OptionError:
+    return _OptionError(f"the option {name!r} needs a value, after a space or a `=`.")
+
+
+def _unknown(name: str) -> _OptionError:
+    if name == "--no-deps":
+        return _OptionError(
+            "'--no-deps' leaves out what packages need, and nothing could be imported then. Take it away: what is "
+            "locked with hashes keeps its versions all the same."
+        )
+    shown = without_credentials(name)
+    return _OptionError(f"the option {shown!r} is not known. Take it away, or give it to uv by UV_….")
 
 
 def _is_direct(content: str) -> bool:
