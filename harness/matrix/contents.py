@@ -109,14 +109,10 @@ def _of_setuptools(folder: Path, table: Mapping[str, Any]) -> list[Path] | None:
         found = _table(packages, "find")
         where = [each for each in _listed(found.get("where", [])) if each != "."]
         forms = [each.partition(".")[0] for each in _listed(found.get("include", []))]
-        tops = [
-            [p for p in folder.glob(form) if p.is_dir() and not is_made(p.name)]
-            for form in forms
-            if not form.startswith("*")
-        ]
-        if not where and not (tops and all(tops) and len(tops) == len(forms)):
+        fitting = [[p for p in folder.glob(form) if p.is_dir() and not is_made(p.name)] for form in forms]
+        if not where and not (fitting and all(fitting) and not any(form.startswith("*") for form in forms)):
             return None
-        places += [folder / each for each in where] or [each for found in tops for each in found]
+        places += [folder / each for each in where] or [each for some in fitting for each in some]
     elif isinstance(packages, list):
         tops = [each.partition(".")[0] for each in _listed(packages)]
         places += [folder / str(at.get("", "")) / top for top in tops if top not in at]
