@@ -11,6 +11,7 @@ from harness.attempts.execution import Task
 from harness.attempts.settling import table_of_just_this
 from harness.bench.errors import UsageError
 from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, shown
+from harness.cli.policies import gate_policy
 from harness.cli.reading import compared, table_options
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import jobs_of, run_all, select
@@ -24,7 +25,6 @@ _OF_RUNS = {
     "plugins": "--plugin-folder",
     "paths": "--path",
     "inputs": "--input",
-    "matrix": "--matrix",
     "python": "--python-version",
     "everything": "--all",
 }
@@ -47,7 +47,11 @@ _OF_RUNS = {
     type=click.Path(path_type=Path),
     help="A folder with your own steps/, strategies/ and runtimes/.",
 )
-@click.option("--matrix", type=click.Path(path_type=Path), help="The matrix file (matrices/nightly.toml).")
+@click.option(
+    "--matrix",
+    type=click.Path(path_type=Path),
+    help="The matrix file, which says under [gate] what fails (matrices/nightly.toml).",
+)
 @table_options
 @click.pass_context
 def gate(
@@ -57,6 +61,7 @@ def gate(
     candidate: str | None,
     base_requirements: str | None,
     candidate_requirements: str | None,
+    matrix: Path | None,
     as_markdown: bool,
     **given: Any,
 ) -> int:
@@ -65,12 +70,14 @@ def gate(
     BASE and CANDIDATE are combinations, or folders of tables. Requirements are locked, installed and run first, unless
     that was done before.
     """
+    policy = gate_policy(root_of(context), matrix)
     of_runs = {name: given.pop(name) for name in _OF_RUNS}
     if base_requirements and candidate_requirements:
         if base or candidate:
             msg = "requirements stand in the place of BASE and CANDIDATE. Leave the names out, or the requirements."
             raise UsageError(msg)
-        base, candidate = _run(context, [base_requirements, candidate_requirements], as_markdown, **given, **of_runs)
+        files = [base_requirements, candidate_requirements]
+        base, candidate = _run(context, files, as_markdown, matrix=matrix, **given, **of_runs)
         given["models"] = ()
     elif base_requirements or candidate_requirements or not base or not candidate:
         msg = (
@@ -85,7 +92,7 @@ def gate(
         )
         raise UsageError(msg)
     comparison, unfinished = compared(context, base, candidate, **given)
-    verdict = judge(comparison, unfinished=unfinished)
+    verdict = judge(comparison, policy=policy, unfinished=unfinished)
     if as_markdown:
         click.echo(markdown.comparison(comparison, verdict), nl=False)
     else:

@@ -6,9 +6,9 @@ import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.bench.errors import UsageError, unknown
 from harness.bench.places import MATRICES
@@ -33,6 +33,73 @@ class PolicyTable(_Strict):
         return Policy(**self.model_dump())
 
 
+Category = Literal[
+    "newly-failing",
+    "mismatched",
+    "failing-earlier",
+    "no-longer-applicable",
+    "fixed",
+    "failing-later",
+    "newly-applicable",
+    "failing-differently",
+    "not-comparable",
+    "missing-in-candidate",
+    "missing-in-base",
+]
+"""What a comparison may call a change, `unchanged` left out: the verdict's own names, which a test holds equal."""
+
+Told = Literal[
+    "newly-failing",
+    "mismatched",
+    "failing-earlier",
+    "no-longer-applicable",
+    "fixed",
+    "failing-later",
+    "newly-applicable",
+    "failing-differently",
+]
+"""Those of them that a rule may ignore: what could not be told stays untold."""
+
+
+class Limits(_Strict):
+    """What may get worse without failing the gate: accuracy in points, latency and memory in percent of the base's."""
+
+    accuracy_points: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    latency_percent: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    memory_percent: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class GateRuleTable(Limits):
+    """`[[gate.rules]]`: what the gate makes of the cells of some models and strategies."""
+
+    models: list[str] = []
+    strategies: list[str] = []
+    fail: list[Category] = []
+    ignore: list[Told] = []
+    moved_natives: bool | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if both := sorted(set(self.fail) & set(self.ignore)):
+            msg = f"fail and ignore both have {', '.join(both)}"
+            raise ValueError(msg)
+        if self.moved_natives is not None and self.strategies:
+            msg = "moved_natives is of a model, whatever the strategy: give it a rule without strategies"
+            raise ValueError(msg)
+        if not self.model_fields_set - {"models", "strategies"}:
+            msg = "says nothing: give it fail, ignore, moved_natives or a limit"
+            raise ValueError(msg)
+        return self
+
+
+class GateTable(Limits):
+    """`[gate]`: what fails a gate. `fail` takes the place of the default categories; of the rules the last counts."""
+
+    fail: list[Category] | None = None
+    moved_natives: bool = True
+    rules: list[GateRuleTable] = []
+
+
 class Matrix(_Strict):
     """A run: which combinations, how much of the zoo, where, and how.
 
@@ -47,6 +114,7 @@ class Matrix(_Strict):
     paths: list[str] = []
     extensions: bool = False
     policy: PolicyTable = PolicyTable()
+    gate: GateTable | None = None
 
 
 def parse(text: str, *, where: str, known: list[str] | None) -> Matrix:
@@ -72,11 +140,19 @@ def parse(text: str, *, where: str, known: list[str] | None) -> Matrix:
 def _told(path: tuple[str, ...], kind: str, message: str) -> str:
     where = ".".join(path)
     if kind != "extra_forbidden":
-        return f"'{where}': {message}."
-    table = PolicyTable if path[0] == "policy" and len(path) > 1 else Matrix
-    keys = list(table.model_fields)
+        return f"'{where}': {message.removeprefix('Value error, ')}."
+    keys = list(_table_of(path).model_fields)
     near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=0.5)
     return f"'{where}': no such key. " + (f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(keys)}.")
+
+
+def _table_of(path: tuple[str, ...]) -> type[_Strict]:
+    """The table that has the last key of `path`."""
+    if path[0] == "policy" and len(path) > 1:
+        return PolicyTable
+    if path[0] == "gate" and len(path) > 1:
+        return GateRuleTable if path[1] == "rules" and len(path) > 2 else GateTable  # noqa: PLR2004 - its number
+    return Matrix
 
 
 def of(root: Path, given: Path | None, *, names: Sequence[str], known: list[str]) -> Matrix:
@@ -85,13 +161,19 @@ def of(root: Path, given: Path | None, *, names: Sequence[str], known: list[str]
     A repository without that file has what a matrix has by itself. Raises `UsageError` where nothing says which
     combinations are meant.
     """
-    default = root / MATRICES / "nightly.toml"
-    if given is not None or default.is_file():
-        return read(given or default, known=None if names else known)
+    path = path_of(root, given)
+    if path is not None:
+        return read(path, known=None if names else known)
     if not names:
         msg = f"name a combination ({', '.join(known)}), or write {MATRICES}/nightly.toml, which names some."
         raise UsageError(msg)
     return Matrix(combinations=list(names))
+
+
+def path_of(root: Path, given: Path | None) -> Path | None:
+    """The matrix file of a command: the one that it names, or nightly.toml; None in a repository without that."""
+    default = root / MATRICES / "nightly.toml"
+    return given or (default if default.is_file() else None)
 
 
 def read(path: Path, *, known: list[str] | None) -> Matrix:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.report.wording import SHORT_ERROR, detail
 from harness.verdict.causes import Cause, causes
 from harness.verdict.comparison import Category, Comparison
+from harness.verdict.gate import Verdict
 
 WORSE_SECTION = "Worse"
 SECTIONS: tuple[tuple[str, tuple[Category, ...]], ...] = (
@@ -29,11 +30,12 @@ class Section:
     categories: tuple[tuple[Category, tuple[Cause, ...]], ...]
 
 
-def sections(comparison: Comparison) -> tuple[Section, ...]:
-    """The sections that have cells."""
+def sections(comparison: Comparison, verdict: Verdict | None = None) -> tuple[Section, ...]:
+    """The sections that have cells; the policy of a verdict moves none to another."""
+    by_policy = verdict.by_policy if verdict else None
     found = []
     for title, categories in SECTIONS:
-        filled = tuple((c, causes(comparison.of(c))) for c in categories if comparison.of(c))
+        filled = tuple((c, causes(comparison.of(c), by_policy=by_policy)) for c in categories if comparison.of(c))
         if filled:
             found.append(Section(title=title, categories=filled))
     return tuple(found)

@@ -79,7 +79,7 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None) -> str:
     parts.append("\n".join(f"- {side}: {text(run_line(run))}" for side, run in sides))
     parts += _environment(comparison, verdict)
     moved = _moved(comparison)
-    for section in sections(comparison):
+    for section in sections(comparison, verdict):
         if section.title != WORSE_SECTION:
             parts, moved = [*parts, *moved], []
         parts.append(f"#### {section.title}")
@@ -124,7 +124,8 @@ def _environment(comparison: Comparison, verdict: Verdict | None) -> list[str]:
 def _cause(cause: Cause) -> list[str]:
     """One cause: its cells, and what is known of it as a block that keeps every character as it is."""
     named = ", ".join(code(change.name) for change in cause.changes)
-    parts = [f"- {transition(cause.first, arrow=_ARROW)}: {named}"]
+    by_policy = f", {text(cause.by_policy)}" if cause.by_policy else ""
+    parts = [f"- {transition(cause.first, arrow=_ARROW)}{by_policy}: {named}"]
     told = [f"{label}: {known}" for label, known in evidence(cause)]
     return [*parts, fenced(told, indent=2)] if told else parts
 

@@ -199,7 +199,7 @@ def comparison_lines(comparison: Comparison, verdict: Verdict | None, *, width: 
     lines += [Text(f"{_GAP}candidate  {run_line(comparison.candidate)}"), Text()]
     lines += _environment_lines(comparison, verdict, width=width)
     moved = _moved_lines(comparison, width=width)
-    for section in sections(comparison):
+    for section in sections(comparison, verdict):
         if section.title != WORSE_SECTION:
             lines, moved = [*lines, *moved], []
         lines += [Text(), Text(section.title, style=_SECTION_STYLES.get(section.title, "bold"))]
@@ -229,7 +229,8 @@ def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width
 
 def _cause_lines(cause: Cause, *, width: int) -> list[Text]:
     count = f" ({count_of(len(cause.changes))})" if len(cause.changes) > 1 else ""
-    lines = [Text(f"    {transition(cause.first)}{count}")]
+    by_policy = f", {cause.by_policy}" if cause.by_policy else ""
+    lines = [Text(f"    {transition(cause.first)}{count}{by_policy}")]
     lines += _wrapped(cause.cells, width=width, indent=6, style="bold")
     for label, text in evidence(cause):
         lines += _wrapped(f"{label}: {text}", width=width, indent=6)

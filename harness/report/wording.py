@@ -13,8 +13,9 @@ from harness.bench.text import one_line
 from harness.tables.schema import Run
 from harness.verdict.comparison import Category, CellChange, Comparison, count_of
 from harness.verdict.environments import PackageChange, packages_known
-from harness.verdict.gate import LATENCY_NOTE, Verdict, natives_words
+from harness.verdict.gate import Verdict, natives_words
 from harness.verdict.natives import Movement, NativeChange
+from harness.verdict.policy import LATENCY_NOTE
 
 SHORT_ERROR = 160
 """Characters of an error where many are listed."""
@@ -180,7 +181,7 @@ def headline(comparison: Comparison, verdict: Verdict | None) -> str:
     parts = [f"{worse} worse", f"{better} better", f"{unchanged} unchanged"]
     parts += [f"{other} different"] if other else []
     parts += [f"{untold} not compared"] if untold else []
-    parts += [natives_words(comparison)] if comparison.moved_natives else []
+    parts += [natives_words(comparison.moved_natives)] if comparison.moved_natives else []
     return f"{count_of(len(comparison.changes))}: {', '.join(parts)}"
 
 
@@ -237,7 +238,8 @@ def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[str, ...]:
 def next_step(comparison: Comparison, verdict: Verdict | None) -> str:
     """One sentence on what to do now."""
     base, candidate = comparison.base, comparison.candidate
-    worse = [change for change in comparison.changes if change.category.worse and change.candidate]
+    failing = verdict.failing if verdict else [change for change in comparison.changes if change.category.worse]
+    worse = [change for change in failing if change.candidate]
     pins = ", ".join(change.name for change in comparison.bumped)
     if worse and all(c.candidate and c.candidate.stage in (Stage.RESOLVE, Stage.INSTALL) for c in worse):
         return f"mend the pins of {candidate.combination} until its environment can be had, then run it again."
@@ -248,13 +250,15 @@ def next_step(comparison: Comparison, verdict: Verdict | None) -> str:
         model = "" if candidate.models else f" --models {first.model}"
         again = _command(candidate, f"{model} --strategies {first.strategy}")
         return f"{again} runs {'that strategy' if candidate.models else 'the first of them'} alone.{hold}"
-    if comparison.moved_natives:
-        model = comparison.moved_natives[0].model
+    if moved := verdict.moved if verdict else comparison.moved_natives:
+        model = moved[0].model
         hold = f" Hold back {pins} until that is known." if pins else ""
         return f"find in the release notes of {pins or 'what differs'} whether {model} is meant to move.{hold}"
-    if more := _next_run(comparison, base, candidate) or (verdict.remedy if verdict else ""):
-        return more
-    return "nothing, since whatever worked in the base works in the candidate."
+    if verdict and verdict.dropped:
+        return f"find out why {verdict.dropped[0].change.name} is less accurate, or hold back {pins or 'what differs'}."
+    more = _next_run(comparison, base, candidate) or (verdict.remedy if verdict else "")
+    allowed = " and is not allowed to break by [gate]" if verdict and verdict.allowed else ""
+    return more or f"nothing, since whatever worked in the base{allowed} works in the candidate."
 
 
 def _next_run(comparison: Comparison, base: Run, candidate: Run) -> str:

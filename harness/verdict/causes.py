@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
 from harness.bench.record import Record
@@ -15,10 +15,14 @@ _WITHOUT_STAGE = (Outcome.PASSED, Outcome.NOT_APPLICABLE, Outcome.UNRESOLVABLE)
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Cells of one category that went from one state to another with one fingerprint."""
+    """Cells of one category that went from one state to another with one fingerprint.
+
+    `by_policy` says where the gate's policy takes them otherwise than their category would be; empty elsewhere.
+    """
 
     category: Category
     changes: tuple[CellChange, ...]
+    by_policy: str = ""
 
     @property
     def cells(self) -> str:
@@ -31,13 +35,18 @@ class Cause:
         return self.changes[0]
 
 
-def causes(changes: Iterable[CellChange]) -> tuple[Cause, ...]:
-    """The changes grouped by category, transition and fingerprint, in the order of their first cells."""
-    groups: dict[Hashable, list[CellChange]] = {}
+def causes(changes: Iterable[CellChange], *, by_policy: Callable[[CellChange], str] | None = None) -> tuple[Cause, ...]:
+    """The changes grouped by category, transition and fingerprint, in the order of their first cells.
+
+    What `by_policy` says of them tells them apart as well.
+    """
+    groups: dict[tuple[Hashable, str], list[CellChange]] = {}
     for change in changes:
         key = (change.category, _state(change.base), _state(change.candidate), _signature(change))
-        groups.setdefault(key, []).append(change)
-    return tuple(Cause(category=group[0].category, changes=tuple(group)) for group in groups.values())
+        groups.setdefault((key, by_policy(change) if by_policy else ""), []).append(change)
+    return tuple(
+        Cause(category=group[0].category, changes=tuple(group), by_policy=said) for (_, said), group in groups.items()
+    )
 
 
 def _state(record: Record | None) -> Hashable:

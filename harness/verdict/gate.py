@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
-from harness.verdict.comparison import UNTOLD, WORSE, Category, Comparison, count_of
-from harness.verdict.evidence import models_of, weigh
+from harness.bench.stages import Outcome
+from harness.verdict.comparison import Category, CellChange, Comparison, count_of, listed
+from harness.verdict.evidence import Lack, models_of, weigh
+from harness.verdict.natives import NativeChange
+from harness.verdict.policy import DEFAULT_POLICY, GatePolicy
 
 
 class Decision(Enum):
@@ -24,39 +28,45 @@ class Decision(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatePolicy:
-    """Which categories are worse, which leave the question open, and whether a moved native output is worse.
+class AccuracyDrop:
+    """A cell whose accuracy, native or converted, dropped by more points than the policy allows it."""
 
-    No policy makes up for evidence that is not there.
-    """
+    change: CellChange
+    points: float
+    limit: float
 
-    worse: frozenset[Category] = WORSE
-    untold: frozenset[Category] = UNTOLD
-    moved_natives: bool = True
-
-
-DEFAULT_POLICY = GatePolicy()
+    def __str__(self) -> str:
+        return f"{self.change.name} by {self.points:g} points (limit {self.limit:g})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The decision, the reasons for it, and what it does not rest on.
 
-    `remedy` is what to do where the evidence for a zero is lacking; empty elsewhere.
+    `failing` are the cells that the policy fails on, and `allowed` those that got worse and that it lets through;
+    `moved` are the native outputs, and `dropped` the accuracies, that it fails on. `remedy` is what to do where the
+    evidence for a zero is lacking; empty elsewhere.
     """
 
     decision: Decision
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
     remedy: str = ""
+    failing: tuple[CellChange, ...] = ()
+    allowed: tuple[CellChange, ...] = ()
+    moved: tuple[NativeChange, ...] = ()
+    dropped: tuple[AccuracyDrop, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """The exit code of `harness gate`."""
         return self.decision.exit_code
 
-
-LATENCY_NOTE = "Latency and memory never decide: one launch a side is no evidence."
+    def by_policy(self, change: CellChange) -> str:
+        """What the policy makes of a change where that is not what its category is by itself; empty elsewhere."""
+        if change in self.allowed:
+            return "allowed by [gate]"
+        return "fails by [gate]" if change in self.failing and not change.category.worse else ""
 
 
 def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY, unfinished: Iterable[str] = ()) -> Verdict:
@@ -64,29 +74,96 @@ def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY, unfini
 
     `unfinished` says what is newer than one of the tables and has not come to its end, a phrase each.
     """
-    worse = _counted(comparison, policy.worse)
-    if comparison.moved_natives and policy.moved_natives:
-        worse.append(natives_words(comparison))
+    failing = tuple(each for each in comparison.changes if _fails(policy, each))
+    allowed = tuple(each for each in comparison.changes if each.category.worse and not _fails(policy, each))
+    natives = [each for each in comparison.moved_natives if policy.fails_natives(each.model)]
+    dropped, unknown, judged = _accuracy(comparison, policy)
+    worse = counted(failing)
+    worse += [natives_words(natives)] if natives else []
+    worse += [f"accuracy of {count_of(len(dropped))} dropped by more than [gate] allows"] if dropped else []
     evidence = weigh(comparison, unfinished=unfinished)
-    untold = [*_counted(comparison, policy.untold), *(lack.reason for lack in evidence.lacking)]
-    compared = [change for change in comparison.changes if change.category not in policy.untold]
-    notes = (*evidence.notes, LATENCY_NOTE)
+    lacking = (*evidence.lacking, *unknown)
+    open_cells = [each for each in comparison.changes if each.category.untold and not _fails(policy, each)]
+    untold = [*counted(open_cells), *(lack.reason for lack in lacking)]
+    compared = len(comparison.changes) - len(open_cells)
+    excused = [*counted(allowed), *_allowed_natives(comparison, natives)]
+    notes = [*_allowed_notes(allowed, comparison, natives), *evidence.notes]
+    notes += [f"Accuracy dropped: {listed([str(each) for each in dropped])}."] if dropped else []
+    notes += [*_idle_notes(comparison, policy, judged=judged), *policy.notes()]
+    found = partial(Verdict, failing=failing, allowed=allowed, moved=tuple(natives), dropped=tuple(dropped))
+    but = f" but what [gate] allows ({', '.join(excused)})" if excused else ""
     if worse:
         beside = [f"Beside that, not all could be told: {', '.join(untold)}."] if untold else []
-        return Verdict(decision=Decision.DO_NOT_MERGE, reasons=tuple(worse), notes=(*beside, *notes))
+        return found(decision=Decision.DO_NOT_MERGE, reasons=tuple(worse), notes=(*beside, *notes))
     if untold:
-        beside = ["Nothing is worse among the cells that could be compared."] if compared else []
-        remedy = evidence.lacking[0].remedy if evidence.lacking else ""
-        return Verdict(decision=Decision.CANNOT_TELL, reasons=tuple(untold), notes=(*beside, *notes), remedy=remedy)
-    reasons = (f"nothing is worse among {count_of(len(compared))}", f"which rests on {evidence.words}")
-    return Verdict(decision=Decision.MAY_MERGE, reasons=reasons, notes=notes)
+        beside = [f"Nothing is worse among the cells that could be compared{but}."] if compared else []
+        remedy = lacking[0].remedy if lacking else ""
+        return found(decision=Decision.CANNOT_TELL, reasons=tuple(untold), notes=(*beside, *notes), remedy=remedy)
+    reasons = (f"nothing is worse among {count_of(compared)}{but}", f"which rests on {evidence.words}")
+    return found(decision=Decision.MAY_MERGE, reasons=reasons, notes=tuple(notes))
 
 
-def natives_words(comparison: Comparison) -> str:
+def natives_words(moved: Sequence[NativeChange]) -> str:
     """`native output of 2 models moved`."""
-    return f"native output of {models_of(len(comparison.moved_natives))} moved"
+    return f"native output of {models_of(len(moved))} moved"
 
 
-def _counted(comparison: Comparison, categories: frozenset[Category]) -> list[str]:
-    """`3 cells newly failing`, a phrase for each of `categories` that has cells, the worst first."""
-    return [f"{count_of(n)} {c.words}" for c, n in comparison.counts.items() if c in categories]
+def counted(changes: Sequence[CellChange]) -> list[str]:
+    """`3 cells newly failing`, a phrase for each category that has some of `changes`, the worst first."""
+    of = {category: sum(each.category is category for each in changes) for category in Category}
+    return [f"{count_of(count)} {category.words}" for category, count in of.items() if count]
+
+
+def _fails(policy: GatePolicy, change: CellChange) -> bool:
+    return policy.fails(change.category, model=change.model, strategy=change.strategy)
+
+
+def _allowed_natives(comparison: Comparison, failing: Sequence[NativeChange]) -> list[str]:
+    allowed = [each for each in comparison.moved_natives if each not in failing]
+    return [natives_words(allowed)] if allowed else []
+
+
+def _allowed_notes(allowed: Sequence[CellChange], comparison: Comparison, natives: Sequence[NativeChange]) -> list[str]:
+    """What got worse and does not fail, by name: a policy may allow it, and hides nothing."""
+    of = {category: [each.name for each in allowed if each.category is category] for category in Category}
+    said = [f"{category.words} {', '.join(names)}" for category, names in of.items() if names]
+    moved = [each.model for each in comparison.moved_natives if each not in natives]
+    said += [f"moved native output of {', '.join(moved)}"] if moved else []
+    return [f"Worse, and allowed by [gate]: {'; '.join(said)}."] if said else []
+
+
+def _idle_notes(comparison: Comparison, policy: GatePolicy, *, judged: int) -> list[str]:
+    """The rules that are about no cell here, and a limit of accuracy where no cell has one."""
+    cells = [(each.model, each.strategy) for each in comparison.changes]
+    idle = [rule.scope for rule in policy.rules if not any(rule.covers(*cell) for cell in cells)]
+    said = [f"Rules of [gate] that match no cell here: {'; '.join(idle)}."] if idle else []
+    limited = any(policy.accuracy_points(*cell) is not None for cell in cells)
+    if limited and not judged:
+        said.append("[gate] names accuracy_points, and no cell that it is for has an accuracy on both sides.")
+    return said
+
+
+def _accuracy(comparison: Comparison, policy: GatePolicy) -> tuple[list[AccuracyDrop], list[Lack], int]:
+    """The cells whose accuracy dropped too far, why that is not known of all, and of how many it is known."""
+    dropped, unknown, judged = [], [], 0
+    for change in comparison.changes:
+        limit = policy.accuracy_points(change.model, change.strategy)
+        before, after = change.base, change.candidate
+        if limit is None or before is None or after is None or change.category.untold:
+            continue
+        pairs = (
+            (before.accuracy_native, after.accuracy_native),
+            (before.accuracy_converted, after.accuracy_converted),
+        )
+        # Tables have four digits, of which a difference in binary is not quite the difference.
+        points = [round(100 * (b - a), 6) for b, a in pairs if b is not None and a is not None]
+        judged += bool(points)
+        if any(not drop <= limit for drop in points):
+            dropped.append(AccuracyDrop(change=change, points=max(points), limit=limit))
+        if after.outcome is Outcome.PASSED and any(b is not None and a is None for b, a in pairs):
+            unknown.append(change.name)
+    if not unknown:
+        return dropped, [], judged
+    reason = f"{count_of(len(unknown))} had an accuracy in the base and none now: {listed(unknown)}"
+    remedy = "run the candidate with the labelled data that the base had."
+    return dropped, [Lack(reason=reason, remedy=remedy)], judged

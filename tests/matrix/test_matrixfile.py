@@ -71,6 +71,30 @@ threads = 2
         (HEAD + "[policy]\nlaunches = 1.5\n", "x.toml: 'policy.launches': Input should be a valid integer."),
         (HEAD + "[policy]\nlaunches = true\n", "x.toml: 'policy.launches': Input should be a valid integer."),
         (HEAD + "[policy]\nlaunches = 0\n", "x.toml: 'policy.launches': Input should be greater than or equal to 1."),
+        (HEAD + "[gate]\nfails = []\n", "x.toml: 'gate.fails': no such key. Did you mean 'fail'?"),
+        (HEAD + '[gate]\nfail = ["newly-faling"]\n', "x.toml: 'gate.fail.0': Input should be 'newly-failing', "),
+        (HEAD + '[gate]\nfail = ["unchanged"]\n', "x.toml: 'gate.fail.0': Input should be 'newly-failing', "),
+        (HEAD + "[gate]\naccuracy_points = -1\n", "x.toml: 'gate.accuracy_points': Input should be greater than"),
+        (HEAD + "[gate]\naccuracy_points = nan\n", "x.toml: 'gate.accuracy_points': Input should be"),
+        (HEAD + "[gate]\nlatency_percent = 0\n", "x.toml: 'gate.latency_percent': Input should be greater than 0."),
+        (HEAD + '[gate]\nmoved_natives = "no"\n', "x.toml: 'gate.moved_natives': Input should be a valid boolean."),
+        (
+            HEAD + '[[gate.rules]]\nmodel = ["a"]\nfail = []\n',
+            "x.toml: 'gate.rules.0.model': no such key. Did you mean 'models'?",
+        ),
+        (
+            HEAD + '[[gate.rules]]\nignore = ["missing-in-candidate"]\n',
+            "x.toml: 'gate.rules.0.ignore.0': Input should be 'newly-failing', ",
+        ),
+        (HEAD + '[[gate.rules]]\nmodels = ["a"]\n', "x.toml: 'gate.rules.0': says nothing: give it fail, ignore, "),
+        (
+            HEAD + '[[gate.rules]]\nfail = ["fixed", "mismatched"]\nignore = ["mismatched"]\n',
+            "x.toml: 'gate.rules.0': fail and ignore both have mismatched.",
+        ),
+        (
+            HEAD + '[[gate.rules]]\nstrategies = ["s"]\nmoved_natives = false\n',
+            "x.toml: 'gate.rules.0': moved_natives is of a model, whatever the strategy",
+        ),
         ("combinations = [\n", "x.toml: not valid TOML: "),
         (HEAD + HEAD, "x.toml: not valid TOML: "),
     ],
@@ -79,6 +103,31 @@ def test_what_is_wrong_is_told_with_the_path_to_it(text: str, told: str) -> None
     with pytest.raises(UsageError) as caught:
         parse(text, where="x.toml", known=KNOWN)
     assert told in str(caught.value)
+
+
+def test_what_fails_a_gate_can_be_said() -> None:
+    text = """
+[gate]
+fail = ["newly-failing", "mismatched", "failing-differently"]
+accuracy_points = 0.5
+latency_percent = 20
+
+[[gate.rules]]
+models = ["gru*"]
+strategies = ["onnx-*"]
+ignore = ["mismatched"]
+
+[[gate.rules]]
+models = ["stft-*"]
+moved_natives = false
+"""
+    gate = parse(HEAD + text, where="x.toml", known=KNOWN).gate
+    assert gate is not None
+    assert (gate.fail, gate.moved_natives) == (["newly-failing", "mismatched", "failing-differently"], True)
+    assert (gate.accuracy_points, gate.latency_percent, gate.memory_percent) == (0.5, 20, None)
+    assert [rule.models for rule in gate.rules] == [["gru*"], ["stft-*"]]
+    assert [rule.moved_natives for rule in gate.rules] == [None, False]
+    assert parse(HEAD, where="x.toml", known=KNOWN).gate is None
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

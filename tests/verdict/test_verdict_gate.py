@@ -10,7 +10,8 @@ from harness.bench.stages import Outcome, Stage
 from harness.tables.assembly import merge
 from harness.tables.schema import Table
 from harness.verdict.comparison import Category, compare
-from harness.verdict.gate import LATENCY_NOTE, Decision, GatePolicy, Verdict, judge
+from harness.verdict.gate import Decision, Verdict, judge
+from harness.verdict.policy import LATENCY_NOTE, GatePolicy
 from tests.tables.samples import failed, mismatched, native, not_applicable, output, passed, record, table
 
 PASSED = passed("m", "s")
@@ -98,10 +99,12 @@ def test_latency_never_fails() -> None:
 
 
 def test_a_policy_of_one_s_own_decides() -> None:
-    strict = GatePolicy(worse=frozenset({Category.FAILING_DIFFERENTLY}), untold=frozenset())
+    strict = GatePolicy(fail=frozenset({Category.FAILING_DIFFERENTLY}))
     comparison = compare(table(FAILED, OTHER), table(failed("m", "s", fingerprint="other")))
     assert judge(comparison).exit_code == 3
     assert judge(comparison, policy=strict).reasons == ("1 cell failing differently",)
+    both = replace(strict, fail=strict.fail | {Category.MISSING_IN_CANDIDATE})
+    assert judge(comparison, policy=both).reasons == ("1 cell failing differently", "1 cell missing in candidate")
 
 
 def test_a_moved_native_output_is_worse_though_every_cell_passes() -> None:
