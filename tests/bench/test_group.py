@@ -236,7 +236,8 @@ spared, found, other = sleeper(), sleeper(), sleeper(**{MARKER: "another"})
 deep = subprocess.Popen(["sh", "-c", "env -i sleep 61 & wait"], stdout=-3, stderr=-3)
 time.sleep(0.3)
 print(end_leftovers(os.environ[MARKER], spare=[spared.pid]))
-print(spared.poll(), found.wait(), deep.wait())
+# A shell may end by itself, in the moment in which what it waits for is killed before it.
+print(spared.poll(), found.wait(), deep.wait() in (-9, 0))
 # What descends from this process is found, whatever it carries.
 print(other.wait())
 """
@@ -245,7 +246,7 @@ print(other.wait())
         [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["4", "None -9 -9", "-9"]
+    assert done.stdout.splitlines() == ["4", "None -9 True", "-9"]
     assert end_leftovers(str(tmp_path)) == 1  # the spared one
 
 
