@@ -8,6 +8,7 @@
     records/       one file a cell, written as it ends: the row, and details that a table has no room for
     natives/       one file a model: what is kept of its native outputs
     builds/        one file a model: the modules that only its build could tell, with their digests
+    kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
     events.jsonl   cells as they begin and end, for a live display
     scratch/       everything else that a run writes; nothing in it outlives the run
 
@@ -60,6 +61,7 @@ class Attempt:
         self.records = folder / "records"
         self.natives = folder / "natives"
         self.builds = folder / "builds"
+        self.kept = folder / "kept"
         self.events = folder / "events.jsonl"
         self.log = folder / "pytest.log"
         self.scratch = folder / SCRATCH
@@ -97,7 +99,7 @@ class Attempt:
         the run of several combinations that this is part of.
         """
         self.file.unlink(missing_ok=True)
-        for folder in (self.records, self.natives, self.builds, self.scratch):
+        for folder in (self.records, self.natives, self.builds, self.kept, self.scratch):
             remove_tree(folder)
         for file in (self.events, self.log, self.lock):
             file.unlink(missing_ok=True)
@@ -180,6 +182,7 @@ class Attempt:
         self._change(State.RUNNING, ended=None, suspects=sorted({*stated["suspects"], *suspects}))
         for cell in cells:
             self.record_of(cell).unlink(missing_ok=True)
+            remove_tree(self.kept / cell.slug)
 
     def obstacles(self, parts: Identity) -> list[str]:
         """Why an execution of the identity `parts` cannot go on with this attempt; nothing where it can."""
@@ -198,7 +201,8 @@ class Attempt:
         """Whether the folder holds what is no attempt's: somebody's own files, which nothing here may remove."""
         if not self.folder.exists() or self.file.exists():
             return False
-        own = (self.plan, self.lock, self.records, self.natives, self.builds, self.events, self.log, self.scratch)
+        folders = (self.records, self.natives, self.builds, self.kept, self.scratch)
+        own = (self.plan, self.lock, self.events, self.log, *folders)
         names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
         # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
         there = {path.name for path in self.folder.iterdir() if not path.name.startswith(f".{ATTEMPT_FILE}.")}

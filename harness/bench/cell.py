@@ -6,8 +6,6 @@ what they leave on disk is read here.
 
 from __future__ import annotations
 
-import json
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +23,7 @@ from harness.bench.errors import InfrastructureError
 from harness.bench.failure import Failure, absent, lacking, not_installed
 from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
+from harness.bench.kept import KeptArtifact, bound, describe_artifact, keep, take_artifact
 from harness.bench.logs import LOG_FILE, tail
 from harness.bench.own_code import roots_of
 from harness.bench.plan import Cell, Plan, imports_of, split
@@ -32,12 +31,15 @@ from harness.bench.progress import described
 from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bench.requests import ConvertRequest, ServeRequest
-from harness.bench.serve import BENCHMARK_FILE
 from harness.bench.stages import Outcome, Stage
+from harness.bench.timing import latency, samples
 
 _LOG_BYTES = 8000
 _LIFTED = ("cpu_nodes", "tf32")
 """Figures of a runtime that are columns of the record."""
+
+_PYTORCH_ITSELF = ("state-dict", "torch-service")
+"""Kinds of artifacts that mean nothing without the module, which each environment builds for itself."""
 
 
 class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error of ours
@@ -49,14 +51,20 @@ class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error 
 
 
 class Cells:
-    """Runs the cells of one plan, one after the other; each model is built once. `close` ends what is kept warm."""
+    """Runs the cells of one plan, one after the other; each model is built once. `close` ends what is kept warm.
 
-    def __init__(self, plan: Plan, registry: Registry, scratch: Path, *, marker: str, fresh: bool) -> None:
+    What a cell that broke has left is kept in `kept`, and what any cell has left where the plan names a folder for it.
+    """
+
+    def __init__(
+        self, plan: Plan, registry: Registry, scratch: Path, *, marker: str, fresh: bool, kept: Path | None = None
+    ) -> None:
         self.plan = plan
         self.registry = registry
         self.scratch = scratch
         self.children = Children(scratch, plan.policy, plan.device, marker=marker, fresh=fresh)
         self.builds = Builds(plan, registry, self.children)
+        self._kept = Path(plan.keep) if plan.keep else kept
 
     def close(self) -> None:
         """End what is kept warm and remove the scratch folder."""
@@ -69,9 +77,25 @@ class Cells:
         remove_tree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            return _CellRun(self, cell, folder).record()
+            under_way = _CellRun(self, cell, folder)
+            record, details = under_way.record()
+            if self._kept is not None and (self.plan.keep or record.outcome.broken):
+                details["kept"] = self._keep(under_way, self._kept)
+            return record, details
         finally:
             remove_tree(folder)
+
+    def _keep(self, cell: _CellRun, kept: Path) -> dict[str, Any] | None:
+        """Keep what a cell has left, and say what."""
+        limits = self.plan.keeping
+        try:
+            if self.plan.keep:  # somebody asked for it, whatever its size
+                return cell.keep(kept / cell.cell.slug, limit_mb=None)
+            told = cell.keep(kept / cell.cell.slug, limit_mb=limits.cell_mb)
+            bound(kept, limits.all_mb)
+        except Exception as error:  # noqa: BLE001 - a full disk, or what a child may leave: the record is there
+            return {"left_out": f"it could not be kept: {described(error)['error']}"}
+        return told
 
 
 class _CellRun:
@@ -88,6 +112,9 @@ class _CellRun:
         self.columns: dict[str, Any] = {}
         self.details: dict[str, Any] = {"seconds": {}}
         self.stage = Stage.BUILD  # how far the bench itself is with it
+        self.crossed: Path | None = cells.plan.artifact_of(cell)
+        self.artifact: KeptArtifact | None = None
+        self._result: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
 
     def record(self) -> tuple[Record, dict[str, Any]]:
         """Go through every stage in its order, and make the record."""
@@ -101,7 +128,7 @@ class _CellRun:
             artifact = self._converted(built)  # import, build, convert, validate
             for launch in range(self.policy.launches):
                 self._served(built, artifact, launch)  # load, execute, match, probe, measure
-            self._latency()
+            self.columns.update(latency(self.details["samples_s"]))
         except Stopped as stopped:
             failure = stopped.failure
         except Exception as error:  # noqa: BLE001 - a child may leave anything; it costs one cell
@@ -167,10 +194,27 @@ class _CellRun:
             text = "the model's file names no TensorFlow implementation that its weights could be transferred into"
             self._stop(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
 
+        runtime = self.registry.runtimes.get(self.strategy.runtime)
+        if (
+            self.crossed is not None
+            and runtime is not None
+            and runtime.value
+            and runtime.value.serves in _PYTORCH_ITSELF
+        ):
+            text = (
+                f"{self.strategy.runtime} serves PyTorch itself: there is no artifact that another version could serve"
+            )
+            self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
+
         # A model's own imports may lie beside it: only its build can tell.
-        declared = (*imports_of(self.registry, self.cell.strategy, []), *self._runtime_imports(own=False))
+        declared = (*imports_of(self.registry, self._converted_by, []), *self._runtime_imports(own=False))
         if module := absent(declared):
             raise Stopped(lacking(module, pinned=bool(self.cells.plan.lock), stage=Stage.IMPORT))
+
+    @property
+    def _converted_by(self) -> str | None:
+        """The strategy that converts here; None for a cell that serves what was converted elsewhere."""
+        return None if self.crossed is not None else self.cell.strategy
 
     @staticmethod
     def _ended_by(failure: Failure | None) -> None:
@@ -183,13 +227,14 @@ class _CellRun:
 
     def _built(self) -> Built:
         """The model with its native outputs; what it costs is the run's and not this cell's."""
-        imports = self.cells.builds.warm_imports(self.cell.strategy)
+        imports = self.cells.builds.warm_imports(self._converted_by)
         self.cells.children.warmed(imports)
         built = self.cells.builds.built(self.cell.model, imports)
         self.details["build_seconds"] = dict(built.seconds)
         self.details["own"] = self.model.own
         if built.failure is not None:
             self.details["build_failed_at"] = built.failure.where or (str(self.model.path) if self.model.own else "")
+            self.details["log"] = normalise_paths(tail(built.folder / LOG_FILE, _LOG_BYTES), self.folder)
         self.columns["weights_digest"] = built.facts.get("weights_digest")
         if built.facts:
             self.columns["noise_floor_mse"] = built.facts["noise_mse"]
@@ -200,8 +245,10 @@ class _CellRun:
         return built
 
     def _converted(self, built: Built) -> Mapping[str, Any]:
-        """The artifact that the strategy's steps leave."""
+        """The artifact that the strategy's steps leave, or that another environment's have left."""
         self.stage = Stage.CONVERT
+        if self.crossed is not None:
+            return self._taken(built, self.crossed)
         steps = []
         for name in self.strategy.steps:
             if name not in self.registry.steps:
@@ -231,7 +278,30 @@ class _CellRun:
             self._stop(Outcome.CRASHED, Stage.CONVERT, "NoResult", text)
         self.columns.update({name: result["facts"][name] for name in sorted(FACTS & set(result["facts"]))})
         self.columns.update(convert_s=result["convert_s"], artifact_bytes=result["artifact_bytes"])
+        self._result = result, built.facts
         return result
+
+    def _taken(self, built: Built, folder: Path) -> Mapping[str, Any]:
+        """A kept artifact in the place of a conversion. Raises `InfrastructureError` where it is not what was kept."""
+        kept, path = take_artifact(folder, self.folder)
+        self.details["crossed"] = {"folder": str(folder), **kept.origin()}
+        if not kept.is_of(built.facts):
+            text = "the model as it is built here has other weights or inputs than the artifact was made of"
+            self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
+        self.columns.update({name: kept.facts[name] for name in sorted(FACTS & set(kept.facts))})
+        self.columns["artifact_bytes"] = kept.artifact_bytes
+        self.artifact = kept
+        return {"kind": kept.kind, "path": str(path), "input_names": kept.input_names}
+
+    def keep(self, target: Path, *, limit_mb: int | None) -> dict[str, Any] | None:
+        """Move what the cell has left to `target`, and say what a record's details tell of it."""
+        if self.artifact is None and self._result is not None:
+            result, built = self._result
+            self.artifact = describe_artifact(
+                self.folder, result, built, model=self.cell.model, strategy=self.cell.strategy
+            )
+        traceback = str(self.details.get("traceback", ""))
+        return keep(self.folder, target, artifact=self.artifact, traceback=traceback, limit_mb=limit_mb)
 
     def _untouched(self, built: Built, stage: Stage) -> None:
         """End the cell where it changed what it is held against; the model is built anew for the cells after it."""
@@ -254,7 +324,7 @@ class _CellRun:
         self._untouched(built, Stage.EXECUTE)
         failure = self._matched(built, artifact, done, sets, folder, first=launch == 0)
         self._ended_by(failure)
-        self.details.setdefault("samples_s", []).append(_samples(folder))
+        self.details.setdefault("samples_s", []).append(samples(folder))
 
     def _launched(self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path) -> Done:
         if self.strategy.runtime not in self.registry.runtimes:
@@ -274,7 +344,7 @@ class _CellRun:
             artifact=artifact["path"],
             device=self.cell.device,
             built=str(built.folder),
-            input_names=tuple(built.facts["inputs"]),
+            input_names=artifact.get("input_names") or tuple(built.facts["inputs"]),
             sets=tuple(sets),
             measure_s=self.policy.measure_s,
             batch=built.facts.get("batch", 0),
@@ -336,7 +406,7 @@ class _CellRun:
         self.columns["tolerance"] = tolerance
         rejected = (done.trail.result or {}).get("rejected", {})
         # PyTorch itself may put its outputs together differently from input to input, as natively.
-        own = artifact["kind"] in ("state-dict", "torch-service")
+        own = artifact["kind"] in _PYTORCH_ITSELF
         answers = hold_against(built.folder, folder, built.facts, sets, tolerance, rejected, own=own)
         if first:
             self.columns.update(answers.columns)
@@ -357,23 +427,3 @@ class _CellRun:
             (labels,), (classes,) = tensors.load(built.folder / "labels.npz"), tensors.load(predictions)
             if classes.shape == labels.shape:  # another number of rows is a mismatch, and told as that
                 self.columns["accuracy_converted"] = float((classes == labels).mean())
-
-    def _latency(self) -> None:
-        """Median over launches of each launch's median, in milliseconds."""
-        timed = [sorted(samples) for samples in self.details["samples_s"] if samples]
-        if not timed:
-            return
-        quartiles = [statistics.quantiles(samples, n=4, method="inclusive") for samples in timed]
-        self.columns["latency_ms"] = statistics.median(statistics.median(s) for s in timed) * 1000
-        self.columns["latency_iqr_ms"] = statistics.median(q[2] - q[0] for q in quartiles) * 1000
-        self.columns["launches"] = len(timed)
-        self.columns["iterations"] = sum(len(samples) for samples in timed)
-
-
-def _samples(folder: Path) -> list[float]:
-    """The raw samples of a launch, in seconds."""
-    benchmark = folder / BENCHMARK_FILE
-    if not benchmark.exists() or not benchmark.stat().st_size:
-        return []
-    data: list[float] = json.loads(benchmark.read_text(encoding="utf-8"))["benchmarks"][0]["stats"]["data"]
-    return data

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.bench.kept import ARTIFACT_FILE
 from harness.bench.places import PACKAGE
 from harness.bench.plan import Plan
 from harness.bench.registry import Registry
@@ -33,6 +34,10 @@ PARTS: Mapping[str, str] = {
 """The parts, and what a person is told where one differs."""
 
 
+_NO_PART = ("policy", "lock", "keep", "keeping", "artifacts")
+"""What of a plan is a part of its own, or changes nothing of what is recorded."""
+
+
 def short(value: str | bytes) -> str:
     """First 16 hexadecimal digits of the SHA-256."""
     return hashlib.sha256(value.encode() if isinstance(value, str) else value).hexdigest()[:16]
@@ -47,7 +52,9 @@ def identity(plan: Plan, registry: Registry, *, inside: Mapping[str, Any], lock:
     digests = registry.digests()
     models = {name: digest for name, digest in digests.items() if name.startswith("model ")}
     routes = {name: digest for name, digest in digests.items() if name not in models}
-    described = {name: value for name, value in asdict(plan).items() if name not in ("policy", "lock")}
+    described = {name: value for name, value in asdict(plan).items() if name not in _NO_PART}
+    if plan.artifacts:
+        described["artifacts"] = [[*names, _text(Path(folder, ARTIFACT_FILE))] for *names, folder in plan.artifacts]
     return {
         "plan": short(json.dumps(described, sort_keys=True)),
         "policy": short(json.dumps(asdict(plan.policy), sort_keys=True)),
@@ -57,6 +64,14 @@ def identity(plan: Plan, registry: Registry, *, inside: Mapping[str, Any], lock:
         "routes": short(json.dumps(routes, sort_keys=True)),
         "bench": short(b"".join(path.read_bytes() for path in sorted((PACKAGE / "bench").glob("*.py")))),
     }
+
+
+def _text(path: Path) -> str:
+    """The text of a file that says what an artifact is; who serves that is told of one that is not there."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def name_of(parts: Identity) -> str:

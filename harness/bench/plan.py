@@ -42,6 +42,14 @@ class Policy:
                 raise UsageError(msg)
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """How much is kept of cells that broke: of one of them, and of all together on this machine, in MiB."""
+
+    cell_mb: int = 256
+    all_mb: int = 2048
+
+
 def slug_of(model: str, strategy: str) -> str:
     """A cell's id as a file name: `resnet18--onnx-torchscript@16`."""
     return f"{file_stem_of(model)}--{strategy.replace(':', '@')}"
@@ -87,6 +95,10 @@ class Plan:
     folders for the end of `sys.path` in every child that imports a user's code.
     `series` names the series of a user's own models (`harness.bench.series`); it is empty where there are none.
     `path_names` are those of `paths` that were asked for, relative to the root: what tables say of them.
+
+    What a cell that broke has left is kept within `keeping`; with `keep`, a folder, what every cell has left is moved
+    there (`harness.bench.kept`). `artifacts` are model, strategy and the folder of a kept cell: such a cell does not
+    convert, but serves that artifact, and is held against the model as it is built here.
     """
 
     combination: str
@@ -103,6 +115,9 @@ class Plan:
     zoo: bool = True
     series: str = ""
     path_names: tuple[str, ...] = ()
+    keep: str = ""
+    keeping: Keeping = field(default_factory=Keeping)
+    artifacts: tuple[tuple[str, str, str], ...] = ()
 
     def registry(self) -> Registry:
         """Where this plan's names are looked up."""
@@ -119,6 +134,13 @@ class Plan:
         groups = {each: rank for rank, each in enumerate(dict.fromkeys(imports.values()))}
         return sorted(self.cells, key=lambda cell: (len(imports[cell.strategy]), groups[imports[cell.strategy]]))
 
+    def artifact_of(self, cell: Cell) -> Path | None:
+        """The folder of the kept artifact that a cell serves; None for a cell that converts."""
+        found = (
+            folder for model, strategy, folder in self.artifacts if (model, strategy) == (cell.model, cell.strategy)
+        )
+        return next(map(Path, found), None)
+
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values, for `plan.json`."""
         return {"version": PLAN_VERSION, **asdict(self)}
@@ -132,6 +154,8 @@ class Plan:
         rest = {name: item for name, item in value.items() if name != "version"}
         rest["cells"] = tuple(Cell(**cell) for cell in value["cells"])
         rest["policy"] = Policy(**value["policy"])
+        rest["keeping"] = Keeping(**value.get("keeping", {}))
+        rest["artifacts"] = tuple(map(tuple, value.get("artifacts", ())))
         for name in ("models", "plugins", "paths", "path_names"):
             rest[name] = tuple(value.get(name, ()))
         return cls(**rest)

@@ -296,7 +296,8 @@ def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.Exi
     marker = str(attempt.folder)
     end_leftovers(marker)
     attempt.clear_scratch()
-    cells = Cells(plan, registry, attempt.scratch, marker=marker, fresh=config.getoption("--fresh"))
+    fresh = config.getoption("--fresh")
+    cells = Cells(plan, registry, attempt.scratch, marker=marker, fresh=fresh, kept=attempt.kept)
     config.stash[_CELLS] = cells
     context.callback(end_leftovers, marker)
     context.callback(cells.close)
