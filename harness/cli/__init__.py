@@ -9,6 +9,7 @@ import click
 from harness import __version__
 from harness.cli.checking import check
 from harness.cli.doctor import doctor
+from harness.cli.expecting import expect
 from harness.cli.gating import gate
 from harness.cli.locking import lock
 from harness.cli.models import new_model
@@ -33,7 +34,7 @@ def cli(context: click.Context, root: Path | None) -> None:
     context.obj = root
 
 
-for command in (plan, lock, run, ingest_command, show, compare_command, gate, init, new_model, check, doctor):
+for command in (plan, lock, run, ingest_command, show, compare_command, gate, expect, init, new_model, check, doctor):
     cli.add_command(command)
 
 

@@ -16,6 +16,7 @@ from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.series import series_of
 from harness.cli.context import new_console, root_of, shown
+from harness.cli.policies import expectations, foreseen_of
 from harness.cli.storing import RESULTS
 from harness.matrix import combination as combinations
 from harness.matrix import locks
@@ -134,11 +135,13 @@ def locks_of(root: Path, reference: str, *, extensions: bool) -> Locks | None:
 @click.pass_context
 def show(context: click.Context, /, table: str, as_markdown: bool, **given: Any) -> int:
     """Print a table as a grid. TABLE is a combination, or the folder of a table."""
+    known = expectations(root_of(context))
     found = read(context, table, **given)
+    foreseen = foreseen_of(found.tables[0], known)
     if as_markdown:
-        click.echo(markdown.grid(found.tables[0]), nl=False)
+        click.echo(markdown.grid(found.tables[0], foreseen), nl=False)
     else:
-        terminal.print_grid(new_console(), found.tables[0])
+        terminal.print_grid(new_console(), found.tables[0], foreseen)
         for note in (*found.unfinished, *found.notes):
             click.echo(f"\n{note}")
     return 0

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from harness.attempts import details, mistakes
+from harness.attempts import mistakes
 from harness.attempts.completing import completed, errors_of
 from harness.attempts.execution import Task, execute
 from harness.attempts.journal import Run
@@ -22,10 +22,11 @@ from harness.bench import gpu
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, UsageError
 from harness.bench.hold import hold
-from harness.bench.plan import Keeping, Plan, split_models
+from harness.bench.plan import Plan, split_models
 from harness.bench.series import path_names, series_of
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL
+from harness.cli.policies import expectations, foreseen_of
 from harness.cli.requirements import requirements_options, take
 from harness.cli.storing import gate_command, store_of
 from harness.given.placing import placed
@@ -35,6 +36,7 @@ from harness.matrix.selection import Selection
 from harness.report import terminal
 from harness.report.live import RunDisplay
 from harness.tables.writing import write_table
+from harness.verdict.expectations import Expectation
 
 AMBIENT = "ambient"
 
@@ -62,7 +64,6 @@ def select(
             plugins=given["plugins"],
             paths=[*(given["paths"] or [root / folder for folder in file.paths]), *found],
             policy=file.policy.policy(),
-            keeping=file.keep.keeping(),
             extensions=given["extensions"] or file.extensions,
             series=series,
             path_names=path_names(given["paths"], root=root),
@@ -130,6 +131,7 @@ def run(
     A broken model is a result: the exit code is 0 where every planned cell was recorded.
     """
     root = root_of(context)
+    known = expectations(root)
     if interpreter is not None and (names or requirements):
         others = ", ".join([*names, *requirements])
         msg = f"--python runs the environment as it is; leave out {others}, or leave out --python."
@@ -153,7 +155,7 @@ def run(
             click.echo(note)
         jobs = jobs_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
     _tell_device(selections)
-    written = run_all(root, jobs, results, fresh=fresh, restart=restart)
+    written = run_all(root, jobs, results, fresh=fresh, restart=restart, known=known)
     if told := gate_command(written, root=root, given_root=context.obj, results=results):
         click.echo(f"Compare: {told}")
     return 0
@@ -201,10 +203,12 @@ def run_all(
     fresh: bool,
     restart: bool,
     errors_only: bool = False,
+    known: tuple[Expectation, ...] | None = None,
 ) -> list[tuple[Plan, Path]]:
     """Run job after job, writing each table as it is done. One that was stopped does not stop those after it.
 
-    With `errors_only` all that is told goes to the standard error: what is printed is for another program.
+    What is broken as one of the expectations `known` has it stands apart where tables are shown. With `errors_only`
+    all that is told goes to the standard error: what is printed is for another program.
     """
     console = new_console(stderr=errors_only)
     run = Run(root, [task for job in jobs for task in job], results, restart=restart)
@@ -217,7 +221,7 @@ def run_all(
             try:
                 with contextlib.ExitStack() as holds:
                     attempts, job = _executed(root, job, display, holds, run=run.name, fresh=fresh, restart=restart)  # noqa: PLW2901
-                    folder = _settled(root, job, attempts, results, console)
+                    folder = _settled(root, job, attempts, results, console, known)
             except ModelsWrongError as error:
                 errors.append(error)
                 break  # every other environment would say the same
@@ -265,18 +269,20 @@ def _executed(
 
 
 def _settled(
-    root: Path, job: Sequence[Task], attempts: Sequence[Attempt], results: Path | None, console: Console
+    root: Path,
+    job: Sequence[Task],
+    attempts: Sequence[Attempt],
+    results: Path | None,
+    console: Console,
+    known: tuple[Expectation, ...] | None,
 ) -> Path:
     """The folder of the table of a job's attempts, which is written and shown unless it was before."""
     if all(attempt.state is State.SETTLED for attempt in attempts):
         return Path((attempts[0].read() or {})["table"])
     table = table_of(attempts, pins=job[0].pins)
     folder = write_table(store_of(root, results, selected=table.run.selected), table)
-    told = details.give(root, attempts, table.run, limit_mb=job[0].plan.keeping.all_mb)
     settle(attempts, folder)
-    terminal.print_grid(console, table)
-    for line in told:
-        console.print(f"\n{line}", markup=False, soft_wrap=True)
+    terminal.print_grid(console, table, foreseen_of(table, known))
     return folder
 
 
@@ -313,9 +319,7 @@ def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> 
         )
         raise UsageError(msg)
     written = write_table(store_of(root, results, selected=table.run.selected), table)
-    told = details.give(root, [attempt], table.run, limit_mb=Keeping().all_mb)
     console = new_console()
     terminal.print_grid(console, table)
-    for line in (*told, f"Table: {shown(written)}"):
-        console.print(f"\n{line}", markup=False, soft_wrap=True)
+    console.print(f"\nTable: {shown(written)}", markup=False, soft_wrap=True)
     return 0 if table.run.complete else COULD_NOT_TELL

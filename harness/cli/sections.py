@@ -7,7 +7,7 @@ import click
 from harness.cli.exits import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Get a verdict": ("run", "gate"),
+    "Get a verdict": ("run", "gate", "expect"),
     "Look at results": ("show", "compare", "plan"),
     "Bring your own": ("init", "new-model", "check", "ingest"),
     "Keep house": ("doctor", "lock"),

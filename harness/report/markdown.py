@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness.report import accuracy
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
+from harness.report.expected import EXPECTED, PASSING, expected_groups, passing_groups
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.wording import (
@@ -36,14 +38,18 @@ from harness.report.wording import (
 from harness.tables.schema import Table
 from harness.verdict.causes import Cause
 from harness.verdict.comparison import MEANINGS, Comparison, count_of
+from harness.verdict.expectations import Foreseen
 from harness.verdict.gate import Verdict
 
 _ARROW = "→"
 _BAND = 8
 
 
-def grid(table: Table) -> str:
-    """A table as Markdown: models x strategies, how many cells came to what, and what is broken, cause by cause."""
+def grid(table: Table, foreseen: Foreseen | None = None) -> str:
+    """A table as Markdown: models x strategies, how many cells came to what, and what is broken, cause by cause.
+
+    What is broken as `foreseen` stands apart.
+    """
     shown = grid_of(table)
     rates = {strategy: f"{rate} {rate.percent}".rstrip() for strategy, rate in success_rates(table).items()}
     parts = [f"**{text(run_line(table.run))}**", text(machine_line(table.run))]
@@ -51,7 +57,7 @@ def grid(table: Table) -> str:
     parts.append(summary(table))
     if marks := legends(table):
         parts.append("\n".join(f"- {legend}" for legend in marks))
-    found = breakages(table)
+    found = breakages(replace(table, records=foreseen.unexpected) if foreseen else table)
     if found:
         lines = [
             (
@@ -62,6 +68,10 @@ def grid(table: Table) -> str:
             for each in found
         ]
         parts.append(markdown_table(("broken cells", "outcome", "error"), lines))
+    if foreseen:
+        for title, groups in ((EXPECTED, expected_groups(foreseen)), (PASSING, passing_groups(foreseen))):
+            rows = [(", ".join(code(name) for name in each.cells), each.title, text(each.why)) for each in groups]
+            parts += [markdown_table((title.lower(), "outcome", "why"), rows)] if rows else []
     reasons = not_applicable(table)
     if reasons:
         items = [f"- {count_of(len(records))}: {text(reason)}" for reason, records in reasons.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.text import Text
@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line
-from harness.report import accuracy
+from harness.report import accuracy, expected
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.figures import FIGURES_TITLE, figures
@@ -46,6 +46,7 @@ from harness.report.wording import (
 from harness.tables.schema import Table
 from harness.verdict.causes import Cause
 from harness.verdict.comparison import MEANINGS, Comparison, count_of
+from harness.verdict.expectations import Foreseen
 from harness.verdict.gate import Decision, Verdict
 
 _GAP = "  "
@@ -57,9 +58,17 @@ _DECISION_STYLES = {
 _SECTION_STYLES = {"Worse": "bold red", "Better": "bold green", "Not compared": "bold yellow"}
 
 
-def print_grid(console: Console, table: Table) -> None:
-    """Print a table: models x strategies, how many cells came to what, and what is broken, cause by cause."""
-    _print(console, grid_lines(table, width=console.width))
+def print_grid(console: Console, table: Table, foreseen: Foreseen | None = None) -> None:
+    """Print a table: models x strategies, how many cells came to what, and what is broken, cause by cause.
+
+    What is broken as `foreseen` stands apart.
+    """
+    _print(console, grid_lines(table, foreseen, width=console.width))
+
+
+def print_foreseen(console: Console, tables: Sequence[Table], foreseen: Foreseen) -> None:
+    """Print what expectations make of tables: the unexpected cells first, cause by cause, then the expectations."""
+    _print(console, foreseen_lines(tables, foreseen, width=console.width))
 
 
 def print_comparison(console: Console, comparison: Comparison, verdict: Verdict | None = None) -> None:
@@ -75,7 +84,7 @@ def _print(console: Console, lines: Iterable[Text]) -> None:
         console.print(shown, soft_wrap=True, highlight=False)
 
 
-def grid_lines(table: Table, *, width: int) -> list[Text]:
+def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) -> list[Text]:
     """The lines of `print_grid`.
 
     Columns that do not fit `width` follow below in bands of their own, without the models that have no cell there,
@@ -92,10 +101,9 @@ def grid_lines(table: Table, *, width: int) -> list[Text]:
         lines += [Text(), *_band_lines(grid, band)]
     lines += [Text(), Text(summary(table))]
     lines += [Text(f"{_GAP}{legend}", style="dim") for legend in legends(table)]
-    found = breakages(table)
-    if found:
-        lines += [Text(), Text("Broken", style="bold")]
-        lines += [line for each in found for line in _breakage_lines(each, width=width)]
+    lines += _broken_lines(replace(table, records=foreseen.unexpected) if foreseen else table, width=width)
+    lines += _group_lines(expected.EXPECTED, expected.expected_groups(foreseen) if foreseen else [], width=width)
+    lines += _group_lines(expected.PASSING, expected.passing_groups(foreseen) if foreseen else [], width=width)
     reasons = not_applicable(table)
     if reasons:
         lines += [Text(), Text("Not applicable", style="bold")]
@@ -104,6 +112,41 @@ def grid_lines(table: Table, *, width: int) -> list[Text]:
     if table.run.missing:
         lines += [Text(), Text("Without a record", style="bold yellow")]
         lines += _wrapped(", ".join(table.run.missing), width=width, indent=2)
+    return lines
+
+
+def foreseen_lines(tables: Sequence[Table], foreseen: Foreseen, *, width: int) -> list[Text]:
+    """The lines of `print_foreseen`."""
+    style = "bold red" if foreseen.unexpected else "bold green"
+    lines = [Text(expected.headline(foreseen), style=style)]
+    lines += [Text(f"{_GAP}{run_line(table.run)}") for table in tables]
+    for table in tables:
+        of = {id(record) for record in table.records}
+        records = tuple(record for record in foreseen.unexpected if id(record) in of)
+        title = f"{table.run.combination}: broken, and not expected"
+        lines += _broken_lines(replace(table, records=records), width=width, title=title)
+    groups = expected.expected_groups(foreseen, combination=True)
+    lines += _group_lines(expected.EXPECTED, groups, width=width)
+    for title, texts in expected.check_texts(foreseen):
+        lines += [Text(), Text(title, style="bold yellow")]
+        lines += [line for text in texts for line in _wrapped(text, width=width, indent=2)]
+    return lines
+
+
+def _broken_lines(table: Table, *, width: int, title: str = expected.UNEXPECTED) -> list[Text]:
+    found = breakages(table)
+    lines = [Text(), Text(title, style="bold")] if found else []
+    return lines + [line for each in found for line in _breakage_lines(each, width=width)]
+
+
+def _group_lines(title: str, groups: Sequence[expected.Group], *, width: int) -> list[Text]:
+    """Cells under what an expectation says of them."""
+    lines = [Text(), Text(title, style="bold")] if groups else []
+    for group in groups:
+        count = f" ({count_of(len(group.cells))})" if len(group.cells) > 1 else ""
+        lines.append(Text(f"{_GAP}{group.title}{count}", style="dim"))
+        lines += _wrapped(", ".join(group.cells), width=width, indent=4, style="bold")
+        lines += _wrapped(group.why, width=width, indent=4)
     return lines
 
 
