@@ -193,6 +193,17 @@ def test_an_incomplete_table_leaves_a_check_open(root: Path) -> None:
     assert "Without a record" in told.stdout
 
 
+def test_a_newer_run_that_did_not_come_to_its_end_leaves_a_check_open(root: Path) -> None:
+    filled(root)
+    assert harness(root, "expect", "torch2.1", "--check").exit_code == 0
+    folder = max((root / "results" / "torch2.1" / "cpu-quick").iterdir())
+    newer = Path(shutil.copytree(folder, folder.parent / "20991122T100000Z")) / "run.json"
+    newer.write_text(newer.read_text(encoding="utf-8").replace('"complete": true', '"complete": false'), "utf-8")
+    told = harness(root, "expect", "torch2.1", "--check")
+    assert told.exit_code == 3, told.output
+    assert "a newer table of torch2.1, 20991122T100000Z, is not complete" in told.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

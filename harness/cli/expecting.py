@@ -18,7 +18,7 @@ from harness.cli.cells import cell_options
 from harness.cli.context import new_console, root_of, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations
-from harness.cli.reading import read
+from harness.cli.reading import Read, read
 from harness.matrix import combination as combinations
 from harness.matrix import expecting, matrixfile
 from harness.matrix.requirements.needs import distributions_of
@@ -78,7 +78,7 @@ def expect(
     today = datetime.datetime.now(datetime.UTC).date()
     foreseen = foresee(found.tables, known or (), today=today)
     if check:
-        return _checked(found.tables, foreseen, [*found.unfinished, *found.notes])
+        return _checked(found, foreseen)
     texts, kept_back = _proposals(found.tables, foreseen, today=today, until=expires.date() if expires else None)
     for each in kept_back:
         click.echo(each, err=True)
@@ -97,15 +97,15 @@ def expect(
     return 0
 
 
-def _checked(tables: Sequence[Table], foreseen: Foreseen, notes: Sequence[str]) -> int:
+def _checked(found: Read, foreseen: Foreseen) -> int:
     """Print what expectations make of tables, and the exit code."""
-    terminal.print_foreseen(new_console(), tables, foreseen)
-    for note in notes:
+    terminal.print_foreseen(new_console(), found.tables, foreseen)
+    for note in (*found.unfinished, *found.notes):
         click.echo(f"\n{note}")
     if foreseen.unexpected:
         return _WORSE
-    complete = all(table.run.complete and table.records for table in tables)
-    return 0 if complete else COULD_NOT_TELL
+    whole = all(table.run.complete and table.records for table in found.tables)
+    return 0 if whole and not found.unfinished else COULD_NOT_TELL
 
 
 def _proposals(

@@ -310,9 +310,10 @@ def ingest_command(context: click.Context, folder: Path, results: Path | None) -
 def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> int:
     """Make and show the table of an attempt that is held."""
     folder = shown(attempt.folder)
-    known = name in combinations.known(root)
-    table = table_of([attempt], pins=combinations.read(root, name).pins if known else {})
-    if known and table.run.lock_digest != locks.read_lock(root, combinations.read(root, name)).digest:
+    known = expectations(root)
+    own = name in combinations.known(root)
+    table = table_of([attempt], pins=combinations.read(root, name).pins if own else {})
+    if own and table.run.lock_digest != locks.read_lock(root, combinations.read(root, name)).digest:
         msg = (
             f"{folder} says that it is of {name}, and was not run from that combination's own lock. "
             "Run the bench with another --combination, or let `harness run` make the table."
@@ -320,6 +321,6 @@ def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> 
         raise UsageError(msg)
     written = write_table(store_of(root, results, selected=table.run.selected), table)
     console = new_console()
-    terminal.print_grid(console, table)
+    terminal.print_grid(console, table, foreseen_of(table, known))
     console.print(f"\nTable: {shown(written)}", markup=False, soft_wrap=True)
     return 0 if table.run.complete else COULD_NOT_TELL
