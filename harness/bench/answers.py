@@ -21,12 +21,14 @@ class Answers:
     """What came of it: the first failure, columns of the record, and the error figures of every output by input set.
 
     `not_carried` are the outputs, Python numbers of the same value on every input set, that the artifact does without.
+    `mismatched` is the number of the input set that the failure is of, None where it is of no mismatch on one.
     """
 
     failure: Failure | None
     columns: Mapping[str, Any]
     errors: Mapping[str, Any]
     not_carried: tuple[str, ...] = ()
+    mismatched: int | None = None
 
 
 def _of_type(number: Any, dtype: Any) -> Any:
@@ -117,6 +119,7 @@ def hold_against(
     names: Sequence[str] = facts["names"]
     native = _Native(built, facts, own=own)
     failed: Failure | None = None
+    mismatched: int | None = None
     example: match.Errors | None = None
     probes: list[float] = []
     errors: dict[str, Any] = {}
@@ -134,7 +137,7 @@ def hold_against(
         passed += position > 0 and result.equal
         if not result.equal and failed is None:
             where, stage = (f"probe {names[index]!r}: ", Stage.PROBE) if position else ("", Stage.MATCH)
-            failed = _mismatched(stage, f"{where}{result.difference}")
+            failed, mismatched = _mismatched(stage, f"{where}{result.difference}"), index
         if result.outputs:
             errors[names[index]] = [vars(each) for each in result.outputs]
     after = served / AFTER_FILE
@@ -146,7 +149,18 @@ def hold_against(
         columns["probes_passed"] = passed
     if example is not None:
         columns.update(vars(example), grade=match.grade(example.mse))
-    return Answers(failed, columns, errors, native.not_carried)
+    return Answers(failed, columns, errors, native.not_carried, mismatched)
+
+
+def accuracy(built: Path, served: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of how many rows of the labelled data the artifact gets right, beside the native model."""
+    columns: dict[str, Any] = {"accuracy_native": facts.get("accuracy")}
+    predictions = served / "predictions.npz"
+    if predictions.exists():
+        (labels,), (classes,) = tensors.load(built / "labels.npz"), tensors.load(predictions)
+        if classes.shape == labels.shape:  # another number of rows is a mismatch, and told as that
+            columns["accuracy_converted"] = float((classes == labels).mean())
+    return columns
 
 
 def _mismatched(stage: Stage, text: str) -> Failure:

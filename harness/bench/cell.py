@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.bench import match, tensors
-from harness.bench.answers import hold_against
+from harness.bench import match
+from harness.bench.answers import accuracy, hold_against
+from harness.bench.beginnings import Mismatch, beginning_of
 from harness.bench.builds import Builds, Built
 from harness.bench.children import Children, Done
 from harness.bench.consistency import validated
@@ -111,6 +112,7 @@ class _CellRun:
         self.model = self.registry.models[cell.model]
         self.columns: dict[str, Any] = {}
         self.details: dict[str, Any] = {"seconds": {}}
+        self.mismatch: Mismatch | None = None
         self.stage = Stage.BUILD  # how far the bench itself is with it
         self.crossed: Path | None = cells.plan.artifact_of(cell)
         self.artifact: KeptArtifact | None = None
@@ -135,10 +137,28 @@ class _CellRun:
             failure = self._unusable(error)
         if started is not None:
             self.columns["duration_s"] = time.monotonic() - started
+        if self.mismatch is not None and failure is not None and failure.outcome is Outcome.MISMATCHED:
+            self._locate(self.mismatch)
         try:
             return validated(self._row(failure)), self.details
         except Exception as error:  # noqa: BLE001 - likewise, of what it said
             return validated(self._row(self._unusable(error))), self.details
+
+    def _locate(self, mismatch: Mismatch) -> None:
+        """Where the mismatch begins; what it takes is not the cell's time."""
+        begins = beginning_of(
+            mismatch,
+            runtime=self.strategy.runtime,
+            children=self.cells.children,
+            plan=self.cells.plan,
+            folder=self._own_folder("locate"),
+            model_file=self.model.path,
+            imports=imports_of(self.registry, None, [self.cell.model]),
+            warm_imports=self.cells.builds.warm_imports(self._converted_by),
+        )
+        self.details["begins"] = begins
+        if "line" in begins:
+            self.columns["begins_at"] = shorten(begins["line"])
 
     def _unusable(self, error: Exception) -> Failure:
         """What the processes of the cell left cannot be used. Raises what is no result of the cell."""
@@ -413,17 +433,10 @@ class _CellRun:
             self.details["errors"] = answers.errors
             if answers.not_carried:
                 self.details["not_carried"] = list(answers.not_carried)
-            self._accuracy(built, folder)
+            self.columns.update(accuracy(built.folder, folder, built.facts))
         failed = answers.failure
         if failed is None or (done.failure and done.failure.stage.rank <= failed.stage.rank):
             return done.failure
+        if answers.mismatched is not None:
+            self.mismatch = Mismatch(built, artifact, answers.mismatched, tolerance)
         return failed
-
-    def _accuracy(self, built: Built, folder: Path) -> None:
-        """How many rows of the labelled data the artifact gets right, beside the native model."""
-        predictions = folder / "predictions.npz"
-        self.columns["accuracy_native"] = built.facts.get("accuracy")
-        if predictions.exists():
-            (labels,), (classes,) = tensors.load(built.folder / "labels.npz"), tensors.load(predictions)
-            if classes.shape == labels.shape:  # another number of rows is a mismatch, and told as that
-                self.columns["accuracy_converted"] = float((classes == labels).mean())

@@ -91,6 +91,21 @@ class Children:
         child = start(request.role, folder, cwd=folder, environ=self._environ)
         return self._watched(child, folder, started)
 
+    def look(self, request: Request, warm_imports: tuple[str, ...], *, timeout_s: float) -> Done:
+        """Look at what a cell left, for at most so many seconds: once, since its failure changes no result."""
+        folder = Path(request.folder)
+        limits = Limits(min(timeout_s, self._limits.timeout_s), self._limits.memory_limit_mb)
+        warm = self.warmed(warm_imports)
+        started = time.monotonic()
+        request.write()
+        try:
+            child = warm.fork(folder, cwd=folder) if warm is not None else None
+        except WarmError:
+            self.close()
+            child = None
+        child = child or start(request.role, folder, cwd=folder, environ=self._environ)
+        return self._watched(child, folder, started, limits=limits)
+
     def serve(self, request: Request, sampler: PeakSampler | None) -> Done:
         """Serve in a fresh process; `sampler` follows the memory of the GPU."""
         folder = Path(request.folder)
@@ -108,11 +123,13 @@ class Children:
         *,
         fallback: Stage = Stage.IMPORT,
         quiet: bool = False,
+        limits: Limits | None = None,
     ) -> Done:
-        ended = watch(child, self._limits, sample=sampler, quiet=quiet)
+        limits = limits or self._limits
+        ended = watch(child, limits, sample=sampler, quiet=quiet)
         trail = read_trail(folder)
         cause = infrastructure_of(trail, ended, folder)
         if cause is not None:
             raise cause
-        failure = failure_of(trail, ended, self._limits, fallback=fallback)
+        failure = failure_of(trail, ended, limits, fallback=fallback)
         return Done(trail, failure, time.monotonic() - started)

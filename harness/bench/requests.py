@@ -120,10 +120,34 @@ class ServeRequest(Request):
     model_file: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LocateRequest(Request):
+    """Say where a mismatch of an ONNX artifact begins, on the input set `index`.
+
+    Reads `model_file`, `artifact`, whose inputs are called `input_names`, and from the folder `built` the inputs and
+    the native outputs. `tolerance` is the relative error from which the cell is mismatched. Beyond `most_mb` (MiB) of
+    PyTorch's intermediate values, and beyond `time_s` seconds, it gives up. The result has `begins` (see
+    `harness.bench.locating.Begins`) or `not_located`, the reason why not.
+    """
+
+    role = "locating"
+
+    model_file: str
+    artifact: str
+    input_names: tuple[str, ...]
+    built: str
+    index: int
+    tolerance: float
+    most_mb: float
+    time_s: float
+
+
 def read_request(path: Path) -> Request:
     """The request in a file that `Request.write` wrote."""
     value = json.loads(path.read_text(encoding="utf-8"))
-    kind = {k.role: k for k in (DescribeRequest, BuildRequest, ConvertRequest, ServeRequest)}[value.pop("role")]
+    kind = {k.role: k for k in (DescribeRequest, BuildRequest, ConvertRequest, ServeRequest, LocateRequest)}[
+        value.pop("role")
+    ]
     return kind(**{name: _frozen(item) for name, item in value.items()})
 
 

@@ -1,0 +1,80 @@
+"""Where a mismatch begins, asked of a child (`harness.bench.locating`). Whatever it says, the cell is what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.bench.builds import Built
+from harness.bench.children import Children
+from harness.bench.disk import remove_tree
+from harness.bench.plan import Plan
+from harness.bench.requests import LocateRequest
+
+TIME_S = 20.0
+_GRACE_S = 10.0
+"""What the child may take beyond that: it looks at the clock between runs of the model and of the artifact."""
+
+_MOST_MB = 1024.0
+_SHARE = 8
+"""The intermediate values of PyTorch may take 1 GiB, and an eighth of what a process of the cell may use."""
+
+KIND, RUNTIME = "onnx", "onnxruntime"
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """An artifact, as its conversion told of it, that answered wrongly on the input set `index` of a build."""
+
+    built: Built
+    artifact: Mapping[str, Any]
+    index: int
+    tolerance: float
+
+
+def beginning_of(
+    mismatch: Mismatch,
+    *,
+    runtime: str,
+    children: Children,
+    plan: Plan,
+    folder: Path,
+    model_file: Path,
+    imports: tuple[str, ...],
+    warm_imports: tuple[str, ...],
+) -> dict[str, Any]:
+    """What is known of where it begins: a `harness.bench.locating.Begins` as plain values, or `not_located`, a reason.
+
+    With it `input_set`, the name of the one it was seen on, and `seconds`. The child works in `folder`, which is there
+    and is removed. Raises `InfrastructureError`.
+    """
+    built, artifact = mismatch.built, mismatch.artifact
+    told: dict[str, Any] = {"input_set": built.facts["names"][mismatch.index]}
+    if (artifact["kind"], runtime) != (KIND, RUNTIME):
+        what = f"this is a {artifact['kind']} served by {runtime}"
+        return {**told, "not_located": f"only ONNX files that ONNX Runtime serves can be opened; {what}"}
+    request = LocateRequest(
+        folder=str(folder),
+        imports=imports,
+        threads=plan.policy.threads,
+        paths=plan.paths,
+        model_file=str(model_file),
+        artifact=artifact["path"],
+        input_names=artifact.get("input_names") or tuple(built.facts["inputs"]),
+        built=str(built.folder),
+        index=mismatch.index,
+        tolerance=mismatch.tolerance,
+        most_mb=min(_MOST_MB, plan.policy.memory_limit_mb / _SHARE),
+        time_s=TIME_S,
+    )
+    done = children.look(request, warm_imports, timeout_s=TIME_S + _GRACE_S)
+    told["seconds"] = done.seconds
+    remove_tree(folder)
+    if done.failure is not None:
+        return {**told, "not_located": f"{done.failure.error_type}: {done.failure.error}"}
+    result = done.trail.result or {}
+    if "begins" in result:
+        return {**told, **result["begins"]}
+    return {**told, "not_located": str(result.get("not_located", "the process said nothing"))}

@@ -1,0 +1,436 @@
+"""The child that locates a mismatch: the first operator whose output leaves the native one, and the nodes it became.
+
+It reads a `LocateRequest`. PyTorch eager and the artifact are run on the input set that failed, with all that comes
+between kept of both, and values are looked for on the other side by what they are: names change between exporters.
+From the wrong output it goes back through what the artifact does not have. An operator that reads nothing wrong there
+is where the mismatch begins. What was fused (a batch normalisation in a convolution) has no value of its own in the
+artifact either. So eager is run once more with the artifact's value instead of its own: where it then answers as the
+artifact does, that value explains the mismatch, and all operators up to it are named.
+
+PyTorch has `torch.onnx.verification.find_mismatch` (TorchScript, 2.0 to 2.8), which exports parts of the model anew and
+never sees the artifact, and `verify_onnx_program` (`torch.export`, from 2.7), which needs the exporter's own program.
+This is one way for all versions, exporters and tools between, and it tells an exporter's error from a runtime's.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.bench import tensors
+from harness.bench.binding import from_json
+from harness.bench.child import begin, work_on
+from harness.bench.definitions import Model
+from harness.bench.likeness import Values, alike, views
+from harness.bench.onnx_values import LEVELS, Artifact
+from harness.bench.progress import Progress
+from harness.bench.registry import load
+from harness.bench.requests import BUILT_FILE, LocateRequest
+from harness.bench.stages import Stage
+from harness.bench.tracing import VIEWS, Bounds, Call, TooLargeError, TooLongError, Trace, answered, traced
+
+_MOST_TRIED = 24
+_MOST_NAMED = 3
+_MOST_REFERENCED = 8
+_UNLIKE = 1.0
+"""The relative error of zeros: what is further away than that is no counterpart."""
+
+
+def main(folder: Path) -> None:
+    """Work on the request in `folder` and end the process."""
+    work_on(folder, LocateRequest, locate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begins:
+    """Where a mismatch begins.
+
+    `operator` is PyTorch's, `until` the last of several that are one in the artifact, empty where it is one. `module`,
+    `module_type` and `place` (``FILE:LINE``) say where the model has it. `nodes` and `node_types` are the artifact's.
+    `seen` is `explained` where PyTorch, given the artifact's value there, answers as the artifact does; `first` where
+    it is the first that the artifact does not have; `other-way` where moreover the example does not come to it; `kind`
+    where an output has the native values in another dtype or shape. `side` is `artifact` where ONNX's own reference
+    implementation computes of the nodes what the runtime does, `runtime` where it computes what PyTorch does or where
+    ONNX Runtime's optimisation is to blame (`level`), and empty where that could not be told. `relative_error` is that
+    of the artifact's value there. `line` is all of it in one line, for a person; `signature` is equal for equal causes
+    whatever the model and its shapes.
+    """
+
+    line: str
+    signature: str
+    operator: str
+    until: str = ""
+    module: str = ""
+    module_type: str = ""
+    place: str = ""
+    nodes: tuple[str, ...] = ()
+    node_types: tuple[str, ...] = ()
+    seen: str
+    side: str = ""
+    level: str = ""
+    relative_error: float | None = None
+
+
+class NotLocatedError(Exception):
+    """It cannot be told where the mismatch begins; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One output of both sides: the native array with its number in the trace, the artifact's with its name."""
+
+    value: int | None
+    native: Any
+    name: str
+
+
+def locate(request: LocateRequest, progress: Progress) -> None:
+    """Locate one mismatch; what cannot be located is a result too, with its reason."""
+    progress.enter(Stage.IMPORT)
+    begin(request)
+    progress.enter(Stage.BUILD)
+    search = _Search(request)
+    progress.enter(Stage.EXECUTE)
+    try:
+        found = search.begins()
+    except (NotLocatedError, TooLargeError, TooLongError) as reason:
+        progress.finish(not_located=str(reason))
+    else:
+        progress.finish(begins=asdict(found))
+
+
+@dataclass
+class _Region:
+    """The wrong part of both sides, as numbers of calls and of nodes, and which values of the artifact are in it."""
+
+    calls: list[int]
+    origins: list[int]
+    nodes: list[int]
+    names: set[str] = field(default_factory=set)
+
+
+class _Search:
+    """One mismatch under search: the model, its inputs, the artifact, and what has been seen of them."""
+
+    def __init__(self, request: LocateRequest) -> None:
+        self.request = request
+        self.tolerance = request.tolerance
+        self.folder = Path(request.folder)
+        self.bounds = Bounds(int(request.most_mb * 2**20), time.monotonic() + request.time_s)
+        self.model = load(Path(request.model_file), "MODEL", Model).declared
+        built = Path(request.built)
+        self.facts = json.loads((built / BUILT_FILE).read_text(encoding="utf-8"))
+        self.inputs = [tensors.load(built / f"inputs-{index}.npz") for index in range(len(self.facts["names"]))]
+        self.native = tensors.load(built / f"native-{request.index}.npz")
+        self.had: dict[str, bool] = {}
+        self.module, _ = tensors.build(self.model)
+        self.call = from_json(self.facts["binding"]).caller(self.module, self.model.constants)
+        self.feed = dict(zip(request.input_names, self.inputs[request.index], strict=True))
+
+    def begins(self) -> Begins:
+        """Where it begins. Raises `NotLocatedError`, `TooLargeError` and `TooLongError`."""
+        try:
+            import onnx  # noqa: F401 - asked for here, so that its absence is told as what it is
+        except ImportError:
+            msg = "onnx is not installed in this environment, and nothing else opens the artifact"
+            raise NotLocatedError(msg) from None
+        self.trace = self._traced(self.request.index, values=True)
+        if len(self.trace.arrays) != len(self.native) or not all(
+            self._alike(a, b) for a, b in zip(self.trace.arrays, self.native, strict=True)
+        ):
+            msg = "PyTorch eager does not answer a second time as it did"
+            raise NotLocatedError(msg)
+        self.artifact = Artifact(Path(self.request.artifact), self.request.threads)
+        self.pairs = self._pairs()
+        self.level = self._level()
+        if self.level is not None:
+            self.artifact = self.artifact.optimised(self.folder, self.level)
+        self.bounds.check_time()
+        self.values = self.artifact.values(self.feed, self.folder, self.bounds)
+        self.theirs = Values(self.values, self.tolerance)
+        self.ours = Values(self.trace.values, self.tolerance)
+        wrong = [pair for pair in self.pairs if not self._equal(pair, self.values.get(pair.name))]
+        if not wrong:
+            return self._of_optimisation() if self.level is not None else self._gone()
+        return self._located(wrong)
+
+    def _gone(self) -> Begins:
+        msg = "with every value of the artifact asked for, it answers as PyTorch does"
+        raise NotLocatedError(msg)
+
+    def _traced(self, index: int, *, values: bool) -> Trace:
+        return traced(self.module, self._run(index), self.bounds, values=values)
+
+    def _run(self, index: int) -> Any:
+        given = tensors.to_tensors(dict(zip(self.facts["inputs"], self.inputs[index], strict=True)))
+
+        def run() -> Any:
+            with tensors.in_eval_mode(self.module):
+                return self.call(*given)
+
+        return run
+
+    def _pairs(self) -> list[_Pair]:
+        """Which output of the artifact is which native one; Python's own numbers may be missing in it."""
+        names = self.artifact.graph.outputs
+        kept = list(range(len(self.native)))
+        if len(names) == len(self.native) - len(self.facts["numbers"][self.request.index]):
+            kept = [index for index in kept if index not in self.facts["numbers"][self.request.index]]
+        if len(names) != len(kept):
+            msg = f"the artifact has {len(names)} outputs, and PyTorch {len(self.native)}"
+            raise NotLocatedError(msg)
+        return [
+            _Pair(self.trace.outputs[index], self.native[index], name) for index, name in zip(kept, names, strict=True)
+        ]
+
+    def _level(self) -> str | None:
+        """The first level of ONNX Runtime's optimisation at which the mismatch is there; None where it needs none."""
+        if not self._right("off"):
+            return None
+        for level in [*(each for each in LEVELS if each != "off"), ""]:
+            self.bounds.check_time()
+            if not self._right(level):
+                return level
+        msg = "served on the CPU once more, the artifact answers as PyTorch does"
+        raise NotLocatedError(msg)
+
+    def _right(self, level: str) -> bool:
+        answer = self.artifact.outputs(self.feed, level)
+        return all(self._equal(pair, array) for pair, array in zip(self.pairs, answer, strict=True))
+
+    def _equal(self, pair: _Pair, array: Any) -> bool:
+        """Whether an output is as the match would have it; numbers of Python's own have no dtype of their own."""
+        if array is None or pair.native.shape != array.shape:
+            return False
+        return (pair.value is None or pair.native.dtype == array.dtype) and self._alike(array, pair.native)
+
+    def _alike(self, actual: Any, expected: Any) -> bool:
+        return actual is None or (actual.size == expected.size and alike(actual, expected, self.tolerance))
+
+    def _located(self, wrong: Sequence[_Pair]) -> Begins:
+        for pair in wrong:
+            array = self.values.get(pair.name)
+            if array is not None and pair.value is not None and self._alike(array, pair.native):
+                return self._of_another_kind(pair, array)
+        region = self._region(wrong)
+        if not region.calls:
+            msg = "no operator of PyTorch's makes the output"
+            raise NotLocatedError(msg)
+        return self._explained(region, wrong) or self._first(region)
+
+    def _region(self, wrong: Sequence[_Pair]) -> _Region:
+        flow, right = self.trace.flow, functools.cache(self._reproduced)
+        starts = [pair.value for pair in wrong if pair.value is not None]
+        nodes = self._nodes([pair.name for pair in wrong])
+        names = {name for node in nodes for name in self.artifact.graph.flow.operations[node].outputs}
+        return _Region(flow.region(starts, right), flow.origins(starts, right), nodes, names)
+
+    def _reproduced(self, value: int) -> bool:
+        """Whether the artifact has a value of PyTorch's, or all that it is a mere view of."""
+        maker = self.trace.flow.maker(value)
+        if maker is None:
+            return True
+        array = self.trace.values.get(value)
+        if array is not None and (array.size == 0 or self.theirs.equal(array) is not None):
+            return True
+        if array is not None and self.trace.calls[maker].name not in VIEWS:
+            return False
+        reads = self.trace.flow.operations[maker].inputs
+        return all(self._reproduced(each) for each in reads if each < value)
+
+    def _nodes(self, names: Collection[str]) -> list[int]:
+        """The nodes that lead to values of the artifact, back to those that PyTorch has too."""
+        return self.artifact.graph.flow.region(names, self._known)
+
+    def _known(self, name: str) -> bool:
+        """Whether PyTorch has a value of the artifact's."""
+        if name in self.artifact.graph.given:
+            return True
+        if name not in self.had:
+            array = self.values.get(name)
+            self.had[name] = array is not None and (array.size == 0 or self.ours.equal(array) is not None)
+        return self.had[name]
+
+    def _explained(self, region: _Region, wrong: Sequence[_Pair]) -> Begins | None:
+        """The first operator that explains the mismatch by the artifact's value for it; None where none does."""
+        ends = {pair.value for pair in wrong}
+        tried = 0
+        for index in dict.fromkeys([*region.origins, *region.calls]):
+            makes = self.trace.flow.operations[index].outputs
+            array = self.trace.values.get(makes[0]) if makes else None
+            ends_here = bool(ends.intersection(makes)) and region.calls != [index]
+            if array is None or ends_here or self.trace.calls[index].name in VIEWS or tried == _MOST_TRIED:
+                continue
+            nearest = self.theirs.nearest(array, region.names)
+            if nearest is None or nearest[2] > _UNLIKE:
+                continue
+            self.bounds.check_time()
+            tried += 1
+            name, instead, error = nearest
+            if self._answers_alike(index, instead):
+                begins = next((each for each in region.origins if each in self._calls_of(makes, region)), index)
+                return self._told(begins, "explained", until=index, name=name, native=array, error=error)
+        return None
+
+    def _calls_of(self, values: Collection[int], region: _Region) -> list[int]:
+        """The calls of the region that lead to values."""
+        inside = set(region.calls)
+        flow = self.trace.flow
+        return flow.region(values, lambda value: flow.maker(value) not in inside)
+
+    def _answers_alike(self, index: int, instead: Any) -> bool:
+        """Whether PyTorch answers as the artifact does, where one operator makes what the artifact has for it."""
+        answer = answered(
+            self.module,
+            self._run(self.request.index),
+            self.bounds,
+            index=index,
+            name=self.trace.calls[index].name,
+            instead=instead,
+        )
+        if answer is None:
+            return False
+        paths = [index for index, each in enumerate(self.trace.outputs) for pair in self.pairs if pair.value == each]
+        named = {pair.value: self.values.get(pair.name) for pair in self.pairs}
+        return all(
+            (array := named.get(self.trace.outputs[each])) is not None
+            and answer[each] is not None
+            and array.size == answer[each].size
+            and alike(answer[each], array, self.tolerance)
+            for each in paths
+        )
+
+    def _first(self, region: _Region) -> Begins:
+        """The first operator that the artifact does not have, where nothing explains the mismatch."""
+        index = region.origins[0] if region.origins else region.calls[0]
+        call = self.trace.calls[index]
+        if self.request.index:
+            here = _times(self.trace.calls[: index + 1], call)
+            there = _times(self._traced(0, values=False).calls, call)
+            if here > there:
+                return self._of_another_way(index, here, there)
+        makes = self.trace.flow.operations[index].outputs
+        array = self.trace.values.get(makes[0]) if makes else None
+        nearest = None if array is None else self.theirs.nearest(array, region.names)
+        if nearest is not None and nearest[2] <= _UNLIKE:
+            return self._told(index, "first", name=nearest[0], native=array, error=nearest[2])
+        nodes = self.artifact.graph.nodes
+        of_module = [each for each in region.nodes if call.module and nodes[each].module.startswith(call.module)]
+        chosen = next(iter(of_module or region.nodes), None)
+        return self._told(index, "first", nodes=[] if chosen is None else [chosen])
+
+    def _of_another_way(self, index: int, here: int, there: int) -> Begins:
+        """An operator that the example does not come to: its way, by which the artifact was made, is another."""
+        call = self.trace.calls[index]
+        told = ", to which the example does not come"
+        if there:
+            told = f", run {here} of it: on the example there are {there}"
+        return Begins(
+            line=f"{call}{told}",
+            signature=f"{call.name} on another way than the example's",
+            operator=call.name,
+            module=call.module,
+            module_type=call.module_type,
+            place=Path(call.place).name,
+            seen="other-way",
+        )
+
+    def _of_another_kind(self, pair: _Pair, array: Any) -> Begins:
+        """An output whose values are right, and its dtype or shape is not."""
+        maker = None if pair.value is None else self.trace.flow.maker(pair.value)
+        node = self.artifact.graph.flow.maker(pair.name)
+        what = "dtype" if array.dtype != pair.native.dtype else "shape"
+        if maker is None:
+            msg = f"the values are right, and only their {what} is another"
+            raise NotLocatedError(msg)
+        nodes = [] if node is None else [node]
+        return self._told(maker, "kind", nodes=nodes, note=f"; its values are right, and only the {what} is another")
+
+    def _of_optimisation(self) -> Begins:
+        """The optimised graph answers as it should when it is taken apart: only the level is known."""
+        level = self.level or "all"
+        return Begins(
+            line=f"ONNX Runtime's optimisation of the graph ({level}): without it the artifact answers as PyTorch does",
+            signature=f"optimisation {level}",
+            operator="",
+            seen="first",
+            side="runtime",
+            level=level,
+        )
+
+    def _told(
+        self,
+        index: int,
+        seen: str,
+        *,
+        until: int | None = None,
+        name: str = "",
+        native: Any = None,
+        nodes: Sequence[int] = (),
+        error: float | None = None,
+        note: str = "",
+    ) -> Begins:
+        """The result in words. `name` is the artifact's value that stands for `native`, and names `nodes`."""
+        calls, graph = self.trace.calls, self.artifact.graph
+        call = calls[index]
+        last = calls[until] if until is not None and until != index else None
+        nodes = self._nodes([name]) if name else nodes
+        side = self._side(nodes, name, native) if name and seen == "explained" else ""
+        level = "" if self.level is None else self.level or "all"
+        line = f"{call}{f' to {last}' if last else ''}{_named([str(graph.nodes[each]) for each in nodes])}{note}"
+        if level:
+            line += f", as ONNX Runtime's optimisation ({level}) left it"
+        elif side == "runtime":
+            line += ", which ONNX's reference implementation computes as PyTorch does"
+        types = tuple(graph.nodes[each].operator for each in nodes)
+        operators = f"{call.name} to {last.name}" if last else call.name
+        return Begins(
+            line=line,
+            signature=f"{operators} as {', '.join(types) or 'nothing'}{f' optimised ({level})' if level else ''}",
+            operator=call.name,
+            until=last.name if last else "",
+            module=call.module,
+            module_type=call.module_type,
+            place=Path(call.place).name,
+            nodes=tuple(str(graph.nodes[each]) for each in nodes),
+            node_types=types,
+            seen=seen,
+            side="runtime" if level else side,
+            level=level,
+            relative_error=error,
+        )
+
+    def _side(self, nodes: Sequence[int], name: str, native: Any) -> str:
+        """Whether the artifact or the runtime is wrong, by ONNX's reference implementation; empty where it cannot."""
+        if self.level is not None or not nodes or len(nodes) > _MOST_REFERENCED:
+            return ""
+        try:
+            reference = self.artifact.reference(nodes, self.values, name)
+        except Exception as error:  # noqa: BLE001 - it has not every operator, and not in every version
+            print(f"no reference: {type(error).__name__}: {error}")  # noqa: T201
+            return ""
+        if reference.size != native.size:
+            return ""
+        if alike(reference, self.values[name], self.tolerance):
+            return "artifact"
+        as_native = any(alike(each, native, self.tolerance) for each in views(reference, native.shape))
+        return "runtime" if as_native else ""
+
+
+def _times(calls: Sequence[Call], call: Call) -> int:
+    return Counter(calls)[call]
+
+
+def _named(nodes: Sequence[str]) -> str:
+    """`; node /pool/AveragePool`, and of many the first and the last."""
+    if not nodes:
+        return ""
+    if len(nodes) > _MOST_NAMED:
+        return f"; nodes {nodes[0]} to {nodes[-1]}, {len(nodes)} of them"
+    return f"; node{'s' if len(nodes) > 1 else ''} {', '.join(nodes)}"
