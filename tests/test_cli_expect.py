@@ -122,7 +122,7 @@ def test_a_check_fails_on_what_is_not_expected_alone(root: Path) -> None:
     assert proposed.stdout.count("[[expect]]") == 1
     shown = harness(root, "show", "torch2.1")
     assert shown.exit_code == 0
-    section = shown.stdout.partition("\nBroken\n")[2].partition("Broken, as expected")
+    section = shown.stdout.partition("\nBroken, and not expected\n")[2].partition("Broken, as expected")
     assert "embedding-new-zeros/onnx-torchscript" in section[0]
     assert "custom-operator/onnx-torchscript" in section[2]
     assert "known; until" in section[2]

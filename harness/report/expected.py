@@ -10,7 +10,7 @@ from harness.report.wording import plain, state
 from harness.verdict.comparison import count_of
 from harness.verdict.expectations import Expectation, Foreseen
 
-UNEXPECTED = "Broken"
+UNEXPECTED = "Broken, and not expected"
 EXPECTED = "Broken, as expected"
 PASSING = "Passing, though expected to break"
 

@@ -10,7 +10,7 @@ from harness.report import accuracy
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
-from harness.report.expected import EXPECTED, PASSING, expected_groups, passing_groups
+from harness.report.expected import EXPECTED, PASSING, UNEXPECTED, expected_groups, passing_groups
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.wording import (
@@ -67,7 +67,7 @@ def grid(table: Table, foreseen: Foreseen | None = None) -> str:
             )
             for each in found
         ]
-        parts.append(markdown_table(("broken cells", "outcome", "error"), lines))
+        parts.append(markdown_table((UNEXPECTED.lower() if foreseen else "broken cells", "outcome", "error"), lines))
     if foreseen:
         for title, groups in ((EXPECTED, expected_groups(foreseen)), (PASSING, passing_groups(foreseen))):
             rows = [(", ".join(code(name) for name in each.cells), each.title, text(each.why)) for each in groups]

@@ -101,7 +101,11 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
         lines += [Text(), *_band_lines(grid, band)]
     lines += [Text(), Text(summary(table))]
     lines += [Text(f"{_GAP}{legend}", style="dim") for legend in legends(table)]
-    lines += _broken_lines(replace(table, records=foreseen.unexpected) if foreseen else table, width=width)
+    if foreseen:
+        unexpected = replace(table, records=foreseen.unexpected)
+        lines += _broken_lines(unexpected, width=width, title=expected.UNEXPECTED)
+    else:
+        lines += _broken_lines(table, width=width, title="Broken")
     lines += _group_lines(expected.EXPECTED, expected.expected_groups(foreseen) if foreseen else [], width=width)
     lines += _group_lines(expected.PASSING, expected.passing_groups(foreseen) if foreseen else [], width=width)
     reasons = not_applicable(table)
@@ -123,7 +127,7 @@ def foreseen_lines(tables: Sequence[Table], foreseen: Foreseen, *, width: int) -
     for table in tables:
         of = {id(record) for record in table.records}
         records = tuple(record for record in foreseen.unexpected if id(record) in of)
-        title = f"{table.run.combination}: broken, and not expected"
+        title = f"{table.run.combination}: {expected.UNEXPECTED.lower()}"
         lines += _broken_lines(replace(table, records=records), width=width, title=title)
     groups = expected.expected_groups(foreseen, combination=True)
     lines += _group_lines(expected.EXPECTED, groups, width=width)
@@ -133,7 +137,7 @@ def foreseen_lines(tables: Sequence[Table], foreseen: Foreseen, *, width: int) -
     return lines
 
 
-def _broken_lines(table: Table, *, width: int, title: str = expected.UNEXPECTED) -> list[Text]:
+def _broken_lines(table: Table, *, width: int, title: str) -> list[Text]:
     found = breakages(table)
     lines = [Text(), Text(title, style="bold")] if found else []
     return lines + [line for each in found for line in _breakage_lines(each, width=width)]
