@@ -125,8 +125,7 @@ def foreseen_lines(tables: Sequence[Table], foreseen: Foreseen, *, width: int) -
     lines = [Text(expected.headline(foreseen), style=style)]
     lines += [Text(f"{_GAP}{run_line(table.run)}") for table in tables]
     for table in tables:
-        of = {id(record) for record in table.records}
-        records = tuple(record for record in foreseen.unexpected if id(record) in of)
+        records = tuple(record for record in foreseen.unexpected if record in table.records)
         title = f"{table.run.combination}: {expected.UNEXPECTED.lower()}"
         lines += _broken_lines(replace(table, records=records), width=width, title=title)
     groups = expected.expected_groups(foreseen, combination=True)

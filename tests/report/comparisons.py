@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from harness.bench.stages import Outcome, Stage
 from harness.tables.assembly import merge
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
+from harness.verdict.expectations import Expectation, Foreseen, foresee
 from tests.tables.samples import (
     GPU,
     PACKAGES,
@@ -180,6 +182,25 @@ def _moved_table(*, pins: dict[str, str] = PINS, started: str = "2026-01-31T12:0
             table(tools, extension="tools", packages={**packages, **versions}, started=started),
         ]
     )
+
+
+def foreseen() -> Foreseen:
+    """What is known of the candidate's table: one cause, and a cell that passes though it was to break."""
+    usual: dict[str, Any] = {"outcome": Outcome.FAILED, "expires": datetime.date(2026, 5, 1)}
+    upstream = "https://github.com/pytorch/pytorch/issues/110597"
+    known = (
+        Expectation(
+            name="expect.0 of expectations.toml",
+            models=("embedding",),
+            strategies=("onnx-*",),
+            reason="an index that is no integer",
+            link=upstream,
+            **usual,
+        ),
+        Expectation(name="expect.1 of expectations.toml", models=("grid-sample",), reason="no such operator", **usual),
+        Expectation(name="expect.2 of expectations.toml", models=("no-such-model",), reason="a slip", **usual),
+    )
+    return foresee([candidate_table()], known, today=datetime.date(2026, 2, 1))
 
 
 def large_table() -> Table:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from harness.report import markdown
-from harness.report.terminal import print_comparison, print_grid
+from harness.report.terminal import print_comparison, print_foreseen, print_grid
 from harness.verdict.gate import judge
 from tests.report import comparisons
 
@@ -50,6 +50,16 @@ def test_a_grid() -> None:
     print_grid(made, comparisons.candidate_table())
     assert printed(made) == expected("grid.txt")
     assert markdown.grid(comparisons.candidate_table()) == expected("grid.md")
+
+
+def test_a_grid_of_what_was_expected_and_what_was_not() -> None:
+    made = console()
+    print_grid(made, comparisons.candidate_table(), comparisons.foreseen())
+    assert printed(made) == expected("grid-expected.txt")
+    assert markdown.grid(comparisons.candidate_table(), comparisons.foreseen()) == expected("grid-expected.md")
+    made = console()
+    print_foreseen(made, [comparisons.candidate_table()], comparisons.foreseen())
+    assert printed(made) == expected("expectations.txt")
 
 
 def test_a_grid_that_is_too_wide_goes_on_below() -> None:
