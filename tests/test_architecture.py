@@ -32,12 +32,24 @@ MAY_IMPORT = {
     "attempts": BENCH_ONLY | {"harness.tables", "harness.matrix", "harness.attempts"},
     "bump": BENCH_ONLY
     | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "matrix", "attempts", "bump")},
+    "reproducing": BENCH_ONLY | {"harness.matrix", "harness.reproducing"},
     "given": BENCH_ONLY | {"harness.matrix", "harness.given"},
     "doctor": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "attempts", "doctor")},
     "cli": BENCH_ONLY
     | {
         f"harness.{name}"
-        for name in ("tables", "verdict", "report", "matrix", "attempts", "given", "doctor", "bump", "cli")
+        for name in (
+            "tables",
+            "verdict",
+            "report",
+            "matrix",
+            "attempts",
+            "given",
+            "doctor",
+            "bump",
+            "reproducing",
+            "cli",
+        )
     },
 }
 

@@ -142,12 +142,34 @@ class LocateRequest(Request):
     time_s: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReproduceRequest(Request):
+    """Tell how a model takes its inputs, for a script that does the same without the harness.
+
+    Reads `model_file`. `input_sets` are the probes whose values are asked for; the example is ``""``. The result is
+    told in `harness.bench.reproducing`.
+    """
+
+    role = "reproducing"
+
+    model_file: str
+    input_sets: tuple[str, ...] = ("",)
+
+
+_KINDS: tuple[type[Request], ...] = (
+    DescribeRequest,
+    BuildRequest,
+    ConvertRequest,
+    ServeRequest,
+    LocateRequest,
+    ReproduceRequest,
+)
+
+
 def read_request(path: Path) -> Request:
     """The request in a file that `Request.write` wrote."""
     value = json.loads(path.read_text(encoding="utf-8"))
-    kind = {k.role: k for k in (DescribeRequest, BuildRequest, ConvertRequest, ServeRequest, LocateRequest)}[
-        value.pop("role")
-    ]
+    kind = {k.role: k for k in _KINDS}[value.pop("role")]
     return kind(**{name: _frozen(item) for name, item in value.items()})
 
 

@@ -14,6 +14,7 @@ from harness.cli.gating import gate
 from harness.cli.locking import lock
 from harness.cli.models import new_model
 from harness.cli.reading import compare_command, show
+from harness.cli.reproducing import reproduce
 from harness.cli.running import ingest_command, plan, run
 from harness.cli.sections import SectionedCommands
 from harness.cli.starting import init
@@ -34,7 +35,9 @@ def cli(context: click.Context, root: Path | None) -> None:
     context.obj = root
 
 
-for command in (plan, lock, run, ingest_command, show, compare_command, gate, expect, init, new_model, check, doctor):
+_READING = (plan, show, compare_command, reproduce)
+
+for command in (*_READING, lock, run, ingest_command, gate, expect, init, new_model, check, doctor):
     cli.add_command(command)
 
 

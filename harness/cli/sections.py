@@ -8,7 +8,7 @@ from harness.cli.exits import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Get a verdict": ("run", "gate", "expect"),
-    "Look at results": ("show", "compare", "plan"),
+    "Look at results": ("show", "compare", "reproduce", "plan"),
     "Bring your own": ("init", "new-model", "check", "ingest"),
     "Keep house": ("doctor", "lock"),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import math
 import os
 import signal
 import subprocess
@@ -30,12 +31,22 @@ _GRACE_S = 5.0
 _LONGEST_LOG = 2**20
 
 
-def run(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str], log: Path, marker: str) -> int:
+def run(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    log: Path,
+    marker: str,
+    timeout_s: float = math.inf,
+) -> int:
     """Run a tool to its end, its output appended to `log`; its exit code, 128 and more for a signal.
 
-    It and what it starts carry `marker`, for `harness.bench.group.end_leftovers`. Whatever is raised meanwhile, all
-    that the tool started is ended before it is passed on.
+    It and what it starts carry `marker`, for `harness.bench.group.end_leftovers`. Raises `TimeoutError` where it does
+    not come to its end within `timeout_s` seconds. Whatever is raised meanwhile, all that the tool started is ended
+    before it is passed on.
     """
+    deadline = time.monotonic() + timeout_s
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-I", str(_MORTAL), str(os.getpid()), *command],
@@ -48,6 +59,9 @@ def run(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str], log: P
         )
     try:
         while (code := process.poll()) is None:
+            if time.monotonic() > deadline:
+                msg = f"{command[0]} did not come to its end within {timeout_s:g} s"
+                raise TimeoutError(msg)
             time.sleep(_POLL_S)
         return code
     finally:

@@ -1,0 +1,182 @@
+"""`harness reproduce`: a script that shows a failure without this harness."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.bench.errors import UsageError
+from harness.bench.plan import slug_of, split_models
+from harness.bench.registry import Registry, discover
+from harness.bench.series import values_of
+from harness.cli.cells import cell_options, find_cell
+from harness.cli.context import path_option, root_of, shown
+from harness.given.placing import placed
+from harness.matrix import combination as combinations
+from harness.matrix import locks
+from harness.reproducing import trying
+from harness.reproducing.making import Made, make
+from harness.reproducing.pinning import Source
+from harness.reproducing.script import MADE_BY
+from harness.tables.schema import Table
+
+NOT_SHOWN = 3
+
+
+@click.command(short_help="Write a script that shows a failure without this harness.")
+@click.argument("cell")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write (repro-MODEL-STRATEGY.py).",
+)
+@click.option(
+    "--pins",
+    metavar="NAME|FILE",
+    help="Also run it with the versions of this combination, or of this requirements or lock file: it should pass.",
+)
+@click.option("--check/--no-check", default=True, help="Run it by `uv run`, and say whether it ends as recorded.")
+@path_option
+@click.option(
+    "--plugin-folder",
+    "plugins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder with your own steps/, strategies/ and runtimes/.",
+)
+@cell_options
+@click.pass_context
+def reproduce(
+    context: click.Context,
+    /,
+    cell: str,
+    output: Path | None,
+    pins: str | None,
+    check: bool,
+    paths: tuple[Path, ...],
+    plugins: tuple[Path, ...],
+    models: tuple[str, ...],
+    **given: Any,
+) -> int:
+    """Write one Python script that shows the failure of CELL without this harness, for whoever maintains the tool.
+
+    The script has its packages in it with their exact versions, so that `uv run` of it fails anywhere as the cell did.
+    It is run here once, and with --pins once more. What needs a package, weights or files of your own is refused, with
+    what to put in their place. Exits with 3 where the script does not end as recorded, or does not pass with --pins.
+
+    """
+    root = root_of(context)
+    found = find_cell(context, cell, models=models, **given)
+    table, record = found.table, found.record
+    registry = _registry(root, table, models, paths, plugins)
+    if record.model not in registry.models:
+        msg = f"{record.model} is none of the models that are there: name its file by --models."
+        raise UsageError(msg)
+    source = _source(root, table, record.extension or table.run.extension)
+    made = make(record, registry, source, cell=record.cell_id)
+    other = _other(root, pins, source, record.extension) if pins else None
+    path = output or Path(f"repro-{slug_of(record.model, record.strategy).replace('--', '-').replace('@', '-')}.py")
+    if path.exists() and MADE_BY not in path.read_text(encoding="utf-8", errors="replace"):
+        msg = f"{path} is there, and is none of these scripts. Name another file by --output."
+        raise UsageError(msg)
+    _write(path, made.text)
+    click.echo(f"Written: {shown(path)}")
+    digest = registry.models[record.model].digest
+    if record.model_digest not in (None, digest):
+        click.echo("The model's file has changed since that run, and the script has it as it is now.")
+    if not check:
+        click.echo(f"Not tried: `uv run {shlex.quote(str(shown(path)))}` should fail as recorded.")
+        return 0
+    return _tried(made, other, pins, record, path)
+
+
+def _tried(made: Made, other: Source | None, pins: str | None, record: Any, path: Path) -> int:
+    """Run the script, and with other versions, and tell how each ended."""
+    ended = trying.run(made.text)
+    told = f"`uv run {shlex.quote(str(shown(path)))}`"
+    code = 0
+    if trying.ends_as(record, ended):
+        click.echo(f"{told} fails as recorded: {ended.last:.200}")
+    elif ended.passed:
+        click.echo(f"{told} passes here: it does not show the failure, which may depend on the machine or the run.")
+        code = NOT_SHOWN
+    else:
+        click.echo(f"{told} ends otherwise than recorded, with: {ended.last:.300}")
+        click.echo(f"Recorded: {record.error_type or record.outcome}: {record.error or record.difference}")
+        code = NOT_SHOWN
+    if other is not None:
+        ended = trying.run(made.under(other))
+        if ended.passed:
+            click.echo(f"With the versions of {pins} the same script passes.")
+        else:
+            click.echo(f"With the versions of {pins} the same script does not pass: {ended.last:.300}")
+            code = NOT_SHOWN
+    return code
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _registry(
+    root: Path, table: Table, models: Sequence[str], paths: Sequence[Path], plugins: Sequence[Path]
+) -> Registry:
+    """Where the names of a table's cells are looked up: the models that are named, else those that it was of."""
+    values = list(models) or [
+        str(root / value) if (root / value).exists() else value for value in values_of(table.run.models)
+    ]
+    values_, found = placed(root, values, ())
+    files, globs = split_models(values_)
+    folders = [*(paths or [root / folder for folder in table.run.paths]), *found]
+    return discover(
+        models=files,
+        paths=[folder.resolve() for folder in folders],
+        plugins=[folder.resolve() for folder in plugins],
+        with_zoo=bool(globs or not files),
+    )
+
+
+def _source(root: Path, table: Table, extension: str) -> Source:
+    """The versions that a table is of: its lock's, else those that were installed."""
+    run = table.run
+    python = ".".join(run.python.split(".")[:2])
+    text = table.locks.get(extension, "")
+    if not text:
+        name = combinations.extended(run.combination, extension)
+        digest = run.extensions[extension].lock_digest if extension in run.extensions else run.lock_digest
+        with_lock = name in combinations.known(root) or "+" in name
+        lock = locks.read_lock(root, combinations.read(root, name)) if with_lock else None
+        text = lock.text if lock is not None and lock.digest == digest else ""
+    if text:
+        return Source.of_lock(text, python)
+    packages = run.extensions[extension].packages if extension in run.extensions else run.packages
+    return Source(python=python, pins=packages)
+
+
+def _other(root: Path, pins: str, source: Source, extension: str) -> Source:
+    """The versions of another combination, or of a file."""
+    if pins in combinations.known(root):
+        name = pins
+        if extension and extension in combinations.extensions(root, pins):
+            name = combinations.extended(pins, extension)
+        combination = combinations.read(root, name)
+        lock = locks.read_lock(root, combination)
+        if lock.reason:
+            msg = f"{name} has no solution, and so no versions to run with."
+            raise UsageError(msg)
+        return Source.of_lock(lock.text, combination.python)
+    path = Path(pins)
+    if not path.is_file():
+        msg = f"--pins {pins}: neither a combination ({', '.join(combinations.known(root))}) nor a file."
+        raise UsageError(msg)
+    return Source.of_lock(path.read_text(encoding="utf-8"), source.python)

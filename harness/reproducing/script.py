@@ -1,0 +1,348 @@
+"""Puts the script together: metadata, what it shows, the model, the tools' calls as a person would write them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import __version__
+from harness.bench.binding import from_json
+from harness.bench.plan import split
+from harness.bench.record import Record
+from harness.bench.stages import Outcome, Stage
+from harness.reproducing.facts import NotReproducibleError, ScriptFacts, as_code
+from harness.reproducing.pieces import PIECES, complete
+from harness.reproducing.pinning import Pinned
+from harness.reproducing.runtimes import RUNTIMES
+from harness.reproducing.slicing import Slicer
+from harness.reproducing.steps import STEPS
+
+MADE_BY = "Made by `harness reproduce`"
+PASSES = "passes"
+
+_WIDTH = 110
+_PROBE = re.compile(r"probe '([^']*)': ")
+_SCRATCH = re.compile(r"<scratch>/(?:[\w.@+-]+/)*")
+_ORDER = list(Stage)
+_OURS = frozenset(
+    {"concrete", "converted", "example", "expected", "exporter", "flat", "inputs", "loaded", "lowered", "model"}
+    | {"network", "outputs", "probe", "probed", "recreated", "result", "serve", "served", "session", "signature"}
+    | {"state", "tensors", "traced", "variables", "weights"}
+)
+"""Names at the top level of every script, of which a model that has one too makes it have another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """What the cell goes through: names of the steps with the stage of each, the runtime, what each imports."""
+
+    steps: Sequence[tuple[str, Stage]]
+    runtime: str
+    parameter: str | None
+
+
+@dataclass
+class Code:
+    """A script that grows: statements that import, what others need first, pieces by name, and the lines of it all."""
+
+    imports: dict[str, None] = field(default_factory=dict)
+    pieces: set[str] = field(default_factory=set)
+    classes: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+
+    def add(self, text: str, *imports: str) -> None:
+        """Lines at the top level."""
+        self.imports.update(dict.fromkeys(imports))
+        self.parts.append(text)
+
+
+def probe_of(record: Record) -> str:
+    """The probe that a cell failed; empty for the example."""
+    found = _PROBE.match(record.difference or record.error or "")
+    return found[1] if record.stage is Stage.PROBE and found else ""
+
+
+def told_of(record: Record) -> str:
+    """What was seen, without which probe it was on, and where the harness had its files."""
+    return _SCRATCH.sub("", _PROBE.sub("", record.difference or record.error or "", count=1))
+
+
+def comes_to(record: Record, stage: Stage) -> bool:
+    """Whether the cell came to a stage, which its script then has."""
+    return _ORDER.index(stage) <= _ORDER.index(record.stage)
+
+
+def body(record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], packages: Mapping[str, str]) -> Code:
+    """The code of a script, but for its metadata and what it says of itself.
+
+    `told` is what the model's child said (`harness.bench.reproducing`). Raises `NotReproducibleError`.
+    """
+    code = Code()
+    stage = record.stage
+    build = slicer.called("build")
+    assert build is not None, "a model has one"
+    if stage is Stage.BUILD and "binding" not in told:
+        code.add(f"model = {build}", "import torch")
+        code.add(_example(slicer, told, "example", ""))
+        return code
+    if "output_count" not in told and stage is not Stage.BUILD:
+        raised = told.get("raised", {})
+        why = f"{raised.get('error_type')}: {raised.get('error')}" if raised else "it came to no end"
+        msg = f"the model cannot be built with the script's own packages, so that there is nothing to show: {why}"
+        raise NotReproducibleError(msg)
+    values = comes_to(record, Stage.EXECUTE)
+    if values and (told["weights"] or told["keep_weights"]):
+        msg = (
+            f"{slicer.file.path.name}: its weights come of a file, and what is to be shown depends on them. Leave out "
+            f"`weights` and `keep_weights`: if it breaks with weights that the harness fills in, it can be reproduced."
+        )
+        raise NotReproducibleError(msg)
+    facts = _facts(record, route, slicer, told, packages)
+    code.add(f"model = {build}.eval()", "import torch")
+    if values:
+        code.pieces.add("fill")
+        code.add(f"with torch.no_grad():\n    fill(model, gains={as_code(told['gains'])})")
+    code.add(_example(slicer, told, "example", ""))
+    code.add(f"tensors = tuple(torch.from_numpy(value) for value in {_of(told, 'example')})")
+    if stage is Stage.BUILD:
+        code.add(f"with torch.no_grad():\n    {facts.call('model')}")
+        return code
+    if values:
+        _expected(code, record, slicer, told, facts)
+    if told["train_mode"]:
+        code.add("model.train()  # as it is deployed")
+    artifact = _steps(code, record, route, facts)
+    if comes_to(record, Stage.LOAD):
+        _serving(code, record, route, facts, artifact, told)
+    return code
+
+
+def _of(told: Mapping[str, Any], example: str) -> str:
+    """The arrays of an input set, in forward's order."""
+    inputs = told["inputs"]
+    if [each["access"] for each in inputs] == [f"[{each['name']!r}]" for each in inputs]:
+        return f"{example}.values()"
+    return f"({', '.join(example + each['access'] for each in inputs)},)"
+
+
+def _example(slicer: Slicer, told: Mapping[str, Any], name: str, entry: str) -> str:
+    """Code that makes an input set: numbers where they are few, else what the file says."""
+    literals = told.get("literals", {}).get(entry, [])
+    plain = literals and all(each["access"] == f"[{each['name']!r}]" for each in told["inputs"])
+    if plain and all(text.startswith("np.array(") for text in literals):
+        return _dict(name, told, literals)
+    try:
+        written = slicer.called("probes", entry) if entry else slicer.called("example")
+        names = [each["name"] for each in told.get("inputs", ())]
+        in_order = f"{name} = {{name: {name}[name] for name in {as_code(names)}}}"
+        keys = _keys_of(slicer, entry)
+        if written is not None:
+            return f"{name} = {written}" + (f"\n{in_order}" if plain and keys and keys != names else "")
+    except NotReproducibleError:
+        if not (plain and all(literals)):
+            raise
+    if plain and all(literals):
+        return _dict(name, told, literals)
+    msg = f"the inputs of {entry or 'the example'} cannot be written out: give fewer values, or draw them from a seed."
+    raise NotReproducibleError(msg)
+
+
+def _keys_of(slicer: Slicer, entry: str) -> list[str]:
+    """The names in an example that is a dict right there; empty where it is made elsewhere."""
+    node = slicer.declared.get("example") if not entry else None
+    body_ = getattr(node, "body", None)
+    if isinstance(body_, ast.Dict):
+        return [str(key.value) for key in body_.keys if isinstance(key, ast.Constant)]
+    return []
+
+
+def _dict(name: str, told: Mapping[str, Any], literals: Sequence[str]) -> str:
+    pairs = zip(told["inputs"], literals, strict=True)
+    return "\n".join([f"{name} = {{", *(f"    {as_code(each['name'])}: {text}," for each, text in pairs), "}"])
+
+
+def _facts(
+    record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], packages: Mapping[str, str]
+) -> ScriptFacts:
+    value = split(record.strategy)[1]
+    bound = {} if value is None or route.parameter is None else {route.parameter: value}
+    twin = slicer.named("twin") if any(name == "twin-to-saved-model" for name, _ in route.steps) else None
+    return ScriptFacts(
+        binding=from_json(told["binding"]),
+        inputs={each["name"]: (each["dtype"], tuple(each["shape"])) for each in told["inputs"]},
+        output_count=told.get("output_count", 0),
+        packages=packages,
+        constants=told["constants"],
+        dynamic={name: {int(axis): word for axis, word in axes.items()} for name, axes in told["dynamic"].items()},
+        parameters=bound,
+        device=record.device,
+        twin=f"{twin}(state)" if twin else "",
+    )
+
+
+def _expected(code: Code, record: Record, slicer: Slicer, told: Mapping[str, Any], facts: ScriptFacts) -> None:
+    """What the artifact is run on, and what PyTorch itself answers."""
+    probe = probe_of(record)
+    if probe:
+        code.add(_example(slicer, told, "probe", probe))
+    arrays = "probe" if probe else "example"
+    names = [each["name"] for each in told["inputs"]]
+    if _of(told, arrays) == f"{arrays}.values()":
+        code.add(f"inputs = {arrays}")
+    else:
+        code.add(f"inputs = dict(zip({as_code(names)}, {_of(told, arrays)}))")
+    if not comes_to(record, Stage.MATCH):
+        return
+    code.pieces.update(("flatten", "compare"))
+    call = facts.call("model")
+    kept = " if isinstance(leaf, torch.Tensor)" if told["numbers"] else ""
+    if probe:
+        call = call.replace("tensors", "probed")
+        code.add("probed = tuple(torch.from_numpy(value) for value in inputs.values())")
+    code.add(
+        f"with torch.no_grad():\n    expected = [leaf.numpy() for leaf in flatten({call}){kept}]",
+        "import numpy as np",
+    )
+
+
+def _steps(code: Code, record: Record, route: Route, facts: ScriptFacts) -> str:
+    """The steps up to where the cell came; the name of the last one's artifact."""
+    artifact = ""
+    for name, stage in route.steps:
+        if not comes_to(record, stage):
+            break
+        if name not in STEPS:
+            msg = (
+                f"{record.strategy} goes through the step {name}, for which harness/reproducing/steps.py has no plain "
+                f"code: no script can show it without the harness yet."
+            )
+            raise NotReproducibleError(msg)
+        call = STEPS[name](facts, artifact)
+        if re.search(r"\bflat\b", call.code) and facts.flat == "flat" and not code.classes:
+            code.classes.append(facts.flat_class())
+            code.add("flat = Flat(model)")
+        code.add(call.code, *call.imports)
+        artifact = call.leaves
+    return artifact
+
+
+def _serving(
+    code: Code, record: Record, route: Route, facts: ScriptFacts, artifact: str, told: Mapping[str, Any]
+) -> None:
+    if route.runtime not in RUNTIMES:
+        msg = (
+            f"{record.strategy} is served by {route.runtime}, for which harness/reproducing/runtimes.py has no plain "
+            f"code: no script can show it without the harness yet."
+        )
+        raise NotReproducibleError(msg)
+    serving = RUNTIMES[route.runtime](facts, artifact)
+    code.add(serving.load, *serving.imports)
+    if comes_to(record, Stage.EXECUTE):
+        code.add(serving.run)
+    if comes_to(record, Stage.MATCH):
+        numbers = set(told["numbers"])
+        paths = [path for index, path in enumerate(told["paths"]) if index not in numbers]
+        code.add(f"compare(outputs, expected, {as_code(paths)})")
+
+
+def written(record: Record, pinned: Pinned, code: Code, slicer: Slicer, *, cell: str, future: bool) -> str:
+    """The whole script. `cell` is what made it, for whoever wants to make it again."""
+    sliced = slicer.sliced()
+    renamed = {name: f"{name}_" for name in _OURS if name in sliced.names}
+    parts = [_renamed(part, renamed) for part in code.parts]
+    text = "\n".join([*code.classes, *parts])
+    names = sliced.pieces | code.pieces | {name for name in ("flatten",) if f"{name}(" in text}
+    pieces = complete(names)
+    definitions = [*sliced.definitions, *code.classes, *(PIECES[name].code for name in pieces)]
+    tolerance = f"TOLERANCE = {record.tolerance or 1e-4!r}\n\n\n" if "compare" in pieces else ""
+    whole = "\n".join([*definitions, *parts])
+    imports = {**sliced.imports, **code.imports, "import os": None, "import tempfile": None}
+    imports |= {each: None for name in pieces for each in PIECES[name].imports}
+    imports |= {text: None for name, text in _BY_NAME.items() if re.search(rf"\b{name}\.", whole)}
+    blocks = [
+        pinned.header(),
+        f'"""{_about(record, pinned, cell)}"""',
+        *(["from __future__ import annotations"] if future else []),
+        _imports(imports),
+        f"{tolerance}" + "\n\n\n".join(definitions) if definitions else tolerance.strip(),
+    ]
+    head = "\n\n".join(block for block in blocks[:-1] if block)
+    tail = "\n".join(
+        [
+            "os.chdir(tempfile.mkdtemp())  # what tools write does not come beside this file",
+            *parts,
+            f'print("{PASSES}")',
+        ]
+    )
+    between = f"\n\n\n{blocks[-1]}\n\n\n" if blocks[-1] else "\n\n"
+    return f"{head}{between}{tail}\n"
+
+
+_BY_NAME = {
+    "np": "import numpy as np",
+    "torch": "import torch",
+    "base64": "import base64",
+    "zlib": "import zlib",
+}
+
+
+def _renamed(text: str, names: Mapping[str, str]) -> str:
+    for name, other in names.items():
+        text = re.sub(r"(?<![\w.\"'])" + name + r"\b(?!\s*=[^=]|\(|[\"'])", other, text)
+        text = re.sub(rf"^(\s*){name}(?= = )", rf"\1{other}", text, flags=re.MULTILINE)
+    return text
+
+
+def _imports(statements: Iterable[str]) -> str:
+    """The standard library's first, as formatters have it."""
+
+    def module(statement: str) -> str:
+        return statement.split()[1].partition(".")[0]
+
+    found = sorted(statements, key=lambda each: (each.startswith("from "), each))
+    standard = [each for each in found if module(each) in sys.stdlib_module_names]
+    others = [each for each in found if module(each) not in sys.stdlib_module_names]
+    return "\n\n".join("\n".join(group) for group in (standard, others) if group)
+
+
+def _about(record: Record, pinned: Pinned, cell: str) -> str:
+    """What the script shows, as the beginning of a report to whoever maintains the tool."""
+    versions = ", ".join(f"{name} {version}" for name, version in pinned.direct.items())
+    what = {
+        Outcome.MISMATCHED: "answers otherwise than PyTorch itself",
+        Outcome.CRASHED: "crashes",
+        Outcome.TIMED_OUT: "does not come to an end",
+    }.get(record.outcome, "fails")
+    probe = probe_of(record)
+    on = f" on the input {probe!r}" if probe else ""
+    expected = {
+        Outcome.MISMATCHED: f"outputs within a relative error of {record.tolerance or 1e-4:g} of PyTorch's own"
+    }.get(record.outcome, f"no error at the stage {record.stage.value!r}, and then `{PASSES}`")
+    kind = f"{record.error_type}: " if record.error_type and record.outcome is not Outcome.MISMATCHED else ""
+    lines = [
+        f"{record.model} by {record.strategy} {what} at the stage {record.stage.value!r}{on}.",
+        "",
+        *textwrap.wrap(f"Versions: Python {pinned.python}, {versions}.", _WIDTH),
+        *textwrap.wrap(f"Expected: {expected}.", _WIDTH),
+        "Seen:",
+        *textwrap.wrap(f"{kind}{told_of(record)}", _WIDTH, initial_indent="  ", subsequent_indent="  "),
+        "",
+        f"Run it by `uv run FILE`. {MADE_BY} {__version__} of {cell}.",
+    ]
+    return "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''") + "\n"
+
+
+def imported(code: str) -> list[str]:
+    """The top-level modules that a script imports, anywhere in it, without the standard library's."""
+    found: dict[str, None] = {}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found.update(dict.fromkeys(alias.name.partition(".")[0] for alias in node.names))
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found[node.module.partition(".")[0]] = None
+    return [name for name in found if name not in sys.stdlib_module_names]

@@ -1,0 +1,99 @@
+"""Runs a script as anybody would, by `uv run`, and tells whether it ends as the cell did."""
+
+from __future__ import annotations
+
+import re
+import signal
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.bench.group import end_leftovers
+from harness.bench.logs import tail
+from harness.bench.record import Record
+from harness.bench.stages import Outcome
+from harness.bench.text import printable
+from harness.matrix import tooling
+from harness.matrix.environment import clean_environ
+from harness.reproducing.script import PASSES, told_of
+
+_LOG_BYTES = 2**20
+_TIMEOUT_S = 600.0
+_SIGNALLED = 128
+
+# What differs between two runs of one failure: where files lie, numbers, addresses, how lines are broken.
+_FOLDERS = re.compile(r"(?:<[\w-]+>|~|\.)?(?:/[\w.@+-]+)*/(?=[\w.<@-])")
+_NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)*(?:e[+-]?\d+)?")
+_FIGURE = re.compile(r"relative error (\d\S*)")
+_NEAR = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a run of a script ended. `code` is None where it did not come to an end; `log` is what it printed."""
+
+    code: int | None
+    log: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether it said that all is well."""
+        return self.code == 0 and PASSES in self.log.splitlines()[-1:]
+
+    @property
+    def last(self) -> str:
+        """Its last line, for a person."""
+        lines = [line for line in printable(self.log).splitlines() if line.strip()]
+        return lines[-1] if lines else f"exit code {self.code}"
+
+
+def run(text: str, *, timeout_s: float = _TIMEOUT_S) -> Ended:
+    """Run a script in a folder of its own, with nothing of this process's environment that could change it."""
+    with tempfile.TemporaryDirectory(prefix="harness-reproduce-", ignore_cleanup_errors=True) as place:
+        folder = Path(place).resolve()
+        file, log = folder / "repro.py", folder / "log.txt"
+        file.write_text(text, encoding="utf-8")
+        environ = {**clean_environ(), "TMPDIR": str(folder)}
+        command = [tooling.uv(), "run", "--quiet", "--no-project", "--script", str(file)]
+        code: int | None = None
+        try:
+            code = tooling.run(command, cwd=folder, environ=environ, log=log, marker=str(folder), timeout_s=timeout_s)
+        except TimeoutError:
+            pass
+        finally:
+            end_leftovers(str(folder))
+        return Ended(code=code, log=tail(log, _LOG_BYTES))
+
+
+def ends_as(record: Record, ended: Ended) -> bool:
+    """Whether a script ended as its cell did: by the same error, the same difference, the same signal."""
+    if record.outcome is Outcome.TIMED_OUT:
+        return ended.code is None
+    if not ended.code:
+        return False
+    if record.outcome is Outcome.CRASHED:
+        number = abs(ended.code) - (_SIGNALLED if ended.code > _SIGNALLED else 0)
+        known = {each.value for each in signal.Signals}
+        return number in known and signal.Signals(number).name == record.error_type
+    log, told = printable(ended.log), told_of(record)
+    if record.outcome is Outcome.MISMATCHED:
+        # Places and paths of outputs are told with more words, or fewer, from one schema to another.
+        what = told.rpartition(": ")[2].partition(", most at")[0].partition(" at [")[0]
+        return _plain(what) in _plain(log) and _same_figure(told, log)
+    if record.error_type == "SystemExit":
+        return True
+    parts = [part for part in told.split(" … ") if part]
+    return (record.error_type or "") in log and all(_plain(part) in _plain(log) for part in parts)
+
+
+def _plain(text: str) -> str:
+    return " ".join(_NUMBERS.sub("#", _FOLDERS.sub("", text)).split())
+
+
+def _same_figure(told: str, log: str) -> bool:
+    """Whether two relative errors are all but equal, where there are any."""
+    before, after = _FIGURE.search(told), _FIGURE.findall(log)
+    if before is None or not after:
+        return before is None and not after
+    one, other = float(before[1]), float(after[-1])
+    return abs(one - other) <= _NEAR * max(one, other)
