@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from harness import __version__
 from harness.attempts.execution import Task
 from harness.attempts.journal import open_runs
 from harness.bench.attempt import Attempt, State
@@ -14,8 +15,10 @@ from harness.bench.errors import HarnessError, PausedError, UsageError
 from harness.bench.identity import identity, name_of
 from harness.bench.plan import model_of
 from harness.bench.record import Record
+from harness.bench.registry import Registry
 from harness.matrix.combination import extended
 from harness.tables.assembly import PlannedRun, assemble, merge
+from harness.tables.consistency import lock_digest
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
 from harness.tables.finding import Series
 from harness.tables.natives import Native, read_native
@@ -87,10 +90,11 @@ def _read(attempt: Attempt) -> tuple[PlannedRun, dict[str, Any]]:
 def read_records(attempt: Attempt) -> tuple[Record, ...]:
     """Every record of an attempt, planned or not. Raises `UsageError` where one is wrong."""
     paths = sorted(attempt.records.glob("*.json"))
-    return tuple(_read_record(path) for path in paths if not path.name.startswith("."))
+    return tuple(read_record(path) for path in paths if not path.name.startswith("."))
 
 
-def _read_record(path: Path) -> Record:
+def read_record(path: Path) -> Record:
+    """The record in a file of the bench's. Raises `UsageError` where it is none."""
     value = read_json(path, where=str(path), remedy=_REMEDY)
     row: Any = value.get("row") if isinstance(value, Mapping) else None
     if not isinstance(row, Mapping):
@@ -111,18 +115,41 @@ def _read_natives(attempt: Attempt) -> dict[str, Native]:
 
 
 def table_of_just_this(task: Task, folders: Iterable[Path]) -> Path | None:
-    """The first of the folders of tables that a run of `task` would make once more, as far as can be told before."""
+    """The first of the folders of tables that is of just what `task` would run: its lock, its policy and its models.
+
+    One that was made by the same code comes first. That of other strategies' files or of another state of the bench
+    will do where both come with the harness, in one version of it; a comparison says where strategies differ.
+    """
     registry = task.plan.registry()
     lock = task.lock.text or task.lock.reason if task.lock else ""
+    tables = []
     for folder in folders:
         try:
-            run = read_table(folder).run
+            table = read_table(folder)
         except HarnessError:
             continue
+        run = table.run
         inside = {"packages": dict(run.packages), "python": run.python}
         if run.complete and run.identity == name_of(identity(task.plan, registry, inside=inside, lock=lock)):
             return folder
-    return None
+        tables.append((folder, table))
+    return next((folder for folder, table in tables if _is_of(table, task, registry, lock)), None)
+
+
+def _is_of(table: Table, task: Task, registry: Registry, lock: str) -> bool:
+    """Whether a table is of the lock, the policy and the models of `task`, whatever state of the bench made it."""
+    plan, run = task.plan, table.run
+    planned = {(cell.model, cell.strategy) for cell in plan.cells}
+    return (
+        run.complete
+        and not plan.plugins
+        and run.harness_version == __version__
+        and (run.combination, run.device, run.tier) == (plan.combination, plan.device, plan.tier)
+        and run.lock_digest == lock_digest(lock)
+        and dict(run.policy) == asdict(plan.policy)
+        and {(record.model, record.strategy) for record in table.records} == planned
+        and all(record.model_digest == registry.models[record.model].digest for record in table.records)
+    )
 
 
 def settle(attempts: Sequence[Attempt], table: Path) -> None:

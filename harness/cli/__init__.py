@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness import __version__
+from harness.cli.bumping import bump
 from harness.cli.checking import check
 from harness.cli.doctor import doctor
 from harness.cli.expecting import expect
@@ -35,9 +36,11 @@ def cli(context: click.Context, root: Path | None) -> None:
     context.obj = root
 
 
+_JUDGING = (bump, run, gate, expect)
 _READING = (plan, show, compare_command, reproduce)
+_KEEPING = (lock, ingest_command, init, new_model, check, doctor)
 
-for command in (*_READING, lock, run, ingest_command, gate, expect, init, new_model, check, doctor):
+for command in (*_JUDGING, *_READING, *_KEEPING):
     cli.add_command(command)
 
 

@@ -7,17 +7,14 @@ from typing import Any
 
 import click
 
-from harness.attempts.execution import Task
-from harness.attempts.settling import table_of_just_this
 from harness.bench.errors import UsageError
-from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, shown
+from harness.cli.context import INPUT_HELP, new_console, path_option, root_of
 from harness.cli.policies import gate_policy
 from harness.cli.reading import compared, table_options
 from harness.cli.requirements import requirements_options, take
-from harness.cli.running import jobs_of, run_all, select
-from harness.cli.storing import store_of
+from harness.cli.running import select
+from harness.cli.sides import Sides, judged, tables_of
 from harness.report import markdown, terminal
-from harness.tables.layout import series_folder
 from harness.verdict.gate import judge
 
 _OF_RUNS = {
@@ -77,15 +74,16 @@ def gate(
             msg = "requirements stand in the place of BASE and CANDIDATE. Leave the names out, or the requirements."
             raise UsageError(msg)
         files = [base_requirements, candidate_requirements]
-        base, candidate = _run(context, files, as_markdown, matrix=matrix, **given, **of_runs)
-        given["models"] = ()
-    elif base_requirements or candidate_requirements or not base or not candidate:
+        sides = _run(context, files, as_markdown, matrix=matrix, **given, **of_runs)
+        form = "markdown" if as_markdown else ""
+        return judged(context, sides, policy=policy, results=given["results"], form=form)
+    if base_requirements or candidate_requirements or not base or not candidate:
         msg = (
             "a verdict needs two sides: BASE and CANDIDATE, or --base-requirements FILE and "
             "--candidate-requirements FILE."
         )
         raise UsageError(msg)
-    elif idle := [option for name, option in _OF_RUNS.items() if of_runs[name]]:
+    if idle := [option for name, option in _OF_RUNS.items() if of_runs[name]]:
         msg = (
             f"{', '.join(idle)}: only goes with --base-requirements and --candidate-requirements. {base} and "
             f"{candidate} are tables that are there: their runs chose the cells. Leave it out."
@@ -110,41 +108,9 @@ def _run(
     matrix: Path | None,
     results: Path | None,
     **given: Any,
-) -> tuple[str, str]:
-    """The folders of the tables of both files of requirements, each run where there is none of just this."""
+) -> Sides:
+    """Both files of requirements, each with its table."""
     root = root_of(context)
     _, (selection, *_) = select(root, (), matrix, instead=files, **given)
     names = take(root, files, [selection], python=python, everything=everything, quietly=as_markdown)
-    if names[0] == names[1]:
-        msg = f"both are the same requirements, {names[0]}: there is nothing to hold against each other."
-        raise UsageError(msg)
-    jobs = jobs_of(root, [selection.plans(name, root) for name in names])
-    folders: dict[str, Path] = {}
-    for task, *_ in jobs:
-        if folder := _taken(root, task, results):
-            click.echo(f"{task.name}: taken from the table {shown(folder)}, which is of just this", err=as_markdown)
-            folders[task.name] = folder
-    left = [job for job in jobs if job[0].name not in folders]
-    if left:
-        written = run_all(root, left, results, fresh=False, restart=False, errors_only=as_markdown)
-        folders |= {plan.combination: folder for plan, folder in written}
-    before, after = (str(folders[name].resolve()) for name in names)
-    return before, after
-
-
-def _taken(root: Path, task: Task, results: Path | None) -> Path | None:
-    """The newest table of just this lock, policy and models, wherever tables are kept."""
-    plan = task.plan
-    places = [
-        series_folder(
-            store_of(root, results, selected=selected),
-            combination=plan.combination,
-            device=plan.device,
-            tier=plan.tier,
-            models=plan.series,
-            selected=selected,
-        )
-        for selected in {plan.selected, False}
-    ]
-    folders = [folder for place in places for folder in place.glob("[!.]*")]
-    return table_of_just_this(task, sorted(folders, key=lambda folder: folder.name, reverse=True))
+    return tables_of(root, selection, names, results=results, errors_only=as_markdown)

@@ -7,7 +7,7 @@ import click
 from harness.cli.exits import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Get a verdict": ("run", "gate", "expect"),
+    "Get a verdict": ("bump", "run", "gate", "expect"),
     "Look at results": ("show", "compare", "reproduce", "plan"),
     "Bring your own": ("init", "new-model", "check", "ingest"),
     "Keep house": ("doctor", "lock"),
@@ -15,6 +15,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 """Every command in one section, in the order in which they are shown."""
 
 EXAMPLES = (
+    ("harness bump torch2.0 'torch==2.1.0' 'torchvision==0.16.0'", "what breaks, and who is to blame?"),
     ("harness run torch2.0 torch2.1", "the tables of two combinations"),
     ("harness gate torch2.0 torch2.1", "may I merge?"),
     ("harness run torch2.1 --models mine.py", "a model of your own"),

@@ -64,6 +64,21 @@ class Kept:
         """Where all of it lies."""
         return given_folder(self.root, self.name)
 
+    @property
+    def full(self) -> str:
+        """The text of everything that they ask for, resolved; empty where there is no solution."""
+        return "" if self.reason else _read(self.folder / _FULL)
+
+    @property
+    def lock(self) -> str:
+        """The text of what is installed of it; empty where there is no solution."""
+        return "" if self.reason else _read(self.folder / _LOCK)
+
+    @property
+    def reason(self) -> str:
+        """Why there is no solution; empty where there is one."""
+        return _read(self.folder / _REASON).partition("\n\n")[2].strip()
+
     def has(self, module: str) -> bool:
         """Whether its lock has a package for `module`; what has no solution counts as having it."""
         return (self.folder / _REASON).is_file() or bool(distributions_of(module, pins_of(_read(self.folder / _LOCK))))
@@ -77,14 +92,16 @@ def take(
     python: str = "",
     upgrade: bool = False,
     beside: Kept | None = None,
+    prefer: tuple[str, str] = ("", ""),
     note: Tell,
 ) -> Kept:
     """Have what a person named by `value` locked for what `wish` says; `note` is told what they should know.
 
     `python` is the version that was asked for, or empty. Then it is that of `beside`, unless the files themselves say
     another; and what neither this nor `beside` pins gets the version that it has there, so that nothing else differs
-    between them. With `upgrade`, versions that are not pinned are resolved
-    anew. Raises `UsageError` for what cannot be read or found, and what `close` does.
+    between them. `prefer` are the texts of a full resolution and of a lock whose versions are kept likewise. With
+    `upgrade`, versions that are not pinned are resolved anew. Raises `UsageError` for what cannot be read or found, and
+    what `close` does.
     """
     if python and not _PYTHON.fullmatch(python):
         msg = f"--python-version {python!r}: write it like 3.11."
@@ -96,7 +113,9 @@ def take(
     if beside is not None and (other := beside.stated["python"]) not in [version for version, _ in candidates]:
         (version, why), *_ = candidates
         note(f"{value}: NOT on Python {other}, as {beside.name} is, but on {version} ({why}): the Python differs, too")
-    return _locked(root, value, source, wish, candidates, python, upgrade=upgrade, beside=beside, note=note)
+    return _locked(
+        root, value, source, wish, candidates, python, upgrade=upgrade, beside=beside, prefer=prefer, note=note
+    )
 
 
 def _locked(
@@ -109,6 +128,7 @@ def _locked(
     *,
     upgrade: bool,
     beside: Kept | None,
+    prefer: tuple[str, str] = ("", ""),
     note: Tell,
 ) -> Kept:
     """What is kept or made of `source` for the first Python version of `candidates` under which it has a solution."""
@@ -126,7 +146,8 @@ def _locked(
             note(f"{value}: {name}, locked before, on Python {version}")
             return reused
         other = _read(beside.folder / _FULL) if beside else ""
-        before = ("", "") if upgrade else (_read(folder / _FULL) or other, _read(folder / _LOCK))
+        before = (_read(folder / _FULL) or prefer[0] or other, _read(folder / _LOCK) or prefer[1])
+        before = ("", "") if upgrade else before
         lock, bench = folder / _LOCK, root / bench_requirements(root)
         closed = close(root, given, wanted, python=version, lock=lock, before=before, bench=bench)
         tried.append((given, version, why, closed, name, wanted))
@@ -146,13 +167,26 @@ def _locked(
         else:
             kept = None
     if kept is None:
-        return _locked(root, value, source, wish, candidates, asked, upgrade=upgrade, beside=beside, note=note)
+        return _locked(
+            root, value, source, wish, candidates, asked, upgrade=upgrade, beside=beside, prefer=prefer, note=note
+        )
     note(f"{value}: {name}, on Python {version} ({why})")
     for each in given.notes:
         note(f"{name}: {each}")
     for each in closed.notes:
         note(f"{name}: {each}")
     return kept
+
+
+def known(root: Path, name: str) -> Kept:
+    """What is kept as `name`."""
+    return Kept(root=root, name=name, stated=_stated(given_folder(root, name)))
+
+
+def keep(root: Path, given: Given, wish: Wish, closed: Closed, *, name: str, python: str, note: Tell) -> Kept:
+    """Keep what was closed elsewhere as `name`, so that it can be installed; what was of that name before goes."""
+    with tooling.told_as_infrastructure(f"locking {name}"), hold(given_folder(root, name), name, note):
+        return _write(root, given, wish, closed, name=name, python=python, why="as the base is", asked=python)
 
 
 def again(root: Path, name: str, *, modules: Iterable[str] = (), upgrade: bool = False, note: Tell) -> Kept:

@@ -1,0 +1,185 @@
+"""`harness bump`: what breaks when these packages move, who is to blame, and what passes instead."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from packaging.requirements import Requirement
+
+from harness.bench.environment import canonical
+from harness.bench.errors import UsageError, unknown
+from harness.bump.candidate import (
+    Foundation,
+    Obstacle,
+    foundation,
+    obstacles,
+    parse_moves,
+    save,
+    without_versions_of,
+    write_candidate,
+)
+from harness.bump.moves import Move, moves_between
+from harness.cli.context import root_of, selection_options, shown
+from harness.cli.policies import gate_policy
+from harness.cli.requirements import requirements_options, take
+from harness.cli.running import select
+from harness.cli.sides import (
+    judged,
+    tables_of,
+)
+from harness.matrix import combination as combinations
+from harness.matrix.requirements import keeping
+from harness.matrix.requirements.closing import Wish
+from harness.matrix.requirements.needs import models_of, modules_of
+from harness.matrix.selection import Selection
+
+Note = Callable[[str], None]
+
+_MOST_TOLD = 12
+_OF_FILE = re.compile(r"/|\.(?:txt|in|toml|lock)\b")
+
+
+@click.command(short_help="Move pins of BASE: what breaks, who is to blame, what passes instead.")
+@click.argument("base")
+@click.argument("moves", nargs=-1, required=True, metavar="MOVE...")
+@requirements_options
+@selection_options
+@click.option(
+    "--save", "saved", default="", metavar="NAME", help="Keep the candidate as matrices/NAME.in, with its lock."
+)
+@click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
+@click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for a pull request.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_context
+def bump(
+    context: click.Context,
+    /,
+    base: str,
+    moves: tuple[str, ...],
+    python: str,
+    everything: bool,
+    extensions: bool,
+    matrix: Path | None,
+    saved: str,
+    results: Path | None,
+    as_markdown: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Judge what moving pins of BASE does: 0 nothing worse, 1 something is worse, 3 could not tell.
+
+    BASE is a combination or a file of requirements. A MOVE is 'torch==2.1.0', 'torch>=2.1', or 'torch' for the newest
+    that fits. What is not moved keeps the versions of BASE's lock. Nothing is written into matrices/ without --save.
+    """
+    root = root_of(context)
+    policy = gate_policy(root, matrix)
+    if extensions:
+        msg = "--extensions: a candidate has none. Give requirements that have the tools themselves as BASE."
+        raise UsageError(msg)
+    if as_json and as_markdown:
+        msg = "--json and --markdown are two forms of one thing. Leave one out."
+        raise UsageError(msg)
+    quietly = as_json or as_markdown
+
+    def note(text: str) -> None:
+        click.echo(text, err=quietly)
+
+    _, (selection, *_) = select(root, (), matrix, instead=[base], extensions=False, **given)
+    name = _base(root, base, selection, python=python, everything=everything, quietly=quietly)
+    ground = foundation(root, name)
+    asked = parse_moves(moves, ground.side)
+    candidate = _candidate(root, ground, asked, selection, note)
+    if candidate.reason:
+        _tell_no_solution(root, ground, asked, candidate.reason, as_json=as_json)
+        return 1
+    _tell_moves(ground, moves_between(ground.side, foundation(root, candidate.name).side), asked, note)
+    if saved:
+        written = save(root, ground, asked, name=saved, lock=candidate.lock)
+        note(f"Saved: {', '.join(str(shown(path)) for path in written)}")
+    sides = tables_of(root, selection, [name, candidate.name], results=results, errors_only=quietly)
+    return judged(
+        context,
+        sides,
+        policy=policy,
+        results=results,
+        form="json" if as_json else "markdown" if as_markdown else "",
+    )
+
+
+def _base(root: Path, base: str, selection: Selection, *, python: str, everything: bool, quietly: bool) -> str:
+    """The name of the base: a combination's, or that of the file of requirements, locked."""
+    known = combinations.known(root)
+    if base in known:
+        if python or everything:
+            msg = "--python-version, --all: only go with a file of requirements as BASE. Leave them out."
+            raise UsageError(msg)
+        return base
+    if not _OF_FILE.search(base) and not Path(base).exists():
+        msg = f"{unknown('combination', base, known)} BASE may be a file of requirements, too."
+        raise UsageError(msg)
+    (name,) = take(root, [base], [selection], python=python, everything=everything, quietly=quietly)
+    return name
+
+
+def _candidate(
+    root: Path, base: Foundation, asked: Sequence[Requirement], selection: Selection, note: Note
+) -> keeping.Kept:
+    """The candidate, locked: with everything where the base is a combination, else with what the cells need."""
+    plans = selection.plans("given", None)
+    modules = base.wish.modules | frozenset(modules_of(plans))
+    wish = Wish(modules=modules, models=models_of(plans), everything=base.wish.everything)
+    file = write_candidate(root, base, asked)
+    names = [canonical(each.name) for each in asked]
+    prefer = without_versions_of(base.full, names), without_versions_of(base.lock, names)
+    return keeping.take(root, str(file), wish, prefer=prefer, note=note)
+
+
+def _tell_moves(base: Foundation, found: Sequence[Move], asked: Sequence[Requirement], note: Note) -> None:
+    """What moves, and what has to move with it. Raises `UsageError` where that is nothing."""
+    names = {canonical(each.name) for each in asked}
+    moving = [str(move) for move in found if move.name in names]
+    if not moving:
+        held = ", ".join(f"{name} {base.side.locked.get(name, '')}".strip() for name in sorted(names))
+        msg = (
+            f"nothing moves: {base.side.name} has {held} already, and its other pins allow no other version of what "
+            "was left open. Name a version, or move what holds it back as well."
+        )
+        raise UsageError(msg)
+    along = [str(move) for move in found if move.name not in names]
+    more = f" and {len(along) - _MOST_TOLD} more" if len(along) > _MOST_TOLD else ""
+    note(f"moved: {', '.join(moving)}")
+    note(f"moved with it: {', '.join(along[:_MOST_TOLD])}{more}" if along else "nothing else moves")
+
+
+def _tell_no_solution(
+    root: Path, base: Foundation, asked: Sequence[Requirement], reason: str, *, as_json: bool
+) -> None:
+    """Why there is no candidate, and which pins of the base stand in the way."""
+    wanted = " ".join(str(each) for each in asked)
+    found = obstacles(root, base, asked)
+    if as_json:
+        told = [{"pins": dict(each.pins), "instead": dict(each.instead)} for each in found]
+        value = {"base": base.side.name, "moves": [str(each) for each in asked], "exit_code": 1}
+        click.echo(json.dumps(value | {"reason": reason, "stands_in_the_way": told}, indent=1))
+        return
+    click.echo(f"\ndo not merge: {base.side.name} with {wanted} has no solution.\n\n{reason}\n")
+    if not found:
+        click.echo("It has none either without all other pins of the base: what is to move does not fit together.")
+    for each in found:
+        click.echo(_told(each))
+    if found:
+        also = " ".join(f"'{name}=={version}'" for name, version in found[0].instead.items())
+        click.echo(f"\nNext: the same command with {also} added moves what stands in the way as well.")
+
+
+def _told(obstacle: Obstacle) -> str:
+    pins = " and ".join(f"{name}=={version}" for name, version in obstacle.pins.items())
+    instead = " and ".join(f"{name} {version}" for name, version in obstacle.instead.items())
+    alone = len(obstacle.pins) == 1
+    verb, pin = ("stands", "that pin") if alone else ("together stand", "these pins")
+    return f"{pins} {verb} in the way: without {pin} it resolves, with {instead}."

@@ -1,0 +1,144 @@
+"""Two sides that are run with one selection: their tables, taken or made, and the verdict on them.
+
+What `harness bump` and `harness gate` with requirements share.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.attempts import details
+from harness.attempts.execution import Task
+from harness.attempts.settling import table_of_just_this
+from harness.bench.errors import UsageError
+from harness.cli.context import new_console, root_of, shown
+from harness.cli.reading import compared
+from harness.cli.running import jobs_of, run_all
+from harness.cli.storing import store_of
+from harness.matrix.selection import Selection
+from harness.report import markdown, terminal
+from harness.tables.layout import CELLS, series_folder
+from harness.verdict.comparison import CellChange, Comparison
+from harness.verdict.gate import Verdict, judge
+from harness.verdict.policy import GatePolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """The base and the candidate: what was to be run of each, and the folder of its table."""
+
+    tasks: tuple[Task, Task]
+    folders: tuple[Path, Path]
+
+
+def tables_of(
+    root: Path, selection: Selection, names: Sequence[str], *, results: Path | None, errors_only: bool
+) -> Sides:
+    """The tables of the base and of the candidate, `names`, each run where there is none of just this.
+
+    Raises `UsageError` where a cell needs an extension, and what running raises.
+    """
+    base, candidate = names
+    if base == candidate:
+        msg = f"both are the same requirements, {base}: there is nothing to hold against each other."
+        raise UsageError(msg)
+    plans = [selection.plans(name, root) for name in names]
+    if wrong := next((cell for each in plans for plan in each for cell in plan.cells if plan.extension), None):
+        msg = (
+            f"{wrong.id} runs in the environment of the extension {wrong.extension}, which only a combination has. "
+            "Leave it out of --strategies, or give requirements that have its tools themselves."
+        )
+        raise UsageError(msg)
+    jobs = jobs_of(root, plans)
+    folders: dict[str, Path] = {}
+    for task, *_ in jobs:
+        if folder := _taken(root, task, results):
+            of = "is of just this lock, policy and models"
+            click.echo(f"{task.name}: taken from the table {shown(folder)}, which {of}", err=errors_only)
+            folders[task.name] = folder
+    left = [job for job in jobs if job[0].name not in folders]
+    if left:
+        written = run_all(root, left, results, fresh=False, restart=False, errors_only=errors_only)
+        folders |= {plan.combination: folder for plan, folder in written}
+    before, after = jobs_of(root, plans)  # a lock may have grown by what turned out to be needed
+    return Sides(tasks=(before[0], after[0]), folders=(folders[base].resolve(), folders[candidate].resolve()))
+
+
+def _taken(root: Path, task: Task, results: Path | None) -> Path | None:
+    """The newest table of just this lock, policy and models, wherever tables are kept."""
+    plan = task.plan
+    places = [
+        series_folder(
+            store_of(root, results, selected=selected),
+            combination=plan.combination,
+            device=plan.device,
+            tier=plan.tier,
+            models=plan.series,
+            selected=selected,
+        )
+        for selected in {plan.selected, False}
+    ]
+    folders = [folder for place in places for folder in place.glob("[!.]*")]
+    return table_of_just_this(task, sorted(folders, key=lambda folder: folder.name, reverse=True))
+
+
+def judged(context: click.Context, sides: Sides, *, policy: GatePolicy, results: Path | None, form: str) -> int:
+    """Compare the sides, judge, and tell; the exit code. `form` is "", "markdown" or "json"."""
+    plan = sides.tasks[1].plan
+    comparison, unfinished = compared(
+        context,
+        *map(str, sides.folders),
+        tier=plan.tier,
+        device=plan.device,
+        extensions=False,
+        models=(),
+        results=results,
+    )
+    verdict = judge(comparison, policy=policy, unfinished=unfinished)
+    if form == "json":
+        click.echo(json.dumps(_as_json(root_of(context), comparison, verdict), indent=1))
+    elif form == "markdown":
+        click.echo(markdown.comparison(comparison, verdict), nl=False)
+    else:
+        terminal.print_comparison(new_console(), comparison, verdict)
+    return verdict.exit_code
+
+
+def _as_json(root: Path, comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
+    """The verdict as plain values; each changed cell with its record, and the file that has all that was recorded."""
+    return {
+        "decision": verdict.decision.value,
+        "exit_code": verdict.exit_code,
+        "reasons": list(verdict.reasons),
+        "notes": [*comparison.notes, *verdict.notes],
+        "base": _side_as_json(comparison, 0),
+        "candidate": _side_as_json(comparison, 1),
+        "cells": [_cell_as_json(root, comparison, change) for change in comparison.changes if not change.passed],
+    }
+
+
+def _side_as_json(comparison: Comparison, side: int) -> dict[str, Any]:
+    table = comparison.tables[side]
+    return {"combination": table.run.combination, "table": str(table.folder), "pins": dict(table.run.pins)}
+
+
+def _cell_as_json(root: Path, comparison: Comparison, change: CellChange) -> dict[str, Any]:
+    told: dict[str, Any] = {"cell": change.name, "category": change.category.value}
+    for name, record, table in zip(
+        ("base", "candidate"), (change.base, change.candidate), comparison.tables, strict=True
+    ):
+        file = details.record_file(root, table.run, change.model, change.strategy) if record else None
+        told[name] = record and {
+            "outcome": record.outcome.value,
+            "stage": record.stage.value,
+            "error": record.error,
+            "fingerprint": record.fingerprint,
+            "record": str(file.relative_to(root)) if file else f"{table.folder}/{CELLS}",
+        }
+    return told
