@@ -44,7 +44,7 @@ _MOST_TOLD = 12
 _OF_FILE = re.compile(r"/|\.(?:txt|in|toml|lock)\b")
 
 
-@click.command(short_help="Move pins of BASE: what breaks, who is to blame, what passes instead.")
+@click.command(short_help="Move pins of BASE: tell what breaks, and why.")
 @click.argument("base")
 @click.argument("moves", nargs=-1, required=True, metavar="MOVE...")
 @requirements_options

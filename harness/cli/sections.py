@@ -15,7 +15,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 """Every command in one section, in the order in which they are shown."""
 
 EXAMPLES = (
-    ("harness bump torch2.0 'torch==2.1.0' 'torchvision==0.16.0'", "what breaks, and who is to blame?"),
+    ("harness bump torch2.0 'onnx==1.15.0'", "what breaks when this moves?"),
     ("harness run torch2.0 torch2.1", "the tables of two combinations"),
     ("harness gate torch2.0 torch2.1", "may I merge?"),
     ("harness run torch2.1 --models mine.py", "a model of your own"),
