@@ -172,4 +172,5 @@ def _refused(said: Mapping[str, Any] | None, name: str) -> Failure | None:
     if said is None:
         return None
     text = f"probe {name!r}: {said['error']}"
-    return Failure(Outcome(said["outcome"]), Stage.PROBE, said["error_type"], text, said["traceback"])
+    outcome = Outcome(said["outcome"])
+    return Failure(outcome, Stage.PROBE, said["error_type"], text, said["traceback"], place=said.get("place", ""))

@@ -21,8 +21,8 @@ from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
 from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
-from harness.bench.failure import Failure, absent, lacking, not_installed
-from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
+from harness.bench.failure import Failure, absent, columns_of, lacking, not_installed, with_log
+from harness.bench.fingerprint import normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
 from harness.bench.kept import KeptArtifact, bound, describe_artifact, keep, take_artifact
 from harness.bench.logs import LOG_FILE, tail
@@ -194,14 +194,13 @@ class _CellRun:
         """Columns that say what went wrong."""
         if failure is None:
             return
-        text = normalise_paths(failure.error, self.folder)
-        key = "difference" if failure.outcome is Outcome.MISMATCHED else "error"
-        self.columns[key] = shorten(text)
-        if failure.outcome is not Outcome.MISMATCHED:
-            self.columns["error_type"] = shorten(failure.error_type)
-        if failure.outcome is not Outcome.NOT_APPLICABLE:
-            self.columns["fingerprint"] = fingerprint(failure.error_type, text)
-        self.details["error"] = text
+        failure = with_log(failure, self.details.get("log", ""))
+        self.columns.update(columns_of(failure, self.folder, model=self.cell.model))
+        self.details["error"] = normalise_paths(failure.error, self.folder)
+        if failure.chain:
+            self.details["chain"] = [
+                {name: normalise_paths(value, self.folder) for name, value in each.items()} for each in failure.chain
+            ]
         own = roots_of(self.model.path, self.model.paths) if self.model.own else ()
         self.details["traceback"] = normalise_paths(failure.traceback, self.folder, own=own)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -13,6 +14,9 @@ from typing import Any
 
 from harness.bench.disk import space_at
 from harness.bench.errors import DiskFullError, InfrastructureError, InterpreterGoneError
+from harness.bench.fingerprint import fingerprint, normalise_paths, shorten
+from harness.bench.logs import said_in
+from harness.bench.operators import node_of, operator_of
 from harness.bench.processes import Ended, Limits
 from harness.bench.progress import Trail
 from harness.bench.record import Record
@@ -29,7 +33,8 @@ class Failure:
     """Why a cell ended before its end.
 
     `mistake` says that the model's file is wrong, whatever the versions; `where` is ``FILE:LINE`` of the innermost
-    frame in a user's own code, empty where there is none.
+    frame in a user's own code, empty where there is none. `place` is the same of the root of the error, where that is
+    known from its message alone too; `chain` has the exceptions around the root, the outermost first.
     """
 
     outcome: Outcome
@@ -39,6 +44,8 @@ class Failure:
     traceback: str = ""
     mistake: bool = False
     where: str = ""
+    place: str = ""
+    chain: tuple[Mapping[str, str], ...] = ()
 
     def told_of(self, file: Path) -> str:
         """A line for whoever wrote the model's file: place, error, what to do."""
@@ -90,7 +97,61 @@ def failure_of(trail: Trail, ended: Ended, limits: Limits, *, fallback: Stage) -
         str(result.get("traceback", "")),
         result.get("mistake") is True,
         str(result.get("where", "")),
+        str(result.get("place", "")),
+        _links(result.get("chain")),
     )
+
+
+def _links(value: object) -> tuple[Mapping[str, str], ...]:
+    """The chain of a result that somebody may have tampered with."""
+    if not isinstance(value, list):
+        return ()
+    links = [each for each in value if isinstance(each, dict)]
+    return tuple({name: str(each.get(name, "")) for name in ("type", "message")} for each in links)
+
+
+def with_log(failure: Failure, log: str) -> Failure:
+    """The failure with what its tool printed, where it ended the process and said no more than that.
+
+    `log` is the end of what the child printed. What it says of the node that it was at is told as the place.
+    """
+    ended = failure.error_type == "SystemExit" or (failure.chain and failure.chain[0]["type"] == "SystemExit")
+    if not ended:
+        return failure
+    said = said_in(log) if failure.error_type == "SystemExit" else ""
+    error = f"{said} ({failure.error})" if said else failure.error
+    return dataclasses.replace(failure, error=error, place=failure.place or node_of(log))
+
+
+def columns_of(failure: Failure, scratch: Path, *, model: str) -> dict[str, str | None]:
+    """The columns of the record that say what went wrong, and what in the model it is about.
+
+    Operator and place are the error's own, or those that what was put around it names. `scratch` is the cell's folder.
+    """
+    text = normalise_paths(failure.error, scratch)
+    if failure.outcome is Outcome.MISMATCHED:
+        return {"difference": shorten(text), "fingerprint": fingerprint(failure.error_type, text, model=model)}
+    columns: dict[str, str | None] = {"error": shorten(text), "error_type": shorten(failure.error_type)}
+    if failure.outcome is Outcome.NOT_APPLICABLE:
+        return columns
+    said = [text, *(each["message"] for each in reversed(failure.chain))]
+    place = normalise_paths(failure.place, scratch) or next(filter(None, map(node_of, said)), "")
+    return {
+        **columns,
+        "fingerprint": fingerprint(failure.error_type, text, model=model),
+        "operator": shorten(next(filter(None, map(operator_of, said)), "")) or None,
+        "place": shorten(place) or None,
+    }
+
+
+def signature_of(record: Record) -> str:
+    """What cells share where one cause broke them: the fingerprint, or the first wrong operator of a mismatch.
+
+    Without either it is the error's own text.
+    """
+    if record.outcome is Outcome.MISMATCHED and record.begins_at:
+        return f"Mismatch|{record.begins_at.split()[0]}"
+    return record.fingerprint or "|".join(filter(None, (record.error_type, record.error, record.difference)))
 
 
 def infrastructure_of(trail: Trail, ended: Ended, folder: Path) -> InfrastructureError | None:

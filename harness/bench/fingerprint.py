@@ -15,19 +15,61 @@ from harness.bench.places import CODE
 from harness.bench.record import ERROR_LENGTH
 from harness.bench.text import one_line, printable
 
+_ESSENCE = 200
+"""Characters of what an error's cause is told by."""
+
+# What follows says what to do, or where the tool was: it differs between versions and places, and is no cause.
+_ADVICE = re.compile(
+    r"""\s*(?:
+    \.?\s(?:Please\ feel\ free|Support\ for\ this\ operator\ was\ added|If\ you\ are\ trying\ to\ export\ a\ custom)
+    | \.?\s(?:For\ more\ information|Use\ tlparse|Original\ traceback|While\ executing|See\ the\ stack)
+    | \sExplanation:
+    | \s\(?(?:Refer\ to\ the\ full|Size-like\ symbols|unhinted:|consider\ using|\(?node\ defined\ in)
+    | \s?Caused\ by | \s\[Caused\ by | \sfrom\ user\ code: | \sEncountered\ following\ errors
+    | \.?\sIf\ \S+\ is\ your\ own,
+    ).*\Z""",
+    re.VERBOSE | re.DOTALL,
+)
+_SENTENCE = re.compile(r"(?<=[\w\])'\"}>])\.(?=\s+[A-Z(\[<])")
+_SAME_TYPES = {"ConstraintViolationError": "UserError"}
+"""The same refusal of torch.export, by the way through which it came."""
+_PROBE = re.compile(r"\A(?:probe '[^']*'|while measuring): ")
+
+# Same cause, other words: what a tool says around it, by version or by the level that refused it.
+_WORDINGS = (
+    (re.compile(r"Constraints violated \([^)]*\)!.*?(You marked|Not all values).*"), r"Constraints violated: \1"),
+    (re.compile(r" to ONNX opset version \d+ is not supported"), " to ONNX is not supported"),
+    (re.compile(r"unrecognized namespace (?:\{op_name\}|[\w:]+)"), "unrecognized namespace"),
+    (re.compile(r"\A\[ONNXRuntimeError\] : \d+ : "), ""),
+    (re.compile(r"\bLoad model from \S+ failed:\s*"), ""),
+    (re.compile(r"This is an invalid model\. "), ""),
+    (re.compile(r" node\. Name:'[^']*'\s*(?:Status Message:\s*)?"), " node: "),
+    (re.compile(r" node: .*?(?:was|is) false\. "), " node: "),
+    (re.compile(r" node: /\S+\.(?:cc|h|cpp):\d+ .*?\) "), " node: "),
+)
+
+# What differs from version to version, from machine to machine and from opset to opset.
 _PATTERNS = (
     (re.compile(r"<temporary>/[^\s/'\",:;)\]]+"), "<temporary>/#"),
     (re.compile(r"0x[0-9a-fA-F]+"), "0x#"),
-    (re.compile(r"[\[({]\s*-?\d+(?:\s*[,x]\s*-?\d+)*\s*,?\s*[\])}]"), "[#]"),
+    (re.compile(r"\bnode \([^()]*\)"), "node (#)"),
+    (re.compile(r"\((?:node )[^()]*\)"), "(node #)"),
+    (re.compile(r"\b(Name:|Node:|node with name|at node) ?'[^']*'"), r"\1 #"),
+    (re.compile(r"\b(Name:) \S+"), r"\1 #"),
+    (re.compile(r"\(/[\w./:]+\)"), "(#)"),
+    (re.compile(r"(?<![\w<>.])/(?:[\w.:]+/)+[\w.:]+"), "/#"),
+    (re.compile(r"(?:[\[({]\s*)+-?\d[\d\s,.x+\-eE*\[\](){}]*"), "[#]"),
     (re.compile(r"(?<![A-Za-z0-9])-?\d+(?:x\d+)+"), "#"),
     (re.compile(r"(?<![A-Za-z0-9])-?\d+(?:\.\d+)*(?:e[+-]?\d+)?"), "#"),
     (re.compile(r"\s+"), " "),
 )
 
-
 # Which output differs is no cause of its own, and is told by its number in tables of schema 1 and 2.
 _OUTPUT = re.compile(r"""\boutputs?(?:\.\w+|\[(?:\d+|'[^']*'|"[^"]*")\])*(?=: )""")
 _LISTED = re.compile(r"( outputs instead of \d+) \(.*\)$")
+_AUTOGRAPH = re.compile(r"\Ain user code: .*\b[A-Z]\w+(?:Error|Exception|It): ")
+_LOCATED = re.compile(r"\A<unknown>:\d+: error: loc\(.*?\bfused\[\"(\w+):.*\Z")
+_DEPENDENCY = re.compile(r"\b([a-z][a-z0-9._-]*)(?:\[[\w,]+\])?(?:===|[=<>~!]=|[<>])\d")
 
 
 def normalise_paths(text: str, scratch: Path | None = None, *, own: Sequence[Path] = ()) -> str:
@@ -78,19 +120,37 @@ def shorten(text: str) -> str:
     return line[: ERROR_LENGTH - tail - 3] + " … " + line[-tail:]
 
 
-def _telling(text: str) -> str:
-    """The first line of a message, and the last one too where the first only announces it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        return ""
-    return f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]
+def fingerprint(error_type: str, text: str, *, model: str = "") -> str:
+    """First 12 hexadecimal digits of the SHA-256 of a failure's type and of what is the same wherever it happens.
 
-
-def fingerprint(error_type: str, text: str) -> str:
-    """First 12 hexadecimal digits of the SHA-256 of the error's type and its normalised message."""
-    line = _telling(printable(text))
+    `text` is the error's message, or the difference of a mismatch, whole or as `shorten` leaves it: both come to the
+    same, so that a table's rows have the fingerprints that their runs would have today. Two outputs that differ say
+    nothing of a common cause: a mismatch's fingerprint is of its `model` too.
+    """
+    line = shorten(text)
     if error_type == "Mismatch":
-        line = _LISTED.sub(r"\1", _OUTPUT.sub("output 0", line))
+        return _digest(error_type, model, _kind_of(_PROBE.sub("", line)))
+    return _digest(_SAME_TYPES.get(error_type, printable(error_type)), _essence(error_type, line))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
+
+
+def _essence(error_type: str, line: str) -> str:
+    """The cause that an error's one line tells: its first sentence, in words that versions and machines share."""
+    if error_type == "NoSolution":
+        return " ".join(sorted(set(_DEPENDENCY.findall(line))))
+    line = _LOCATED.sub(r"error at \1", _AUTOGRAPH.sub("", line))
+    line = _PROBE.sub("", line)
+    for pattern, replacement in (*_WORDINGS, (_ADVICE, ""), *_PATTERNS):
+        line = pattern.sub(replacement, line)
+    return _SENTENCE.split(line, maxsplit=1)[0].strip(" .:;,")[:_ESSENCE]
+
+
+def _kind_of(difference: str) -> str:
+    """What two outputs differ in: values, shape, dtype, number, NaN."""
+    line = _LISTED.sub(r"\1", _OUTPUT.sub("output 0", difference))
     for pattern, replacement in _PATTERNS:
         line = pattern.sub(replacement, line)
-    return hashlib.sha256(f"{printable(error_type)}|{line.strip()}".encode()).hexdigest()[:12]
+    return line.partition(",")[0].strip()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from pathlib import Path
+
+from harness.bench.text import printable
 
 LOG_FILE = "log.txt"
 """What a child printed, beside its request."""
@@ -14,6 +17,8 @@ LARGEST = 16 * 2**20
 """Bytes that a log may have on disk."""
 
 _KEPT = 2**16
+_ERROR = re.compile(r"\W*(?:ERROR|FATAL|CRITICAL)\b\W*(?P<text>.+)", re.IGNORECASE)
+_RAISED = re.compile(r"(?P<text>[A-Za-z_][\w.]*(?:Error|Exception): .+)")
 _CUT = b"[... %d MiB were printed before this and are not kept ...]\n"
 
 
@@ -86,3 +91,14 @@ def tail(path: Path, size: int) -> str:
     with contextlib.suppress(UnreadableError, OSError):
         return read_end(path, size).decode("utf-8", "replace")
     return ""
+
+
+def said_in(log: str) -> str:
+    """What a tool says of its failure in what it printed: the last error of a traceback, else its first "ERROR:" line.
+
+    The first, since advice follows; empty where there is none.
+    """
+    lines = [line.strip() for line in printable(log).splitlines()]
+    raised = [found["text"] for found in map(_RAISED.fullmatch, lines) if found]
+    errors = [found["text"].strip() for found in map(_ERROR.fullmatch, lines) if found]
+    return raised[-1] if raised else errors[0] if errors else ""

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from harness.bench.definitions import NotApplicable
 from harness.bench.explaining import hint_of, place_of, with_hint
 from harness.bench.logs import UnreadableError, read_end
+from harness.bench.roots import ENDED, chain_told, place_told, root_of, unwrapped
 from harness.bench.stages import Outcome, Stage
 
 STAGES_FILE = "stages.jsonl"
@@ -33,6 +34,7 @@ LONGEST = 20_000
 """Characters that are kept of a message or a traceback: its head and its end."""
 
 _LONGEST_NAME = 200
+_LONGEST_LINK = 2000
 _LARGEST_STAGES = 2**20
 _LARGEST_RESULT = 16 * 2**20
 _RESERVE = 2**16
@@ -189,18 +191,21 @@ def _refused_memory(error: BaseException, kind: str, text: str) -> bool:
 def described(error: BaseException) -> dict[str, Any]:
     """Outcome, error type, message and traceback of an exception; `no_space` where a disk refused.
 
+    Type and message are those of the root (`harness.bench.roots`), and `chain` has all that was put around it.
     `mistake` says that the model's file is wrong, whatever the versions; `where` is the place in a user's own code.
 
     Message and traceback are cut to `LONGEST` characters here, where they are made: an exception may have gigabytes.
     """
-    kind = _plain(type(error).__name__)[:_LONGEST_NAME]
-    text = _text(error) or f"{kind} without a message"
-    if isinstance(error, SystemExit):
-        text = cut(f"the tool ended the process: SystemExit({_repr(error.code)})")
+    root = error if isinstance(error, (NotApplicable, ModelMistakeError)) else _root(error)
+    kind, text = _kind(root), _text(root)
+    refused_memory = any(_refused_memory(each, _kind(each), _text(each)) for each in (error, root))
+    if isinstance(root, SystemExit):
+        text = cut(f"{ENDED} SystemExit({_repr(root.code)})")
+    kind, text = unwrapped(kind, text)
     outcome = Outcome.FAILED
     if isinstance(error, NotApplicable):
         outcome = Outcome.NOT_APPLICABLE
-    elif _refused_memory(error, kind, text):
+    elif refused_memory:
         outcome = Outcome.OUT_OF_MEMORY
     told = _told_by(error)
     hint = _plain(hint_of(error))
@@ -208,12 +213,36 @@ def described(error: BaseException) -> dict[str, Any]:
     return {
         "outcome": outcome.value,
         "error_type": kind,
-        "error": with_hint(text, f"\n{hint}" if hint else ""),
+        "error": with_hint(text or f"{kind} without a message", f"\n{hint}" if hint else ""),
         "mistake": isinstance(error, ModelMistakeError),
         "where": _plain(place_of(error)),
+        "place": _plain(place_told(text) or place_of(root)),
+        "chain": _chain_told(error),
         "no_space": refused or _NO_SPACE_WORDS in text or _NO_SPACE_WORDS in told,
         "traceback": told,
     }
+
+
+def _kind(error: BaseException) -> str:
+    return _plain(type(error).__name__)[:_LONGEST_NAME]
+
+
+def _root(error: BaseException) -> BaseException:
+    """The root; the error itself where its chain cannot be walked, whose attributes may be anything."""
+    try:
+        return root_of(error)
+    except BaseException:  # noqa: BLE001 - likewise
+        return error
+
+
+def _chain_told(error: BaseException) -> list[dict[str, str]]:
+    """The chain, where there is more than the error itself."""
+    try:
+        told = chain_told(error, longest=_LONGEST_LINK)
+    except BaseException:  # noqa: BLE001 - likewise
+        return []
+    plain = [{name: _plain(value) for name, value in each.items()} for each in told]
+    return plain if len(plain) > 1 else []
 
 
 def _repr(value: object) -> str:

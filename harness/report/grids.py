@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.bench.failure import signature_of
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.report.wording import MARK_LEGENDS, SHORT_ERROR, detail, mark, outcomes, state
@@ -102,14 +103,11 @@ def success_rates(table: Table) -> dict[str, SuccessRate]:
 
 
 def breakages(table: Table) -> tuple[Breakage, ...]:
-    """The cells that were tried and do not work, by state and fingerprint, what breaks most cells first.
-
-    Without a fingerprint the error's own text tells one from another.
-    """
+    """The cells that were tried and do not work, by state and cause, what breaks most cells first."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in table.records:
         if record.outcome.broken:
-            groups.setdefault((state(record), record.fingerprint or detail(record)), []).append(record)
+            groups.setdefault((state(record), signature_of(record)), []).append(record)
     found = (Breakage(records=tuple(records)) for records in groups.values())
     return tuple(sorted(found, key=lambda each: -len(each.records)))
 

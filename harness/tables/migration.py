@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.bench.errors import UsageError
+from harness.bench.fingerprint import fingerprint
+from harness.bench.operators import node_of, operator_of
+from harness.bench.roots import is_wrapping
+from harness.bench.text import original
 from harness.tables.schema import SCHEMA_VERSION
 
 
@@ -58,8 +62,35 @@ def _from_2(raw: RawTable) -> RawTable:
 
 
 def _from_3(raw: RawTable) -> RawTable:
-    """Schema 4 says which operator a failure is about, where in the model it is, and where a mismatch begins."""
-    return _with_columns(raw, _ADDED_IN_4)
+    """Schema 4 says which operator a failure is about, where in the model it is, and where a mismatch begins.
+
+    Fingerprints are made anew from what the rows have, so that they can be held against those of today. Where an older
+    run kept no more than the words around an error, its cause is not known, and has no fingerprint.
+    """
+    raw = _with_columns(raw, _ADDED_IN_4)
+    if any(name not in raw.header for name in _OF_A_FAILURE):
+        return raw  # likewise
+    at = {name: raw.header.index(name) for name in _OF_A_FAILURE}
+    rows = []
+    for row in raw.rows:
+        values = list(row)
+        if values[at["fingerprint"]]:
+            _told_anew(values, at)
+        rows.append(tuple(values))
+    return RawTable(run=raw.run, header=raw.header, rows=tuple(rows))
+
+
+_OF_A_FAILURE = ("model", "error_type", "error", "fingerprint", "operator", "place", "difference")
+
+
+def _told_anew(row: list[str], at: Mapping[str, int]) -> None:
+    """Fill in what the row's own error tells."""
+    error_type, error, difference = (original(row[at[name]]) for name in ("error_type", "error", "difference"))
+    if difference and not error_type:
+        row[at["fingerprint"]] = fingerprint("Mismatch", difference, model=row[at["model"]])
+        return
+    row[at["fingerprint"]] = "" if is_wrapping(error_type, error) else fingerprint(error_type, error)
+    row[at["operator"]], row[at["place"]] = operator_of(error), node_of(error)
 
 
 MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
+from harness.bench.failure import signature_of
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.verdict.comparison import Category, CellChange
@@ -57,16 +58,10 @@ def _state(record: Record | None) -> Hashable:
 
 
 def _signature(change: CellChange) -> Hashable:
-    """What two cells share where one cause broke both; the error's own text where there is no fingerprint."""
+    """What two cells share where one cause broke both."""
     if change.category.untold:
         return change.reason
-    base, candidate = (_fingerprint(record) for record in (change.base, change.candidate))
+    base, candidate = (signature_of(record) if record else None for record in (change.base, change.candidate))
     if change.category in _BOTH_SIDES:
         return base, candidate
     return base if change.category is Category.FIXED else candidate
-
-
-def _fingerprint(record: Record | None) -> Hashable:
-    if record is None:
-        return None
-    return record.fingerprint or (record.error_type, record.error, record.difference)

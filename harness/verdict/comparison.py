@@ -16,7 +16,8 @@ The rules, in this order:
 6. Both sides are judged by the base's tolerance: what passed in the candidate by a wider one of its own, with an error
    above the base's, counts as mismatched there.
 7. Broken on both sides otherwise: at an earlier stage is `failing-earlier`, at a later one `failing-later`, at the same
-   stage with another outcome or another fingerprint `failing-differently`, else `unchanged`. An environment that could
+   stage with another outcome or another fingerprint `failing-differently`, else `unchanged`; so where an older run
+   recorded no cause. An environment that could
    not be resolved or installed is broken at the first stages, and follows the same rule.
 
 Beside the cells, each model's native outputs are held against each other, by the rules of `harness.verdict.natives`.
@@ -411,5 +412,7 @@ def _both_broken(base: Record, candidate: Record) -> Category:
         return Category.FAILING_EARLIER
     if candidate.stage.rank > base.stage.rank:
         return Category.FAILING_LATER
-    same = (base.outcome, base.fingerprint) == (candidate.outcome, candidate.fingerprint)
+    # What an older run did not record of a cause is no other cause.
+    known = base.fingerprint is not None and candidate.fingerprint is not None
+    same = base.outcome is candidate.outcome and (not known or base.fingerprint == candidate.fingerprint)
     return Category.UNCHANGED if same else Category.FAILING_DIFFERENTLY

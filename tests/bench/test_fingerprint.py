@@ -36,7 +36,7 @@ def _of(text: str, scratch: Path | None = None) -> str:
         ("node onnx::Conv_123", "node onnx::Conv_7"),
         ("took  1\t s", "took 2 s"),
         ("cannot open /tmp/tmpab12cd/model.onnx", "cannot open /tmp/tmpzz99_x/model.onnx"),
-        ("wrong type\n  at line 3", "wrong type\n  in another file"),
+        ("the type is wrong.\nSee line 3", "the type is wrong.\nSee the other file"),
     ],
 )
 def test_equal_causes_have_equal_fingerprints(one: str, other: str) -> None:
