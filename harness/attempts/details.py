@@ -7,21 +7,29 @@ It lies in ``.harness/details/``, in a folder that is called as the table's own 
     kept/                        one folder a cell that broke: its artifacts, logs and what it answered
 
 An attempt gives these away when its table is written, so that the next run of the same, which begins anew in the same
-attempt, takes nothing with it.
+attempt, takes nothing with it. All of it together is bounded: see `bound`.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.bench.attempt import Attempt
+from harness.bench.disk import remove_tree
+from harness.bench.hold import hold
+from harness.bench.kept import MIB, size_of
 from harness.bench.plan import slug_of
-from harness.matrix.places import OWN
-from harness.tables.layout import table_folder
+from harness.matrix.places import OWN, own_folder
+from harness.tables.layout import is_hidden, table_folder
 from harness.tables.schema import Run
 
 STORE = "details"
 RECORDS = "records"
 KEPT = "kept"
+_PARTIAL = ".partial"
 
 
 def folder_of(root: Path, run: Run) -> Path:
@@ -38,3 +46,89 @@ def record_file(root: Path, run: Run, model: str, strategy: str) -> Path | None:
 def kept_folder(root: Path, run: Run, model: str, strategy: str) -> Path:
     """Where what a cell left is kept, or would be."""
     return folder_of(root, run) / KEPT / slug_of(model, strategy)
+
+
+def plan_file(root: Path, run: Run, extension: str) -> Path:
+    """Where the plan of a table's cells is kept, or would be."""
+    return folder_of(root, run) / _plan_name(extension)
+
+
+def _plan_name(extension: str) -> str:
+    return f"plan+{extension}.json" if extension else "plan.json"
+
+
+def give(root: Path, attempts: Sequence[Attempt], run: Run, *, limit_mb: int) -> list[str]:
+    """Keep the details of the table of `run`, which `attempts` made and whoever calls holds; what a person is told.
+
+    All details together take no more than `limit_mb` afterwards. An attempt that lies elsewhere keeps its own as well.
+    """
+    target = folder_of(root, run)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    store = own_folder(root) / STORE
+    with hold(store, "the details of another run's table", lambda _: None):
+        for left in store.glob(f"*/*/.*{_PARTIAL}"):
+            remove_tree(left)
+        partial = target.with_name(f".{target.name}{_PARTIAL}")
+        for part in (RECORDS, KEPT):
+            (partial / part).mkdir(parents=True)
+        for attempt in attempts:
+            _take(attempt, partial, own=attempt.folder.is_relative_to(own_folder(root).resolve()))
+        remove_tree(target)
+        partial.rename(target)
+        return bound(root, limit_mb)
+
+
+def _take(attempt: Attempt, partial: Path, *, own: bool) -> None:
+    stated = attempt.read() or {}
+    if attempt.plan.is_file():
+        shutil.copyfile(attempt.plan, partial / _plan_name(stated.get("extension", "")))
+    for record in attempt.records.glob("[!.]*.json"):
+        shutil.copyfile(record, partial / RECORDS / record.name)
+    for cell in attempt.kept.glob("[!.]*"):
+        if own:
+            shutil.move(cell, partial / KEPT / cell.name)
+        else:
+            shutil.copytree(cell, partial / KEPT / cell.name, symlinks=True)
+
+
+def bound(root: Path, limit_mb: int) -> list[str]:
+    """Remove the oldest of what is kept until all details take no more than `limit_mb`; what a person is told.
+
+    What cells of older tables left goes first, then the rest of these, then what cells of each series' newest table
+    left. The records of a newest table stay.
+    """
+    store = root / OWN / STORE
+    total = size_of(store)
+    limit = limit_mb * MIB
+    before, removed = total, 0
+    for folder in _oldest_first(store):
+        if total <= limit:
+            break
+        total -= size_of(folder)
+        remove_tree(folder)
+        removed += 1
+    if not removed:
+        return []
+    told = (
+        f"{(before - total) // MIB} MiB of logs and artifacts of older cells were removed from {OWN}/{STORE}, so that "
+        f"no more than {limit_mb} MiB are kept there (all_mb of [keep] in the matrix file)"
+    )
+    return [told]
+
+
+def _oldest_first(store: Path) -> Iterator[Path]:
+    """The folders that may go, in the order in which they do."""
+    series = [folder for folder in store.glob("*/*") if folder.is_dir()]
+    tables = {each: sorted(path for path in each.iterdir() if not is_hidden(path)) for each in series}
+    newest = sorted((every[-1] for every in tables.values() if every), key=lambda path: path.name)
+    older = sorted((path for every in tables.values() for path in every[:-1]), key=lambda path: path.name)
+    for table in older:
+        yield from _kept_in(table)
+    yield from older
+    for table in newest:
+        yield from _kept_in(table)
+
+
+def _kept_in(table: Path) -> list[Path]:
+    folder = table / KEPT
+    return sorted(folder.iterdir(), key=os.path.getmtime) if folder.is_dir() else []

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from harness.attempts import mistakes
+from harness.attempts import details, mistakes
 from harness.attempts.completing import completed, errors_of
 from harness.attempts.execution import Task, execute
 from harness.attempts.journal import Run
@@ -22,7 +22,7 @@ from harness.bench import gpu
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, UsageError
 from harness.bench.hold import hold
-from harness.bench.plan import Plan, split_models
+from harness.bench.plan import Keeping, Plan, split_models
 from harness.bench.series import path_names, series_of
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL
@@ -64,6 +64,7 @@ def select(
             plugins=given["plugins"],
             paths=[*(given["paths"] or [root / folder for folder in file.paths]), *found],
             policy=file.policy.policy(),
+            keeping=file.keep.keeping(),
             extensions=given["extensions"] or file.extensions,
             series=series,
             path_names=path_names(given["paths"], root=root),
@@ -281,8 +282,11 @@ def _settled(
         return Path((attempts[0].read() or {})["table"])
     table = table_of(attempts, pins=job[0].pins)
     folder = write_table(store_of(root, results, selected=table.run.selected), table)
+    told = details.give(root, attempts, table.run, limit_mb=job[0].plan.keeping.all_mb)
     settle(attempts, folder)
     terminal.print_grid(console, table, foreseen_of(table, known))
+    for line in told:
+        console.print(f"\n{line}", markup=False, soft_wrap=True)
     return folder
 
 
@@ -320,7 +324,9 @@ def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> 
         )
         raise UsageError(msg)
     written = write_table(store_of(root, results, selected=table.run.selected), table)
+    told = details.give(root, [attempt], table.run, limit_mb=Keeping().all_mb)
     console = new_console()
     terminal.print_grid(console, table, foreseen_of(table, known))
-    console.print(f"\nTable: {shown(written)}", markup=False, soft_wrap=True)
+    for line in (*told, f"Table: {shown(written)}"):
+        console.print(f"\n{line}", markup=False, soft_wrap=True)
     return 0 if table.run.complete else COULD_NOT_TELL

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.bench.errors import UsageError, unknown
 from harness.bench.places import MATRICES
-from harness.bench.plan import Policy
+from harness.bench.plan import Keeping, Policy
 
 
 class _Strict(BaseModel):
@@ -31,6 +31,17 @@ class PolicyTable(_Strict):
     def policy(self) -> Policy:
         """The same for the bench."""
         return Policy(**self.model_dump())
+
+
+class KeepTable(_Strict):
+    """`[keep]`: how much is kept of cells that broke, in MiB: of one of them, and of all together on this machine."""
+
+    cell_mb: int = Field(default=Keeping().cell_mb, ge=0)
+    all_mb: int = Field(default=Keeping().all_mb, ge=0)
+
+    def keeping(self) -> Keeping:
+        """The same for the bench."""
+        return Keeping(**self.model_dump())
 
 
 Category = Literal[
@@ -114,6 +125,7 @@ class Matrix(_Strict):
     paths: list[str] = []
     extensions: bool = False
     policy: PolicyTable = PolicyTable()
+    keep: KeepTable = KeepTable()
     gate: GateTable | None = None
 
 
@@ -150,6 +162,8 @@ def _table_of(path: tuple[str, ...]) -> type[_Strict]:
     """The table that has the last key of `path`."""
     if path[0] == "policy" and len(path) > 1:
         return PolicyTable
+    if path[0] == "keep" and len(path) > 1:
+        return KeepTable
     if path[0] == "gate" and len(path) > 1:
         return GateRuleTable if path[1] == "rules" and len(path) > 2 else GateTable  # noqa: PLR2004 - its number
     return Matrix

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.bench import gpu
 from harness.bench.errors import UsageError
-from harness.bench.plan import Cell, Plan, Policy, expand, split, split_models
+from harness.bench.plan import Cell, Keeping, Plan, Policy, expand, split, split_models
 from harness.bench.registry import Registry, discover
 from harness.matrix import combination as combinations
 from harness.matrix.locks import lock_path
@@ -30,6 +30,7 @@ class Selection:
     plugins: Sequence[Path] = ()
     paths: Sequence[Path] = ()
     policy: Policy = field(default_factory=Policy)
+    keeping: Keeping = field(default_factory=Keeping)
     extensions: bool = False
     series: str = ""
     path_names: tuple[str, ...] = ()
@@ -77,6 +78,7 @@ class Selection:
                 zoo=with_zoo,
                 lock=self._lock(root, combinations.extended(name, extension)),
                 policy=self.policy,
+                keeping=self.keeping,
                 selected=self.narrowed,
                 series=self.series,
                 path_names=self.path_names,
