@@ -1,0 +1,341 @@
+"""`bump.json`: what moved, which trials were run, who is to blame for each break, and what passes instead.
+
+It lies beside the candidate's table. Every claim in it names its evidence: a trial, a cell of it, and that record's
+file. A file of a newer schema is refused, and so is a key that is not known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+
+from harness.bench.errors import UsageError
+from harness.bench.record import write_json
+from harness.bump.moves import Mix, Move
+from harness.bump.trials import Trial
+from harness.tables.decoding import decode, read_json
+
+SCHEMA_VERSION = 1
+BUMP = "bump.json"
+"""The file's name, beside the candidate's table."""
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+class Answer(Enum):
+    """What a trial says of a cell that worked in the base and is broken in the candidate."""
+
+    WORKS = "works"
+    BREAKS = "breaks"
+    OTHERWISE = "breaks-otherwise"
+    UNRESOLVABLE = "unresolvable"
+    UNTRIED = "untried"
+
+    @property
+    def words(self) -> str:
+        """The answer as it reads in a sentence."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Answer.WORKS: "works",
+    Answer.BREAKS: "breaks the same way",
+    Answer.OTHERWISE: "fails in another way",
+    Answer.UNRESOLVABLE: "has no solution",
+    Answer.UNTRIED: "was not tried",
+}
+
+
+class Status(Enum):
+    """How far blame came for one cause."""
+
+    FOUND = "found"
+    NARROWED = "narrowed"
+    NOT_REPRODUCED = "not-reproduced"
+    NOT_LOOKED_INTO = "not-looked-into"
+
+
+class SideName(Enum):
+    """Which side of the artifact a break follows."""
+
+    EXPORTER = "exporter"
+    RUNTIME = "runtime"
+    EITHER = "either"
+    TOGETHER = "together"
+    FRAMEWORK = "framework"
+    UNTOLD = "untold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A package that moved, None on the side that does not have it; `direct` where the requirements name it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    name: str
+    before: str | None
+    after: str | None
+    direct: bool
+
+    @classmethod
+    def of(cls, move: Move) -> Package:
+        """The package that `move` is of."""
+        return cls(name=move.name, before=move.before, after=move.after, direct=move.direct)
+
+    def __str__(self) -> str:
+        """`torch 2.0.1 -> 2.1.0`, as comparisons write it."""
+        return f"{self.name} {self.before or 'absent'} -> {self.after or 'absent'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixTaken:
+    """A mix: what differs from the base, as `harness.bump.moves.Mix` has it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    pins: Mapping[str, str]
+    bounds: Mapping[str, str]
+    without: tuple[str, ...]
+
+    @classmethod
+    def of(cls, mix: Mix) -> MixTaken:
+        """The values of `mix`."""
+        return cls(pins=dict(mix.pins), bounds=dict(mix.bounds), without=tuple(sorted(mix.without)))
+
+    def __str__(self) -> str:
+        """As the mix itself reads."""
+        return str(Mix(pins=self.pins, bounds=self.bounds, without=frozenset(self.without)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One cell of a trial. `file` is its record's, relative to the repository's root."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    model: str
+    strategy: str
+    outcome: str
+    stage: str
+    fingerprint: str | None
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEntry:
+    """One trial: its mix, the versions that the resolver chose for what moved, and what its cells came to.
+
+    `packages` are those of the mix and those whose version is not the base's; None where the trial does not have one
+    that the base has. `converted` is the mix whose artifacts it served, None where it converted by itself.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    id: str
+    mix: MixTaken
+    converted: MixTaken | None
+    packages: Mapping[str, str | None]
+    records: tuple[TrialRecord, ...]
+    reason: str
+    seconds: float
+    installed: bool
+    kept: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a claim rests on: one cell in one trial, what it said, and the record's file.
+
+    `trial` and `file` are empty where the mix has no solution, so that nothing could be run; `reason` says why then.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    mix: MixTaken
+    cell: str
+    answer: Answer
+    trial: str = ""
+    file: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Culprits:
+    """The smallest set of moved packages that is enough for the break.
+
+    `along` moved with them in each trial, since the resolver takes them no other way; `left_out` are those of them
+    that were left out of both sides, which shows that they have no part in it. `tied` says that `packages` could not
+    be parted. `enough` is the trial in which they alone moved, `smaller` those of fewer moves, `controls` those of the
+    base in the same form.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    packages: tuple[Package, ...]
+    along: tuple[Package, ...] = ()
+    left_out: tuple[str, ...] = ()
+    tied: bool = False
+    enough: tuple[Evidence, ...] = ()
+    smaller: tuple[Evidence, ...] = ()
+    controls: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """One released version of a package as it was tried, in the whole set that the resolver made of it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    version: str
+    packages: Mapping[str, str]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versions:
+    """Which released versions of a guilty package break, each one that is named having been run.
+
+    `last_working` and `first_broken` are neighbours among the versions that could be tried; `between` are those that
+    lie between them and could not. `works_again` is the first later one that works, and `still_broken` the last one
+    before it, or the newest that was tried. `untried` are later ones that were not run though they might tell more.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    package: str
+    last_working: Released | None
+    first_broken: Released | None
+    between: tuple[Evidence, ...] = ()
+    works_again: Released | None = None
+    still_broken: Released | None = None
+    tried: tuple[Evidence, ...] = ()
+    untried: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideFound:
+    """Whether the break follows the artifact (the exporter) or what serves it (the runtime), and how that is known.
+
+    `runtime` and `exporter` are the packages of each side, name to versions in base and candidate. `crossed` are the
+    trials in which one side's runtime served the other side's artifact; empty where nothing was to be crossed.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    side: SideName
+    reason: str
+    runtime: tuple[Package, ...] = ()
+    exporter: tuple[Package, ...] = ()
+    crossed: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blame:
+    """Who is to blame for one cause. `cell` stands for all its `cells`.
+
+    `category` is what the comparison calls them. `controls` are the base's own trial and the candidate's. `others` is
+    what further cells of the cause said in trials that decided; `limits` says what could not be told, and why.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    cell: str
+    cells: tuple[str, ...]
+    category: str
+    outcome: str
+    stage: str
+    fingerprint: str | None
+    status: Status
+    controls: tuple[Evidence, ...] = ()
+    culprits: Culprits | None = None
+    versions: tuple[Versions, ...] = ()
+    side: SideFound | None = None
+    others: tuple[Evidence, ...] = ()
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bump:
+    """All of `bump.json`. `base` and `candidate` are the names of the two sides."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    schema_version: int = SCHEMA_VERSION
+    base: str
+    candidate: str
+    moves: tuple[Package, ...]
+    trials: tuple[TrialEntry, ...] = ()
+    blames: tuple[Blame, ...] = ()
+
+
+def entry_of(trial: Trial, base: Mapping[str, str], *, converted: Mix | None = None) -> TrialEntry:
+    """What `bump.json` keeps of a trial; `base` are the versions of the base's lock."""
+    named = {*trial.mix.pins, *trial.mix.bounds, *trial.mix.without}
+    names = sorted(
+        name for name in {*base, *trial.pins} if name in named or base.get(name) != trial.pins.get(name, base.get(name))
+    )
+    return TrialEntry(
+        id=trial.id,
+        mix=MixTaken.of(trial.mix),
+        converted=None if converted is None else MixTaken.of(converted),
+        packages={name: trial.pins.get(name) for name in names} if trial.pins else {},
+        records=tuple(
+            TrialRecord(
+                model=model,
+                strategy=strategy,
+                outcome=record.outcome.value,
+                stage=record.stage.value,
+                fingerprint=record.fingerprint,
+                file=trial.files.get((model, strategy), ""),
+            )
+            for (model, strategy), record in trial.records.items()
+        ),
+        reason=trial.reason,
+        seconds=round(trial.seconds, 1),
+        installed=trial.installed,
+        kept=trial.kept,
+    )
+
+
+def to_json(bump: Bump) -> dict[str, Any]:
+    """`bump` as plain values."""
+    value: dict[str, Any] = json.loads(json.dumps(asdict(bump), default=_plain))
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    msg = f"{type(value).__name__} has no place in {BUMP}"
+    raise TypeError(msg)
+
+
+def write_bump(folder: Path, bump: Bump) -> Path:
+    """Write `bump.json` into the folder of the candidate's table, in one step; its path."""
+    path = folder / BUMP
+    write_json(path, to_json(bump))
+    return path
+
+
+def read_bump(folder: Path) -> Bump:
+    """`bump.json` of the folder of a candidate's table.
+
+    Raises `UsageError` with the path to the first wrong key, and where the file is of a newer schema.
+    """
+    path = folder / BUMP
+    remedy = "Repeat the `harness bump` that wrote it."
+    value = read_json(path, where=str(path), remedy=remedy)
+    version = value.get("schema_version") if isinstance(value, Mapping) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        msg = f"{path} is of schema {version}, and this harness reads up to {SCHEMA_VERSION}. Take a newer harness."
+        raise UsageError(msg)
+    return decode(Bump, value, where=str(path), remedy=remedy)
