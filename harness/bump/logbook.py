@@ -51,7 +51,7 @@ class Logbook:
     def _noted(self, trial: Trial, converted: Mix | None) -> Trial:
         entry = entry_of(trial, self.laboratory.base.locked, converted=converted)
         for number, known in enumerate(self.entries):
-            if known.id == entry.id:
+            if (known.id, known.converted) == (entry.id, entry.converted):
                 records = {(record.model, record.strategy): record for record in (*known.records, *entry.records)}
                 self.entries[number] = replace(
                     entry,
