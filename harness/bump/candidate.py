@@ -253,7 +253,10 @@ def obstacles(root: Path, base: Foundation, moves: Sequence[Requirement]) -> tup
 
         def without(names: Iterable[str]) -> Obstacle | None:
             freed = list(names)
-            closed = resolve(root, start, Mix(pins=dict.fromkeys(freed, "")), at=Path(scratch, "lock.txt"))
+            try:
+                closed = resolve(root, start, Mix(pins=dict.fromkeys(freed, "")), at=Path(scratch, "lock.txt"))
+            except UsageError:  # what is left has not what the index should have, or the bench does not fit beside it
+                return None
             found = pins_of(closed.full)
             instead = {name: found[name] for name in freed if name in found}
             return None if closed.reason else Obstacle(pins={name: pinned[name] for name in freed}, instead=instead)

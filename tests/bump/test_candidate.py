@@ -1,0 +1,114 @@
+"""Candidates: made of a base and what moves, resolved by its lock, saved; and what stands in their way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.bench.environment import pins_of
+from harness.bench.errors import UsageError
+from harness.bump.candidate import (
+    candidate_text,
+    foundation,
+    obstacles,
+    parse_moves,
+    resolve,
+    save,
+    without_versions_of,
+    write_candidate,
+)
+from harness.bump.moves import Mix, moves_between
+from harness.matrix import combination, locks
+from harness.matrix.requirements import keeping
+from harness.matrix.requirements.closing import Wish
+
+
+def _pins(root: Path, mix: Mix) -> dict[str, str]:
+    closed = resolve(root, foundation(root, "now"), mix, at=root / "lock.txt")
+    assert not closed.reason, closed.reason
+    return pins_of(closed.lock)
+
+
+def test_a_base_is_what_it_asks_for_and_its_lock(repository: Path) -> None:
+    base = foundation(repository, "now")
+    assert base.side.python == "3.11"
+    assert base.side.direct == {"exporter": "1.0", "runtime": "1.0", "torch": "1.0", "vision": "0.1.0"}
+    assert base.side.locked["helper"] == "1.0"
+    assert base.wish.everything
+
+
+def test_what_is_not_moved_keeps_the_versions_of_the_lock(repository: Path) -> None:
+    assert _pins(repository, Mix()) == foundation(repository, "now").side.locked
+    moved = _pins(repository, Mix(pins={"torch": "1.1", "vision": "0.1.1"}))
+    assert (moved["torch"], moved["vision"], moved["helper"]) == ("1.1", "0.1.1", "1.0"), "helper has a newer one"
+
+
+def test_mixes_hold_leave_out_and_let_go(repository: Path) -> None:
+    held = _pins(repository, Mix(bounds={"helper": "1.1", "nowhere": "3"}))
+    assert held["helper"] == "1.1"
+    assert "nowhere" not in held
+    reduced = _pins(repository, Mix(pins={"torch": "1.1"}, without=frozenset({"vision"})))
+    assert reduced["torch"] == "1.1"
+    assert "vision" not in reduced
+    free = _pins(repository, Mix(pins={"torch": "1.2", "vision": ""}))
+    assert free["vision"] == "0.1.2"
+    closed = resolve(repository, foundation(repository, "now"), Mix(pins={"torch": "1.1"}), at=repository / "lock.txt")
+    assert "vision<=0.1.0 depends on torch==1.0" in closed.reason
+    assert not closed.lock
+
+
+def test_moves_are_packages_of_the_base(repository: Path) -> None:
+    side = foundation(repository, "now").side
+    assert [str(each) for each in parse_moves(["torch==1.1", "helper"], side)] == ["torch==1.1", "helper"]
+    for values, told in [
+        (["toch==1.1"], "unknown package of now 'toch'. Did you mean 'torch'?"),
+        (["torch=1.1"], "'torch=1.1' says no version of a package"),
+        (["torch @ https://example.org/torch.whl"], "an address or a marker cannot be moved to"),
+        (["torch==1.1", "Torch==1.2"], "torch can move to one place only"),
+        ([], "nothing is to move"),
+    ]:
+        with pytest.raises(UsageError, match=told.replace("[", r"\[").replace("?", r"\?")):
+            parse_moves(values, side)
+
+
+def test_the_candidate_is_the_base_with_these_replaced_and_nothing_else_moves(repository: Path) -> None:
+    base = foundation(repository, "now")
+    asked = parse_moves(["torch==1.1", "vision"], base.side)
+    file = write_candidate(repository, base, asked)
+    assert file == write_candidate(repository, base, asked)
+    assert file.parent.parent == repository / ".harness" / "candidates"
+    prefer = without_versions_of(base.full, ["torch", "vision"]), without_versions_of(base.lock, ["torch", "vision"])
+    kept = keeping.take(repository, str(file), Wish(modules=frozenset(), everything=True), prefer=prefer, note=print)
+    assert kept.name.startswith("now-bumped-")
+    assert not kept.reason
+    moves = moves_between(base.side, foundation(repository, kept.name).side)
+    assert [str(move) for move in moves] == ["torch 1.0 to 1.1", "vision 0.1.0 to 0.1.1"]
+    assert list((repository / "matrices").glob("*.in")) == [repository / "matrices" / "now.in"]
+
+
+def test_a_candidate_is_saved_as_a_combination_with_its_lock(repository: Path) -> None:
+    base = foundation(repository, "now")
+    asked = parse_moves(["torch==1.1", "vision==0.1.1"], base.side)
+    lock = resolve(repository, base, Mix(pins={"torch": "1.1", "vision": "0.1.1"}), at=repository / "x.txt").lock
+    path, locked = save(repository, base, asked, name="next", lock=lock)
+    assert path == repository / "matrices" / "next.in"
+    assert path.read_text(encoding="utf-8") == candidate_text(repository, base, asked)
+    assert pins_of(locked.read_text(encoding="utf-8")) == pins_of(lock)
+    assert locks.read_lock(repository, combination.read(repository, "next")).path == locked
+    with pytest.raises(UsageError, match="there is a combination of that name"):
+        save(repository, base, asked, name="now", lock=lock)
+
+
+def test_the_pin_that_stands_in_the_way_is_named_with_what_would_do_instead(repository: Path) -> None:
+    base = foundation(repository, "now")
+    (vision,) = obstacles(repository, base, parse_moves(["torch==1.1"], base.side))
+    assert (vision.pins, vision.instead) == ({"vision": "0.1.0"}, {"vision": "0.1.1"})
+
+
+def test_pins_that_stand_in_the_way_together_are_the_smallest_set(repository: Path) -> None:
+    base = foundation(repository, "now")
+    (both,) = obstacles(repository, base, parse_moves(["torch==1.1", "exporter==2.0"], base.side))
+    assert both.pins == {"runtime": "1.0", "vision": "0.1.0"}
+    assert both.instead == {"runtime": "2.0", "vision": "0.1.1"}
+    assert obstacles(repository, base, parse_moves(["torch==1.1", "vision==0.2.0"], base.side)) == ()
