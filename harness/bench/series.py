@@ -32,6 +32,15 @@ def values_of(series: str) -> list[str]:
     return shlex.split(series)
 
 
+def from_here(root: Path, value: str) -> str:
+    """A value of a series or a folder of `--path`, which is relative to the root, as it can be typed here."""
+    path = root / value
+    if not path.exists():
+        return value
+    here = os.path.relpath(path)
+    return f"{here}{os.sep}" if path.is_dir() and os.sep not in here else here
+
+
 def folder_name(series: str) -> str:
     """What stands for a series in the name of a folder: a plain name as it is, others with eight digits of a digest."""
     plain = series.rstrip(os.sep)

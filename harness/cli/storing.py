@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.bench.plan import Plan
-from harness.bench.series import values_of
+from harness.bench.series import from_here, values_of
 from harness.cli.context import shown
 from harness.matrix.places import own_folder
 
@@ -38,14 +37,8 @@ def gate_command(
         return shlex.join(["harness", "gate", str(shown(before)), str(shown(after))])
     words = ["harness", *(["--root", str(given_root)] if given_root else [])]
     words += ["gate", base.combination, candidate.combination]
-    words += [word for value in values_of(base.series) for word in ("--models", _from_here(root, value))]
+    words += [word for value in values_of(base.series) for word in ("--models", from_here(root, value))]
     words += ["--tier", base.tier] if base.tier != "quick" else []
     words += ["--extensions"] if any("+extensions" in part for part in after.parts) else []
     words += ["--results", str(results)] if results else []
     return shlex.join(words)
-
-
-def _from_here(root: Path, value: str) -> str:
-    """A value of a series, which is relative to the root, as it can be typed here."""
-    path = root / value
-    return f"{shown(path)}{os.sep if path.is_dir() else ''}" if path.exists() else value

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
+from harness.bench.places import find_root
 from harness.bench.record import ERROR_LENGTH, Record
-from harness.bench.series import values_of
+from harness.bench.series import from_here, values_of
 from harness.bench.stages import Outcome, Stage
 from harness.bench.text import one_line
 from harness.tables.schema import Run
@@ -246,7 +249,9 @@ def next_step(comparison: Comparison, verdict: Verdict | None) -> str:
     if worse:
         first = min(worse, key=lambda change: list(Category).index(change.category))
         hold = f" Hold back {pins} until it is mended." if pins else ""
-        # Of one's own files only their folder is known here.
+        if candidate.models and (folder := comparison.tables[1].folder):
+            # Which inputs and folders one's own models were run with is kept with the cell, and not in the table.
+            return f"`harness rerun {_cell(folder, first)}` runs the first of them alone.{hold}"
         model = "" if candidate.models else f" --models {first.model}"
         again = _command(candidate, f"{model} --strategies {first.strategy}")
         return f"{again} runs {'that strategy' if candidate.models else 'the first of them'} alone.{hold}"
@@ -275,6 +280,12 @@ def _next_run(comparison: Comparison, base: Run, candidate: Run) -> str:
 def _command(run: Run, selection: str = "") -> str:
     """The command that makes the table of `run` again. An environment without pins is known by its Python alone."""
     which = run.combination if run.pins else "--python PYTHON_OF_ITS_ENVIRONMENT"
-    own = "".join(f" --models {shlex.quote(value)}" for value in values_of(run.models))
-    own += "".join(f" --path {shlex.quote(value)}" for value in run.paths)
+    root = find_root(Path.cwd())
+    own = "".join(f" --models {shlex.quote(from_here(root, value))}" for value in values_of(run.models))
+    own += "".join(f" --path {shlex.quote(from_here(root, value))}" for value in run.paths)
     return f"`harness run {which}{own}{selection} --tier {run.tier} --device {run.device}`"
+
+
+def _cell(folder: Path, change: CellChange) -> str:
+    """A cell of the table in `folder`, as it can be typed here."""
+    return shlex.quote(f"{os.path.relpath(folder)}/{change.name}")

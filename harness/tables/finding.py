@@ -6,6 +6,7 @@ are a series of their own, and so are those of a user's own models. A path stand
 
 from __future__ import annotations
 
+import glob
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench.errors import NoEvidenceError, UsageError, unknown
-from harness.bench.series import values_of
+from harness.bench.places import find_root
+from harness.bench.series import from_here, values_of
 from harness.tables.decoding import check_device, check_tier, read_json
 from harness.tables.layout import CELLS, MODELS, NATIVE, RUN, is_hidden, series_folder
 from harness.tables.migration import version_of
@@ -74,20 +76,33 @@ def read_path(reference: str) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """Which series of a combination's tables is meant: `models` names that of a user's own models."""
+    """Which series of a combination's tables is meant: `models` names that of a user's own models.
+
+    `paths` are the folders that these import from, as another table of the same series says: a command needs them.
+    """
 
     tier: str
     device: str
     extensions: bool = False
     models: str = ""
+    paths: tuple[str, ...] = ()
 
     def folder(self, results_root: Path, combination: str) -> Path:
         """Where its tables are."""
-        return series_folder(results_root, combination=combination, **vars(self))
+        return series_folder(
+            results_root,
+            combination=combination,
+            device=self.device,
+            tier=self.tier,
+            extensions=self.extensions,
+            models=self.models,
+        )
 
     def command(self, combination: str) -> str:
         """What makes a table of it."""
-        models = "".join(f" --models {shlex.quote(value)}" for value in values_of(self.models))
+        root = find_root(Path.cwd())
+        models = "".join(f" --models {shlex.quote(from_here(root, value))}" for value in values_of(self.models))
+        models += "".join(f" --path {shlex.quote(from_here(root, value))}" for value in self.paths)
         extensions = " --extensions" if self.extensions else ""
         return f"`harness run {combination}{models} --tier {self.tier} --device {self.device}{extensions}`"
 
@@ -104,6 +119,7 @@ def find_table(results_root: Path, reference: str, wanted: Series, *, locks: Loc
     check_tier(wanted.tier)
     if is_path(reference):
         return Found(table=read_path(reference))
+    wanted = replace(wanted, paths=_paths(results_root, wanted))
     series, command = wanted.folder(results_root, reference), wanted.command(reference)
     folders = _subfolders(series)
     if not folders:
@@ -166,6 +182,19 @@ def has_extended(results_root: Path, reference: str, series: Series) -> bool:
     return not is_path(reference) and bool(
         _subfolders(replace(series, extensions=True).folder(results_root, reference))
     )
+
+
+def _paths(results_root: Path, wanted: Series) -> tuple[str, ...]:
+    """The folders that a user's own models import from, as the newest table of their series says, whoever's it is."""
+    if not wanted.models:
+        return ()
+    tables = results_root.glob(f"*/{glob.escape(wanted.folder(results_root, '').name)}/[!.]*/{RUN}")
+    newest = max(tables, key=lambda file: file.parent.name, default=None)
+    if newest is None:
+        return ()
+    stated = read_json(newest, where=str(newest), remedy=REMEDY)
+    found = stated.get("paths", ()) if isinstance(stated, Mapping) else ()
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _no_table(results_root: Path, reference: str, series: Series) -> str:
