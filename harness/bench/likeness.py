@@ -74,8 +74,11 @@ class Values(Generic[K]):
         for name, array in arrays.items():
             self._by_size.setdefault(array.size, []).append(name)
 
-    def equal(self, value: Any) -> K | None:
-        """The first that has the same values, in whatever shape; None where none has."""
+    def equal(self, value: Any, *, relaid: bool = True) -> K | None:
+        """The first that has the same values, in whatever shape; None where none has.
+
+        Where not `relaid`, their dimensions must have the same order too.
+        """
         wanted = _figures(value)
         for name in self._by_size.get(value.size, ()):
             if name not in self._figures:
@@ -85,8 +88,10 @@ class Values(Generic[K]):
             near = abs(found.norm - wanted.norm) <= self._tolerance * wanted.norm
             if not near or found.strange != wanted.strange:
                 continue
-            if any(alike(each, value, self._tolerance) for each in views(self._arrays[name], value.shape)):
-                return name
+            array = self._arrays[name]
+            for each in views(array, value.shape) if relaid else (array.reshape(value.shape),):
+                if alike(each, value, self._tolerance):
+                    return name
         return None
 
     def nearest(self, value: Any, among: Collection[K]) -> tuple[K, Any, float] | None:

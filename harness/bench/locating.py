@@ -14,12 +14,11 @@ This is one way for all versions, exporters and tools between, and it tells an e
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +26,19 @@ from harness.bench import tensors
 from harness.bench.binding import from_json
 from harness.bench.child import begin, work_on
 from harness.bench.definitions import Model
-from harness.bench.likeness import Values, alike, views
+from harness.bench.likeness import alike, relative_error, views
 from harness.bench.onnx_values import LEVELS, Artifact
 from harness.bench.progress import Progress
 from harness.bench.registry import load
 from harness.bench.requests import BUILT_FILE, LocateRequest
+from harness.bench.sides import Counterpart, Region, Sides
 from harness.bench.stages import Stage
-from harness.bench.tracing import VIEWS, Bounds, Call, TooLargeError, TooLongError, Trace, answered, traced
+from harness.bench.tracing import VIEWS, Bounds, TooLargeError, TooLongError, Trace, answered, traced
 
 _MOST_TRIED = 24
 _MOST_NAMED = 3
 _MOST_REFERENCED = 8
-_UNLIKE = 1.0
-"""The relative error of zeros: what is further away than that is no counterpart."""
+_MOST_ORIGINS = 4
 
 
 def main(folder: Path) -> None:
@@ -105,22 +104,15 @@ def locate(request: LocateRequest, progress: Progress) -> None:
         progress.finish(begins=asdict(found))
 
 
-@dataclass
-class _Region:
-    """The wrong part of both sides, as numbers of calls and of nodes, and which values of the artifact are in it."""
-
-    calls: list[int]
-    origins: list[int]
-    nodes: list[int]
-    names: set[str] = field(default_factory=set)
-
-
 class _Search:
     """One mismatch under search: the model, its inputs, the artifact, and what has been seen of them."""
 
+    sides: Sides
+    artifact: Artifact
+    trace: Trace
+
     def __init__(self, request: LocateRequest) -> None:
         self.request = request
-        self.tolerance = request.tolerance
         self.folder = Path(request.folder)
         self.bounds = Bounds(int(request.most_mb * 2**20), time.monotonic() + request.time_s)
         self.model = load(Path(request.model_file), "MODEL", Model).declared
@@ -128,10 +120,10 @@ class _Search:
         self.facts = json.loads((built / BUILT_FILE).read_text(encoding="utf-8"))
         self.inputs = [tensors.load(built / f"inputs-{index}.npz") for index in range(len(self.facts["names"]))]
         self.native = tensors.load(built / f"native-{request.index}.npz")
-        self.had: dict[str, bool] = {}
         self.module, _ = tensors.build(self.model)
         self.call = from_json(self.facts["binding"]).caller(self.module, self.model.constants)
         self.feed = dict(zip(request.input_names, self.inputs[request.index], strict=True))
+        self.level: str | None = None
 
     def begins(self) -> Begins:
         """Where it begins. Raises `NotLocatedError`, `TooLargeError` and `TooLongError`."""
@@ -147,41 +139,41 @@ class _Search:
             msg = "PyTorch eager does not answer a second time as it did"
             raise NotLocatedError(msg)
         self.artifact = Artifact(Path(self.request.artifact), self.request.threads)
-        self.pairs = self._pairs()
-        self.level = self._level()
+        pairs = self._pairs()
+        self.level = self._level(pairs)
         if self.level is not None:
             self.artifact = self.artifact.optimised(self.folder, self.level)
         self.bounds.check_time()
-        self.values = self.artifact.values(self.feed, self.folder, self.bounds)
-        self.theirs = Values(self.values, self.tolerance)
-        self.ours = Values(self.trace.values, self.tolerance)
-        wrong = [pair for pair in self.pairs if not self._equal(pair, self.values.get(pair.name))]
-        if not wrong:
-            return self._of_optimisation() if self.level is not None else self._gone()
-        return self._located(wrong)
-
-    def _gone(self) -> Begins:
+        values = self.artifact.values(self.feed, self.folder, self.bounds)
+        self.sides = Sides(self.trace, self.artifact.graph, values, self.request.tolerance)
+        wrong = [pair for pair in pairs if not self._equal(pair, values.get(pair.name))]
+        if wrong:
+            return self._located(pairs, wrong)
+        if self.level is not None:
+            return self._of_optimisation()
         msg = "with every value of the artifact asked for, it answers as PyTorch does"
         raise NotLocatedError(msg)
 
     def _traced(self, index: int, *, values: bool) -> Trace:
-        return traced(self.module, self._run(index), self.bounds, values=values)
+        run, given = self._run(index)
+        return traced(self.module, run, self.bounds, inputs=given, values=values)
 
-    def _run(self, index: int) -> Any:
+    def _run(self, index: int) -> tuple[Callable[[], Any], tuple[Any, ...]]:
+        """The model called on an input set, in eval mode as its native outputs were made, and the tensors it takes."""
         given = tensors.to_tensors(dict(zip(self.facts["inputs"], self.inputs[index], strict=True)))
 
         def run() -> Any:
             with tensors.in_eval_mode(self.module):
                 return self.call(*given)
 
-        return run
+        return run, given
 
     def _pairs(self) -> list[_Pair]:
         """Which output of the artifact is which native one; Python's own numbers may be missing in it."""
-        names = self.artifact.graph.outputs
+        names, numbers = self.artifact.graph.outputs, self.facts["numbers"][self.request.index]
         kept = list(range(len(self.native)))
-        if len(names) == len(self.native) - len(self.facts["numbers"][self.request.index]):
-            kept = [index for index in kept if index not in self.facts["numbers"][self.request.index]]
+        if len(names) == len(self.native) - len(numbers):
+            kept = [index for index in kept if index not in numbers]
         if len(names) != len(kept):
             msg = f"the artifact has {len(names)} outputs, and PyTorch {len(self.native)}"
             raise NotLocatedError(msg)
@@ -189,20 +181,21 @@ class _Search:
             _Pair(self.trace.outputs[index], self.native[index], name) for index, name in zip(kept, names, strict=True)
         ]
 
-    def _level(self) -> str | None:
+    def _level(self, pairs: Sequence[_Pair]) -> str | None:
         """The first level of ONNX Runtime's optimisation at which the mismatch is there; None where it needs none."""
-        if not self._right("off"):
+
+        def right(level: str) -> bool:
+            self.bounds.check_time()
+            answer = self.artifact.outputs(self.feed, level)
+            return all(self._equal(pair, array) for pair, array in zip(pairs, answer, strict=True))
+
+        if not right("off"):
             return None
         for level in [*(each for each in LEVELS if each != "off"), ""]:
-            self.bounds.check_time()
-            if not self._right(level):
+            if not right(level):
                 return level
         msg = "served on the CPU once more, the artifact answers as PyTorch does"
         raise NotLocatedError(msg)
-
-    def _right(self, level: str) -> bool:
-        answer = self.artifact.outputs(self.feed, level)
-        return all(self._equal(pair, array) for pair, array in zip(self.pairs, answer, strict=True))
 
     def _equal(self, pair: _Pair, array: Any) -> bool:
         """Whether an output is as the match would have it; numbers of Python's own have no dtype of their own."""
@@ -211,115 +204,95 @@ class _Search:
         return (pair.value is None or pair.native.dtype == array.dtype) and self._alike(array, pair.native)
 
     def _alike(self, actual: Any, expected: Any) -> bool:
-        return actual is None or (actual.size == expected.size and alike(actual, expected, self.tolerance))
+        return actual is None or (actual.size == expected.size and alike(actual, expected, self.request.tolerance))
 
-    def _located(self, wrong: Sequence[_Pair]) -> Begins:
+    def _located(self, pairs: Sequence[_Pair], wrong: Sequence[_Pair]) -> Begins:
         for pair in wrong:
-            array = self.values.get(pair.name)
+            array = self.sides.values.get(pair.name)
             if array is not None and pair.value is not None and self._alike(array, pair.native):
                 return self._of_another_kind(pair, array)
-        region = self._region(wrong)
+        ends = [pair.value for pair in wrong if pair.value is not None]
+        region = self.sides.region(ends, [pair.name for pair in wrong])
         if not region.calls:
             msg = "no operator of PyTorch's makes the output"
             raise NotLocatedError(msg)
-        return self._explained(region, wrong) or self._first(region)
+        return self._relaid(region, pairs) or self._explained(region, pairs) or self._first(region)
 
-    def _region(self, wrong: Sequence[_Pair]) -> _Region:
-        flow, right = self.trace.flow, functools.cache(self._reproduced)
-        starts = [pair.value for pair in wrong if pair.value is not None]
-        nodes = self._nodes([pair.name for pair in wrong])
-        names = {name for node in nodes for name in self.artifact.graph.flow.operations[node].outputs}
-        return _Region(flow.region(starts, right), flow.origins(starts, right), nodes, names)
-
-    def _reproduced(self, value: int) -> bool:
-        """Whether the artifact has a value of PyTorch's, or all that it is a mere view of."""
-        maker = self.trace.flow.maker(value)
-        if maker is None:
-            return True
-        array = self.trace.values.get(value)
-        if array is not None and (array.size == 0 or self.theirs.equal(array) is not None):
-            return True
-        if array is not None and self.trace.calls[maker].name not in VIEWS:
-            return False
-        reads = self.trace.flow.operations[maker].inputs
-        return all(self._reproduced(each) for each in reads if each < value)
-
-    def _nodes(self, names: Collection[str]) -> list[int]:
-        """The nodes that lead to values of the artifact, back to those that PyTorch has too."""
-        return self.artifact.graph.flow.region(names, self._known)
-
-    def _known(self, name: str) -> bool:
-        """Whether PyTorch has a value of the artifact's."""
-        if name in self.artifact.graph.given:
-            return True
-        if name not in self.had:
-            array = self.values.get(name)
-            self.had[name] = array is not None and (array.size == 0 or self.ours.equal(array) is not None)
-        return self.had[name]
-
-    def _explained(self, region: _Region, wrong: Sequence[_Pair]) -> Begins | None:
-        """The first operator that explains the mismatch by the artifact's value for it; None where none does."""
-        ends = {pair.value for pair in wrong}
-        tried = 0
-        for index in dict.fromkeys([*region.origins, *region.calls]):
-            makes = self.trace.flow.operations[index].outputs
-            array = self.trace.values.get(makes[0]) if makes else None
-            ends_here = bool(ends.intersection(makes)) and region.calls != [index]
-            if array is None or ends_here or self.trace.calls[index].name in VIEWS or tried == _MOST_TRIED:
-                continue
-            nearest = self.theirs.nearest(array, region.names)
-            if nearest is None or nearest[2] > _UNLIKE:
-                continue
-            self.bounds.check_time()
-            tried += 1
-            name, instead, error = nearest
-            if self._answers_alike(index, instead):
-                begins = next((each for each in region.origins if each in self._calls_of(makes, region)), index)
-                return self._told(begins, "explained", until=index, name=name, native=array, error=error)
+    def _relaid(self, region: Region, pairs: Sequence[_Pair]) -> Begins | None:
+        """A transposition, or a slice, before the first operator that is wrong, where it explains the mismatch."""
+        read = {name for node in region.nodes for name in self.artifact.graph.flow.operations[node].inputs}
+        for origin in region.origins[:_MOST_ORIGINS]:
+            for index in self.sides.relaid(origin):
+                made = self.sides.made(index)
+                for name in sorted(read) if made is not None else ():
+                    array = self.sides.values.get(name)
+                    if array is None or made is None or array.size != made[1].size:
+                        continue
+                    instead = array.reshape(made[1].shape)
+                    if not self._alike(instead, made[1]) and self._answers_alike(index, instead, pairs):
+                        return self._told(
+                            index,
+                            "explained",
+                            of=Counterpart(name, instead, relative_error(instead, made[1])),
+                            native=made[1],
+                        )
         return None
 
-    def _calls_of(self, values: Collection[int], region: _Region) -> list[int]:
-        """The calls of the region that lead to values."""
-        inside = set(region.calls)
-        flow = self.trace.flow
-        return flow.region(values, lambda value: flow.maker(value) not in inside)
+    def _explained(self, region: Region, pairs: Sequence[_Pair]) -> Begins | None:
+        """The first operator that explains the mismatch by the artifact's value for it; None where none does."""
+        tried = 0
+        for index in dict.fromkeys([*region.origins, *region.calls]):
+            made = self.sides.made(index)
+            trivial = made is not None and made[0] in region.ends and region.calls != (index,)
+            if made is None or trivial or self.trace.calls[index].name in VIEWS or tried == _MOST_TRIED:
+                continue
+            nearest = self.sides.counterpart(made[1], region.names)
+            if nearest is None:
+                continue
+            tried += 1
+            if self._answers_alike(index, nearest.array, pairs):
+                before = self.sides.calls([made[0]], region)
+                begins = next((each for each in region.origins if each in before), index)
+                return self._unfused(begins, index, region) or self._told(
+                    begins, "explained", until=index, of=nearest, native=made[1]
+                )
+        return None
 
-    def _answers_alike(self, index: int, instead: Any) -> bool:
+    def _unfused(self, begins: int, index: int, region: Region) -> Begins | None:
+        """The first operator alone, where the artifact has a wrong value for it too: what comes after is not one."""
+        made = self.sides.made(begins)
+        own = None if begins == index or made is None else self.sides.counterpart(made[1], region.names)
+        if made is None or own is None or not self.sides.stands_for(own, begins, region):
+            return None
+        return self._told(begins, "first", of=own, native=made[1])
+
+    def _answers_alike(self, index: int, instead: Any, pairs: Sequence[_Pair]) -> bool:
         """Whether PyTorch answers as the artifact does, where one operator makes what the artifact has for it."""
-        answer = answered(
-            self.module,
-            self._run(self.request.index),
-            self.bounds,
-            index=index,
-            name=self.trace.calls[index].name,
-            instead=instead,
-        )
+        self.bounds.check_time()
+        name = self.trace.calls[index].name
+        run, _ = self._run(self.request.index)
+        answer = answered(self.module, run, self.bounds, index=index, name=name, instead=instead)
         if answer is None:
             return False
-        paths = [index for index, each in enumerate(self.trace.outputs) for pair in self.pairs if pair.value == each]
-        named = {pair.value: self.values.get(pair.name) for pair in self.pairs}
-        return all(
-            (array := named.get(self.trace.outputs[each])) is not None
-            and answer[each] is not None
-            and array.size == answer[each].size
-            and alike(answer[each], array, self.tolerance)
-            for each in paths
-        )
+        theirs = {pair.value: self.sides.values.get(pair.name) for pair in pairs if pair.value is not None}
+        for value, array in zip(self.trace.outputs, answer, strict=True):
+            if value in theirs and (theirs[value] is None or not self._alike(array, theirs[value])):
+                return False
+        return True
 
-    def _first(self, region: _Region) -> Begins:
+    def _first(self, region: Region) -> Begins:
         """The first operator that the artifact does not have, where nothing explains the mismatch."""
         index = region.origins[0] if region.origins else region.calls[0]
         call = self.trace.calls[index]
         if self.request.index:
-            here = _times(self.trace.calls[: index + 1], call)
-            there = _times(self._traced(0, values=False).calls, call)
+            here = Counter(self.trace.calls[: index + 1])[call]
+            there = Counter(self._traced(0, values=False).calls)[call]
             if here > there:
                 return self._of_another_way(index, here, there)
-        makes = self.trace.flow.operations[index].outputs
-        array = self.trace.values.get(makes[0]) if makes else None
-        nearest = None if array is None else self.theirs.nearest(array, region.names)
-        if nearest is not None and nearest[2] <= _UNLIKE:
-            return self._told(index, "first", name=nearest[0], native=array, error=nearest[2])
+        made = self.sides.made(index)
+        nearest = None if made is None else self.sides.counterpart(made[1], region.names)
+        if made is not None and nearest is not None:
+            return self._told(index, "first", of=nearest, native=made[1])
         nodes = self.artifact.graph.nodes
         of_module = [each for each in region.nodes if call.module and nodes[each].module.startswith(call.module)]
         chosen = next(iter(of_module or region.nodes), None)
@@ -370,18 +343,18 @@ class _Search:
         seen: str,
         *,
         until: int | None = None,
-        name: str = "",
+        of: Counterpart | None = None,
         native: Any = None,
         nodes: Sequence[int] = (),
-        error: float | None = None,
         note: str = "",
     ) -> Begins:
-        """The result in words. `name` is the artifact's value that stands for `native`, and names `nodes`."""
+        """The result in words. `of` is the artifact's value in the place of `native`: its nodes are named."""
         calls, graph = self.trace.calls, self.artifact.graph
         call = calls[index]
         last = calls[until] if until is not None and until != index else None
-        nodes = self._nodes([name]) if name else nodes
-        side = self._side(nodes, name, native) if name and seen == "explained" else ""
+        if of is not None:
+            nodes = self.sides.nodes([of.name])
+        side = self._side(nodes, of, native) if of is not None and seen == "explained" else ""
         level = "" if self.level is None else self.level or "all"
         line = f"{call}{f' to {last}' if last else ''}{_named([str(graph.nodes[each]) for each in nodes])}{note}"
         if level:
@@ -390,6 +363,9 @@ class _Search:
             line += ", which ONNX's reference implementation computes as PyTorch does"
         types = tuple(graph.nodes[each].operator for each in nodes)
         operators = f"{call.name} to {last.name}" if last else call.name
+        if self.request.index and self.sides.strangers(index):
+            line += ", of a value that is made outside PyTorch"
+            operators += " of a value that is made outside PyTorch"
         return Begins(
             line=line,
             signature=f"{operators} as {', '.join(types) or 'nothing'}{f' optimised ({level})' if level else ''}",
@@ -403,28 +379,23 @@ class _Search:
             seen=seen,
             side="runtime" if level else side,
             level=level,
-            relative_error=error,
+            relative_error=None if of is None else of.relative_error,
         )
 
-    def _side(self, nodes: Sequence[int], name: str, native: Any) -> str:
+    def _side(self, nodes: Sequence[int], of: Counterpart, native: Any) -> str:
         """Whether the artifact or the runtime is wrong, by ONNX's reference implementation; empty where it cannot."""
         if self.level is not None or not nodes or len(nodes) > _MOST_REFERENCED:
             return ""
         try:
-            reference = self.artifact.reference(nodes, self.values, name)
+            reference = self.artifact.reference(nodes, self.sides.values, of.name)
         except Exception as error:  # noqa: BLE001 - it has not every operator, and not in every version
             print(f"no reference: {type(error).__name__}: {error}")  # noqa: T201
             return ""
         if reference.size != native.size:
             return ""
-        if alike(reference, self.values[name], self.tolerance):
+        if self._alike(reference, self.sides.values[of.name]):
             return "artifact"
-        as_native = any(alike(each, native, self.tolerance) for each in views(reference, native.shape))
-        return "runtime" if as_native else ""
-
-
-def _times(calls: Sequence[Call], call: Call) -> int:
-    return Counter(calls)[call]
+        return "runtime" if any(self._alike(each, native) for each in views(reference, native.shape)) else ""
 
 
 def _named(nodes: Sequence[str]) -> str:

@@ -116,10 +116,7 @@ class Artifact:
         chosen = [self.proto.graph.node[index] for index in nodes]
         made = {name for node in chosen for name in node.output}
         reads = dict.fromkeys(name for node in chosen for name in node.input if name and name not in made)
-        weights = [each for each in self.proto.graph.initializer if each.name in reads]
-        for each in weights:
-            if each.data_location == onnx.TensorProto.EXTERNAL:
-                onnx.external_data_helper.load_external_data_for_tensor(each, str(self.path.parent))
+        weights = [self._whole(each) for each in self.proto.graph.initializer if each.name in reads]
         kept = {each.name for each in weights}
         types = {np_type: onnx.helper.np_dtype_to_tensor_dtype(np_type) for np_type in _types(reads, kept, values)}
         graph = onnx.helper.make_graph(
@@ -136,6 +133,18 @@ class Artifact:
         model = onnx.helper.make_model(graph, opset_imports=list(self.proto.opset_import))
         feed = {name: values[name] for name in reads if name not in kept}
         return ReferenceEvaluator(model).run([output], feed)[0]
+
+    def _whole(self, weight: Any) -> Any:
+        """A weight with its values in it, also where they are in a file beside the artifact."""
+        import onnx
+
+        copy = onnx.TensorProto()
+        copy.CopyFrom(weight)
+        if copy.data_location == onnx.TensorProto.EXTERNAL:
+            onnx.external_data_helper.load_external_data_for_tensor(copy, str(self.path.parent))
+            copy.data_location = onnx.TensorProto.DEFAULT
+            del copy.external_data[:]
+        return copy
 
     def _fed(self, feed: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that the artifact has: a tool drops what nothing reads."""

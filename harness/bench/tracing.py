@@ -59,7 +59,8 @@ class Trace:
     """All calls in order, with the dataflow between them; a value is a number.
 
     `values` are arrays by number, without those that numpy cannot hold. `outputs` are the numbers of what was
-    returned, None where no call made it. `given` are what no call made: inputs, weights and constants.
+    returned, None where they are no tensors. `weights` are the parameters and buffers, `strangers` what neither a call
+    made nor the module or the inputs hold: what came by way of numpy, or was there before.
     """
 
     calls: tuple[Call, ...]
@@ -67,10 +68,8 @@ class Trace:
     values: Mapping[int, Any]
     outputs: tuple[int | None, ...]
     arrays: tuple[Any, ...]
-
-    def given(self, value: int) -> bool:
-        """Whether no call made a value."""
-        return self.flow.maker(value) is None
+    weights: frozenset[int]
+    strangers: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -95,16 +94,28 @@ class _Watched:
     reads: list[list[int]] = field(default_factory=list)
     makes: list[list[int]] = field(default_factory=list)
     values: dict[int, Any] = field(default_factory=dict)
+    weights: set[int] = field(default_factory=set)
+    strangers: set[int] = field(default_factory=set)
 
 
-def traced(module: Any, call: Callable[[], Any], bounds: Bounds, *, values: bool = True) -> Trace:
-    """What `call`, which calls `module`, does. Without `values` none is kept.
+def traced(
+    module: Any, call: Callable[[], Any], bounds: Bounds, *, inputs: Sequence[Any] = (), values: bool = True
+) -> Trace:
+    """What `call`, which calls `module` with `inputs`, does. Without `values` none is kept.
 
     Raises what it raises, `TooLargeError` and `TooLongError`.
     """
-    watched, returned, numbers = _run(module, call, bounds, values=values)
+    watched, returned, numbers = _run(module, call, bounds, inputs=inputs, values=values)
     flow = Flow([Operation(tuple(a), tuple(b)) for a, b in zip(watched.reads, watched.makes, strict=True)])
-    return Trace(tuple(watched.calls), flow, watched.values, numbers, tuple(returned))
+    return Trace(
+        tuple(watched.calls),
+        flow,
+        watched.values,
+        numbers,
+        tuple(returned),
+        frozenset(watched.weights),
+        frozenset(watched.strangers),
+    )
 
 
 def answered(
@@ -119,12 +130,18 @@ def answered(
 
 
 def _run(
-    module: Any, call: Callable[[], Any], bounds: Bounds, *, values: bool, replaced: tuple[int, Any] | None = None
+    module: Any,
+    call: Callable[[], Any],
+    bounds: Bounds,
+    *,
+    inputs: Sequence[Any] = (),
+    values: bool,
+    replaced: tuple[int, Any] | None = None,
 ) -> tuple[_Watched, list[Any], tuple[int | None, ...]]:
     import torch
 
     watched = _Watched()
-    recorder = _Recorder(watched, _names(module), bounds, keeps=values, replaced=replaced)
+    recorder = _Recorder(watched, module, inputs, bounds, keeps=values, replaced=replaced)
     with torch.no_grad(), recorder.mode():
         returned = call()
     leaves = [leaf for _, leaf in output_leaves(returned)]
@@ -168,14 +185,17 @@ class _Recorder:
     def __init__(
         self,
         watched: _Watched,
-        names: Mapping[int, tuple[str, str]],
+        module: Any,
+        inputs: Sequence[Any],
         bounds: Bounds,
         *,
         keeps: bool,
         replaced: tuple[int, Any] | None,
     ) -> None:
         self._watched = watched
-        self._names = names
+        self._names = _names(module)
+        self._weights = {_storage(each) for each in [*module.parameters(), *module.buffers()]}
+        self._inputs = {_storage(each) for each in inputs}
         self._bounds = bounds
         self._keeps = keeps
         self._replaced = replaced
@@ -206,6 +226,8 @@ class _Recorder:
 
     def dispatched(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run one operator, and write down what it read and made."""
+        import torch
+
         self._bounds.check_time()
         index = len(self._watched.calls)
         reads = [self.read(each) for each in _tensors([*args, *kwargs.values()])]
@@ -218,7 +240,11 @@ class _Recorder:
         returned = func(*args, **kwargs)
         made = list(_tensors([returned]))
         if self._replaced is not None and self._replaced[0] == index and made:
-            _replace(made[0], self._replaced[1])
+            instead = _filled(made[0], self._replaced[1])
+            if isinstance(returned, torch.Tensor) and not written:
+                returned, made = instead, [instead]
+            else:
+                made[0].copy_(instead)
         for each in written:
             storage = _storage(each)
             self._writes[storage] = self._writes.get(storage, 0) + 1
@@ -237,6 +263,10 @@ class _Recorder:
         if known is not None and known[1] == self._writes.get(storage, 0):
             return known[0]
         number = self._new(tensor)
+        if known is None and storage in self._weights:
+            self._watched.weights.add(number)
+        elif known is None and storage not in self._inputs:
+            self._watched.strangers.add(number)
         if storage in self._writers and known is not None:  # its memory was written to through another tensor
             writer = self._writers[storage]
             self._watched.reads[writer].append(known[0])
@@ -323,7 +353,8 @@ def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[
     return found
 
 
-def _replace(tensor: Any, array: Any) -> None:
+def _filled(tensor: Any, array: Any) -> Any:
+    """A tensor like another one, in memory of its own and with other values."""
     import torch
 
-    tensor.copy_(torch.from_numpy(array.copy()).reshape(tensor.shape).to(tensor.dtype))
+    return torch.empty_like(tensor).copy_(torch.from_numpy(array.copy()).reshape(tensor.shape))

@@ -1,0 +1,149 @@
+"""PyTorch eager and an artifact beside each other: which value of the one is which of the other, and which is wrong."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.bench.likeness import Values
+from harness.bench.onnx_values import Graph
+from harness.bench.tracing import VIEWS, Trace
+
+UNLIKE = 1.0
+"""The relative error of zeros: what is further away than that is no counterpart."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """The wrong part of both sides: calls in order, those of them that read nothing wrong, and nodes with their values.
+
+    `ends` are the wrong outputs, as values of PyTorch's.
+    """
+
+    calls: tuple[int, ...]
+    origins: tuple[int, ...]
+    nodes: tuple[int, ...]
+    names: frozenset[str]
+    ends: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Counterpart:
+    """A value of the artifact's in the place of one of PyTorch's, in its shape, and how far from it."""
+
+    name: str
+    array: Any
+    relative_error: float
+
+
+class Sides:
+    """A trace and the values of a graph, equal within `tolerance`."""
+
+    def __init__(self, trace: Trace, graph: Graph, values: Mapping[str, Any], tolerance: float) -> None:
+        self.trace = trace
+        self.graph = graph
+        self.values = values
+        self._theirs = Values(values, tolerance)
+        self._ours = Values(trace.values, tolerance)
+        self.reproduced = functools.cache(self._reproduced)
+        self._known = functools.cache(self._is_known)
+
+    def region(self, ends: Collection[int], names: Collection[str]) -> Region:
+        """What is wrong, where the outputs `ends` of PyTorch and `names` of the artifact are."""
+        flow, nodes = self.trace.flow, self.nodes(names)
+        return Region(
+            calls=tuple(flow.region(ends, self.reproduced)),
+            origins=tuple(flow.origins(ends, self.reproduced)),
+            nodes=tuple(nodes),
+            names=frozenset(name for node in nodes for name in self.graph.flow.operations[node].outputs),
+            ends=frozenset(ends),
+        )
+
+    def nodes(self, names: Collection[str]) -> list[int]:
+        """The nodes that lead to values of the artifact, back to those that PyTorch has too."""
+        return self.graph.flow.region(names, self._known)
+
+    def calls(self, values: Collection[int], region: Region) -> list[int]:
+        """The calls of the region that lead to values of PyTorch's."""
+        inside, flow = set(region.calls), self.trace.flow
+        return flow.region(values, lambda value: flow.maker(value) not in inside)
+
+    def made(self, call: int) -> tuple[int, Any] | None:
+        """The first value that a call makes, if it is an array."""
+        makes = self.trace.flow.operations[call].outputs
+        array = self.trace.values.get(makes[0]) if makes else None
+        return None if array is None else (makes[0], array)
+
+    def counterpart(self, array: Any, names: Collection[str]) -> Counterpart | None:
+        """Of some values of the artifact's the one that is most like; None where none is."""
+        found = self._theirs.nearest(array, names)
+        return Counterpart(*found) if found is not None and found[2] <= UNLIKE else None
+
+    def stands_for(self, counterpart: Counterpart, call: int, region: Region) -> bool:
+        """Whether of all wrong values of PyTorch's it is that of `call` which an artifact's value is most like."""
+        candidates = {made[0] for each in region.calls if (made := self.made(each)) is not None}
+        made = self.made(call)
+        nearest = self._ours.nearest(self.values[counterpart.name], candidates)
+        return made is not None and nearest is not None and nearest[0] == made[0]
+
+    def relaid(self, call: int) -> Iterator[int]:
+        """Calls before this one that only lay out anew what the artifact has, in a layout that it has not; in order."""
+        found: dict[int, None] = {}
+        ahead = list(self.trace.flow.operations[call].inputs)
+        while ahead:
+            value = ahead.pop()
+            maker = self.trace.flow.maker(value)
+            if maker is None or maker in found or self.trace.calls[maker].name not in VIEWS:
+                continue
+            array = self.trace.values.get(value)
+            if array is not None and self._depends(value) and self._theirs.equal(array, relaid=False) is None:
+                found[maker] = None
+            ahead += self.trace.flow.operations[maker].inputs
+        yield from sorted(found)
+
+    def strangers(self, call: int) -> bool:
+        """Whether a call reads what neither an operator made nor the model or its inputs hold, nor the artifact."""
+        return any(
+            value in self.trace.strangers
+            and (array := self.trace.values.get(value)) is not None
+            and self._theirs.equal(array) is None
+            for value in self._sources(self.trace.flow.operations[call].inputs)
+        )
+
+    def _sources(self, values: Sequence[int]) -> Iterator[int]:
+        """What values are views of, themselves where they are of nothing."""
+        ahead = list(values)
+        while ahead:
+            value = ahead.pop()
+            maker = self.trace.flow.maker(value)
+            if maker is None or self.trace.calls[maker].name not in VIEWS:
+                yield value
+            else:
+                ahead += [each for each in self.trace.flow.operations[maker].inputs if each < value]
+
+    def _depends(self, value: int) -> bool:
+        """Whether a value is not of weights alone."""
+        return any(source not in self.trace.weights for source in self._sources([value]))
+
+    def _reproduced(self, value: int) -> bool:
+        """Whether the artifact has a value of PyTorch's, or all that it is a mere view of."""
+        maker = self.trace.flow.maker(value)
+        if maker is None:
+            return True
+        array = self.trace.values.get(value)
+        if array is not None and (array.size == 0 or self._theirs.equal(array) is not None):
+            return True
+        if array is not None and self.trace.calls[maker].name not in VIEWS:
+            return False
+        # An operator may write to what it reads: only what was there before counts.
+        reads = self.trace.flow.operations[maker].inputs
+        return all(self.reproduced(each) for each in reads if each < value)
+
+    def _is_known(self, name: str) -> bool:
+        """Whether PyTorch has a value of the artifact's."""
+        array = self.values.get(name)
+        return name in self.graph.given or (
+            array is not None and (array.size == 0 or self._ours.equal(array) is not None)
+        )
