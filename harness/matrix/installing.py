@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.bench.environment import ANY_VERSION, pins_of
 from harness.bench.errors import EnvironmentChangedError, ToolBrokenError, UsageError
 from harness.bench.group import end_leftovers
 from harness.bench.hold import hold
@@ -199,6 +200,9 @@ class _Work:
         command += ["--recreate"] if anew else []
         environ = {**clean_environ(), "HARNESS_LOCK": str(self.lock.path), "HARNESS_ENVIRONMENT": self.folder.name}
         environ[INDEX_STRATEGY] = index_strategy()  # a lock's hashes say which file it is, whatever index has it
+        # Who else asks for a package of theirs may do so in another way than the lock has it: not editable.
+        placed = [name for name, version in pins_of(self.lock.text).items() if version == ANY_VERSION]
+        environ |= {"UV_NO_SOURCES_PACKAGE": " ".join(placed)} if placed else {}
         code = tooling.run(command, cwd=self.root, environ=environ, log=self.log, marker=str(self.folder))
         if code != 0:
             said = tooling.read_from(self.log, begin)

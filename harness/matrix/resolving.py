@@ -51,7 +51,8 @@ _ABSENT = re.compile(
 _OUTPUT_OF_BUILD = re.compile(r"\[std(?:out|err)\].*?(?=^\S|\Z)", re.DOTALL | re.MULTILINE)
 _NO_PYTHON = re.compile(r"No interpreter found for (?P<python>[^`\n]*?) in ")
 _UNREADABLE = re.compile(r"Couldn't parse requirement|Invalid hash|Unsupported hash|for tox env \S+ within deps")
-_ADDRESS = re.compile(r"\w+://[^\s)`'\",]+")
+_ADDRESS = re.compile(r"\b(?!file:)\w+://[^\s)`'\",]+")
+_FILE = re.compile(r"\bfile:(?://)?/(?:[^\s/`'\":]+/)*")
 # Folders of this machine, of which many have a random name; the file's own name tells.
 _FOLDERS = re.compile(r"(?<![\w<>./~-])/(?:[^\s/`'\":]+/)+")
 
@@ -147,7 +148,8 @@ def _message(text: str) -> str:
 
 def _told(said: str) -> str:
     """For a table or a person: no address, no path of this machine."""
-    text = _FOLDERS.sub("…/", _ADDRESS.sub("the package index", without_credentials(normalise_paths(said))))
+    text = _ADDRESS.sub("the package index", without_credentials(normalise_paths(said)))
+    text = _FOLDERS.sub("…/", _FILE.sub("…/", text))
     text = text.removeprefix("error: ").strip()
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 

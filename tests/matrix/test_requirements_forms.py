@@ -40,6 +40,8 @@ def _uv(folder: Path, *arguments: str) -> None:
 
 def test_uv_lock_and_pylock_keep_their_versions(root: Path, index: Path, notes: list[str]) -> None:
     path = write_pyproject(root, index, 'requires-python = ">=3.10"\n')
+    # A pylock.toml is no project's, whose settings would count.
+    (root / "uv.toml").write_text(f'no-index = true\nfind-links = ["{index}"]\n', encoding="utf-8")
     _uv(path.parent, "lock")
     wheel(index, "numpy", "1.27.0")
     try:

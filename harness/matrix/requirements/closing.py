@@ -23,6 +23,7 @@ from harness.matrix.requirements.gathering import evaluated
 from harness.matrix.requirements.given import Given
 from harness.matrix.requirements.lines import Direct, Wanted, parse_lines
 from harness.matrix.requirements.needs import ModelFile, needed, provides
+from harness.matrix.requirements.placing import directs_of, is_local, line_of, with_local, without_local
 from harness.matrix.resolving import AbsentError, Fact
 
 _MOST_TOLD = 8
@@ -55,7 +56,7 @@ class Wish:
 
     def looked_through(self, given: Given) -> Wish:
         """With the modules that the models import, through the packages of the user's own that come with `given`."""
-        folders = [Path(each.target) for each in given.directs if each.editable]
+        folders = [Path(each.target) for each in given.directs if each.is_folder]
         through = [place for folder in folders for place in (folder, folder / "src")]
         found = set(self.modules)
         for model in self.models:
@@ -103,70 +104,93 @@ def _text(wanted: Wanted) -> str:
     return " ".join([str(wanted.requirement), *(f"--hash={each}" for each in wanted.hashes)])
 
 
-def _direct_text(direct: Direct) -> str:
-    hashes = "".join(f" --hash={each}" for each in direct.hashes)
-    return f"{'-e ' if direct.editable else ''}{direct.target}{direct.extras}{hashes}"
-
-
 class _Work:
     """One resolution under way, in a scratch folder."""
 
     def __init__(self, root: Path, given: Given, python: str, scratch: Path, name: str, bench: Path) -> None:
         self.root, self.given, self.python, self.scratch, self.name = root, given, python, scratch, name
         self.bench = [Requirement(line) for line in _lines(bench.read_text(encoding="utf-8"))]
+        # A project has settings of uv's beside it: overrides, and where packages come from.
+        self.cwd = given.source.path.parent if given.is_project else root
+        self.local: dict[str, Direct] = {}
+        """The packages on this machine that are part of what was given, by name, as far as they were resolved."""
 
     def full(self, before: str) -> str | Fact:
         """All that was given, resolved: its own text where its versions are locked, else what uv makes of it."""
         if self.given.locked:
             return "".join(f"{_text(each)}\n" for each in pins_under(self.given.wanted, self.python))
-        output = self._file("full.txt", preferences(before))
         if self.given.compiled:
-            source, cwd = self.given.source.path, self.given.source.path.parent
+            source = self.given.source.path
         else:
-            lines = [*map(_text, self.given.wanted), *map(_direct_text, self.given.directs)]
-            source, cwd = self._file("given.in", self._with_options(lines)), self.root
+            lines = [*map(_text, self.given.wanted), *map(line_of, self.given.directs)]
+            source = self._file("given.in", self._with_options(lines))
         constraints = self._file("constraints.txt", "".join(f"{_text(each)}\n" for each in self.given.constraints))
         options = [*self._selected(), f"--constraints={constraints}", "--no-annotate", "--no-header"]
         # A project's file names the index of each package itself, by uv's rules.
         options += [] if self.given.compiled else [f"--index-strategy={index_strategy()}"]
-        found = self._compile(source, output, options, cwd=cwd)
-        return found or output.read_text(encoding="utf-8")
+        found = self._compile(source, "full.txt", options, preferences(before))
+        if isinstance(found, Fact):
+            return found
+        text, self.local = found
+        return with_local(text, self.local.values(), told=True) if self.local else text
 
     def closed(self, full: str, wish: Wish, lock: Path, before: str) -> Closed:
         """The lock of what is needed of `full`."""
         pins = pins_of(full)
         roots = sorted(pins) if wish.everything else needed(wish.modules, pins)
         yielding = self._yielding(pins, needed(wish.modules, pins))
-        roots = [each for each in roots if not yielding.get(each) and not self._is_direct(each)]
-        sources = [*self._spelled(roots), *self._needed_directs(wish, full)]
+        roots = [each for each in roots if not yielding.get(each) and each not in self.local]
+        sources = [*self._spelled(roots), *self._needed_directs(wish)]
         constraints = _constraints(full, without=yielding)
         if self.given.locked:
             # Before the bench's own: what has no solution without them is a fact of the pins.
-            fact = self._closure(sources, constraints, {}, self._file("alone.txt", preferences(before)))
-            if fact is not None:
-                return Closed(full=full, reason=fact.reason)
-        output = self._file("lock.txt", preferences(before or full))
-        fact = self._closure([*sources, *map(str, self.bench)], constraints, yielding, output)
-        if fact is not None:
-            msg = f"what the bench needs does not fit beside {self.name} without moving what is tested: {fact.reason}."
+            alone = self._closure(sources, constraints, {}, "alone.txt", preferences(before))
+            if isinstance(alone, Fact):
+                return Closed(full=full, reason=alone.reason)
+        everything = [*sources, *map(str, self.bench)]
+        text = self._closure(everything, constraints, yielding, "lock.txt", preferences(before or full))
+        if isinstance(text, Fact):
+            msg = f"what the bench needs does not fit beside {self.name} without moving what is tested: {text.reason}."
             raise UsageError(msg)
-        text = self._with_given_hashes(output.read_text(encoding="utf-8"), full)
+        text = self._with_given_hashes(text, full)
         done = finished(text, root=self.root, path=lock, options=self.given.options, beside=self.root)
         notes = self._notes(pins, pins_of(done), everything=wish.everything)
         return Closed(full=full, lock=done, roots=tuple(roots), notes=tuple(notes))
 
     def _closure(
-        self, sources: Sequence[str], constraints: str, yielding: Mapping[str, str], output: Path
-    ) -> Fact | None:
+        self, sources: Sequence[str], constraints: str, yielding: Mapping[str, str], output: str, preferred: str
+    ) -> str | Fact:
         needs = self._file("needs.in", self._with_options(sources))
         bounds = self._file("bounds.txt", constraints)
         # Of what the test tools bring, they themselves say which versions will do.
         overrides = self._file("overrides.txt", "".join(f"{each}\n" for each in yielding.values() if each))
         options = [f"--constraints={bounds}", f"--overrides={overrides}", "--no-annotate"]
         options += [f"--index-strategy={index_strategy()}"]
-        return self._compile(needs, output, options, cwd=self.root)
+        found = self._compile(needs, output, options, preferred)
+        return found if isinstance(found, Fact) else found[0]
 
-    def _compile(self, source: Path, output: Path, options: Sequence[str], *, cwd: Path) -> Fact | None:
+    def _compile(
+        self, source: Path, output: str, options: Sequence[str], preferred: str
+    ) -> tuple[str, dict[str, Direct]] | Fact:
+        """What uv makes of `source`, the packages on this machine with absolute places; and these, by name."""
+        path = self._file(output, preferred)
+        fact = self._uv(source, path, options)
+        if fact is not None:
+            return fact
+        text = path.read_text(encoding="utf-8")
+        if not any(map(is_local, text.splitlines())):
+            return text, {}
+        bounds = self._file("placed.txt", without_local(text))
+        pylock = self.scratch / "pylock.toml"
+        fact = self._uv(source, pylock, [*options, f"--constraints={bounds}", "--format=pylock.toml"])
+        if fact is not None:
+            return fact
+        by_name = pins_of(bounds.read_text(encoding="utf-8"))
+        local = {name: direct for name, direct in directs_of(pylock).items() if name not in by_name}
+        pylock.unlink()
+        return with_local(text, local.values()), local
+
+    def _uv(self, source: Path, output: Path, options: Sequence[str]) -> Fact | None:
         prereleases = ["--prerelease=allow"] if any(each.name == "--pre" for each in self.given.options) else []
         try:
             return compile_pins(
@@ -178,11 +202,11 @@ class _Work:
                 *prereleases,
                 shown=[self.name],
                 doing=f"resolving {self.name}",
-                cwd=cwd,
+                cwd=self.cwd,
                 interpreter=tooling.python_full_version(self.python),
             )
         except AbsentError as error:
-            known = nearest(self.root, self.python, error.requirement, self._with_options([]))
+            known = nearest(self.cwd, self.python, error.requirement, self._with_options([]))
             msg = f"{error}{known}"
             raise UsageError(msg) from None
 
@@ -213,22 +237,31 @@ class _Work:
         }
         return found | {name: "" for name in _OF_TEST_TOOLS - {*tested} if name in pins and found}
 
-    def _is_direct(self, name: str) -> bool:
-        """Whether a package comes by a folder or a file, so that its name alone would not do."""
-        return any(name == canonical(Path(each.target).name.split("-")[0]) for each in self.given.directs)
+    def _extras(self) -> dict[str, str]:
+        """The extras that names were given with, as text."""
+        found: dict[str, set[str]] = {}
+        for each in pins_under(self.given.wanted, self.python):
+            found.setdefault(canonical(each.requirement.name), set()).update(each.requirement.extras)
+        return {name: f"[{','.join(sorted(extras))}]" for name, extras in found.items() if extras}
 
     def _spelled(self, roots: Sequence[str]) -> list[str]:
         """Names with the extras that they were given with."""
-        extras = {canonical(each.requirement.name): sorted(each.requirement.extras) for each in self.given.wanted}
-        return [f"{name}[{','.join(extras[name])}]" if extras.get(name) else name for name in roots]
+        extras = self._extras()
+        return [f"{name}{extras.get(name, '')}" for name in roots]
 
-    def _needed_directs(self, wish: Wish, full: str) -> list[str]:
+    def _needed_directs(self, wish: Wish) -> list[str]:
         """Packages of the user's own, which are what it is about; a project's where a model imports it."""
         project = self.given.project
-        own = [_direct_text(each) for each in self.given.directs]
-        if self.given.compiled:
-            own += [line for line in blocks(full)[0] if line.startswith("-e ")]
-        if project is not None and provides(project, wish.modules):
+        by_place = {each.target: each.extras for each in self.given.directs}
+        by_name = self._extras()
+        resolved = [
+            replace(each, extras=by_place.get(each.target) or by_name.get(name, ""))
+            for name, each in self.local.items()
+        ]
+        places = {each.target for each in resolved}
+        others = [each for each in self.given.directs if each.target not in places]
+        own = [line_of(each) for each in [*resolved, *others]]
+        if project is not None and str(project) not in places and provides(project, wish.modules):
             own.append(f"-e {project}")
         return own
 
@@ -240,7 +273,8 @@ class _Work:
         wanted: Sequence[object] = self.given.wanted
         if self.given.compiled:
             wanted = [line for _, line in parse_lines(full, where=self.name)]
-        given = {canonical(e.requirement.name): e for e in wanted if isinstance(e, Wanted) and e.hashes}
+        named = [each for each in wanted if isinstance(each, Wanted)]
+        given = pins_under(named, self.python)
         kept, skipping = list[str](), False
         for line in text.splitlines():
             if line[:1].isspace():
@@ -248,14 +282,9 @@ class _Work:
                 continue
             skipping = False
             for name, version in pins_of(line).items():
-                each = given.get(name)
-                if each and (
-                    version == ANY_VERSION
-                    or each.requirement.url
-                    or each.requirement.specifier.contains(version, prereleases=True)
-                ):
+                if hashes := _hashes_of(given, name, version):
                     skipping = True
-                    line = line.rstrip(" \\") + "".join(f" \\\n    --hash={one}" for one in sorted(each.hashes))  # noqa: PLW2901
+                    line = line.rstrip(" \\") + "".join(f" \\\n    --hash={one}" for one in sorted(hashes))  # noqa: PLW2901
             kept.append(line)
         return "\n".join([*kept, ""])
 
@@ -277,6 +306,20 @@ class _Work:
         return notes
 
 
+def _hashes_of(given: Sequence[Wanted], name: str, version: str) -> set[str]:
+    """The hashes that were given for this version of a package, or else for one that it fits (2.1.0+cpu is 2.1.0)."""
+    same = [each for each in given if canonical(each.requirement.name) == name]
+    fitting = [
+        each
+        for each in same
+        if version == ANY_VERSION
+        or each.requirement.url
+        or each.requirement.specifier.contains(version, prereleases=True)
+    ]
+    exact = [each for each in fitting if {s.version for s in each.requirement.specifier} == {version}]
+    return {one for each in exact or fitting for one in each.hashes}
+
+
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _MOST_TOLD
     return ", ".join(names[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
@@ -289,4 +332,6 @@ def _lines(text: str) -> list[str]:
 def _constraints(full: str, *, without: Collection[str]) -> str:
     """The versions of `full` as bounds; uv takes no editable ones there."""
     _, found = blocks(full)
-    return "".join(block for name, block in found.items() if name not in without and not block.startswith(("-", ".")))
+    return "".join(
+        block for name, block in found.items() if name not in without and not block.startswith(("-", ".", "/"))
+    )

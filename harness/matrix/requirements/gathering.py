@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import Requirement
 
 from harness.bench.errors import UsageError
 from harness.matrix import tooling
@@ -59,7 +60,7 @@ class Gathered:
             elif isinstance(line, Option):
                 self.options.append(_absolute(line, folder))
             elif isinstance(line, Wanted):
-                (self.constraints if constraining else self.wanted).append(line)
+                self.named(line, folder, where=f"{where}, line {number}", constraining=constraining)
             elif constraining:
                 self.notes.append(
                     f"{where}, line {number}: {without_credentials(line.target)} is passed over: "
@@ -67,6 +68,27 @@ class Gathered:
                 )
             else:
                 self.direct(line, folder, where=f"{where}, line {number}")
+
+    def named(self, line: Wanted, folder: Path, *, where: str, constraining: bool) -> None:
+        """Take up a requirement by its name; one that has a place on this machine as well gets that in full."""
+        asked = line.requirement
+        if asked.url is None or not (place := Direct(asked.url)).is_local:
+            (self.constraints if constraining else self.wanted).append(line)
+            return
+        path = place.path(folder, self.root)
+        holds = asked.marker is None or (bool(self.python) and evaluated(asked.marker, self.python))
+        if holds and not path.exists():
+            told = without_credentials(asked.url)
+            msg = f"{where}: {asked.name} @ {told}: no such file or folder. {_remedy(asked)}"
+            raise UsageError(msg)
+        if path.is_dir() and not constraining:
+            extras = f"[{','.join(sorted(asked.extras))}]" if asked.extras else ""
+            self.direct(Direct(asked.url, extras, marker=str(asked.marker or "")), folder, where=where)
+            return
+        self.referred.append(Direct(str(path), marker=str(asked.marker or "")))
+        there = Requirement(str(asked))
+        there.url = path.as_uri()
+        (self.constraints if constraining else self.wanted).append(replace(line, requirement=there))
 
     def direct(self, line: Direct, folder: Path, *, where: str) -> None:
         """Take up a folder, a file or an address; one that is not asked for here need not be there."""
@@ -80,9 +102,8 @@ class Gathered:
                 return
             msg = f"{where}: {line.target}: no such file or folder. Correct the path."
             raise UsageError(msg)
-        # A folder is used where it is: uv would keep a copy of it, and not see that its code has changed.
-        there = replace(line, target=str(path), editable=path.is_dir()) if path else line
-        self.directs.append(replace(there, marker=""))
+        # As it is written, editable or not: uv takes one package in one way only, whoever asks for it.
+        self.directs.append(replace(line, target=str(path) if path else line.target, marker=""))
 
     def asked(self) -> dict[str, Any]:
         """What came together, each once, by the names that `Given` has for it."""
@@ -99,6 +120,15 @@ def evaluated(marker: Marker | None, python: str) -> bool:
         return marker.evaluate({"python_version": python, "python_full_version": full, "extra": ""})
     except (UndefinedComparison, UndefinedEnvironmentName):
         return False
+
+
+def _remedy(asked: Requirement) -> str:
+    if str(asked.url).startswith("file:///"):
+        return (
+            "A `pip freeze` of a conda environment has such lines, which no other machine can read: write the file by "
+            "`pip list --format=freeze`."
+        )
+    return "Correct the path."
 
 
 def _absolute(option: Option, folder: Path) -> Option:

@@ -57,6 +57,11 @@ class Given:
     notes: tuple[str, ...] = ()
 
     @property
+    def is_project(self) -> bool:
+        """Whether it is a project that uv reads itself, with settings beside it."""
+        return self.compiled or self.source.path.name == "uv.lock"
+
+    @property
     def stem(self) -> str:
         """The file's name, as far as it can be part of a combination's."""
         stem = self.source.path.name

@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from harness.matrix.requirements.lines import Direct, Option
 
@@ -31,21 +32,21 @@ def told_apart(root: Path, *, direct: Iterable[Direct], options: Iterable[Option
 
 def uv_settings(*folders: Path) -> str:
     """What uv, started in these folders, reads from settings of its own: overrides and indexes among them; as text."""
-    return json.dumps([_settings(folder) for folder in dict.fromkeys(folders)], sort_keys=True, default=str)
+    return json.dumps([settings_of(folder)[1] for folder in dict.fromkeys(folders)], sort_keys=True, default=str)
 
 
-def _settings(folder: Path) -> object:
-    """Those of the nearest folder that has any, as uv looks for them."""
+def settings_of(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The nearest folder that has settings of uv's, as uv looks for them, and what they are."""
     for place in (folder, *folder.parents):
         if own := _toml(place / "uv.toml"):
-            return own
+            return place, own
         tool = _toml(place / "pyproject.toml").get("tool", {})
-        if isinstance(tool, dict) and tool.get("uv"):
-            return tool["uv"]
-    return {}
+        if isinstance(tool, dict) and isinstance(tool.get("uv"), dict) and tool["uv"]:
+            return place, tool["uv"]
+    return folder, {}
 
 
-def _toml(path: Path) -> dict[str, object]:
+def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -67,6 +67,11 @@ class Direct:
         """Whether it is on this machine."""
         return not re.match(r"(?:\w+\+)?\w+://", self.target) or self.target.startswith("file:")
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder on this machine, where its place is absolute."""
+        return self.is_local and Path(self.target).is_dir()
+
     def path(self, *beside: Path) -> Path:
         """Where a local one is: relative to the first of the folders `beside` that has it, else to the last."""
         given = Path(unquote(urlsplit(self.target).path)) if self.target.startswith("file:") else Path(self.target)

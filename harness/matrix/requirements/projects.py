@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 
 from harness.bench.errors import ToolBrokenError, UsageError, unknown
 from harness.matrix import tooling
 from harness.matrix.contents import dependency_files
+from harness.matrix.credentials import without_credentials
 from harness.matrix.requirements.gathering import Gathered, digest_of, text_of, toml_of
 from harness.matrix.requirements.given import Given, Source
+from harness.matrix.requirements.identifying import settings_of
 from harness.matrix.requirements.lines import Option, Wanted
 from harness.matrix.resolving import understand
 
@@ -44,30 +47,64 @@ def read_project(source: Source) -> Given:
             raise UsageError(msg)
         msg = f"{path.name}: it has no table `project`. Name a group of it: --requirements {path.name}:GROUP."
         raise UsageError(msg)
-    direct = [*project.get("dependencies", [])]
-    for extra in source.extras:
-        direct += extras[extra]
-    direct += [each for each in groups.get(source.group, []) if isinstance(each, str)]
+    asking = [("dependencies", project.get("dependencies", []))]
+    asking += [(f"the extra {extra!r}", extras[extra]) for extra in source.extras]
+    asking += [(f"the group {source.group!r}", groups[source.group])] if source.group else []
+    direct = [each for where, lines in asking for each in _requirements(lines, text, f"{path.name}, {where}")]
     files = [each for each in dependency_files(path.parent, told) if each.is_file()]
     named = [(os.path.relpath(each, path.parent), text_of(each, each.name)) for each in files]
     return Given(
         source=source,
         content=digest_of([("pyproject", text), ("selected", json.dumps([source.extras, source.group])), *named]),
-        wanted=tuple(Wanted(Requirement(each)) for each in direct),
-        options=_indexes(told),
+        wanted=tuple(map(Wanted, direct)),
+        options=_indexes(path.parent),
         compiled=True,
         project=path.parent if "build-system" in told and project else None,
         requires_python=project.get("requires-python", ""),
     )
 
 
-def _indexes(told: dict[str, Any]) -> tuple[Option, ...]:
-    """The indexes that a project's file names to uv."""
-    return tuple(
-        Option("--index-url" if index.get("default") else "--extra-index-url", index["url"])
-        for index in told.get("tool", {}).get("uv", {}).get("index", [])
-        if "url" in index
+def _requirements(lines: object, text: str, where: str) -> list[Requirement]:
+    """What a list of a project's file asks for by name; `text` is that file's, for the number of a line."""
+    if not isinstance(lines, list):
+        msg = f'{where}: {lines!r} is no list. Write it like ["torch==2.1.0"].'
+        raise UsageError(msg)
+    found = []
+    for each in lines:
+        if not isinstance(each, str):
+            continue  # a group that is included
+        try:
+            found.append(Requirement(each))
+        except InvalidRequirement as error:
+            numbers = (number for number, line in enumerate(text.splitlines(), start=1) if each in line)
+            line = f", line {number}" if (number := next(numbers, None)) else ""
+            shown, told = without_credentials(each), without_credentials(str(error).partition("\n")[0])
+            msg = f"{where}{line}: {shown!r} is no requirement ({told}). Write it like `torch==2.1.0`."
+            raise UsageError(msg) from None
+    return found
+
+
+def _indexes(folder: Path) -> tuple[Option, ...]:
+    """Where uv takes the packages of the project in `folder` from, as its settings say."""
+    place, settings = settings_of(folder)
+    found = []
+    for index in settings.get("index", []):
+        if "url" in index:
+            name = "--index-url" if index.get("default") else "--extra-index-url"
+            found.append(Option("--find-links" if index.get("format") == "flat" else name, index["url"]))
+    for told in (settings.get("pip", {}), settings):
+        if "index-url" in told and not any(option.name == "--index-url" for option in found):
+            found.append(Option("--index-url", told["index-url"]))
+        found += [Option("--extra-index-url", each) for each in told.get("extra-index-url", [])]
+        found += [Option("--find-links", each) for each in told.get("find-links", [])]
+        found += [Option("--no-index")] if told.get("no-index") else []
+    absolute = (
+        option
+        if "://" in option.value or not option.value
+        else replace(option, value=str((place / option.value).resolve()))
+        for option in found
     )
+    return tuple(dict.fromkeys(absolute))
 
 
 def read_uv_lock(source: Source, gathered: Gathered) -> Given:
@@ -96,9 +133,7 @@ def read_uv_lock(source: Source, gathered: Gathered) -> Given:
     gathered.lines(done.stdout, folder=folder, where=source.path.name)
     project = [each for each in gathered.directs if each.path(folder) == folder]
     gathered.directs = [each for each in gathered.directs if each not in project]
-    manifest = folder / "pyproject.toml"
-    told = toml_of(text_of(manifest, manifest.name), manifest.name) if manifest.is_file() else {}
-    gathered.options += _indexes(told)
+    gathered.options += _indexes(folder)
     return Given(
         source=source,
         content=digest_of([("uv.lock", done.stdout), ("indexes", str(gathered.options))]),

@@ -186,7 +186,7 @@ def _told(root: Path, given: Given, extras: Collection[str]) -> dict[str, Any]:
     selected = f"[{','.join(extras)}]" if extras and source.path.name == "pyproject.toml" else ""
     read_too = [each for each in given.files if each.is_relative_to(root)]
     watched = dict.fromkeys(each.relative_to(root).as_posix() for each in (path, source.path, *read_too))
-    if given.project or any(each.editable for each in given.directs):
+    if given.project or any(each.is_folder for each in given.directs):
         parts = ("pyproject.toml", "setup.cfg", "setup.py")
         watched |= dict.fromkeys(each for each in parts if (root / each).is_file())
         watched["src/**" if (root / "src").is_dir() else "**.py"] = None
