@@ -11,10 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli import cli
+from harness.cli.policies import expectations, foreseen_of
 from harness.matrix.expecting import FILE, read
 from harness.tables.reading import read_table
 from harness.tables.schema import Table
 from harness.tables.writing import write_table
+from tests.documents import committed_results
 
 ROOT = Path(__file__).resolve().parents[1]
 MATRIX = 'combinations = ["torch2.0", "torch2.1"]\n'
@@ -228,3 +230,15 @@ def test_another_file_of_expectations_is_read_and_written(root: Path) -> None:
     assert not (root / FILE).exists()
     path.write_text(path.read_text(encoding="utf-8").replace('"TODO"', '"known"'), encoding="utf-8")
     assert harness(root, "expect", "--check", "--expectations", path).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["torch2.0", "torch2.1"])
+def test_what_is_committed_as_known_is_what_the_committed_tables_have(name: str) -> None:
+    """Mended by `harness expect --write`, where an entry met a cell before and does not now."""
+    made = read_table(max((committed_results() / name / "cpu-quick").iterdir()))
+    found = foreseen_of(made, expectations(ROOT))
+    assert found is not None
+    assert found.expected
+    assert not found.unexpected, [each.cell_id for each in found.unexpected]
+    assert not found.passing
+    assert not found.never
