@@ -11,11 +11,14 @@ from harness.cli.bumping import bump
 from harness.cli.checking import check
 from harness.cli.doctor import doctor
 from harness.cli.expecting import expect
+from harness.cli.explaining import explain
 from harness.cli.gating import gate
 from harness.cli.locking import lock
 from harness.cli.models import new_model
+from harness.cli.opening import open_command
 from harness.cli.reading import compare_command, show
 from harness.cli.reproducing import reproduce
+from harness.cli.rerunning import rerun
 from harness.cli.running import ingest_command, plan, run
 from harness.cli.sections import SectionedCommands
 from harness.cli.starting import init
@@ -37,10 +40,11 @@ def cli(context: click.Context, root: Path | None) -> None:
 
 
 _JUDGING = (bump, run, gate, expect)
-_READING = (plan, show, compare_command, reproduce)
+_READING = (plan, show, compare_command)
+_LOOKING_INTO = (explain, rerun, open_command, reproduce)
 _KEEPING = (lock, ingest_command, init, new_model, check, doctor)
 
-for command in (*_JUDGING, *_READING, *_KEEPING):
+for command in (*_JUDGING, *_READING, *_LOOKING_INTO, *_KEEPING):
     cli.add_command(command)
 
 

@@ -8,7 +8,8 @@ from harness.cli.exits import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Get a verdict": ("bump", "run", "gate", "expect"),
-    "Look at results": ("show", "compare", "reproduce", "plan"),
+    "Look at results": ("show", "compare", "plan"),
+    "Look into a cell": ("explain", "rerun", "open", "reproduce"),
     "Bring your own": ("init", "new-model", "check", "ingest"),
     "Keep house": ("doctor", "lock"),
 }

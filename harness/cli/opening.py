@@ -1,0 +1,100 @@
+"""`harness open`: the artifact of a cell, shown by Netron."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.attempts import details
+from harness.bench.disk import remove_tree
+from harness.bench.errors import NoEvidenceError, UsageError
+from harness.bench.failure import describe_failure
+from harness.bench.kept import ARTIFACT_FILE, ArtifactChangedError, read_artifact
+from harness.bench.plan import Keeping
+from harness.cli.cells import FoundCell, cell_options, find_cell
+from harness.cli.context import root_of, shown
+from harness.cli.rerunning import partial_beside, python_option, run_again
+
+_SHOWN = ("saved_model.pb", "*.onnx", "*.tflite", "*.pt", "*.pth", "*.mlmodel", "*.h5", "*.keras")
+"""The files of an artifact that Netron reads, the telling ones first."""
+
+_HIGHEST_PORT = 65535
+_NEEDS_NETRON = (
+    "Netron, which shows artifacts, is not installed beside the harness. Install it there (`pip install netron`, or "
+    "the harness with its extra `netron`), or open the file in a Netron of yours: {path}"
+)
+
+
+@click.command("open", short_help="Show the artifact of a cell in Netron.")
+@click.argument("cell")
+@click.option("--browser/--no-browser", default=True, help="Open a browser, or only print the address.")
+@click.option(
+    "--port", type=click.IntRange(0, _HIGHEST_PORT), default=0, help="Where Netron listens, on this machine alone."
+)
+@python_option
+@cell_options
+@click.pass_context
+def open_command(
+    context: click.Context, /, cell: str, browser: bool, port: int, interpreter: Path | None, **given: Any
+) -> int:
+    """Show the artifact of CELL in Netron until Ctrl-C: the one that was kept, else one that is converted anew.
+
+    CELL is COMBINATION/MODEL/STRATEGY as `harness plan` prints it, or the same after the folder of a table.
+    """
+    found = find_cell(context, cell, **given)
+    path = viewable(artifact_folder(context, found, interpreter=interpreter))
+    if path is None:
+        msg = f"nothing in what {found.record.cell_id} left is a file that Netron reads."
+        raise NoEvidenceError(msg)
+    if importlib.util.find_spec("netron") is None:
+        raise UsageError(_NEEDS_NETRON.format(path=shown(path)))
+    netron = importlib.import_module("netron")
+    click.echo(f"Artifact: {shown(path)}")
+    host, used = netron.start(str(path), address=("localhost", port), browse=browser)
+    click.echo(f"Netron: http://{host}:{used} (Ctrl-C ends it)")
+    netron.wait()
+    return 0
+
+
+def artifact_folder(context: click.Context, found: FoundCell, *, interpreter: Path | None = None) -> Path:
+    """The folder that holds what a cell left: kept when its table was made, or of a run that is made now.
+
+    What is made now stays among the details of the table, within their limit.
+    Raises `NoEvidenceError` where the cell comes to no artifact now.
+    """
+    root = root_of(context)
+    folder = details.kept_folder(root, found.table.run, found.record.model, found.record.strategy)
+    if viewable(folder) is not None:
+        return folder
+    with partial_beside(folder) as partial:
+        ran = run_again(context, found, partial, interpreter=interpreter)
+        if viewable(partial) is None:
+            msg = f"{found.record.cell_id} comes to no artifact: {describe_failure(ran.record)}"
+            raise NoEvidenceError(msg)
+        remove_tree(folder)
+        partial.rename(folder)
+    for line in details.bound(root, Keeping().all_mb):
+        click.echo(line, err=True)
+    return folder
+
+
+def viewable(folder: Path) -> Path | None:
+    """The file that Netron is given of what a cell left: of its artifact, else of the last step that left one."""
+    if (folder / ARTIFACT_FILE).is_file():
+        try:
+            unit = folder / read_artifact(folder).path
+        except ArtifactChangedError:
+            return None
+        return unit if unit.is_file() else next(_files(unit), None)
+    steps = sorted(folder.glob("convert/artifact-*"), key=lambda each: int(each.name.rpartition("-")[2]), reverse=True)
+    return next((path for each in steps for path in _files(each)), None)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for pattern in _SHOWN:
+        yield from sorted(path for path in folder.rglob(pattern) if path.is_file() and not path.is_symlink())

@@ -1,0 +1,254 @@
+"""`harness rerun`: one cell once more, here, with all that it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.attempts import details
+from harness.attempts.execution import Task, execute
+from harness.bench.disk import remove_tree
+from harness.bench.errors import UsageError
+from harness.bench.failure import describe_failure
+from harness.bench.kept import ARTIFACT_FILE, TRACEBACK_FILE
+from harness.bench.places import ZOO
+from harness.bench.plan import Cell, Plan, Policy
+from harness.bench.record import Record, write_json
+from harness.bench.series import values_of
+from harness.bench.stages import Outcome
+from harness.cli.cells import FoundCell, cell_options, find_cell
+from harness.cli.context import new_console, root_of, shown
+from harness.cli.exits import COULD_NOT_TELL
+from harness.cli.running import jobs_of, select
+from harness.matrix import combination as combinations
+from harness.matrix.locks import lock_path
+from harness.report.live import RunDisplay
+from harness.tables.consistency import lock_digest
+
+RECORD_FILE = "record.json"
+LOCK_FILE = "lock.txt"
+ENVIRONMENT_FILE = "environment.json"
+_LEFT = frozenset({RECORD_FILE, LOCK_FILE, ENVIRONMENT_FILE, ARTIFACT_FILE, TRACEBACK_FILE, "convert", "serve"})
+"""What a rerun leaves in its folder, besides the folders of further launches."""
+
+python_option = click.option(
+    "--python",
+    "interpreter",
+    type=click.Path(path_type=Path),
+    help="Run it in this interpreter's environment, where the table is of no combination.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What one more run of a cell came to, and what was different from when its table was made."""
+
+    record: Record
+    details: Mapping[str, Any]
+    differing: tuple[str, ...]
+
+
+@click.command(short_help="Run one cell once more here, and keep all that it leaves.")
+@click.argument("cell")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Leave artifacts, logs, traceback and record here: a new folder, an empty one, or one of an earlier rerun.",
+)
+@python_option
+@cell_options
+@click.pass_context
+def rerun(context: click.Context, /, cell: str, keep: Path | None, interpreter: Path | None, **given: Any) -> int:
+    """Run CELL once more in its combination's environment, and say whether it ended as it was recorded.
+
+    CELL is COMBINATION/MODEL/STRATEGY as `harness plan` prints it, or the same after the folder of a table. No table is
+    made. Exits with 0 where the cell ended the same way, and with 3 where it did not.
+    """
+    if keep is not None:
+        _refuse_foreign(keep)
+    found = find_cell(context, cell, **given)
+    console = new_console()
+    with contextlib.ExitStack() as until:
+        folder = until.enter_context(partial_beside(keep)) if keep is not None else None
+        ran = run_again(context, found, folder, interpreter=interpreter)
+        if keep is not None and folder is not None:
+            _put(folder, keep)
+    same = ended_as(found.record) == ended_as(ran.record)
+    console.print(_told(found.record, ran, same=same), markup=False, soft_wrap=True)
+    if keep is not None:
+        console.print(f"Kept: {shown(keep)}", markup=False, soft_wrap=True)
+        for path in sorted(keep.iterdir()):
+            console.print(f"  {shown(path)}{'/' if path.is_dir() else ''}", markup=False, soft_wrap=True)
+    return 0 if same else COULD_NOT_TELL
+
+
+def ended_as(record: Record) -> tuple[str, str, str]:
+    """What of a record tells one end of a cell from another."""
+    return record.outcome.value, record.stage.value, record.fingerprint or ""
+
+
+def _told(before: Record, ran: Ran, *, same: bool) -> str:
+    words = _words(ran.record)
+    if same:
+        lines = [f"It ended as it was recorded: {words}"]
+    else:
+        lines = ["It ended in another way.", f"  recorded: {_words(before)}", f"  now:      {words}"]
+    return "\n".join([*lines, *(f"  - {line}" for line in ran.differing)])
+
+
+def _words(record: Record) -> str:
+    if record.outcome is Outcome.PASSED:
+        return "passed"
+    fingerprint = f" (fingerprint {record.fingerprint})" if record.fingerprint else ""
+    return f"{describe_failure(record)}{fingerprint}"
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise where a folder holds anything that a rerun has not left there."""
+    if not folder.exists():
+        if not folder.absolute().parent.is_dir():
+            msg = f"--keep {folder}: there is no folder {folder.parent} to make it in."
+            raise UsageError(msg)
+        return
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    foreign = {name for name in names - _LEFT if not name.startswith("serve-")}
+    if foreign or (names and RECORD_FILE not in names):
+        msg = f"--keep {folder}: there are other things in it. Name an empty folder, or a new one."
+        raise UsageError(msg)
+
+
+@contextlib.contextmanager
+def partial_beside(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, which goes with the context unless it is renamed."""
+    partial = folder.absolute().with_name(f".{folder.absolute().name}.partial")
+    remove_tree(partial)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    finally:
+        remove_tree(partial)
+
+
+def _put(partial: Path, folder: Path) -> None:
+    remove_tree(folder)
+    partial.rename(folder)
+
+
+def run_again(context: click.Context, found: FoundCell, folder: Path | None, *, interpreter: Path | None) -> Ran:
+    """Run a cell that was found once more, and leave in `folder` what it leaves.
+
+    Raises `UsageError` where it cannot be run as it was: its model's file or its combination has gone.
+    """
+    root = root_of(context)
+    plan, differing = _plan_of(root, found)
+    plan = replace(plan, selected=True, keep=str(folder / "kept") if folder else "", artifacts=())
+    task = _task_of(root, plan, interpreter)
+    text = task.lock.text or task.lock.reason if task.lock else ""
+    recorded = found.table.locks.get(found.record.extension, "")
+    if recorded and text and lock_digest(recorded) != lock_digest(text):
+        differing = [*differing, f"the lock of {task.name} is another now than that of the table"]
+    (cell,) = plan.cells
+    console = new_console(stderr=True)
+    with RunDisplay(console) as display, contextlib.ExitStack() as holds:
+        attempt = execute(root, task, display, holds, run=uuid.uuid4().hex[:12], restart=True)
+        told = json.loads(attempt.record_of(cell).read_text(encoding="utf-8"))
+        stated = attempt.read() or {}
+    record = Record.from_json(told["row"])
+    if folder is not None:
+        _arrange(folder, folder / "kept" / cell.slug, told, text, stated)
+    if record.model_digest != found.record.model_digest and None not in (
+        record.model_digest,
+        found.record.model_digest,
+    ):
+        differing = [*differing, "the model's code has changed since"]
+    if record.strategy_digest != found.record.strategy_digest:
+        differing = [*differing, "the code of the strategy, its steps or its runtime has changed since"]
+    return Ran(record=record, details=told["details"], differing=tuple(differing))
+
+
+def _arrange(folder: Path, kept: Path, told: Mapping[str, Any], lock: str, stated: Mapping[str, Any]) -> None:
+    """Put what a cell left, and what it ran in, side by side into `folder`."""
+    if kept.is_dir():
+        for path in list(kept.iterdir()):
+            shutil.move(path, folder / path.name)
+        remove_tree(kept.parent)
+    write_json(folder / RECORD_FILE, told)
+    names = ("combination", "extension", "device", "python", "packages", "machine", "gpu", "driver", "policy")
+    write_json(folder / ENVIRONMENT_FILE, {name: stated.get(name) for name in names})
+    if lock:
+        (folder / LOCK_FILE).write_text(lock, encoding="utf-8")
+
+
+def _task_of(root: Path, plan: Plan, interpreter: Path | None) -> Task:
+    if interpreter is not None:
+        return Task(plan=replace(plan, lock=""), interpreter=interpreter.absolute())
+    if plan.combination not in combinations.known(root):
+        msg = (
+            f"{plan.combination} is no combination that is here, so nothing says what to install. Name the interpreter "
+            "of the environment that it was run in: --python PATH."
+        )
+        raise UsageError(msg)
+    path = lock_path(root, combinations.extended(plan.combination, plan.extension))
+    ((task,),) = jobs_of(root, [[replace(plan, lock=str(path) if path.exists() else "")]])
+    return task
+
+
+def _plan_of(root: Path, found: FoundCell) -> tuple[Plan, list[str]]:
+    """The plan that the cell was run by, of this cell alone, and what of it could not be known."""
+    run, record = found.table.run, found.record
+    file = details.plan_file(root, run, record.extension)
+    if file.is_file():
+        plan = Plan.from_json(json.loads(file.read_text(encoding="utf-8")))
+        gone = [path for path in (*plan.models, *plan.plugins, *plan.paths) if not Path(path).exists()]
+        if gone:
+            msg = f"{gone[0]} has gone, and the cell was made of it. Put it back, or run the models as they are now."
+            raise UsageError(msg)
+        differing: list[str] = []
+    else:
+        plan = _plan_by_table(root, found)
+        differing = ["only the table is here: its policy is known, and folders of --plugin-folder are not"]
+    cells = tuple(cell for cell in plan.cells if _is_of(cell, record))
+    if not cells:
+        msg = (
+            f"{record.model} with {record.strategy} cannot be run from its table alone: no such model or strategy is "
+            f"among {', '.join(values_of(run.models)) or 'the models and strategies that are here'}."
+        )
+        raise UsageError(msg)
+    return replace(plan, cells=cells[:1]), differing
+
+
+def _is_of(cell: Cell, record: Record) -> bool:
+    return (cell.model, cell.strategy) == (record.model, record.strategy)
+
+
+def _plan_by_table(root: Path, found: FoundCell) -> Plan:
+    """A plan as that of the table was, as far as `run.json` tells."""
+    run, record = found.table.run, found.record
+    models = [str(root / value) if (root / value).exists() else value for value in values_of(run.models)]
+    _, (selection, *_) = select(
+        root,
+        (),
+        None,
+        instead=[run.combination],
+        models=models or [f"zoo:{record.model}" if (ZOO / f"{record.model}.py").is_file() else record.model],
+        inputs=(),
+        tier=record.tier,
+        device=record.device,
+        strategies=[record.strategy],
+        plugins=(),
+        paths=[root / path for path in run.paths],
+        extensions=True,
+    )
+    known: dict[str, Any] = {name: value for name, value in run.policy.items() if name in vars(Policy())}
+    plans = replace(selection, policy=Policy(**known)).plans(run.combination, root)
+    with_cell = [plan for plan in plans if any(_is_of(cell, record) for cell in plan.cells)]
+    return with_cell[0] if with_cell else plans[0]

@@ -1,0 +1,208 @@
+"""One cell, and all that was recorded of it, for a terminal: what became of it, why, where, and what it left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.bench.kept import ARTIFACT_FILE
+from harness.bench.record import Record
+from harness.bench.text import one_line
+from harness.report.wording import number, run_line, state
+from harness.tables.schema import COLUMNS, Table
+
+_NO_FIGURES = frozenset(
+    {"combination", "extension", "model", "strategy", "device", "tier", "outcome", "stage", "error", "difference"}
+)
+"""Columns that stand elsewhere in what is told."""
+
+_IN_SCRATCH = re.compile(r"<scratch>/([^\s'\",:;)\]]+)")
+_LOG_LINES = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What is known of a cell.
+
+    `details` are None where only the row is there. `kept` is the folder of what the cell left, None where there is
+    none. `cause`, `alike` (other cells with its fingerprint) and `following`, commands, are told as they are.
+    """
+
+    table: Table
+    record: Record
+    details: Mapping[str, Any] | None
+    details_file: Path | None = None
+    kept: Path | None = None
+    cause: Sequence[str] = ()
+    alike: Sequence[str] = ()
+    following: Sequence[str] = ()
+    only_the_row: str = ""
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        run = self.table.run
+        return {
+            "cell": self.record.cell_id,
+            "table": str(self.table.folder),
+            "row": self.record.to_json(),
+            "details": None if self.details is None else dict(self.details),
+            "details_file": None if self.details_file is None else str(self.details_file),
+            "kept": None if self.kept is None else str(self.kept),
+            "packages": packages_of(self.table, self.record),
+            "python": run.python,
+            "cause": list(self.cause),
+            "alike": list(self.alike),
+            "next": list(self.following),
+        }
+
+
+def packages_of(table: Table, record: Record) -> dict[str, str]:
+    """The packages of the environment that a cell ran in, name to version."""
+    extended = table.run.extensions.get(record.extension)
+    return dict(extended.packages if extended else table.run.packages)
+
+
+def print_recorded(console: Console, told: Recorded, *, whole: bool) -> None:
+    """Print it; `whole` the log and the traceback too, instead of their ends."""
+    for line in recorded_lines(told, whole=whole):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def recorded_lines(told: Recorded, *, whole: bool = False) -> list[Text]:
+    """The lines of `print_recorded`. What tools and users wrote is in them without anything that acts or hides."""
+    lines = [Text(one_line(told.record.cell_id), style="bold")]
+    lines += [Text(f"  {one_line(text)}") for text in _head(told)]
+    if told.details is None:
+        lines += _section("Only the row is here", [told.only_the_row])
+    for title, texts in _parts(told, whole=whole):
+        lines += _section(title, texts)
+    return lines
+
+
+def _section(title: str, texts: Sequence[str]) -> list[Text]:
+    shown = [one_line(line) for text in texts for line in (text.splitlines() or [""])]
+    if not any(shown):
+        return []
+    return [Text(), Text(title, style="bold"), *(Text(f"  {line}") for line in shown)]
+
+
+def _head(told: Recorded) -> Iterator[str]:
+    record, run = told.record, told.table.run
+    yield f"{state(record)}, on {record.device}, tier {record.tier}"
+    yield f"table: {told.table.folder}"
+    yield run_line(run)
+    if told.details_file is not None:
+        yield f"details: {told.details_file}"
+    yield from told.notes
+
+
+def _parts(told: Recorded, *, whole: bool) -> Iterator[tuple[str, list[str]]]:
+    record, details = told.record, told.details or {}
+    if record.difference:
+        yield "Difference", [str(details.get("error") or record.difference)]
+    elif record.error:
+        yield f"Error ({record.error_type})", [str(details.get("error") or record.error)]
+    yield "Cause", list(told.cause)
+    yield "The chain of exceptions, the outermost first", [_link(each) for each in details.get("chain") or ()]
+    begins = details.get("begins") or {}
+    yield "Where the mismatch begins", [f"{name}: {value}" for name, value in begins.items()]
+    yield "Input sets, against the native output", list(_sets(details.get("errors") or {}))
+    yield "Seconds", list(_seconds(details))
+    crossed = details.get("crossed") or {}
+    if crossed:
+        yield "Artifact", [f"converted elsewhere, and served here: {crossed.get('folder')}"]
+    yield "Traceback", [_end(str(details.get("traceback") or ""), whole=whole)]
+    yield "The end of the log", [_end(str(details.get("log") or ""), whole=whole)]
+    yield "What it left", list(_left(told))
+    yield "Recorded", list(_columns(record))
+    yield "Environment", list(_environment(told))
+    yield f"Other cells with the fingerprint {record.fingerprint}", list(told.alike)
+    yield "Next", list(told.following)
+
+
+def _link(each: Any) -> str:
+    """One exception of a chain, as the record's details have it."""
+    if not isinstance(each, Mapping):
+        return str(each)
+    values = [str(value) for value in each.values() if value]
+    return ": ".join(values)
+
+
+def _sets(errors: Mapping[str, Any]) -> Iterator[str]:
+    for name, figures in errors.items():
+        if isinstance(figures, Mapping):
+            told = ", ".join(f"{key} {_figure(value)}" for key, value in figures.items() if value is not None)
+        else:
+            told = _figure(figures)
+        yield f"{name}: {told}"
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.3e}" if isinstance(value, float) else str(value)
+
+
+def _seconds(details: Mapping[str, Any]) -> Iterator[str]:
+    parts = {"build": details.get("build_seconds") or {}, **(details.get("seconds") or {})}
+    for part, stages in parts.items():
+        if stages:
+            yield f"{part}: " + ", ".join(f"{stage} {number(float(spent))} s" for stage, spent in stages.items())
+
+
+def _end(text: str, *, whole: bool) -> str:
+    lines = text.rstrip().splitlines()
+    if whole or len(lines) <= _LOG_LINES:
+        return "\n".join(lines)
+    return "\n".join([f"[... {len(lines) - _LOG_LINES} lines before, which --whole shows ...]", *lines[-_LOG_LINES:]])
+
+
+def _left(told: Recorded) -> Iterator[str]:
+    kept = (told.details or {}).get("kept") or {}
+    if told.kept is None:
+        if kept.get("bytes"):
+            yield "what it left was kept, and has gone since: the oldest go first where the limit of [keep] is reached"
+        elif kept.get("left_out"):
+            yield str(kept["left_out"])
+        return
+    yield f"kept in {told.kept}"
+    if kept.get("left_out"):
+        yield str(kept["left_out"])
+    if (told.kept / ARTIFACT_FILE).is_file():
+        yield f"its artifact, with the versions that converted it: {told.kept / ARTIFACT_FILE}"
+    details = told.details or {}
+    texts = (str(details.get(name) or "") for name in ("error", "traceback", "log"))
+    named = dict.fromkeys(found[1].rstrip(".") for text in texts for found in _IN_SCRATCH.finditer(text))
+    for name in named:
+        path = told.kept / name
+        if ".." not in Path(name).parts and path.exists():
+            yield f"<scratch>/{name} is {path}"
+
+
+def _columns(record: Record) -> Iterator[str]:
+    row = record.to_json()
+    for column in COLUMNS:
+        value = row[column.name]
+        if value in (None, "") or column.name in _NO_FIGURES:
+            continue
+        told = format(value, column.digits) if column.digits and isinstance(value, float) else str(value)
+        yield f"{column.name}: {told}{f' {column.unit}' if column.unit else ''}"
+
+
+def _environment(told: Recorded) -> Iterator[str]:
+    run, record = told.table.run, told.record
+    packages = packages_of(told.table, record)
+    yield f"Python {run.python or '(none)'}; {run.machine.cpu}, {run.machine.cores} cores, {run.machine.os}"
+    if run.gpu is not None:
+        yield f"{run.gpu.count} x {run.gpu.name}, driver {run.driver}"
+    pins = [f"{name} {packages.get(name, version)}" for name, version in sorted(run.pins.items())]
+    if pins:
+        yield f"pinned: {', '.join(pins)}"
+    yield f"{len(packages)} packages are installed; harness {run.harness_version}"
+    if record.extension in told.table.locks and told.table.folder is not None:
+        yield f"lock: {told.table.folder / (f'lock+{record.extension}.txt' if record.extension else 'lock.txt')}"
