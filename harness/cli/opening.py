@@ -23,6 +23,7 @@ from harness.cli.rerunning import partial_beside, python_option, run_again
 _SHOWN = ("saved_model.pb", "*.onnx", "*.tflite", "*.pt", "*.pth", "*.mlmodel", "*.h5", "*.keras")
 """The files of an artifact that Netron reads, the telling ones first."""
 
+NETRON = "netron"
 _HIGHEST_PORT = 65535
 _NEEDS_NETRON = (
     "Netron, which shows artifacts, is not installed beside the harness. Install it there (`pip install netron`, or "
@@ -51,9 +52,9 @@ def open_command(
     if path is None:
         msg = f"nothing in what {found.record.cell_id} left is a file that Netron reads."
         raise NoEvidenceError(msg)
-    if importlib.util.find_spec("netron") is None:
+    if importlib.util.find_spec(NETRON) is None:
         raise UsageError(_NEEDS_NETRON.format(path=shown(path)))
-    netron = importlib.import_module("netron")
+    netron = importlib.import_module(NETRON)
     click.echo(f"Artifact: {shown(path)}")
     host, used = netron.start(str(path), address=("localhost", port), browse=browser)
     click.echo(f"Netron: http://{host}:{used} (Ctrl-C ends it)")
