@@ -10,6 +10,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from harness.bench.errors import UsageError, unknown
 from harness.bench.places import MATRICES
@@ -22,6 +23,8 @@ GIVEN = "given.json"
 
 _PYTHON_HEADER = re.compile(r"^#\s*python:\s*(?P<version>\S+)\s*$", re.MULTILINE)
 _PYTHON_VERSION = re.compile(r"3\.\d+")
+OLDEST_PYTHON = "3.10"
+"""The oldest Python (major.minor) that the bench runs on."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def parse(name: str, path: Path, text: str, include: Callable[[str], Combination
     if header is None or not _PYTHON_VERSION.fullmatch(header["version"]):
         msg = f"{path}: no Python version. Its first line must be like `# python: 3.11`."
         raise UsageError(msg)
+    refuse_old(header["version"], where=str(path), remedy="Write a newer one in its first line: `# python: 3.11`.")
     requirements: list[Requirement] = []
     directs: list[Direct] = []
     options: list[Option] = []
@@ -74,6 +78,13 @@ def parse(name: str, path: Path, text: str, include: Callable[[str], Combination
         elif isinstance(line, Option):
             options.append(line)
     return Combination(name, path, header["version"], tuple(requirements), tuple(directs), tuple(options))
+
+
+def refuse_old(python: str, *, where: str, remedy: str) -> None:
+    """Raise `UsageError` for a Python version (major.minor) that the bench does not run on; `where` says it."""
+    if Version(python) < Version(OLDEST_PYTHON):
+        msg = f"{where}: Python {python} is too old: the bench runs on Python {OLDEST_PYTHON} and later. {remedy}"
+        raise UsageError(msg)
 
 
 def _in(folder: Path) -> dict[str, Path]:

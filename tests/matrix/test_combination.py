@@ -43,6 +43,11 @@ def test_a_file_without_a_python_version_is_told(text: str) -> None:
         parse("x", PATH, text)
 
 
+def test_a_python_that_the_bench_does_not_run_on_is_told() -> None:
+    with pytest.raises(UsageError, match=r"x\.in: Python 3\.9 is too old: the bench runs on Python 3\.10 and later"):
+        parse("x", PATH, "# python: 3.9\ntorch==2.0.1\n")
+
+
 @pytest.mark.parametrize("line", ["torch=2.0.1", "torch==", "==2.0.1", "torch==2.0.1 onnx"])
 def test_a_pin_that_is_no_requirement_is_told_with_its_line(line: str) -> None:
     with pytest.raises(UsageError) as caught:

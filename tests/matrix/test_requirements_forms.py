@@ -12,7 +12,8 @@ import pytest
 from harness.bench.environment import pins_of
 from harness.bench.errors import UsageError
 from harness.matrix import tooling
-from harness.matrix.requirements.keeping import Kept, again, installed_pythons
+from harness.matrix.requirements.keeping import Kept, again
+from harness.matrix.requirements.pythons import installed_pythons
 from tests.matrix.taking import Take, lock_of, locked, taken_from, write_pyproject
 from tests.matrix.wheels import wheel
 
@@ -92,6 +93,34 @@ def test_where_the_python_version_is_from(root: Path, index: Path, notes: list[s
     (root / "reqs.txt").write_text(f"{head}\n--no-index\n-f {index}\ntorch==2.0.1\n", encoding="utf-8")
     kept = taken_from(root, root / "reqs.txt", notes, python="")
     assert notes[0] == f"{root / 'reqs.txt'}: {kept.name}, on Python 3.11 ({why})"
+
+
+@pytest.mark.parametrize(
+    ("head", "version_file", "asked", "told"),
+    [
+        (
+            "# python: 3.9",
+            "",
+            "",
+            r"header of reqs\.txt: Python 3\.9 is too old: the bench runs on Python 3\.10 and",
+        ),
+        (
+            "# by pip-compile with Python 3.8",
+            "",
+            "",
+            r"header of reqs\.txt: .* another one: --python-version 3\.11",
+        ),
+        ("", "3.9.18", "", r"\.python-version: Python 3\.9 is too old: .* Name another one: --python-version 3\.11"),
+        ("", "", "3.7", r"--python-version: Python 3\.7 is too old: .* Name a newer one, such as 3\.11"),
+    ],
+)
+def test_a_python_that_the_bench_does_not_run_on_is_refused(
+    root: Path, notes: list[str], head: str, version_file: str, asked: str, told: str
+) -> None:
+    (root / ".python-version").write_text(f"{version_file}\n", encoding="utf-8")
+    (root / "reqs.txt").write_text(f"{head}\ntorch==2.0.1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=told):
+        taken_from(root, root / "reqs.txt", notes, python=asked)
 
 
 def test_without_any_word_of_python_it_is_the_newest_that_fits(root: Path, taken: Take, notes: list[str]) -> None:

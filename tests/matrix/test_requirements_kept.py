@@ -13,7 +13,8 @@ from harness.bench.errors import UsageError
 from harness.bench.hold import hold
 from harness.matrix import tooling
 from harness.matrix.requirements.given import source_of
-from harness.matrix.requirements.keeping import again, installed_pythons, make_room
+from harness.matrix.requirements.keeping import again, make_room
+from harness.matrix.requirements.pythons import installed_pythons
 from harness.matrix.requirements.reading import read
 from tests.matrix.taking import Take, lock_of, locked, taken_from, write_pyproject
 from tests.matrix.wheels import project, wheel
@@ -117,6 +118,24 @@ def test_another_word_of_python_version_is_heeded(root: Path, taken: Take, notes
     (root / ".python-version").write_text(f"{newest}\n", encoding="utf-8")
     kept = taken("torch==2.0.1", python="")
     assert notes[-1] == f"{root / 'reqs.txt'}: {kept.name}, on Python {newest} (as .python-version says)"
+
+
+def test_what_another_file_has_is_kept_under_its_name(root: Path, taken: Take, notes: list[str]) -> None:
+    before = taken("torch==2.0.1", file="reqs-old.txt")
+    kept = taken("torch==2.0.1", file="reqs.txt")
+    assert (before.name[:9], kept.name[:5], kept.stated["given"]) == ("reqs-old-", "reqs-", "reqs.txt")
+    assert "old" not in kept.name
+    (root / "reqs-old.txt").unlink()
+    assert again(root, kept.name, modules=["numpy"], note=notes.append).name == kept.name
+
+
+def test_a_file_that_has_moved_is_found_where_it_was_last(root: Path, taken: Take, notes: list[str]) -> None:
+    (root / "old").mkdir()
+    before = taken("torch==2.0.1", file="old/reqs.txt")
+    (root / "old").rename(root / "svc")
+    kept = taken_from(root, root / "svc" / "reqs.txt", notes, "torch onnxruntime tensorflow")
+    assert kept.name == before.name
+    assert again(root, kept.name, modules=["numpy"], note=notes.append).stated["given"] == "svc/reqs.txt"
 
 
 def test_what_had_no_solution_is_tried_again(root: Path, index: Path, taken: Take) -> None:

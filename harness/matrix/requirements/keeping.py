@@ -12,17 +12,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from harness.bench.environment import canonical, pins_of
-from harness.bench.errors import UsageError
 from harness.bench.hold import held_if_free, hold
 from harness.bench.record import write_json
 from harness.matrix import tooling
@@ -34,18 +31,16 @@ from harness.matrix.places import own_folder
 from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
 from harness.matrix.requirements.given import Given, Source, source_of
 from harness.matrix.requirements.needs import distributions_of, named, needed, provides
+from harness.matrix.requirements.pythons import OF_VERSION_FILE, check_asked, pythons, version_file
 from harness.matrix.requirements.reading import read
 
 Tell = Callable[[str], None]
 
 _VERSION = 1
-_PYTHON = re.compile(r"3\.\d+")
 _ABOUT_PYTHON = re.compile(
     r"Python ABI tag|Python implementation tag|(?:current|requested) Python version|Python[<>=~]"
 )
-_OLDEST_MINOR = 10
 _AFTER_PLACE = re.compile(r"(?:\[[^\]]*\])?\s*\\?$")
-_OF_VERSION_FILE = "as .python-version says"
 _FULL, _LOCK, _REASON = "full.txt", "lock.txt", "lock.unresolvable"
 _ENOUGH_SPACE = 8 * 2**30
 """Bytes: what an environment with CUDA takes where it cannot link into uv's cache."""
@@ -103,13 +98,11 @@ def take(
     `upgrade`, versions that are not pinned are resolved anew. Raises `UsageError` for what cannot be read or found, and
     what `close` does.
     """
-    if python and not _PYTHON.fullmatch(python):
-        msg = f"--python-version {python!r}: write it like 3.11."
-        raise UsageError(msg)
+    check_asked(python)
     source = source_of(value)
     first = read(root, source, python=python)
     wish = wish.looked_through(first)
-    candidates = _pythons(root, first, python, beside)
+    candidates = pythons(root, first, python, (beside.name, beside.stated["python"]) if beside else None)
     if beside is not None and (other := beside.stated["python"]) not in [version for version, _ in candidates]:
         (version, why), *_ = candidates
         note(f"{value}: NOT on Python {other}, as {beside.name} is, but on {version} ({why}): the Python differs, too")
@@ -255,11 +248,13 @@ def _found(root: Path, given: Given, asked: str, pythons: Collection[str], *, ev
     found = [
         (path.stat().st_mtime, path.parent.name, stated)
         for path in given_folder(root, "").glob(f"{given.stem}-*/{GIVEN}")
-        if (stated := _stated(path.parent))
+        # Not of a file whose name only begins like it.
+        if re.fullmatch(rf"{re.escape(given.stem)}-[0-9a-f]{{8}}(-given)?", path.parent.name)
+        and (stated := _stated(path.parent))
         and (stated["content"], stated["asked"], stated["everything"]) == (given.content, asked, everything)
         and stated["python"] in pythons
         and not (path.parent / _REASON).is_file()
-        and (asked or stated["python_from"] != _OF_VERSION_FILE or _version_file(root, given))
+        and (asked or stated["python_from"] != OF_VERSION_FILE or version_file(root, given))
     ]
     if not found:
         return None
@@ -293,8 +288,19 @@ def _reused(root: Path, kept: Kept, given: Given, wish: Wish) -> Kept | None:
     fresh = wish.modules - frozenset(kept.stated["modules"])
     if given.project is not None and provides(given.project, fresh):
         return None
+    named = _named(root, given.source)
+    if {**kept.stated, **named} != kept.stated:
+        # Another file with the same content: that which was taken last is read again.
+        write_json(folder / GIVEN, {**_stated(folder), **named})
     os.utime(folder / GIVEN)
-    return kept
+    return replace(kept, stated={**kept.stated, **named})
+
+
+def _named(root: Path, source: Source) -> dict[str, str]:
+    """What `given.json` says of the file: its path from the root, and with it what of the file is meant."""
+    shown = os.path.relpath(source.path, root)
+    selector = (f"[{','.join(source.extras)}]" if source.extras else "") + (f":{source.group}" if source.group else "")
+    return {"file": shown, "given": f"{shown}{selector}"}
 
 
 def _name(root: Path, given: Given, python: str, *, everything: bool) -> str:
@@ -302,58 +308,6 @@ def _name(root: Path, given: Given, python: str, *, everything: bool) -> str:
     digest = hashlib.sha256(json.dumps([given.content, python, everything]).encode()).hexdigest()
     name = f"{given.stem}-{digest[:8]}"
     return name if name not in names(root) else f"{name}-given"
-
-
-def _pythons(root: Path, given: Given, asked: str, beside: Kept | None) -> list[tuple[str, str]]:
-    """The Python versions to try, in this order, each with why."""
-    if asked:
-        return [(asked, "as --python-version says")]
-    if given.python:
-        return [(given.python, f"as {given.python_from} says")]
-    if version := _version_file(root, given):
-        return [(version, _OF_VERSION_FILE)]
-    try:
-        bounds = SpecifierSet(given.requires_python)
-    except InvalidSpecifier:
-        bounds = SpecifierSet()
-    if beside is not None and _fits(beside.stated["python"], bounds):
-        return [(beside.stated["python"], f"as {beside.name} is")]
-    fitting = [each for each in installed_pythons() if _fits(each, bounds)]
-    if not fitting:
-        needed = f"that fits {given.requires_python!r}" if given.requires_python else f"from 3.{_OLDEST_MINOR} on"
-        msg = f"{given.source.path.name}: no Python {needed} is installed here. Name one: --python-version 3.11."
-        raise UsageError(msg)
-    return [(each, "the newest that is installed here and under which they have a solution") for each in fitting]
-
-
-def _fits(python: str, bounds: SpecifierSet) -> bool:
-    return bounds.contains(python) or bounds.contains(f"{python}.99")
-
-
-def _version_file(root: Path, given: Given) -> str:
-    """The version that the nearest `.python-version` says; empty where none does."""
-    for folder in dict.fromkeys([given.source.path.parent, root]):
-        if match := _PYTHON.match(_read(folder / ".python-version").strip()):
-            return match[0]
-    return ""
-
-
-def installed_pythons() -> list[str]:
-    """The versions (major.minor) of the Pythons that are installed here and that the bench runs on, newest first."""
-    command = [tooling.uv(), "python", "list", "--only-installed", "--output-format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    try:
-        told = json.loads(done.stdout or "[]")
-    except ValueError:
-        told = []
-    minors = {
-        each["version_parts"]["minor"]
-        for each in told
-        if each.get("implementation") == "cpython"
-        and each.get("variant", "default") == "default"
-        and each["version_parts"]["major"] == 3  # noqa: PLR2004
-    }
-    return [f"3.{minor}" for minor in sorted(minors, reverse=True) if minor >= _OLDEST_MINOR]
 
 
 def _write(
@@ -364,11 +318,9 @@ def _write(
     shown = os.path.relpath(source.path, root)
     pins, full = pins_of(closed.lock), pins_of(closed.full)
     direct = [each.requirement for each in pins_under(given.wanted, python)]
-    selector = (f"[{','.join(source.extras)}]" if source.extras else "") + (f":{source.group}" if source.group else "")
     stated = {
         "version": _VERSION,
-        "file": shown,
-        "given": f"{shown}{selector}",
+        **_named(root, source),
         "content": given.content,
         "asked": asked,
         "everything": wish.everything,
