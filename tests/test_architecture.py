@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "runtimes": BENCH_ONLY | {"harness.runtimes"},
     "tables": BENCH_ONLY | {"harness.tables"},
     "verdict": BENCH_ONLY | {"harness.tables", "harness.verdict"},
+    "diagnosis": BENCH_ONLY | {"harness.diagnosis"},
     "report": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "bump", "report")},
     "matrix": BENCH_ONLY | {"harness.tables", "harness.matrix"},
     "attempts": BENCH_ONLY | {"harness.tables", "harness.matrix", "harness.attempts"},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.report.diagnoses import told_of
 from harness.report.wording import SHORT_ERROR, detail
+from harness.tables.schema import Run
 from harness.verdict.causes import Cause, causes
 from harness.verdict.comparison import Category, Comparison
 from harness.verdict.gate import Verdict
@@ -41,13 +43,16 @@ def sections(comparison: Comparison, verdict: Verdict | None = None) -> tuple[Se
     return tuple(found)
 
 
-def evidence(cause: Cause) -> list[tuple[str, str]]:
-    """Label and text of what is known of a cause: the reason, the error now, the error before, fingerprint."""
+def evidence(cause: Cause, candidate: Run) -> list[tuple[str, str]]:
+    """Label and text of what is known of a cause: the reason, the error now, what it is, the error before, fingerprint.
+
+    `candidate` is the candidate's run.
+    """
     length = {} if cause.category.worse else {"length": SHORT_ERROR}
     now, was = detail(cause.first.candidate, **length), detail(cause.first.base, **length)
     shown = [("why", cause.first.reason)]
     if not cause.category.untold:
-        shown += [("now", now), ("was", was)]
+        shown += [("now", now), *told_of(cause.first.candidate, candidate), ("was", was)]
         fingerprint = cause.first.candidate.fingerprint if cause.first.candidate else None
         shown.append(("fingerprint", fingerprint or ""))
     return [(label, text) for label, text in shown if text]

@@ -9,10 +9,11 @@ from dataclasses import replace
 from harness.report import accuracy
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.causes import WORSE_SECTION, evidence, sections
+from harness.report.diagnoses import told_of
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.expected import EXPECTED, PASSING, UNEXPECTED, expected_groups, passing_groups
 from harness.report.figures import FIGURES_TITLE, figures
-from harness.report.grids import Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
+from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.wording import (
     MOVED_HEADER,
     MOVED_MEANING,
@@ -35,7 +36,7 @@ from harness.report.wording import (
     transition,
     unchanged_line,
 )
-from harness.tables.schema import Table
+from harness.tables.schema import Run, Table
 from harness.verdict.causes import Cause
 from harness.verdict.comparison import MEANINGS, Comparison, count_of
 from harness.verdict.expectations import Foreseen
@@ -59,15 +60,7 @@ def grid(table: Table, foreseen: Foreseen | None = None) -> str:
         parts.append("\n".join(f"- {legend}" for legend in marks))
     found = breakages(replace(table, records=foreseen.unexpected) if foreseen else table)
     if found:
-        lines = [
-            (
-                ", ".join(code(name) for name in each.names),
-                state(each.first),
-                text(detail(each.first, length=SHORT_ERROR)),
-            )
-            for each in found
-        ]
-        parts.append(markdown_table((UNEXPECTED.lower() if foreseen else "broken cells", "outcome", "error"), lines))
+        parts.append(_broken(found, table, title=UNEXPECTED.lower() if foreseen else "broken cells"))
     if foreseen:
         for title, groups in ((EXPECTED, expected_groups(foreseen)), (PASSING, passing_groups(foreseen))):
             rows = [(", ".join(code(name) for name in each.cells), each.title, text(each.why)) for each in groups]
@@ -97,12 +90,25 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None) -> str:
             count = count_of(len(comparison.of(category)))
             parts.append(f"**{category.value}** ({count}): {MEANINGS[category]}")
             for cause in causes:
-                parts += _cause(cause)
+                parts += _cause(cause, comparison.candidate)
     parts += [*moved, unchanged_line(comparison)]
     parts += [text(line) for line in (natives_line(comparison),) if line]
     parts += [*_accuracy(accuracy_changes(comparison, arrow=_ARROW)), *_figures(comparison)]
     parts.append(f"Next: {sentence(next_step(comparison, verdict))}")
     return "\n\n".join(parts) + "\n"
+
+
+def _broken(found: Sequence[Breakage], table: Table, *, title: str) -> str:
+    """What is broken, cause by cause, with what is known of it where that is anything."""
+    rows = []
+    for each in found:
+        names = ", ".join(code(name) for name in each.names)
+        told = [f"{label}: {words.rstrip('.')}." for label, words in told_of(each.first, table.run)]
+        error = detail(each.first, length=SHORT_ERROR)
+        rows.append((names, state(each.first), text(error), text(" ".join(told).replace("`", ""))))
+    header = (title, "outcome", "error", "what is known of it")
+    shown = len(header) if any(row[-1] for row in rows) else len(header) - 1
+    return markdown_table(header[:shown], [row[:shown] for row in rows])
 
 
 def _bands(strategies: Sequence[str]) -> list[Sequence[str]]:
@@ -131,12 +137,12 @@ def _environment(comparison: Comparison, verdict: Verdict | None) -> list[str]:
     return [bumped, also, "\n".join(f"- {sentence(note)}" for note in notes(comparison, verdict))]
 
 
-def _cause(cause: Cause) -> list[str]:
+def _cause(cause: Cause, candidate: Run) -> list[str]:
     """One cause: its cells, and what is known of it as a block that keeps every character as it is."""
     named = ", ".join(code(change.name) for change in cause.changes)
     by_policy = f", {text(cause.by_policy)}" if cause.by_policy else ""
     parts = [f"- {transition(cause.first, arrow=_ARROW)}{by_policy}: {named}"]
-    told = [f"{label}: {known}" for label, known in evidence(cause)]
+    told = [f"{label}: {known}" for label, known in evidence(cause, candidate)]
     return [*parts, fenced(told, indent=2)] if told else parts
 
 

@@ -15,6 +15,7 @@ from harness.bench.text import one_line
 from harness.report import accuracy, expected
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.causes import WORSE_SECTION, evidence, sections
+from harness.report.diagnoses import told_of
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.wording import (
@@ -43,7 +44,7 @@ from harness.report.wording import (
     transition,
     unchanged_line,
 )
-from harness.tables.schema import Table
+from harness.tables.schema import Run, Table
 from harness.verdict.causes import Cause
 from harness.verdict.comparison import MEANINGS, Comparison, count_of
 from harness.verdict.expectations import Foreseen
@@ -139,7 +140,7 @@ def foreseen_lines(tables: Sequence[Table], foreseen: Foreseen, *, width: int) -
 def _broken_lines(table: Table, *, width: int, title: str) -> list[Text]:
     found = breakages(table)
     lines = [Text(), Text(title, style="bold")] if found else []
-    return lines + [line for each in found for line in _breakage_lines(each, width=width)]
+    return lines + [line for each in found for line in _breakage_lines(each, table.run, width=width)]
 
 
 def _group_lines(title: str, groups: Sequence[expected.Group], *, width: int) -> list[Text]:
@@ -153,11 +154,14 @@ def _group_lines(title: str, groups: Sequence[expected.Group], *, width: int) ->
     return lines
 
 
-def _breakage_lines(breakage: Breakage, *, width: int) -> list[Text]:
+def _breakage_lines(breakage: Breakage, run: Run, *, width: int) -> list[Text]:
     count = f" ({count_of(len(breakage.records))})" if len(breakage.records) > 1 else ""
     lines = [Text(f"{_GAP}{state(breakage.first)}{count}", style=_style(breakage.first))]
     lines += _wrapped(", ".join(breakage.names), width=width, indent=4, style="bold")
-    return lines + _wrapped(detail(breakage.first, length=SHORT_ERROR), width=width, indent=4)
+    lines += _wrapped(detail(breakage.first, length=SHORT_ERROR), width=width, indent=4)
+    for label, text in told_of(breakage.first, run):
+        lines += _wrapped(f"{label}: {text}", width=width, indent=4)
+    return lines
 
 
 def _style(record: Record | None) -> str:
@@ -253,7 +257,7 @@ def comparison_lines(comparison: Comparison, verdict: Verdict | None, *, width: 
             count = len(comparison.of(category))
             lines.append(Text(f"{_GAP}{category.value} ({count_of(count)}): {MEANINGS[category]}"))
             for cause in causes:
-                lines += _cause_lines(cause, width=width)
+                lines += _cause_lines(cause, comparison.candidate, width=width)
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
     lines += _wrapped(natives_line(comparison), width=width, indent=0)
     lines += [*_accuracy_lines(accuracy_changes(comparison)), *_figure_lines(comparison)]
@@ -273,12 +277,12 @@ def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width
     return lines
 
 
-def _cause_lines(cause: Cause, *, width: int) -> list[Text]:
+def _cause_lines(cause: Cause, candidate: Run, *, width: int) -> list[Text]:
     count = f" ({count_of(len(cause.changes))})" if len(cause.changes) > 1 else ""
     by_policy = f", {cause.by_policy}" if cause.by_policy else ""
     lines = [Text(f"    {transition(cause.first)}{count}{by_policy}")]
     lines += _wrapped(cause.cells, width=width, indent=6, style="bold")
-    for label, text in evidence(cause):
+    for label, text in evidence(cause, candidate):
         lines += _wrapped(f"{label}: {text}", width=width, indent=6)
     return lines
 

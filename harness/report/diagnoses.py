@@ -1,0 +1,25 @@
+"""What is told of a broken cell beyond its error: where it begins, its cause where that is known, and what to do."""
+
+from __future__ import annotations
+
+from harness.bench.record import Record
+from harness.diagnosis.rules import diagnose
+from harness.report.wording import plain
+from harness.tables.schema import Run
+from harness.verdict.expectations import packages_of
+
+
+def told_of(record: Record | None, run: Run) -> list[tuple[str, str]]:
+    """Label and text of what is known of a broken record of `run`; nothing of others.
+
+    Of what no rule knows, the operator, and the place in the model or the graph, as far as its error names them.
+    """
+    if record is None or not record.outcome.broken:
+        return []
+    found = diagnose(record, packages_of(run, record.extension))
+    shown = [("begins at", record.begins_at or "")]
+    if found is None:
+        shown.append(("about", ", ".join(part for part in (record.operator, record.place) if part)))
+    else:
+        shown += [("cause", found.cause), ("known as", found.known_as), ("remedy", found.remedy)]
+    return [(label, plain(text)) for label, text in shown if text]
