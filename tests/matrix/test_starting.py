@@ -120,6 +120,46 @@ def test_pins_of_a_project_and_its_python(tmp_path: Path) -> None:
     assert (found.files, found.python) == (("pyproject.toml",), "3.10")
 
 
+def test_pins_of_a_group_are_found_and_the_group_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "x"\ndependencies = ["numpy==1.26.4"]\n[dependency-groups]\ndocs = ["onnx", "sphinx"]\n'
+        'ml = ["torch==2.1.0"]\n',
+        encoding="utf-8",
+    )
+    found = found_in(tmp_path)
+    assert (found.lines, found.given) == (("numpy==1.26.4", "torch==2.1.0"), "pyproject.toml:ml")
+    told = "pyproject.toml:docs is passed over: one group can be named, and that is ml. Put what is converted into one."
+    assert found.passed_over == (told,)
+
+
+_DYNAMIC = """\
+[project]
+name = "x"
+dynamic = ["dependencies"]
+[tool.setuptools.dynamic]
+dependencies = {file = ["reqs/base.txt"]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[tool.poetry.dependencies]\npython = "^3.10"\ntorch = "2.1.0"\n', r"it is Poetry's.*poetry export -o"),
+        ('[tool.poetry.group.ml.dependencies]\ntorch = "2.1.0"\n', r"it is Poetry's.*poetry export -o"),
+        (
+            _DYNAMIC,
+            r"its dependencies are dynamic, from reqs/base\.txt\. Write them as a requirements file here",
+        ),
+    ],
+)
+def test_pins_that_lie_elsewhere_are_not_passed_over_in_silence(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "reqs").mkdir()
+    (tmp_path / "reqs" / "base.txt").write_text("torch==2.1.0\n", encoding="utf-8")
+    (message,) = found_in(tmp_path).passed_over
+    assert re.search(rf"^pyproject\.toml is passed over: {told}", message)
+
+
 def test_requirements_without_torch_are_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "requirements-docs.txt").write_text("numpy==1.26.4\nsphinx\n", encoding="utf-8")
     assert found_in(tmp_path).lines == ()

@@ -17,10 +17,12 @@ from packaging.utils import canonicalize_name
 
 from harness.bench.errors import UsageError
 from harness.bench.places import MATRICES
+from harness.matrix.contents import dependency_files
 from harness.matrix.credentials import refuse_credentials
 from harness.matrix.requirements.gathering import evaluated
 from harness.matrix.requirements.given import Given, Source
 from harness.matrix.requirements.lines import Option
+from harness.matrix.requirements.projects import OF_POETRY
 from harness.matrix.requirements.reading import read
 
 CONVERTING = frozenset(
@@ -94,11 +96,19 @@ def found_in(root: Path) -> Pins:
     options: dict[str, None] = {}
     main: Given | None = None
     extras: dict[str, None] = {}
+    group = ""
     for given in _given(root, python, passed_over):
         where = given.source.path.relative_to(root).as_posix()
         fresh = {name: line for name, line in _lines(given, python).items() if name not in found}
         if not fresh:
             continue
+        if given.source.group and group:
+            passed_over.append(
+                f"{where}:{given.source.group} is passed over: one group can be named, and that is {group}. "
+                "Put what is converted into one."
+            )
+            continue
+        group = group or given.source.group
         told = [str(_from_matrices(root, option)) for option in given.options if option.name != "--pre"]
         refuse_credentials([*told, *fresh.values()], where=where)
         main = given if "torch" in fresh else main
@@ -115,7 +125,7 @@ def found_in(root: Path) -> Pins:
         python=python,
         options=tuple(options),
         passed_over=tuple(passed_over),
-        **_told(root, main, extras),
+        **_told(root, main, extras, group),
     )
 
 
@@ -124,15 +134,37 @@ def _given(root: Path, python: str, passed_over: list[str]) -> Iterator[Given]:
     patterns = ("requirements.txt", "requirements*.txt", "requirements*.in", "requirements/*.txt", "requirements/*.in")
     paths = dict.fromkeys(path for pattern in patterns for path in sorted(root.glob(pattern)))
     sources = [Source(path=path) for path in paths]
-    project = _project(root)
+    told = _pyproject(root)
+    project, file = _table(told, "project"), root / "pyproject.toml"
     if project:
-        extras = project.get("optional-dependencies", {})
-        sources += [Source(path=root / "pyproject.toml")]
-        sources += [Source(path=root / "pyproject.toml", extras=(each,)) for each in extras]
+        sources += [Source(path=file)]
+        sources += [Source(path=file, extras=(each,)) for each in _table(project, "optional-dependencies")]
+    groups = _table(told, "dependency-groups")
+    # That with torch first: only one is named.
+    named = sorted(groups, key=lambda each: "torch" not in str(groups[each]))
+    sources += [Source(path=file, group=each) for each in named]
+    passed_over += _elsewhere(root, told, paths)
     for source in sources:
         given = _read(root, source, python, passed_over)
         if given is not None:
             yield given
+
+
+def _elsewhere(root: Path, told: dict[str, Any], read_too: Collection[Path]) -> Iterator[str]:
+    """What is told of dependencies that a project has in places that are not read."""
+    project, poetry = _table(told, "project"), _table(told, "tool", "poetry")
+    groups = _table(poetry, "group").values()
+    tables = [_table(each, "dependencies") for each in (poetry, *groups) if isinstance(each, dict)]
+    if any(canonicalize_name(name) in CONVERTING for table in tables for name in table):
+        yield f"pyproject.toml is passed over: {OF_POETRY}"
+    if "dependencies" in project.get("dynamic", ()):
+        files = [each for each in dependency_files(root, told) if each.is_file() and each not in read_too]
+        names = ", ".join(each.relative_to(root).as_posix() for each in files if each.is_relative_to(root))
+        if names:
+            yield (
+                f"pyproject.toml is passed over: its dependencies are dynamic, from {names}. Write them as a "
+                "requirements file here, such as by `uv pip compile pyproject.toml -o requirements.txt`."
+            )
 
 
 def _read(root: Path, source: Source, python: str, passed_over: list[str]) -> Given | None:
@@ -176,14 +208,16 @@ def _from_matrices(root: Path, option: Option) -> Option:
     return replace(option, value=os.path.relpath(option.value, root / MATRICES))
 
 
-def _told(root: Path, given: Given, extras: Collection[str]) -> dict[str, Any]:
+def _told(root: Path, given: Given, extras: Collection[str], group: str) -> dict[str, Any]:
     """What `--requirements` takes for `given`, and what it depends on."""
     source = given.source
     path = source.path
     if path.name == "pyproject.toml" and (root / _LOCK).is_file():
         path = root / _LOCK
     told = path.relative_to(root).as_posix()
-    selected = f"[{','.join(extras)}]" if extras and source.path.name == "pyproject.toml" else ""
+    selected = ""
+    if source.path.name == "pyproject.toml":
+        selected = (f"[{','.join(extras)}]" if extras else "") + (f":{group}" if group else "")
     read_too = [each for each in given.files if each.is_relative_to(root)]
     watched = dict.fromkeys(each.relative_to(root).as_posix() for each in (path, source.path, *read_too))
     if given.project or any(each.is_folder for each in given.directs):
@@ -193,12 +227,18 @@ def _told(root: Path, given: Given, extras: Collection[str]) -> dict[str, Any]:
     return {"given": f"{told}{selected}", "file": told, "watched": tuple(watched)}
 
 
-def _project(root: Path) -> dict[str, Any]:
+def _pyproject(root: Path) -> dict[str, Any]:
     try:
-        value = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+        return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
+
+
+def _table(told: dict[str, Any], *keys: str) -> dict[str, Any]:
+    for key in keys:
+        value = told.get(key, {})
+        told = value if isinstance(value, dict) else {}
+    return told
 
 
 def _python(root: Path) -> str:
@@ -209,7 +249,7 @@ def _python(root: Path) -> str:
         return found[1]
     running = f"3.{sys.version_info.minor}"
     try:
-        wanted = SpecifierSet(str(_project(root).get("requires-python", "")))
+        wanted = SpecifierSet(str(_table(_pyproject(root), "project").get("requires-python", "")))
     except InvalidSpecifier:
         return running
     fitting = [version for version in _PYTHONS if wanted.contains(f"{version}.99")]
