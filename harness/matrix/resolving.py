@@ -31,6 +31,7 @@ _LAST_LINES = 8
 _DISK_FULL = re.compile(r"No space left on device|os error 28\b|\[Errno 28\]|Disk quota exceeded|os error 122\b")
 _NOT_WRITABLE = re.compile(r"Read-only file system|Permission denied|os error (?:13|30)\b|\[Errno (?:13|30)\]")
 _GONE = re.compile(r"HTTP status client error \((?:404|410)\b")
+_NOT_HERE = re.compile(r"Distribution not found at: ")
 _WRONG_HASH = re.compile(r"Hash mismatch for `(?P<package>[^`]+)`")
 _UNREACHABLE = re.compile(
     r"network was disabled|was not found in the cache|403 Forbidden|401 Unauthorized|error sending request"
@@ -101,6 +102,9 @@ def understand(text: str, doing: str) -> Fact:
         raise UsageError(msg)
     if missing := _NO_PYTHON.search(own):
         msg = f"{doing}: there is no {missing['python']} on this machine, nor to be had by uv. Install it."
+        raise UsageError(msg)
+    if _NOT_HERE.search(own):
+        msg = f"{doing}: no such file or folder on this machine ({_brief(own, _NOT_HERE)}). Correct the path."
         raise UsageError(msg)
     if _GONE.search(own):
         msg = f"{doing}: a file that is asked for is not there any more ({_brief(own, _GONE)}). Ask for another."

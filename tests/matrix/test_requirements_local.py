@@ -50,6 +50,9 @@ def test_a_project_has_the_package_that_its_path_names(
     told = f"./{folder.relative_to(root)}" if folder.is_relative_to(root) else str(folder)
     assert re.search(rf"^# package: lib @, content: [0-9a-f]{{16}}\n-e {re.escape(told)}$", text, re.MULTILINE)
     assert (pins_of(text)["lib"], pins_of(text)["einops"]) == ("@", "0.7.0")
+    folder.rename(folder.with_name("gone"))
+    with pytest.raises(UsageError, match=r"no such file or folder on this machine \(.*lib\)\. Correct the path"):
+        taken_from(root, path, notes, "torch", everything=everything)
 
 
 def test_what_a_package_of_theirs_asks_for_by_its_own_path_is_found(root: Path, index: Path, notes: list[str]) -> None:

@@ -280,7 +280,8 @@ def _reused(root: Path, kept: Kept, given: Given, wish: Wish) -> Kept | None:
     # As it would be written now: a changed package has another line above it.
     own = [line for line in lock.splitlines() if line.startswith(("-e ", "./", "/"))]
     places = {(root / _AFTER_PLACE.sub("", line.removeprefix("-e "))).resolve() for line in own}
-    if not {Path(each.target) for each in given.directs if each.is_local} <= places:
+    here = {Path(each.target) for each in given.directs if each.is_local}
+    if not here <= places or not all(place.exists() for place in places):
         return None
     again = finished("\n".join(own), root=root, path=folder / _LOCK, options=(), beside=root)
     if any(line not in lock for line in again.splitlines() if line.startswith("# package: ")):
