@@ -194,7 +194,7 @@ class Search:
         smaller = [each for names, each in evidence.items() if names < smallest]
         culprits = Culprits(
             packages=self._packages(smallest),
-            along=self._along(self._mix(moved), moved),
+            along=self._along(self._mix(moved), smallest),
             left_out=tuple(sorted(left_out)),
             tied=any(each.answer is Answer.UNRESOLVABLE for each in smaller),
             enough=(*self._enough(moved), evidence[smallest]),

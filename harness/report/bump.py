@@ -1,0 +1,202 @@
+"""Who is to blame, as the first thing after a verdict: in a terminal, and in Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+
+from harness.bump.schema import (
+    Answer,
+    Blame,
+    Bump,
+    Culprits,
+    Evidence,
+    Package,
+    Released,
+    SideFound,
+    SideName,
+    Status,
+    Versions,
+)
+from harness.report.escaping import code, text
+from harness.verdict.comparison import count_of
+
+TITLE = "To blame"
+
+_NAMED = 6
+_SIDES = {
+    SideName.EXPORTER: "the exporter",
+    SideName.RUNTIME: "the runtime",
+    SideName.EITHER: "both: the artifact and the runtime, each alone",
+    SideName.TOGETHER: "neither alone: the new artifact in the new runtime",
+    SideName.FRAMEWORK: "the framework itself",
+    SideName.UNTOLD: "not told",
+}
+
+
+def blame_lines(bump: Bump, *, width: int) -> list[Text]:
+    """The lines for a terminal: each cause with what is to blame, since when, on which side, and what was run."""
+    if not bump.blames:
+        return []
+    lines = [Text(TITLE, style="bold red")]
+    for blame in bump.blames:
+        lines += _wrapped(heading(blame), width=width, indent=2, style="bold")
+        for label, told in claims(blame):
+            lines += _wrapped(f"{label}: {told}", width=width, indent=4)
+    return [*lines, *_wrapped(effort(bump), width=width, indent=2, style="dim"), Text()]
+
+
+def blame_markdown(bump: Bump) -> list[str]:
+    """The same as parts of a Markdown document."""
+    if not bump.blames:
+        return []
+    parts = [f"#### {TITLE}"]
+    for blame in bump.blames:
+        lines = [f"- {code(blame.cell)}{text(_which(blame))}"]
+        lines += [f"  - **{label}**: {text(told)}" for label, told in claims(blame)]
+        parts.append("\n".join(lines))
+    return [*parts, text(effort(bump))]
+
+
+def heading(blame: Blame) -> str:
+    """The cell that stands for a cause, and what became of it."""
+    return f"{blame.cell}{_which(blame)}"
+
+
+def _which(blame: Blame) -> str:
+    others = f", for {count_of(len(blame.cells))} with this fingerprint" if len(blame.cells) > 1 else ""
+    return f" ({blame.category}: {blame.outcome} at {blame.stage}{others})"
+
+
+def claims(blame: Blame) -> list[tuple[str, str]]:
+    """Label and text of each thing that is said of a cause. All of it rests on trials, which the last of them names."""
+    told: list[tuple[str, str]] = []
+    if blame.culprits is not None:
+        told.append(("package" if len(blame.culprits.packages) == 1 else "packages", _culprits(blame, blame.culprits)))
+    told += [claim for each in blame.versions for claim in _versions(each)]
+    if blame.side is not None:
+        told.append(("side", _side(blame.side)))
+    told += [("not told", limit) for limit in blame.limits]
+    run = _run(blame)
+    return [*told, ("run", run)] if run else told
+
+
+def _culprits(blame: Blame, culprits: Culprits) -> str:
+    named = _listed(culprits.packages)
+    if blame.status is not Status.FOUND:
+        return f"among {named}: the smallest set that is known to break"
+    if culprits.left_out:
+        left = " and ".join(culprits.left_out)
+        alone = "alone" if len(culprits.packages) == 1 else "together"
+        also = _moved_with(culprits, culprits.left_out)
+        return f"{named} {alone}; {also} with it, and was left out on both sides: the base works without {left}, too"
+    if culprits.tied:
+        return f"{named}: the resolver takes none without the others, and so they are named together"
+    if len(culprits.packages) > 1:
+        answers = {each.answer for each in culprits.smaller}
+        less = "works" if answers <= {Answer.WORKS, Answer.UNRESOLVABLE} else "does not break in this way"
+        return f"{named}, only together: with any of them left at the base's version it {less}"
+    return f"{named} alone: everything else was the base's{_brought(culprits.along)}"
+
+
+def _moved_with(culprits: Culprits, names: Sequence[str]) -> str:
+    """What had to move with the culprits."""
+    versions = {package.name: package for package in culprits.along}
+    told = " and ".join(str(versions[name]) if name in versions else name for name in names)
+    return f"{told} {'has' if len(names) == 1 else 'have'} to move"
+
+
+def _brought(along: Sequence[Package]) -> str:
+    """What the resolver brought with the culprit."""
+    names = [package.name for package in along if package.before and package.after]
+    gone = len(along) - len(names)
+    told = [*names[:_NAMED], *([f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [])]
+    told += [f"{gone} that only one side has"] if gone else []
+    return f", but for what it brings ({', '.join(told)})" if told else ""
+
+
+def _listed(packages: Sequence[Package]) -> str:
+    names = [str(package) for package in packages[:_NAMED]]
+    more = f" and {len(packages) - _NAMED} more" if len(packages) > _NAMED else ""
+    return ", ".join(names) + more
+
+
+def _versions(versions: Versions) -> list[tuple[str, str]]:
+    told: list[tuple[str, str]] = []
+    name = versions.package
+    if versions.first_broken and versions.last_working:
+        skipped = f"; {_skipped(versions.between)}" if versions.between else ""
+        works = f"{versions.last_working.version} is the last that works{skipped}"
+        told.append(("first version that breaks", f"{_set(name, versions.first_broken)} ({works})"))
+    if versions.works_again is not None:
+        before = f"{versions.still_broken.version} does not" if versions.still_broken else ""
+        told.append(("works again from", f"{_set(name, versions.works_again)}{f' ({before})' if before else ''}"))
+    elif versions.still_broken is not None and versions.tried:
+        untried = f"; {len(versions.untried)} between were not tried" if versions.untried else ""
+        told.append(("works again from", f"no later version of {name} that was tried works{untried}"))
+    return told + ([("versions", versions.note)] if versions.note else [])
+
+
+def _skipped(between: Sequence[Evidence]) -> str:
+    versions = ", ".join(dict.fromkeys(each.answer.words for each in between))
+    return f"{len(between)} between: {versions}"
+
+
+def _set(name: str, released: Released) -> str:
+    """`torch 2.1.1 with torchvision 0.16.1`: the version, and what else was not the base's in that set."""
+    partners = [
+        f"{other} {released.packages[other]}"
+        for other, version in released.evidence.mix.pins.items()
+        if other != name and other in released.packages and not version
+    ]
+    return f"{name} {released.version}{f' with {_and(partners)}' if partners else ''}"
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join(parts)
+
+
+def _side(side: SideFound) -> str:
+    return f"{_SIDES[side.side]}: {side.reason}"
+
+
+def _run(blame: Blame) -> str:
+    """What was run: the mixes that decide, each with its answer and its trial."""
+    found: dict[str, None] = {}
+    for each in evidence_of(blame):
+        if each.trial:
+            found.setdefault(f"{each.mix} {each.answer.words} (trial {each.trial})")
+    return "; ".join(found)
+
+
+def evidence_of(blame: Blame) -> Iterable[Evidence]:
+    """All evidence of a blame, in the order of what it is for."""
+    yield from blame.controls
+    if blame.culprits is not None:
+        yield from (*blame.culprits.controls, *blame.culprits.enough, *blame.culprits.smaller)
+    for versions in blame.versions:
+        yield from (each.evidence for each in (versions.last_working, versions.first_broken) if each)
+        yield from versions.tried
+        yield from (each.evidence for each in (versions.works_again, versions.still_broken) if each)
+    if blame.side is not None:
+        yield from blame.side.crossed
+
+
+def effort(bump: Bump) -> str:
+    """How much was run for it."""
+    installed = sum(trial.installed for trial in bump.trials)
+    kept = sum(trial.kept for trial in bump.trials)
+    seconds = sum(trial.seconds for trial in bump.trials if not trial.kept)
+    before = f", {kept} of them kept from before" if kept else ""
+    count = f"{len(bump.trials)} trial{'' if len(bump.trials) == 1 else 's'}"
+    environments = f"{installed} environment{'' if installed == 1 else 's'}"
+    return f"{count}{before}: {environments} installed and removed, {seconds:.0f} s"
+
+
+def _wrapped(told: str, *, width: int, indent: int, style: str = "") -> list[Text]:
+    """Lines of at most `width`, the later ones further in."""
+    room = max(width - indent, 40)
+    parts = textwrap.wrap(told, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return [Text(" " * indent + part, style=style) for part in parts]
