@@ -24,6 +24,7 @@ from harness.bump.candidate import (
     write_candidate,
 )
 from harness.bump.moves import Move, moves_between
+from harness.cli.blaming import blame_options, budget_s
 from harness.cli.context import root_of, selection_options, shown
 from harness.cli.policies import gate_policy
 from harness.cli.requirements import requirements_options, take
@@ -55,6 +56,7 @@ _OF_FILE = re.compile(r"/|\.(?:txt|in|toml|lock)\b")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
 @click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for a pull request.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@blame_options
 @click.pass_context
 def bump(
     context: click.Context,
@@ -69,6 +71,8 @@ def bump(
     results: Path | None,
     as_markdown: bool,
     as_json: bool,
+    no_blame: bool,
+    budget_min: float | None,
     **given: Any,
 ) -> int:
     """Judge what moving pins of BASE does: 0 nothing worse, 1 something is worse, 3 could not tell.
@@ -84,6 +88,7 @@ def bump(
     if as_json and as_markdown:
         msg = "--json and --markdown are two forms of one thing. Leave one out."
         raise UsageError(msg)
+    trials_s = budget_s(no_blame=no_blame, budget_min=budget_min)
     quietly = as_json or as_markdown
 
     def note(text: str) -> None:
@@ -108,6 +113,7 @@ def bump(
         policy=policy,
         results=results,
         form="json" if as_json else "markdown" if as_markdown else "",
+        budget_s=trials_s,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.bench.errors import UsageError
+from harness.cli.blaming import blame_options, budget_s
 from harness.cli.context import INPUT_HELP, new_console, path_option, root_of
 from harness.cli.policies import gate_policy
 from harness.cli.reading import compared, table_options
@@ -24,6 +25,8 @@ _OF_RUNS = {
     "inputs": "--input",
     "python": "--python-version",
     "everything": "--all",
+    "no_blame": "--no-blame",
+    "budget_min": "--blame-budget",
 }
 """What only says how requirements are run; the tables of a name are there already."""
 
@@ -50,6 +53,7 @@ _OF_RUNS = {
     help="The matrix file, which says under [gate] what fails (matrices/nightly.toml).",
 )
 @table_options
+@blame_options
 @click.pass_context
 def gate(
     context: click.Context,
@@ -60,6 +64,8 @@ def gate(
     candidate_requirements: str | None,
     matrix: Path | None,
     as_markdown: bool,
+    no_blame: bool,
+    budget_min: float | None,
     **given: Any,
 ) -> int:
     """Judge whether CANDIDATE may replace BASE: 0 nothing worse, 1 something is worse, 3 could not tell.
@@ -68,7 +74,7 @@ def gate(
     that was done before.
     """
     policy = gate_policy(root_of(context), matrix)
-    of_runs = {name: given.pop(name) for name in _OF_RUNS}
+    of_runs = {name: given.pop(name) for name in _OF_RUNS if name in given}
     if base_requirements and candidate_requirements:
         if base or candidate:
             msg = "requirements stand in the place of BASE and CANDIDATE. Leave the names out, or the requirements."
@@ -76,13 +82,15 @@ def gate(
         files = [base_requirements, candidate_requirements]
         sides = _run(context, files, as_markdown, matrix=matrix, **given, **of_runs)
         form = "markdown" if as_markdown else ""
-        return judged(context, sides, policy=policy, results=given["results"], form=form)
+        trials_s = budget_s(no_blame=no_blame, budget_min=budget_min)
+        return judged(context, sides, policy=policy, results=given["results"], form=form, budget_s=trials_s)
     if base_requirements or candidate_requirements or not base or not candidate:
         msg = (
             "a verdict needs two sides: BASE and CANDIDATE, or --base-requirements FILE and "
             "--candidate-requirements FILE."
         )
         raise UsageError(msg)
+    of_runs |= {"no_blame": no_blame, "budget_min": budget_min}
     if idle := [option for name, option in _OF_RUNS.items() if of_runs[name]]:
         msg = (
             f"{', '.join(idle)}: only goes with --base-requirements and --candidate-requirements. {base} and "

@@ -17,6 +17,8 @@ from harness.attempts import details
 from harness.attempts.execution import Task
 from harness.attempts.settling import table_of_just_this
 from harness.bench.errors import UsageError
+from harness.bump.schema import Bump, to_json
+from harness.cli.blaming import looked_into
 from harness.cli.context import new_console, root_of, shown
 from harness.cli.reading import compared
 from harness.cli.running import jobs_of, run_all
@@ -88,8 +90,19 @@ def _taken(root: Path, task: Task, results: Path | None) -> Path | None:
     return table_of_just_this(task, sorted(folders, key=lambda folder: folder.name, reverse=True))
 
 
-def judged(context: click.Context, sides: Sides, *, policy: GatePolicy, results: Path | None, form: str) -> int:
-    """Compare the sides, judge, and tell; the exit code. `form` is "", "markdown" or "json"."""
+def judged(
+    context: click.Context,
+    sides: Sides,
+    *,
+    policy: GatePolicy,
+    results: Path | None,
+    form: str,
+    budget_s: float | None,
+) -> int:
+    """Compare the sides, judge, look for who is to blame, and tell; the exit code.
+
+    `form` is "", "markdown" or "json". Trials take `budget_s` seconds at most; None is for no blame.
+    """
     plan = sides.tasks[1].plan
     comparison, unfinished = compared(
         context,
@@ -101,17 +114,21 @@ def judged(context: click.Context, sides: Sides, *, policy: GatePolicy, results:
         results=results,
     )
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
+    root, bump = root_of(context), None
+    if budget_s is not None:
+        bump = looked_into(root, sides.tasks, comparison, sides.folders[1], budget_s=budget_s, quietly=bool(form))
     if form == "json":
-        click.echo(json.dumps(_as_json(root_of(context), comparison, verdict), indent=1))
+        click.echo(json.dumps(_as_json(root, comparison, verdict, bump), indent=1))
     elif form == "markdown":
-        click.echo(markdown.comparison(comparison, verdict), nl=False)
+        click.echo(markdown.comparison(comparison, verdict, bump), nl=False)
     else:
-        terminal.print_comparison(new_console(), comparison, verdict)
+        terminal.print_comparison(new_console(), comparison, verdict, bump)
     return verdict.exit_code
 
 
-def _as_json(root: Path, comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
+def _as_json(root: Path, comparison: Comparison, verdict: Verdict, bump: Bump | None) -> dict[str, Any]:
     """The verdict as plain values; each changed cell with its record, and the file that has all that was recorded."""
+    told = to_json(bump) if bump else {}
     return {
         "decision": verdict.decision.value,
         "exit_code": verdict.exit_code,
@@ -120,6 +137,7 @@ def _as_json(root: Path, comparison: Comparison, verdict: Verdict) -> dict[str, 
         "base": _side_as_json(comparison, 0),
         "candidate": _side_as_json(comparison, 1),
         "cells": [_cell_as_json(root, comparison, change) for change in comparison.changes if not change.passed],
+        **{name: told[name] for name in ("moves", "trials", "blames") if name in told},
     }
 
 

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from harness.bump.schema import Bump
 from harness.report import accuracy
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
+from harness.report.bump import blame_markdown
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
@@ -75,11 +77,12 @@ def grid(table: Table, foreseen: Foreseen | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def comparison(comparison: Comparison, verdict: Verdict | None = None) -> str:
-    """A comparison as Markdown, under its verdict where there is one."""
+def comparison(comparison: Comparison, verdict: Verdict | None = None, bump: Bump | None = None) -> str:
+    """A comparison as Markdown, under its verdict where there is one, and who is to blame where that was looked for."""
     parts = [f"### {text(headline(comparison, verdict))}"]
     sides = (("base", comparison.base), ("candidate", comparison.candidate))
     parts.append("\n".join(f"- {side}: {text(run_line(run))}" for side, run in sides))
+    parts += blame_markdown(bump) if bump else []
     parts += _environment(comparison, verdict)
     moved = _moved(comparison)
     for section in sections(comparison, verdict):

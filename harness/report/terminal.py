@@ -12,8 +12,10 @@ from rich.text import Text
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line
+from harness.bump.schema import Bump
 from harness.report import accuracy, expected
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
+from harness.report.bump import blame_lines
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
 from harness.report.figures import FIGURES_TITLE, figures
@@ -72,9 +74,11 @@ def print_foreseen(console: Console, tables: Sequence[Table], foreseen: Foreseen
     _print(console, foreseen_lines(tables, foreseen, width=console.width))
 
 
-def print_comparison(console: Console, comparison: Comparison, verdict: Verdict | None = None) -> None:
-    """Print a comparison, under its verdict where there is one."""
-    _print(console, comparison_lines(comparison, verdict, width=console.width))
+def print_comparison(
+    console: Console, comparison: Comparison, verdict: Verdict | None = None, bump: Bump | None = None
+) -> None:
+    """Print a comparison, under its verdict where there is one, with who is to blame where that was looked for."""
+    _print(console, comparison_lines(comparison, verdict, bump, width=console.width))
 
 
 def _print(console: Console, lines: Iterable[Text]) -> None:
@@ -241,12 +245,15 @@ def _wrapped(text: str, *, width: int, indent: int, style: str = "") -> list[Tex
     return [Text(" " * indent + part, style=style) for part in parts]
 
 
-def comparison_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:
+def comparison_lines(
+    comparison: Comparison, verdict: Verdict | None, bump: Bump | None = None, *, width: int
+) -> list[Text]:
     """The lines of `print_comparison`: the verdict first, then what changed, from the worst to the unchanged."""
     style = _DECISION_STYLES[verdict.decision] if verdict else "bold"
     lines = _wrapped(headline(comparison, verdict), width=width, indent=0, style=style)
     lines += [Text(f"{_GAP}base       {run_line(comparison.base)}")]
     lines += [Text(f"{_GAP}candidate  {run_line(comparison.candidate)}"), Text()]
+    lines += blame_lines(bump, width=width) if bump else []
     lines += _environment_lines(comparison, verdict, width=width)
     moved = _moved_lines(comparison, width=width)
     for section in sections(comparison, verdict):

@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ def check_claims(laboratory: SimulatedLaboratory, found: Blame) -> None:
 
 def names(packages: tuple[Package, ...]) -> set[str]:
     return {package.name for package in packages}
+
+
+def newer(name: str) -> Callable[[Pins], bool]:
+    """Whether the package is the candidate's."""
+    return lambda pins: pins.get(name) == "2.0"
 
 
 def pair_fits(pins: Pins) -> bool:
@@ -158,7 +164,7 @@ def test_the_one_that_was_left_out_is_to_blame() -> None:
 SIX = ("torch", "onnx", "onnxruntime", "numpy", "tf2onnx", "protobuf")
 
 
-@pytest.mark.parametrize("tie", [None, *itertools.combinations(SIX, 2)], ids=str)
+@pytest.mark.parametrize("tie", [None, ("torch", "onnx"), ("onnx", "numpy"), ("numpy", "tf2onnx")], ids=str)
 def test_one_of_six_is_named_in_twelve_environments(tie: tuple[str, str] | None) -> None:
     """Reduced controls apart, and before versions are looked for."""
     for guilty, one_way in itertools.product(SIX, (False, True)):
@@ -172,7 +178,7 @@ def test_one_of_six_is_named_in_twelve_environments(tie: tuple[str, str] | None)
         laboratory = SimulatedLaboratory(
             before=dict.fromkeys(SIX, "1.0"),
             after=dict.fromkeys(SIX, "2.0"),
-            record=breaks_where(lambda pins, guilty=guilty: pins.get(guilty) == "2.0"),
+            record=breaks_where(newer(guilty)),
             served=lambda _one, _other, cell: passed(*cell),
             fits=fits,
         )
@@ -377,7 +383,7 @@ def test_what_can_no_longer_exist_is_blamed_as_well() -> None:
 def test_an_environment_that_cannot_be_had_needs_no_trial() -> None:
     laboratory = embedding(
         record=lambda pins, cell: (
-            Record(**{**vars(failed(*cell, Stage.RESOLVE)), "outcome": Outcome.UNRESOLVABLE})
+            replace(failed(*cell), stage=Stage.RESOLVE, outcome=Outcome.UNRESOLVABLE)
             if pins["torch"] == "2.1.0"
             else passed(*cell)
         )
@@ -391,7 +397,7 @@ def test_random_breaks_are_always_told_truly() -> None:
     """Random ties, guilty sets, hidden other failures and versions: no claim that the laboratory would deny."""
     chance = random.Random(641)
     told = 0
-    for _ in range(250):
+    for _ in range(150):
         packages = chance.sample(SIX, chance.randint(1, 6))
         needs = {name: chance.sample(packages, 1)[0] for name in packages if chance.random() < 0.3}
         guilty = frozenset(chance.sample(packages, min(len(packages), chance.choice([1, 1, 1, 2]))))
@@ -428,7 +434,7 @@ def test_random_breaks_are_always_told_truly() -> None:
         assert found.culprits
         check_truth(laboratory, found)
         told += found.status is Status.FOUND
-    assert told == 250
+    assert told == 150
 
 
 def check_truth(laboratory: SimulatedLaboratory, found: Blame) -> None:
