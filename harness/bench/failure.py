@@ -150,7 +150,7 @@ def signature_of(record: Record) -> str:
     Without either it is the error's own text.
     """
     if record.outcome is Outcome.MISMATCHED and record.begins_at:
-        return f"Mismatch|{record.begins_at.split()[0]}"
+        return "Mismatch|" + record.begins_at.split()[0].strip(",;")
     return record.fingerprint or "|".join(filter(None, (record.error_type, record.error, record.difference)))
 
 

@@ -41,6 +41,7 @@ _WORDINGS = (
     (re.compile(r" to ONNX opset version \d+ is not supported"), " to ONNX is not supported"),
     (re.compile(r"unrecognized namespace (?:\{op_name\}|[\w:]+)"), "unrecognized namespace"),
     (re.compile(r"\A\[ONNXRuntimeError\] : \d+ : "), ""),
+    (re.compile(r"\bcom\.microsoft\."), ""),
     (re.compile(r"\bLoad model from \S+ failed:\s*"), ""),
     (re.compile(r"This is an invalid model\. "), ""),
     (re.compile(r" node\. Name:'[^']*'\s*(?:Status Message:\s*)?"), " node: "),
@@ -52,8 +53,8 @@ _WORDINGS = (
 _PATTERNS = (
     (re.compile(r"<temporary>/[^\s/'\",:;)\]]+"), "<temporary>/#"),
     (re.compile(r"0x[0-9a-fA-F]+"), "0x#"),
-    (re.compile(r"\bnode \([^()]*\)"), "node (#)"),
-    (re.compile(r"\((?:node )[^()]*\)"), "(node #)"),
+    (re.compile(r"\b([Nn]ode) \([^()]*\)"), r"\1 (#)"),
+    (re.compile(r"\(node[ :][^()]*\)"), "(node #)"),
     (re.compile(r"\b(Name:|Node:|node with name|at node) ?'[^']*'"), r"\1 #"),
     (re.compile(r"\b(Name:) \S+"), r"\1 #"),
     (re.compile(r"\(/[\w./:]+\)"), "(#)"),

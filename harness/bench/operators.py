@@ -26,7 +26,7 @@ _OPERATORS = tuple(
         r"Detected at node '?[^' ]*/(?P<name>[A-Z]\w+)'?",
         # ONNX and its runtimes
         rf"Could not find an implementation for {_NAME}\(",
-        rf"Failed to find kernel for {_NAME}\(",
+        rf"Failed to find kernel for (?:com\.microsoft\.)?{_NAME}\(",
         rf"of operator \({_NAME}\) in node",
         rf"while running {_NAME} node",
         rf"No Op registered for {_NAME} with",
@@ -38,11 +38,12 @@ _OPERATORS = tuple(
 _NODES = tuple(
     re.compile(pattern)
     for pattern in (
-        r"\bin node \((?P<name>[^()]+)\)",
+        r"\b[Nn]ode \((?P<name>[^()]+)\)",
         r"\bnode with name '(?P<name>[^']+)'",
         r"\bnode\. Name: ?'(?P<name>[^']*)'",
         r"\bBad node spec for node\. Name: (?P<name>\S+)",
         r"\(node (?:fused )?(?P<name>[^()]+)\)",
+        r"\(node:'(?:fused )?(?P<name>[^']+)'",
         r"\bonnx_op_name: (?P<name>\S+)",
         r"Detected at node '?(?P<name>[^' ]+)'?",
     )

@@ -184,6 +184,8 @@ def test_what_a_tool_printed_before_it_ended_the_process_is_its_error() -> None:
             "/attention/Reshape_4",
         ),
         ("No Op registered for Erfc with x: Bad node spec for node. Name: a/Gelu/Erfc", "Erfc", "a/Gelu/Erfc"),
+        ("Node (MatMulBnFusion_Gemm) Op (Gemm) [ShapeInferenceError] First input", "Gemm", "MatMulBnFusion_Gemm"),
+        ("Failed to find kernel for com.microsoft.FusedGemm(1) (node:'fused /0/Gemm' ep)", "FusedGemm", "/0/Gemm"),
         ("Unsqueeze version 13 is not implemented.", "Unsqueeze", ""),
         ("No ONNX function found for <OpOverload(op='lib.soft_clip', overload='default')>.", "lib.soft_clip", ""),
         ("'float' object has no attribute 'node'", "", ""),
@@ -216,6 +218,8 @@ def test_one_cause_has_one_fingerprint_over_versions_and_opsets() -> None:
         for more in (until, please, "")
     }
     assert len(found) == 1
+    kernels = ("FusedGemm(1) (node fused /0/Gemm). Op", "com.microsoft.FusedGemm(1) (node:'fused /a/b' ep:'CPU'). Op")
+    assert len({fingerprint("E", f"Failed to find kernel for {kernel}") for kernel in kernels}) == 1
     names = ("unrecognized namespace {op_name}.", "unrecognized namespace lib::soft_clip.")
     assert len({fingerprint("E", f"ONNX export failed on an operator with {name} If you") for name in names}) == 1
     nodes = ("/a/Reshape_4", "/b/c/Reshape_117")
