@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def recorded(context: click.Context, found: FoundCell) -> Recorded:
     kept = details.kept_folder(root, table.run, record.model, record.strategy)
     again = cell_command(context, "rerun", table, record, "--keep", _folder_name(record))
     return Recorded(
-        table=table,
+        table=replace(table, folder=shown(table.folder)) if table.folder else table,
         record=record,
         details=json.loads(found.details.read_text(encoding="utf-8"))["details"] if found.details else None,
         details_file=shown(found.details) if found.details else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from rich.text import Text
 from harness.bench.kept import ARTIFACT_FILE
 from harness.bench.record import Record
 from harness.bench.text import one_line
+from harness.report.diagnoses import told_of
 from harness.report.wording import number, run_line, state
 from harness.tables.schema import COLUMNS, Table
+from harness.verdict.expectations import packages_of
 
 _NO_FIGURES = frozenset(
     {"combination", "extension", "model", "strategy", "device", "tier", "outcome", "stage", "error", "difference"}
@@ -31,7 +33,8 @@ class Recorded:
     """What is known of a cell.
 
     `details` are None where only the row is there. `kept` is the folder of what the cell left, None where there is
-    none. `cause`, `alike` (other cells with its fingerprint) and `following`, commands, are told as they are.
+    none. `alike` are the other cells with its fingerprint, `following` commands, and `only_the_row` is told where there
+    are no details.
     """
 
     table: Table
@@ -39,11 +42,9 @@ class Recorded:
     details: Mapping[str, Any] | None
     details_file: Path | None = None
     kept: Path | None = None
-    cause: Sequence[str] = ()
     alike: Sequence[str] = ()
     following: Sequence[str] = ()
     only_the_row: str = ""
-    notes: Sequence[str] = field(default_factory=tuple)
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -55,18 +56,12 @@ class Recorded:
             "details": None if self.details is None else dict(self.details),
             "details_file": None if self.details_file is None else str(self.details_file),
             "kept": None if self.kept is None else str(self.kept),
-            "packages": packages_of(self.table, self.record),
+            "packages": dict(packages_of(run, self.record.extension)),
             "python": run.python,
-            "cause": list(self.cause),
+            "known": dict(told_of(self.record, run)),
             "alike": list(self.alike),
             "next": list(self.following),
         }
-
-
-def packages_of(table: Table, record: Record) -> dict[str, str]:
-    """The packages of the environment that a cell ran in, name to version."""
-    extended = table.run.extensions.get(record.extension)
-    return dict(extended.packages if extended else table.run.packages)
 
 
 def print_recorded(console: Console, told: Recorded, *, whole: bool) -> None:
@@ -100,7 +95,6 @@ def _head(told: Recorded) -> Iterator[str]:
     yield run_line(run)
     if told.details_file is not None:
         yield f"details: {told.details_file}"
-    yield from told.notes
 
 
 def _parts(told: Recorded, *, whole: bool) -> Iterator[tuple[str, list[str]]]:
@@ -109,8 +103,12 @@ def _parts(told: Recorded, *, whole: bool) -> Iterator[tuple[str, list[str]]]:
         yield "Difference", [str(details.get("error") or record.difference)]
     elif record.error:
         yield f"Error ({record.error_type})", [str(details.get("error") or record.error)]
-    yield "Cause", list(told.cause)
-    yield "The chain of exceptions, the outermost first", [_link(each) for each in details.get("chain") or ()]
+    yield "What is known of it", [f"{label}: {text}" for label, text in told_of(record, told.table.run)]
+    chain = [each for each in details.get("chain") or () if isinstance(each, Mapping)]
+    yield (
+        "The chain of exceptions, the outermost first",
+        [f"{each.get('type')}: {each.get('message')}" for each in chain],
+    )
     begins = details.get("begins") or {}
     yield "Where the mismatch begins", [f"{name}: {value}" for name, value in begins.items()]
     yield "Input sets, against the native output", list(_sets(details.get("errors") or {}))
@@ -125,14 +123,6 @@ def _parts(told: Recorded, *, whole: bool) -> Iterator[tuple[str, list[str]]]:
     yield "Environment", list(_environment(told))
     yield f"Other cells with the fingerprint {record.fingerprint}", list(told.alike)
     yield "Next", list(told.following)
-
-
-def _link(each: Any) -> str:
-    """One exception of a chain, as the record's details have it."""
-    if not isinstance(each, Mapping):
-        return str(each)
-    values = [str(value) for value in each.values() if value]
-    return ": ".join(values)
 
 
 def _sets(errors: Mapping[str, Any]) -> Iterator[str]:
@@ -196,7 +186,7 @@ def _columns(record: Record) -> Iterator[str]:
 
 def _environment(told: Recorded) -> Iterator[str]:
     run, record = told.table.run, told.record
-    packages = packages_of(told.table, record)
+    packages = packages_of(run, record.extension)
     yield f"Python {run.python or '(none)'}; {run.machine.cpu}, {run.machine.cores} cores, {run.machine.os}"
     if run.gpu is not None:
         yield f"{run.gpu.count} x {run.gpu.name}, driver {run.driver}"
