@@ -7,9 +7,11 @@ is where the mismatch begins. What was fused (a batch normalisation in a convolu
 artifact either. So eager is run once more with the artifact's value instead of its own: where it then answers as the
 artifact does, that value explains the mismatch, and all operators up to it are named.
 
-PyTorch has `torch.onnx.verification.find_mismatch` (TorchScript, 2.0 to 2.8), which exports parts of the model anew and
-never sees the artifact, and `verify_onnx_program` (`torch.export`, from 2.7), which needs the exporter's own program.
-This is one way for all versions, exporters and tools between, and it tells an exporter's error from a runtime's.
+PyTorch has `torch.onnx.verification.find_mismatch` (TorchScript, 2.0 to 2.8), which exports parts of the traced model
+anew: it names the same pooling as this where that is exported wrongly, and nothing where what was traced is not what
+eager does, since it never sees the artifact. It has `verify_onnx_program` too (`torch.export`, from 2.7), which needs
+the exporter's own program. This is one way for all versions, exporters and tools between, and it tells an exporter's
+error from a runtime's.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ from harness.bench.stages import Stage
 from harness.bench.tracing import VIEWS, Bounds, TooLargeError, TooLongError, Trace, answered, traced
 
 _MOST_TRIED = 24
+_SHARE = 0.7
+"""Of the time, what may go by until nothing more is tried that could explain a mismatch."""
 _MOST_NAMED = 3
 _MOST_REFERENCED = 8
 _MOST_ORIGINS = 4
@@ -115,6 +119,7 @@ class _Search:
         self.request = request
         self.folder = Path(request.folder)
         self.bounds = Bounds(int(request.most_mb * 2**20), time.monotonic() + request.time_s)
+        self.patience = replace(self.bounds, deadline=time.monotonic() + _SHARE * request.time_s)
         self.model = load(Path(request.model_file), "MODEL", Model).declared
         built = Path(request.built)
         self.facts = json.loads((built / BUILT_FILE).read_text(encoding="utf-8"))
@@ -216,7 +221,11 @@ class _Search:
         if not region.calls:
             msg = "no operator of PyTorch's makes the output"
             raise NotLocatedError(msg)
-        return self._relaid(region, pairs) or self._explained(region, pairs) or self._first(region)
+        try:
+            explained = self._relaid(region, pairs) or self._explained(region, pairs)
+        except TooLongError:
+            explained = None
+        return explained or self._first(region)
 
     def _relaid(self, region: Region, pairs: Sequence[_Pair]) -> Begins | None:
         """A transposition, or a slice, before the first operator that is wrong, where it explains the mismatch."""
@@ -262,16 +271,15 @@ class _Search:
         """The first operator alone, where the artifact has a wrong value for it too: what comes after is not one."""
         made = self.sides.made(begins)
         own = None if begins == index or made is None else self.sides.counterpart(made[1], region.names)
-        if made is None or own is None or not self.sides.stands_for(own, begins, region):
+        if made is None or own is None or self.sides.stood_for(own, region) != begins:
             return None
         return self._told(begins, "first", of=own, native=made[1])
 
     def _answers_alike(self, index: int, instead: Any, pairs: Sequence[_Pair]) -> bool:
         """Whether PyTorch answers as the artifact does, where one operator makes what the artifact has for it."""
-        self.bounds.check_time()
         name = self.trace.calls[index].name
         run, _ = self._run(self.request.index)
-        answer = answered(self.module, run, self.bounds, index=index, name=name, instead=instead)
+        answer = answered(self.module, run, self.patience, index=index, name=name, instead=instead)
         if answer is None:
             return False
         theirs = {pair.value: self.sides.values.get(pair.name) for pair in pairs if pair.value is not None}
@@ -292,6 +300,11 @@ class _Search:
         made = self.sides.made(index)
         nearest = None if made is None else self.sides.counterpart(made[1], region.names)
         if made is not None and nearest is not None:
+            last = self.sides.stood_for(nearest, region)
+            until = self.sides.made(last) if last is not None and last > index else None
+            of = None if until is None else self.sides.counterpart(until[1], {nearest.name})
+            if until is not None and of is not None and index in self.sides.calls([until[0]], region):
+                return self._told(index, "first", until=last, of=of, native=until[1])
             return self._told(index, "first", of=nearest, native=made[1])
         nodes = self.artifact.graph.nodes
         of_module = [each for each in region.nodes if call.module and nodes[each].module.startswith(call.module)]
@@ -354,6 +367,7 @@ class _Search:
         last = calls[until] if until is not None and until != index else None
         if of is not None:
             nodes = self.sides.nodes([of.name])
+            nodes = [each for each in nodes if graph.nodes[each].operator != "Identity"] or nodes
         side = self._side(nodes, of, native) if of is not None and seen == "explained" else ""
         level = "" if self.level is None else self.level or "all"
         line = f"{call}{f' to {last}' if last else ''}{_named([str(graph.nodes[each]) for each in nodes])}{note}"

@@ -81,12 +81,11 @@ class Sides:
         found = self._theirs.nearest(array, names)
         return Counterpart(*found) if found is not None and found[2] <= UNLIKE else None
 
-    def stands_for(self, counterpart: Counterpart, call: int, region: Region) -> bool:
-        """Whether of all wrong values of PyTorch's it is that of `call` which an artifact's value is most like."""
-        candidates = {made[0] for each in region.calls if (made := self.made(each)) is not None}
-        made = self.made(call)
-        nearest = self._ours.nearest(self.values[counterpart.name], candidates)
-        return made is not None and nearest is not None and nearest[0] == made[0]
+    def stood_for(self, counterpart: Counterpart, region: Region) -> int | None:
+        """The call of the region that an artifact's value is most like the value of: the last of what was fused."""
+        makers = {made[0]: call for call in region.calls if (made := self.made(call)) is not None}
+        nearest = self._ours.nearest(self.values[counterpart.name], makers)
+        return None if nearest is None else makers[nearest[0]]
 
     def relaid(self, call: int) -> Iterator[int]:
         """Calls before this one that only lay out anew what the artifact has, in a layout that it has not; in order."""
