@@ -67,8 +67,8 @@ def make(record: Record, registry: Registry, source: Source, *, cell: str) -> Ma
     declared = card.imports if card is not None else ()
     route = _route(record, registry)
     if record.stage is Stage.IMPORT:
-        modules = dict.fromkeys([*declared, *_imports(record, registry)])
-        code = script.Code(parts=[f"import {name}" for name in modules])
+        names = dict.fromkeys([*declared, *_imports(record, registry)])
+        code = script.Code(parts=[f"import {name}" for name in names])
     else:
         told = _told(record, entry, slicer, declared, source)
         code = script.body(record, route, slicer, told, source.pins)
@@ -76,11 +76,13 @@ def make(record: Record, registry: Registry, source: Source, *, cell: str) -> Ma
     empty = Pinned(python=source.python, direct={}, rest={})
     draft = script.written(record, empty, code, slicer, cell=cell, future=future)
     needed = dict.fromkeys([*script.imported(draft), *_imports(record, registry), "numpy"])
-    modules_ = tuple(name.partition(".")[0] for name in needed)
-    pins = pinned(source, modules_)
+    modules = tuple(dict.fromkeys(name.partition(".")[0] for name in needed))
+    # torch.onnx imports it, and does not ask for it.
+    modules += ("onnxscript",) if "torch.onnx.export(" in draft else ()
+    pins = pinned(source, modules)
     text = script.written(record, pins, code, slicer, cell=cell, future=future)
     _check_private(text)
-    return Made(text=text, pins=pins, modules=modules_)
+    return Made(text=text, pins=pins, modules=modules)
 
 
 def _check_outcome(record: Record) -> None:

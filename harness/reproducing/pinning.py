@@ -43,6 +43,7 @@ class Pinned:
         """The script's metadata (PEP 723)."""
         lines = ["/// script", f'requires-python = "=={self.python}.*"', "dependencies = ["]
         lines += [f'  "{name}=={version}",' for name, version in self.direct.items()]
+        lines += ["  # what these need:"] if self.rest else []
         lines += [f'  "{name}=={version}",' for name, version in self.rest.items()]
         lines += ["]"]
         if self.indexes:

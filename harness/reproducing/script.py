@@ -54,6 +54,7 @@ class Code:
     pieces: set[str] = field(default_factory=set)
     classes: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
+    tensors: str = ""
 
     def add(self, text: str, *imports: str) -> None:
         """Lines at the top level."""
@@ -108,7 +109,8 @@ def body(record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], 
         code.pieces.add("fill")
         code.add(f"with torch.no_grad():\n    fill(model, gains={as_code(told['gains'])})")
     code.add(_example(slicer, told, "example", ""))
-    code.add(f"tensors = tuple(torch.from_numpy(value) for value in {_of(told, 'example')})")
+    code.tensors = f"tensors = tuple(torch.from_numpy(value) for value in {_of(told, 'example')})"
+    code.add(code.tensors)
     if stage is Stage.BUILD:
         code.add(f"with torch.no_grad():\n    {facts.call('model')}")
         return code
@@ -198,16 +200,14 @@ def _expected(code: Code, record: Record, slicer: Slicer, told: Mapping[str, Any
         code.add(f"inputs = dict(zip({as_code(names)}, {_of(told, arrays)}))")
     if not comes_to(record, Stage.MATCH):
         return
-    code.pieces.update(("flatten", "compare"))
+    code.pieces.add("compare")
     call = facts.call("model")
     kept = " if isinstance(leaf, torch.Tensor)" if told["numbers"] else ""
     if probe:
         call = call.replace("tensors", "probed")
         code.add("probed = tuple(torch.from_numpy(value) for value in inputs.values())")
-    code.add(
-        f"with torch.no_grad():\n    expected = [leaf.numpy() for leaf in flatten({call}){kept}]",
-        "import numpy as np",
-    )
+    listed = f"[{call}.numpy()]" if told["paths"] == ["output"] else f"[leaf.numpy() for leaf in flatten({call}){kept}]"
+    code.add(f"with torch.no_grad():\n    expected = {listed}")
 
 
 def _steps(code: Code, record: Record, route: Route, facts: ScriptFacts) -> str:
@@ -254,33 +254,34 @@ def written(record: Record, pinned: Pinned, code: Code, slicer: Slicer, *, cell:
     """The whole script. `cell` is what made it, for whoever wants to make it again."""
     sliced = slicer.sliced()
     renamed = {name: f"{name}_" for name in _OURS if name in sliced.names}
-    parts = [_renamed(part, renamed) for part in code.parts]
+    used = sum(len(re.findall(r"\btensors\b", part)) for part in [*code.parts, *code.classes]) > 1
+    parts = [_renamed(part, renamed) for part in code.parts if used or part != code.tensors]
     text = "\n".join([*code.classes, *parts])
-    names = sliced.pieces | code.pieces | {name for name in ("flatten",) if f"{name}(" in text}
+    names = sliced.pieces | code.pieces | {name for name in ("flatten",) if re.search(rf"(?<![\w.]){name}\b", text)}
     pieces = complete(names)
-    definitions = [*sliced.definitions, *code.classes, *(PIECES[name].code for name in pieces)]
-    tolerance = f"TOLERANCE = {record.tolerance or 1e-4!r}\n\n\n" if "compare" in pieces else ""
+    definitions = [*sliced.definitions, *code.classes]
+    definitions += [f"TOLERANCE = {record.tolerance or 1e-4!r}"] if "compare" in pieces else []
+    definitions += [PIECES[name].code for name in pieces]
     whole = "\n".join([*definitions, *parts])
     imports = {**sliced.imports, **code.imports, "import os": None, "import tempfile": None}
     imports |= {each: None for name in pieces for each in PIECES[name].imports}
     imports |= {text: None for name, text in _BY_NAME.items() if re.search(rf"\b{name}\.", whole)}
-    blocks = [
-        pinned.header(),
-        f'"""{_about(record, pinned, cell)}"""',
-        *(["from __future__ import annotations"] if future else []),
-        _imports(imports),
-        f"{tolerance}" + "\n\n\n".join(definitions) if definitions else tolerance.strip(),
-    ]
-    head = "\n\n".join(block for block in blocks[:-1] if block)
-    tail = "\n".join(
-        [
-            "os.chdir(tempfile.mkdtemp())  # what tools write does not come beside this file",
-            *parts,
-            f'print("{PASSES}")',
-        ]
-    )
-    between = f"\n\n\n{blocks[-1]}\n\n\n" if blocks[-1] else "\n\n"
-    return f"{head}{between}{tail}\n"
+    head = [pinned.header(), f'"""{_about(record, pinned, cell)}"""']
+    head += ["from __future__ import annotations"] if future else []
+    head += [_imports(imports)]
+    lines = ["os.chdir(tempfile.mkdtemp())  # what tools write does not come beside this file", *parts]
+    defined = _definitions(definitions)
+    return "\n\n".join(head) + (f"{defined}\n\n\n" if defined else "\n\n") + "\n".join([*lines, f'print("{PASSES}")\n'])
+
+
+def _definitions(texts: Sequence[str]) -> str:
+    """Functions and classes apart from all else, as formatters have them."""
+    whole, before = "", False
+    for text in texts:
+        large = text.startswith(("def ", "class ", "@"))
+        whole += ("\n\n\n" if large or before else "\n" if whole else "\n\n") + text
+        before = large
+    return whole
 
 
 _BY_NAME = {
@@ -304,7 +305,8 @@ def _imports(statements: Iterable[str]) -> str:
     def module(statement: str) -> str:
         return statement.split()[1].partition(".")[0]
 
-    found = sorted(statements, key=lambda each: (each.startswith("from "), each))
+    # torch before all others, as the bench imports it: after TensorFlow it may end the process.
+    found = sorted(statements, key=lambda each: (each != "import torch", each.startswith("from "), each))
     standard = [each for each in found if module(each) in sys.stdlib_module_names]
     others = [each for each in found if module(each) not in sys.stdlib_module_names]
     return "\n\n".join("\n".join(group) for group in (standard, others) if group)
@@ -325,7 +327,7 @@ def _about(record: Record, pinned: Pinned, cell: str) -> str:
     }.get(record.outcome, f"no error at the stage {record.stage.value!r}, and then `{PASSES}`")
     kind = f"{record.error_type}: " if record.error_type and record.outcome is not Outcome.MISMATCHED else ""
     lines = [
-        f"{record.model} by {record.strategy} {what} at the stage {record.stage.value!r}{on}.",
+        *textwrap.wrap(f"{record.model} by {record.strategy} {what} at the stage {record.stage.value!r}{on}.", _WIDTH),
         "",
         *textwrap.wrap(f"Versions: Python {pinned.python}, {versions}.", _WIDTH),
         *textwrap.wrap(f"Expected: {expected}.", _WIDTH),

@@ -114,7 +114,8 @@ class Slicer:
         """The arguments of `MODEL = Model(…)`."""
         node = self.file.names.get("MODEL")
         value = getattr(node, "value", None)
-        if not isinstance(value, ast.Call) or value.args or any(each.arg is None for each in value.keywords):
+        named = [each.arg for each in value.keywords] if isinstance(value, ast.Call) else []
+        if not isinstance(value, ast.Call) or value.args or None in named or "build" not in named:
             msg = f"{self.file.path.name}: MODEL is not written as Model(summary=…, build=…, …). Write it so."
             raise NotReproducibleError(msg)
         return {each.arg: each.value for each in value.keywords if each.arg is not None}

@@ -74,8 +74,7 @@ def _dynamo(facts: ScriptFacts, source: str) -> PlainCall:
         code = "".join(f"dimension_{name} = torch.export.Dim({as_code(name)})\n" for name in names)
         arguments += [f"dynamic_shapes={_dynamic_shapes(facts, wrapped=wrapped)}"]
     arguments += ["dynamo=True", *_opset(facts)]
-    imports = ("import onnxscript  # noqa: F401 - what the exporter is written with",)
-    return PlainCall(imports=imports, code=code + as_call("torch.onnx.export", arguments), leaves="model.onnx")
+    return PlainCall(imports=(), code=code + as_call("torch.onnx.export", arguments), leaves="model.onnx")
 
 
 def _dynamic_shapes(facts: ScriptFacts, *, wrapped: bool) -> str:
@@ -216,10 +215,13 @@ def _saved(facts: ScriptFacts, called: str) -> str:
         specs.append(f'    tf.TensorSpec({sizes}, tf.{_TF_TYPES.get(dtype, dtype)}, name="{name}"),')
     answered = called.format(names)
     if facts.output_count == 1:
-        answer = f'    return {{"output_0": flatten({answered})[0]}}'
+        answer = f'    return {{"output_0": tf.nest.flatten({answered})[0]}}'
     else:
-        answer = f'    return {{f"output_{{i}}": output for i, output in enumerate(flatten({answered}))}}'
-    lines = ["signature = [", *specs, "]", "", "", "@tf.function(input_signature=signature)", f"def serve({names}):"]
+        answer = f'    return {{f"output_{{i}}": output for i, output in enumerate(as_list({answered}))}}'
+    lines = ["signature = [", *specs, "]"]
+    if facts.output_count != 1:
+        lines += ["as_list = tf.autograph.experimental.do_not_convert(flatten)"]
+    lines += ["", "", "@tf.function(input_signature=signature)", f"def serve({names}):"]
     lines += [answer, "", "", "concrete = serve.get_concrete_function()", "served = tf.Module()"]
     lines += ["served.weights = list(concrete.variables)"]
     lines += ['tf.saved_model.save(served, "saved_model", signatures={"serving_default": concrete})']

@@ -1,0 +1,103 @@
+"""How a script ended, held against how its cell did; scripts run by uv as anybody runs them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+from harness.bench.stages import Outcome, Stage
+from harness.reproducing.trying import Ended, ends_as, run
+from tests.tables.samples import failed, mismatched
+
+HEAD = f'# /// script\n# requires-python = ">={sys.version_info.major}.{sys.version_info.minor}"\n# ///\n'
+INVALID = (
+    "[ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model from <scratch>/convert/artifact-0/model.onnx failed:This is "
+    'an invalid model. In Node, ("/0/Gather", Gather) at line 12'
+)
+TRACEBACK = (
+    'Traceback (most recent call last):\n  File "/tmp/x/repro.py", line 3, in <module>\n'
+    "onnxruntime.capi.InvalidGraph: [ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model from model.onnx failed:This "
+    'is an invalid model. In Node, ("/0/Gather",\n Gather) at line 14\n'
+)
+
+
+def test_an_error_is_told_by_its_type_and_its_message() -> None:
+    record = failed("m", "s", error_type="InvalidGraph", error=INVALID)
+    assert ends_as(record, Ended(code=1, log=TRACEBACK))
+    assert not ends_as(record, Ended(code=0, log=TRACEBACK))
+    assert not ends_as(record, Ended(code=1, log=TRACEBACK.replace("Gather", "Add")))
+    assert not ends_as(record, Ended(code=1, log=TRACEBACK.replace("InvalidGraph", "NotImplemented")))
+
+
+def test_a_message_that_was_cut_is_told_by_its_ends() -> None:
+    record = failed("m", "s", error_type="Error", error="it begins so … and ends so")
+    assert ends_as(record, Ended(code=1, log="Error: it begins so, goes on, and ends so"))
+    assert not ends_as(record, Ended(code=1, log="Error: it begins so, goes on, and ends"))
+
+
+@pytest.mark.parametrize(
+    ("difference", "log", "same"),
+    [
+        ("output 0: values differ, relative error 2.22e-01 above 1e-04, most at [1]: 2 instead of 1", "2.22e-01", True),
+        (
+            "output 0: values differ, relative error 2.22e-01 above 1e-04, most at [1]: 2 instead of 1",
+            "9.00e-01",
+            False,
+        ),
+        (
+            "probe 'longer': outputs.a: values differ, relative error 2.2e-01 above 1e-04, most at [1]: 2",
+            "2.20e-01",
+            True,
+        ),
+    ],
+)
+def test_a_mismatch_is_told_by_its_figure(difference: str, log: str, same: bool) -> None:
+    record = mismatched("m", "s", difference=difference)
+    said = f"AssertionError: output: values differ, relative error {log} above 1e-04"
+    assert ends_as(record, Ended(code=1, log=said)) is same
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [
+        ("output 0: shape [2, 16] instead of [16, 2]", "output: shape [2, 16] instead of [16, 2]"),
+        ("output: dtype float64 instead of float32", "output: dtype float64 instead of float32"),
+        ("2 outputs instead of 1 (output)", "2 outputs instead of 1"),
+        ("output: +Inf at [0] only natively (3 positions differ)", "output: Inf (3 positions differ)"),
+        (
+            "output: values differ at 3 of 8 positions, most at [1]: 1 instead of 2",
+            "output: values differ at 3 of 8 positions",
+        ),
+    ],
+)
+def test_other_differences_are_told_by_what_differs(difference: str, said: str) -> None:
+    record = mismatched("m", "s", difference=difference)
+    assert ends_as(record, Ended(code=1, log=f"AssertionError: {said}"))
+    assert not ends_as(record, Ended(code=1, log="AssertionError: something else"))
+
+
+def test_a_crash_and_an_endless_run_are_told() -> None:
+    crashed = replace(failed("m", "s", Stage.LOAD, error_type="SIGSEGV"), outcome=Outcome.CRASHED)
+    assert ends_as(crashed, Ended(code=139, log=""))
+    assert ends_as(crashed, Ended(code=-11, log=""))
+    assert not ends_as(crashed, Ended(code=134, log=""))
+    endless = replace(failed("m", "s", Stage.LOAD), outcome=Outcome.TIMED_OUT)
+    assert ends_as(endless, Ended(code=None, log=""))
+    assert not ends_as(endless, Ended(code=1, log=""))
+
+
+def test_a_script_is_run_by_uv() -> None:
+    ended = run(f'{HEAD}print("passes")\n')
+    assert ended.passed, ended
+    ended = run(f'{HEAD}raise KeyError("0.weight_g")\n')
+    assert not ended.passed
+    assert ends_as(failed("m", "s", error_type="KeyError", error="'0.weight_g'"), ended), ended
+    assert ended.last == "KeyError: '0.weight_g'"
+
+
+def test_a_script_without_an_end_is_ended() -> None:
+    ended = run(f"{HEAD}import time\ntime.sleep(600)\n", timeout_s=3.0)
+    assert ended.code is None
+    assert not ended.passed
