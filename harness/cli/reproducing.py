@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.bench.errors import UsageError
-from harness.bench.plan import slug_of, split_models
-from harness.bench.registry import Registry, discover
-from harness.bench.series import values_of
+from harness.bench.failure import describe_failure
+from harness.bench.plan import slug_of
+from harness.bench.record import Record
 from harness.cli.cells import cell_options, find_cell
-from harness.cli.context import path_option, root_of, shown
-from harness.given.placing import placed
+from harness.cli.context import root_of, shown
+from harness.cli.exits import COULD_NOT_TELL
+from harness.cli.rerunning import plan_of
 from harness.matrix import combination as combinations
 from harness.matrix import locks
 from harness.reproducing import trying
@@ -23,8 +23,6 @@ from harness.reproducing.making import Made, make
 from harness.reproducing.pinning import Source
 from harness.reproducing.script import MADE_BY
 from harness.tables.schema import Table
-
-NOT_SHOWN = 3
 
 
 @click.command(short_help="Write a script that shows a failure without this harness.")
@@ -38,17 +36,9 @@ NOT_SHOWN = 3
 @click.option(
     "--pins",
     metavar="NAME|FILE",
-    help="Also run it with the versions of this combination, or of this requirements or lock file: it should pass.",
+    help="Also run it with the versions of this combination, or of this file, and say in it that it passes with them.",
 )
 @click.option("--check/--no-check", default=True, help="Run it by `uv run`, and say whether it ends as recorded.")
-@path_option
-@click.option(
-    "--plugin-folder",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A folder with your own steps/, strategies/ and runtimes/.",
-)
 @cell_options
 @click.pass_context
 def reproduce(
@@ -58,9 +48,6 @@ def reproduce(
     output: Path | None,
     pins: str | None,
     check: bool,
-    paths: tuple[Path, ...],
-    plugins: tuple[Path, ...],
-    models: tuple[str, ...],
     **given: Any,
 ) -> int:
     """Write one Python script that shows the failure of CELL without this harness, for whoever maintains the tool.
@@ -68,15 +55,11 @@ def reproduce(
     The script has its packages in it with their exact versions, so that `uv run` of it fails anywhere as the cell did.
     It is run here once, and with --pins once more. What needs a package, weights or files of your own is refused, with
     what to put in their place. Exits with 3 where the script does not end as recorded, or does not pass with --pins.
-
     """
     root = root_of(context)
-    found = find_cell(context, cell, models=models, **given)
+    found = find_cell(context, cell, **given)
     table, record = found.table, found.record
-    registry = _registry(root, table, models, paths, plugins)
-    if record.model not in registry.models:
-        msg = f"{record.model} is none of the models that are there: name its file by --models."
-        raise UsageError(msg)
+    registry = plan_of(root, found)[0].registry()
     source = _source(root, table, record.extension or table.run.extension)
     made = make(record, registry, source, cell=record.cell_id)
     other = _other(root, pins, source, record.extension) if pins else None
@@ -95,7 +78,7 @@ def reproduce(
     return _tried(made, other, pins, record, path)
 
 
-def _tried(made: Made, other: Source | None, pins: str | None, record: Any, path: Path) -> int:
+def _tried(made: Made, other: Source | None, pins: str | None, record: Record, path: Path) -> int:
     """Run the script, and with other versions, and tell how each ended."""
     ended = trying.run(made.text)
     told = f"`uv run {shlex.quote(str(shown(path)))}`"
@@ -104,46 +87,31 @@ def _tried(made: Made, other: Source | None, pins: str | None, record: Any, path
         click.echo(f"{told} fails as recorded: {ended.last:.200}")
     elif ended.passed:
         click.echo(f"{told} passes here: it does not show the failure, which may depend on the machine or the run.")
-        code = NOT_SHOWN
+        code = COULD_NOT_TELL
     else:
         click.echo(f"{told} ends otherwise than recorded, with: {ended.last:.300}")
-        click.echo(f"Recorded: {record.error_type or record.outcome}: {record.error or record.difference}")
-        code = NOT_SHOWN
+        click.echo(f"Recorded: {describe_failure(record)}")
+        code = COULD_NOT_TELL
     if other is not None:
-        ended = trying.run(made.under(other))
+        changed = made.under(other)
+        ended = trying.run(changed.text)
         if ended.passed:
-            click.echo(f"With the versions of {pins} the same script passes.")
+            _write(path, made.that_passes_with(changed.pins))
+            click.echo(f"With the versions of {pins} the same script passes, which it now says.")
         else:
             click.echo(f"With the versions of {pins} the same script does not pass: {ended.last:.300}")
-            code = NOT_SHOWN
+            code = COULD_NOT_TELL
     return code
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a script whole, or not at all."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _registry(
-    root: Path, table: Table, models: Sequence[str], paths: Sequence[Path], plugins: Sequence[Path]
-) -> Registry:
-    """Where the names of a table's cells are looked up: the models that are named, else those that it was of."""
-    values = list(models) or [
-        str(root / value) if (root / value).exists() else value for value in values_of(table.run.models)
-    ]
-    values_, found = placed(root, values, ())
-    files, globs = split_models(values_)
-    folders = [*(paths or [root / folder for folder in table.run.paths]), *found]
-    return discover(
-        models=files,
-        paths=[folder.resolve() for folder in folders],
-        plugins=[folder.resolve() for folder in plugins],
-        with_zoo=bool(globs or not files),
-    )
 
 
 def _source(root: Path, table: Table, extension: str) -> Source:

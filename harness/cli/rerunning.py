@@ -149,7 +149,7 @@ def run_again(context: click.Context, found: FoundCell, folder: Path | None, *, 
     Raises `UsageError` where it cannot be run as it was: its model's file or its combination has gone.
     """
     root = root_of(context)
-    plan, differing = _plan_of(root, found)
+    plan, differing = plan_of(root, found)
     plan = replace(plan, selected=True, keep=str(folder / "kept") if folder else "", artifacts=())
     task = _task_of(root, plan, interpreter)
     text = task.lock.text or task.lock.reason if task.lock else ""
@@ -202,8 +202,11 @@ def _task_of(root: Path, plan: Plan, interpreter: Path | None) -> Task:
     return task
 
 
-def _plan_of(root: Path, found: FoundCell) -> tuple[Plan, list[str]]:
-    """The plan that the cell was run by, of this cell alone, and what of it could not be known."""
+def plan_of(root: Path, found: FoundCell) -> tuple[Plan, list[str]]:
+    """The plan that the cell was run by, of this cell alone, and what of it could not be known.
+
+    Raises `UsageError` where it cannot be had: the model's file has gone, or is not named by the table.
+    """
     run, record = found.table.run, found.record
     file = details.plan_file(root, run, record.extension)
     if file.is_file():

@@ -50,9 +50,22 @@ class Made:
     pins: Pinned
     modules: tuple[str, ...]
 
-    def under(self, source: Source) -> str:
+    def under(self, source: Source) -> Made:
         """The same script with other versions."""
-        return self.text.replace(self.pins.header(), pinned(source, self.modules).header())
+        pins = pinned(source, self.modules)
+        text = self.text.replace(self.pins.header(), pins.header())
+        return Made(text=text, pins=pins, modules=self.modules)
+
+    def that_passes_with(self, other: Pinned) -> str:
+        """Its text, which says with which other versions it passes."""
+        told = ", ".join(
+            f"{name} {version}"
+            for name, version in sorted({**other.rest, **other.direct}.items())
+            if {**self.pins.rest, **self.pins.direct}.get(name) != version
+        )
+        return self.text.replace(
+            f"\n\n{script.RUN_IT}", f"\n{script.wrapped(f'Passes with {told}.')}\n\n{script.RUN_IT}", 1
+        )
 
 
 def make(record: Record, registry: Registry, source: Source, *, cell: str) -> Made:
@@ -77,8 +90,6 @@ def make(record: Record, registry: Registry, source: Source, *, cell: str) -> Ma
     draft = script.written(record, empty, code, slicer, cell=cell, future=future)
     needed = dict.fromkeys([*script.imported(draft), *_imports(record, registry), "numpy"])
     modules = tuple(dict.fromkeys(name.partition(".")[0] for name in needed))
-    # torch.onnx imports it, and does not ask for it.
-    modules += ("onnxscript",) if "torch.onnx.export(" in draft else ()
     pins = pinned(source, modules)
     text = script.written(record, pins, code, slicer, cell=cell, future=future)
     _check_private(text)

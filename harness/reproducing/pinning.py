@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -20,6 +20,16 @@ _PUBLIC = frozenset({"pypi.org", "download.pytorch.org"})
 _INDEX = re.compile(r"^--(?:extra-)?index-url[ =](\S+)", re.MULTILINE)
 _BROUGHT = ("nvidia-", "triton")
 """What torch brings for GPUs, by exact versions of its own."""
+
+_UNASKED: Mapping[str, tuple[str, ...]] = {
+    "onnx": ("onnxscript",),  # torch.onnx imports it from 2.9 on
+    "onnx2tf": ("tensorflow", "tf_keras", "onnx_graphsurgeon", "psutil", "sng4onnx", "ai_edge_litert"),
+    "onnx_tf": ("tensorflow", "tensorflow_addons", "tensorflow_probability"),
+    "nobuco": ("tensorflow",),
+    "litert_torch": ("torchao",),
+    "torchax": ("jax", "tensorflow"),
+}
+"""What packages import without asking for it, by the module that does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +78,16 @@ class Source:
         return cls(python=python, pins=pins_of(text), indexes=tuple(others))
 
 
-def pinned(source: Source, modules: Iterable[str], packages: Sequence[str] = ()) -> Pinned:
-    """What a script needs that imports `modules`, with `packages` beside it.
+def pinned(source: Source, modules: Iterable[str]) -> Pinned:
+    """What a script needs that imports `modules`.
 
     Raises `NotReproducibleError` for a package that no index has, and what uv's failure means.
     """
     direct: dict[str, str] = {}
-    for module in dict.fromkeys(modules):
+    known = dict.fromkeys(modules)
+    for module in {**known, **dict.fromkeys(more for each in known for more in _UNASKED.get(each, ()))}:
         for name in distributions_of(module, source.pins)[:1]:
             direct[name] = source.pins[name]
-    direct |= {name: source.pins[name] for name in packages if name in source.pins}
     closure = _closure(source, direct)
     local = [name for name, version in {**direct, **closure}.items() if version == ANY_VERSION]
     if local:

@@ -24,6 +24,7 @@ from harness.reproducing.steps import STEPS
 
 MADE_BY = "Made by `harness reproduce`"
 PASSES = "passes"
+RUN_IT = "Run it by `uv run FILE`."
 
 _WIDTH = 110
 _PROBE = re.compile(r"probe '([^']*)': ")
@@ -334,9 +335,14 @@ def _about(record: Record, pinned: Pinned, cell: str) -> str:
         "Seen:",
         *textwrap.wrap(f"{kind}{told_of(record)}", _WIDTH, initial_indent="  ", subsequent_indent="  "),
         "",
-        f"Run it by `uv run FILE`. {MADE_BY} {__version__} of {cell}.",
+        f"{RUN_IT} {MADE_BY} {__version__} of {cell}.",
     ]
     return "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''") + "\n"
+
+
+def wrapped(text: str) -> str:
+    """A line of what a script says of itself, in lines that are not too long."""
+    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def imported(code: str) -> list[str]:
