@@ -110,6 +110,13 @@ class Case:
     shapes: str = "dynamic"
 
 
+WRAPPING = """
+try:
+    raise NotImplementedError("Exporting the operator 'aten::foo' to ONNX is not supported")
+except NotImplementedError as error:
+    raise RuntimeError("Failed to export the model. Next steps: create an issue") from error
+"""
+
 PASSED = ("passed", "measure", None)
 CASES = {
     "good": Case("facts = {'opset': 16}", PASSED),
@@ -123,6 +130,16 @@ CASES = {
     ),
     "raises": Case("raise KeyError('lost')", ("failed", "convert", "KeyError"), "lost"),
     "exits": Case("sys.exit(0)", ("failed", "convert", "SystemExit"), "SystemExit(0)"),
+    "says-and-exits": Case(
+        "print('ERROR: LSTM OP is not yet implemented.', flush=True); sys.exit(1)",
+        ("failed", "convert", "SystemExit"),
+        "LSTM OP is not yet implemented. (the tool ended the process: SystemExit(1))",
+    ),
+    "wraps": Case(
+        f"exec(compile({WRAPPING!r}, '/opt/site-packages/tool.py', 'exec'))",
+        ("failed", "convert", "NotImplementedError"),
+        "Exporting the operator 'aten::foo' to ONNX",
+    ),
     "vanishes": Case("os._exit(0)", ("crashed", "convert", "NoResult"), "exit code 0"),
     "aborts": Case("os.abort()", ("crashed", "convert", "SIGABRT"), "SIGABRT"),
     "greedy": Case("kept = [b'x' * 2**26 for _ in range(99)]", ("out-of-memory", "convert", "MemoryLimit"), "1200 MiB"),
@@ -219,6 +236,14 @@ def test_what_a_step_does_becomes_its_outcome(ran: Ran, name: str) -> None:
     assert (record.model_digest, record.strategy_digest, record.weights_digest) != (None, None, None)
     assert record.probes_total == 2
     json.dumps(record.to_json())
+
+
+def test_the_root_is_recorded_and_the_whole_chain_kept(ran: Ran) -> None:
+    record, details = ran("wraps")
+    assert record.operator == "aten::foo"
+    assert [each["type"] for each in details["chain"]] == ["RuntimeError", "NotImplementedError"]
+    assert "create an issue" in details["traceback"]
+    assert ran("says-and-exits")[0].operator == "LSTM"
 
 
 def test_a_passing_cell_has_every_figure(ran: Ran) -> None:
