@@ -2,7 +2,7 @@
 
 Everything is told from trials of a `Laboratory`, which are kept and never repeated. For each cause one cell stands for
 all of its cells. Who is to blame is looked for first, for every cause, then the side, then the versions: what a budget
-cuts off is what is asked for last. How it goes, and why, is in docs/decisions/0018-blame-rests-on-trials.md.
+cuts off is what is asked for last. How it goes, and why, is in docs/decisions/0022-blame-rests-on-trials.md.
 """
 
 from __future__ import annotations
