@@ -154,7 +154,7 @@ def _set(name: str, released: Released) -> str:
     return f"{name} {released.version}{f' with {_and(partners)}' if partners else ''}"
 
 
-def _and(parts: Sequence[str]) -> str:
+def _and(parts: Iterable[str]) -> str:
     return " and ".join(parts)
 
 
@@ -163,17 +163,33 @@ def _side(side: SideFound) -> str:
 
 
 def _run(blame: Blame) -> str:
-    """What was run: the mixes that decide, each with its answer and its trial."""
+    """What was run: each mix in few words, what it said and its trial, and then what was crossed."""
+    crossed = blame.side.crossed if blame.side else ()
     found: dict[str, None] = {}
     for each in evidence_of(blame):
-        if each.trial:
-            found.setdefault(f"{each.mix} {each.answer.words} (trial {each.trial})")
-    return "; ".join(found)
+        if each.trial and each not in crossed:
+            found.setdefault(f"{_mixed(blame, each)} {each.answer.words} (trial {each.trial})")
+    told = zip(("the base's artifact in the candidate", "the candidate's artifact in the base"), crossed, strict=False)
+    crossings = [f"{name} {each.answer.words} (trial {each.trial})" for name, each in told if each.trial]
+    return "; ".join([*found, *crossings])
+
+
+def _mixed(blame: Blame, evidence: Evidence) -> str:
+    """What was installed, in few words: all that was held is in the trial itself."""
+    for name, control in zip(("the base", "the candidate"), blame.controls, strict=False):
+        if evidence.trial == control.trial:
+            return name
+    mix = evidence.mix
+    parts = [f"{name} {version or 'as fits'}" for name, version in (*mix.pins.items(), *mix.bounds.items())]
+    more = [f"{len(parts) - _NAMED} more"] if len(parts) > _NAMED else []
+    left = [f"without {_and(mix.without)}"] if mix.without else []
+    return ", ".join([*parts[:_NAMED], *more, *left])
 
 
 def evidence_of(blame: Blame) -> Iterable[Evidence]:
     """All evidence of a blame, in the order of what it is for."""
     yield from blame.controls
+    yield from blame.others
     if blame.culprits is not None:
         yield from (*blame.culprits.controls, *blame.culprits.enough, *blame.culprits.smaller)
     for versions in blame.versions:
