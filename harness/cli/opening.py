@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from harness.bench.kept import ARTIFACT_FILE, ArtifactChangedError, read_artifac
 from harness.bench.plan import Keeping
 from harness.cli.cells import FoundCell, cell_options, find_cell
 from harness.cli.context import root_of, shown
-from harness.cli.rerunning import partial_beside, python_option, run_again
+from harness.cli.rerunning import partial_beside, run_again, running_options
 
 _SHOWN = ("saved_model.pb", "*.onnx", "*.tflite", "*.pt", "*.pth", "*.mlmodel", "*.h5", "*.keras")
 """The files of an artifact that Netron reads, the telling ones first."""
@@ -37,18 +37,25 @@ _NEEDS_NETRON = (
 @click.option(
     "--port", type=click.IntRange(0, _HIGHEST_PORT), default=0, help="Where Netron listens, on this machine alone."
 )
-@python_option
+@running_options
 @cell_options
 @click.pass_context
 def open_command(
-    context: click.Context, /, cell: str, browser: bool, port: int, interpreter: Path | None, **given: Any
+    context: click.Context,
+    /,
+    cell: str,
+    browser: bool,
+    port: int,
+    interpreter: Path | None,
+    plugins: Sequence[Path],
+    **given: Any,
 ) -> int:
     """Show the artifact of CELL in Netron until Ctrl-C: the one that was kept, else one that is converted anew.
 
     CELL is COMBINATION/MODEL/STRATEGY as `harness plan` prints it, or the same after the folder of a table.
     """
     found = find_cell(context, cell, **given)
-    path = viewable(artifact_folder(context, found, interpreter=interpreter))
+    path = viewable(artifact_folder(context, found, interpreter=interpreter, plugins=plugins))
     if path is None:
         msg = f"nothing in what {found.record.cell_id} left is a file that Netron reads."
         raise NoEvidenceError(msg)
@@ -62,10 +69,10 @@ def open_command(
     return 0
 
 
-def artifact_folder(context: click.Context, found: FoundCell, *, interpreter: Path | None = None) -> Path:
+def artifact_folder(context: click.Context, found: FoundCell, **running: Any) -> Path:
     """The folder that holds what a cell left: kept when its table was made, or of a run that is made now.
 
-    What is made now stays among the details of the table, within their limit.
+    What is made now, as `run_again` is given `running`, stays among the details of the table, within their limit.
     Raises `NoEvidenceError` where the cell comes to no artifact now.
     """
     root = root_of(context)
@@ -73,7 +80,7 @@ def artifact_folder(context: click.Context, found: FoundCell, *, interpreter: Pa
     if viewable(folder) is not None:
         return folder
     with partial_beside(folder) as partial:
-        ran = run_again(context, found, partial, interpreter=interpreter)
+        ran = run_again(context, found, partial, **running)
         if viewable(partial) is None:
             msg = f"{found.record.cell_id} comes to no artifact: {describe_failure(ran.record)}"
             raise NoEvidenceError(msg)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,28 @@ ENVIRONMENT_FILE = "environment.json"
 _LEFT = frozenset({RECORD_FILE, LOCK_FILE, ENVIRONMENT_FILE, ARTIFACT_FILE, TRACEBACK_FILE, "convert", "serve"})
 """What a rerun leaves in its folder, besides the folders of further launches."""
 
-python_option = click.option(
-    "--python",
-    "interpreter",
-    type=click.Path(path_type=Path),
-    help="Run it in this interpreter's environment, where the table is of no combination.",
+_RUNNING_OPTIONS = (
+    click.option(
+        "--python",
+        "interpreter",
+        type=click.Path(path_type=Path),
+        help="Run it in this interpreter's environment, where the table is of no combination.",
+    ),
+    click.option(
+        "--plugin-folder",
+        "plugins",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A folder with your own steps/, strategies/ and runtimes/, where only the table is here.",
+    ),
 )
+
+
+def running_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a command that runs one cell as `run_again` does."""
+    for option in reversed(_RUNNING_OPTIONS):
+        command = option(command)
+    return command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +80,18 @@ class Ran:
     metavar="DIR",
     help="Leave artifacts, logs, traceback and record here: a new folder, an empty one, or one of an earlier rerun.",
 )
-@python_option
+@running_options
 @cell_options
 @click.pass_context
-def rerun(context: click.Context, /, cell: str, keep: Path | None, interpreter: Path | None, **given: Any) -> int:
+def rerun(
+    context: click.Context,
+    /,
+    cell: str,
+    keep: Path | None,
+    interpreter: Path | None,
+    plugins: Sequence[Path],
+    **given: Any,
+) -> int:
     """Run CELL once more in its combination's environment, and say whether it ended as it was recorded.
 
     CELL is COMBINATION/MODEL/STRATEGY as `harness plan` prints it, or the same after the folder of a table. No table is
@@ -79,7 +103,7 @@ def rerun(context: click.Context, /, cell: str, keep: Path | None, interpreter: 
     console = new_console()
     with contextlib.ExitStack() as until:
         folder = until.enter_context(partial_beside(keep)) if keep is not None else None
-        ran = run_again(context, found, folder, interpreter=interpreter)
+        ran = run_again(context, found, folder, interpreter=interpreter, plugins=plugins)
         if keep is not None and folder is not None:
             _put(folder, keep)
     same = ended_as(found.record) == ended_as(ran.record)
@@ -143,13 +167,22 @@ def _put(partial: Path, folder: Path) -> None:
     partial.rename(folder)
 
 
-def run_again(context: click.Context, found: FoundCell, folder: Path | None, *, interpreter: Path | None) -> Ran:
+def run_again(
+    context: click.Context,
+    found: FoundCell,
+    folder: Path | None,
+    *,
+    interpreter: Path | None = None,
+    plugins: Sequence[Path] = (),
+) -> Ran:
     """Run a cell that was found once more, and leave in `folder` what it leaves.
 
+    It is run by the plan that was kept with its table; where that is not here, by what the table says, with `plugins`,
+    folders of a user's own steps, strategies and runtimes.
     Raises `UsageError` where it cannot be run as it was: its model's file or its combination has gone.
     """
     root = root_of(context)
-    plan, differing = plan_of(root, found)
+    plan, differing = plan_of(root, found, plugins)
     plan = replace(plan, selected=True, keep=str(folder / "kept") if folder else "", artifacts=())
     task = _task_of(root, plan, interpreter)
     text = task.lock.text or task.lock.reason if task.lock else ""
@@ -202,7 +235,7 @@ def _task_of(root: Path, plan: Plan, interpreter: Path | None) -> Task:
     return task
 
 
-def plan_of(root: Path, found: FoundCell) -> tuple[Plan, list[str]]:
+def plan_of(root: Path, found: FoundCell, plugins: Sequence[Path] = ()) -> tuple[Plan, list[str]]:
     """The plan that the cell was run by, of this cell alone, and what of it could not be known.
 
     Raises `UsageError` where it cannot be had: the model's file has gone, or is not named by the table.
@@ -217,8 +250,8 @@ def plan_of(root: Path, found: FoundCell) -> tuple[Plan, list[str]]:
             raise UsageError(msg)
         differing: list[str] = []
     else:
-        plan = _plan_by_table(root, found)
-        differing = ["only the table is here: its policy is known, and folders of --plugin-folder are not"]
+        plan = _plan_by_table(root, found, plugins)
+        differing = ["only the table is here, which has the policy and no folders of --plugin-folder"]
     cells = tuple(cell for cell in plan.cells if _is_of(cell, record))
     if not cells:
         msg = (
@@ -233,7 +266,7 @@ def _is_of(cell: Cell, record: Record) -> bool:
     return (cell.model, cell.strategy) == (record.model, record.strategy)
 
 
-def _plan_by_table(root: Path, found: FoundCell) -> Plan:
+def _plan_by_table(root: Path, found: FoundCell, plugins: Sequence[Path]) -> Plan:
     """A plan as that of the table was, as far as `run.json` tells."""
     run, record = found.table.run, found.record
     models = [str(root / value) if (root / value).exists() else value for value in values_of(run.models)]
@@ -247,7 +280,7 @@ def _plan_by_table(root: Path, found: FoundCell) -> Plan:
         tier=record.tier,
         device=record.device,
         strategies=[record.strategy],
-        plugins=(),
+        plugins=tuple(plugins),
         paths=[root / path for path in run.paths],
         extensions=True,
     )
