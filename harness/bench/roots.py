@@ -7,7 +7,6 @@ is recorded as a failure's error is the exception below; the whole chain stays i
 from __future__ import annotations
 
 import re
-import traceback
 from pathlib import Path
 
 from harness.bench import own_code
@@ -88,12 +87,13 @@ def _said(error: BaseException) -> str:
 
 def _is_told_by_us(error: BaseException) -> bool:
     """Whether the harness's code or a user's raised it."""
-    last: traceback.FrameSummary | None = None
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        last = traceback.FrameSummary(frame.f_code.co_filename, line, frame.f_code.co_name, lookup_line=False)
-    if last is None or not Path(last.filename).is_absolute():
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    file = innermost.tb_frame.f_code.co_filename if innermost is not None else ""
+    if not Path(file).is_absolute():
         return False
-    path = Path(last.filename).resolve()
+    path = Path(file).resolve()
     return (path.suffix == ".py" and own_code.is_users(path)) or CODE / "harness" in path.parents
 
 
