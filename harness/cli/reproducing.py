@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from harness.bench.errors import UsageError
-from harness.bench.failure import describe_failure
+from harness.bench.failure import describe_failure, reason_of
 from harness.bench.plan import slug_of
 from harness.bench.record import Record
+from harness.bench.text import one_line
 from harness.cli.cells import cell_options, find_cell
 from harness.cli.context import root_of, shown
 from harness.cli.exits import COULD_NOT_TELL
@@ -61,12 +62,12 @@ def reproduce(
     table, record = found.table, found.record
     registry = plan_of(root, found)[0].registry()
     source = _source(root, table, record.extension or table.run.extension)
-    made = make(record, registry, source, cell=record.cell_id)
     other = _other(root, pins, source, record.extension) if pins else None
     path = output or Path(f"repro-{slug_of(record.model, record.strategy).replace('--', '-').replace('@', '-')}.py")
     if path.exists() and MADE_BY not in path.read_text(encoding="utf-8", errors="replace"):
         msg = f"{path} is there, and is none of these scripts. Name another file by --output."
         raise UsageError(msg)
+    made = make(record, registry, source, cell=record.cell_id)
     _write(path, made.text)
     click.echo(f"Written: {shown(path)}")
     digest = registry.models[record.model].digest
@@ -84,7 +85,7 @@ def _tried(made: Made, other: Source | None, pins: str | None, record: Record, p
     told = f"`uv run {shlex.quote(str(shown(path)))}`"
     code = 0
     if trying.ends_as(record, ended):
-        click.echo(f"{told} fails as recorded: {ended.last:.200}")
+        click.echo(f"{told} fails as recorded: {one_line(reason_of(record)):.200}")
     elif ended.passed:
         click.echo(f"{told} passes here: it does not show the failure, which may depend on the machine or the run.")
         code = COULD_NOT_TELL

@@ -58,14 +58,11 @@ class Made:
 
     def that_passes_with(self, other: Pinned) -> str:
         """Its text, which says with which other versions it passes."""
-        told = ", ".join(
-            f"{name} {version}"
-            for name, version in sorted({**other.rest, **other.direct}.items())
-            if {**self.pins.rest, **self.pins.direct}.get(name) != version
-        )
-        return self.text.replace(
-            f"\n\n{script.RUN_IT}", f"\n{script.wrapped(f'Passes with {told}.')}\n\n{script.RUN_IT}", 1
-        )
+        before, after = ({**each.rest, **each.direct} for each in (self.pins, other))
+        moved = [name for name in before if after.get(name, before[name]) != before[name]]
+        told = ", ".join(f"{name} {after[name]}" for name in sorted(moved)) or "the same versions elsewhere"
+        line = script.wrapped(f"Passes with {told}.")
+        return self.text.replace(f"\n\n{script.RUN_IT}", f"\n{line}\n\n{script.RUN_IT}", 1)
 
 
 def make(record: Record, registry: Registry, source: Source, *, cell: str) -> Made:
@@ -117,9 +114,9 @@ def _imports(record: Record, registry: Registry) -> list[str]:
     """What the steps and the runtime import as far as the cell came."""
     strategy = registry.strategies[split(record.strategy)[0]].declared
     runtime: Entry[RuntimeCard] = registry.runtimes[strategy.runtime]
-    steps = [registry.steps[name].declared for name in strategy.steps]
     at_import = record.stage is Stage.IMPORT
-    found = [name for step in steps if at_import or script.comes_to(record, Stage(step.stage)) for name in step.imports]
+    steps = strategy.steps if at_import else [name for name, _ in script.steps_of(record, _route(record, registry))]
+    found = [name for step in steps for name in registry.steps[step].declared.imports]
     return [*found, *(runtime.declared.imports if at_import or script.comes_to(record, Stage.LOAD) else ())]
 
 

@@ -79,6 +79,12 @@ def comes_to(record: Record, stage: Stage) -> bool:
     return _ORDER.index(stage) <= _ORDER.index(record.stage)
 
 
+def steps_of(record: Record, route: Route) -> Sequence[tuple[str, Stage]]:
+    """The steps as far as the cell may have come: one that validates may stand before one that converts."""
+    reached = [index for index, (_, stage) in enumerate(route.steps) if comes_to(record, stage)]
+    return route.steps[: max(reached, default=-1) + 1]
+
+
 def body(record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], packages: Mapping[str, str]) -> Code:
     """The code of a script, but for its metadata and what it says of itself.
 
@@ -214,9 +220,7 @@ def _expected(code: Code, record: Record, slicer: Slicer, told: Mapping[str, Any
 def _steps(code: Code, record: Record, route: Route, facts: ScriptFacts) -> str:
     """The steps up to where the cell came; the name of the last one's artifact."""
     artifact = ""
-    for name, stage in route.steps:
-        if not comes_to(record, stage):
-            break
+    for name, _ in steps_of(record, route):
         if name not in STEPS:
             msg = (
                 f"{record.strategy} goes through the step {name}, for which harness/reproducing/steps.py has no plain "

@@ -112,6 +112,14 @@ def test_the_script_begins_with_its_metadata_and_says_what_was_seen() -> None:
     assert 'dynamic_axes={"ids": {0: "batch"}}' in text
 
 
+def test_a_step_that_validates_between_two_that_convert_does_not_end_the_script() -> None:
+    text = text_of(failed("embedding-new-zeros", "onnx-tf", Stage.CONVERT), told())
+    assert "onnx_tf.backend.prepare(" in text
+    assert "check_model" in text
+    text = text_of(failed("embedding-new-zeros", "onnx-torchscript", Stage.CONVERT), told())
+    assert "check_model" not in text
+
+
 def test_arguments_are_written_as_forward_takes_them() -> None:
     parameters = [Parameter("ids", "positional", required=True), Parameter("causal", "keyword", required=False)]
     bound = bind(parameters, {"ids": Array()}, {"causal": True})
