@@ -48,6 +48,7 @@ _NAME = "trial-"
 _TRIAL = "trial.json"
 _KEPT = "kept"
 _VERSIONS_LAST_S = 24 * 3600.0
+_MOST_HELD_TOLD = 3
 _MOST_KEPT_BYTES = 2**30
 """Of artifacts, over all trials: they serve crossings, and can be converted anew."""
 
@@ -305,13 +306,23 @@ class Trials:
             if total > _MOST_KEPT_BYTES:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def _named(self, trial: Trial) -> str:
+        """The mix of a trial for a person: all that is held is not worth a line."""
+        for side, name in ((self.base, "the base"), (self.candidate, "the candidate")):
+            if dict(trial.pins) == dict(side.locked):
+                return name
+        held = len(trial.mix.bounds)
+        if held <= _MOST_HELD_TOLD:
+            return str(trial.mix)
+        return f"{replace(trial.mix, bounds={})}, {held} packages held"
+
     def _tell_of(self, trial: Trial, *, crossed: bool) -> None:
         """A line for a person, once for each trial and its cells."""
         told = "; ".join(
             f"{'/'.join(cell)} {_became(record)}{' with the artifact of another mix' if crossed else ''}"
             for cell, record in trial.records.items()
         )
-        line = f"{trial.mix} -> {told or trial.reason.partition(chr(10))[0]}"
+        line = f"{self._named(trial)} -> {told or trial.reason.partition(chr(10))[0]}"
         if line in self._told:
             return
         self._told.add(line)

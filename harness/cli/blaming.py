@@ -63,6 +63,9 @@ def looked_into(
     console = new_console(stderr=quietly)
     with RunDisplay(console) as display:
         display.note("Something is worse. Trials tell who is to blame; their environments are removed again.")
+        if base.side.python != candidate.side.python:
+            display.note("There are none where the Python differs as well: a trial has only one.")
+            return None
 
         def busy(text: str) -> None:
             if console.is_terminal:

@@ -41,7 +41,6 @@ from harness.matrix.selection import Selection
 
 Note = Callable[[str], None]
 
-_MOST_TOLD = 12
 _OF_FILE = re.compile(r"/|\.(?:txt|in|toml|lock)\b")
 
 
@@ -142,7 +141,7 @@ def _candidate(
     file = write_candidate(root, base, asked)
     names = [canonical(each.name) for each in asked]
     prefer = without_versions_of(base.full, names), without_versions_of(base.lock, names)
-    return keeping.take(root, str(file), wish, prefer=prefer, note=note)
+    return keeping.take(root, str(shown(file)), wish, prefer=prefer, note=note)
 
 
 def _tell_moves(base: Foundation, found: Sequence[Move], asked: Sequence[Requirement], note: Note) -> None:
@@ -156,10 +155,18 @@ def _tell_moves(base: Foundation, found: Sequence[Move], asked: Sequence[Require
             "was left open. Name a version, or move what holds it back as well."
         )
         raise UsageError(msg)
-    along = [str(move) for move in found if move.name not in names]
-    more = f" and {len(along) - _MOST_TOLD} more" if len(along) > _MOST_TOLD else ""
     note(f"moved: {', '.join(moving)}")
-    note(f"moved with it: {', '.join(along[:_MOST_TOLD])}{more}" if along else "nothing else moves")
+    rest = [move for move in found if move.name not in names]
+    along = [str(move) for move in rest if None not in (move.before, move.after)]
+    along += [f"{count} {what}" for what, count in _come_and_gone(rest).items() if count]
+    note(f"moved with it: {', '.join(along)}" if along else "nothing else moves")
+
+
+def _come_and_gone(found: Sequence[Move]) -> dict[str, int]:
+    return {
+        "packages new": sum(each.before is None for each in found),
+        "gone": sum(each.after is None for each in found),
+    }
 
 
 def _tell_no_solution(

@@ -25,8 +25,9 @@ from harness.cli.running import jobs_of, run_all
 from harness.cli.storing import store_of
 from harness.matrix.selection import Selection
 from harness.report import markdown, terminal
+from harness.report.wording import headline
 from harness.tables.layout import CELLS, series_folder
-from harness.verdict.comparison import CellChange, Comparison
+from harness.verdict.comparison import WORSE, CellChange, Comparison
 from harness.verdict.gate import Verdict, judge
 from harness.verdict.policy import GatePolicy
 
@@ -116,6 +117,8 @@ def judged(
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
     root, bump = root_of(context), None
     if budget_s is not None:
+        if comparison.of(*WORSE):  # the verdict is known, and trials take minutes
+            click.echo(headline(comparison, verdict), err=bool(form))
         bump = looked_into(root, sides.tasks, comparison, sides.folders[1], budget_s=budget_s, quietly=bool(form))
     if form == "json":
         click.echo(json.dumps(_as_json(root, comparison, verdict, bump), indent=1))

@@ -112,3 +112,21 @@ def test_pins_that_stand_in_the_way_together_are_the_smallest_set(repository: Pa
     assert both.pins == {"runtime": "1.0", "vision": "0.1.0"}
     assert both.instead == {"runtime": "2.0", "vision": "0.1.1"}
     assert obstacles(repository, base, parse_moves(["torch==1.1", "vision==0.2.0"], base.side)) == ()
+
+
+def test_a_lock_with_hashes_is_a_base_too(repository: Path) -> None:
+    file = repository / "frozen.txt"
+    lines = locks.lock_path(repository, "now").read_text(encoding="utf-8").splitlines()
+    # As pip-compile writes it, with what people asked for named in comments.
+    text = "\n".join(line for line in lines if not line.startswith(("#", "-")))
+    file.write_text(f"# python: 3.11\n--no-index\n-f wheels\n{text}\n", encoding="utf-8")
+    wish = Wish(modules=frozenset({"torch", "vision", "helper"}))
+    kept = keeping.take(repository, str(file), wish, note=print)
+    base = foundation(repository, kept.name)
+    assert base.side.direct == {"einops": "1.0", "helper": "1.0", "torch": "1.0", "vision": "0.1.0"}
+    closed = resolve(repository, base, Mix(pins={"torch": "1.1", "vision": "0.1.1"}), at=repository / "x.txt")
+    assert not closed.reason, closed.reason
+    pins = pins_of(closed.lock)
+    assert (pins["torch"], pins["vision"], pins["helper"]) == ("1.1", "0.1.1", "1.0")
+    again = resolve(repository, base, Mix(), at=repository / "x.txt")
+    assert pins_of(again.lock) == base.side.locked

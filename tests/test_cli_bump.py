@@ -1,0 +1,66 @@
+"""`harness bump` as far as nothing is installed: what it refuses, and candidates without a solution."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import cli
+from tests.bump.conftest import repository
+
+__all__ = ["repository"]
+
+
+@pytest.fixture
+def root(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository, as the current folder."""
+    monkeypatch.chdir(repository)
+    return repository
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["now"], "Missing argument 'MOVE...'"),
+        (["noww", "torch==1.1"], "unknown combination 'noww'. Did you mean 'now'? BASE may be a file of requirements"),
+        (["gone.txt", "torch==1.1"], "gone.txt: no such file of requirements"),
+        (["now", "toch==1.1"], "unknown package of now 'toch'. Did you mean 'torch'?"),
+        (["now", "torch==9"], "torch==9 is asked for, and the package index does not have it"),
+        (["now", "torch==1.0"], "nothing moves: now has torch 1.0 already"),
+        (["now", "torch"], "nothing moves: now has torch 1.0 already, and its other pins allow no other version"),
+        (["now", "torch==1.1", "--extensions"], "--extensions: a candidate has none"),
+        (["now", "torch==1.1", "--json", "--markdown"], "two forms of one thing"),
+        (["now", "torch==1.1", "--all"], "--all: only go with a file of requirements"),
+        (["now", "torch==1.1", "--blame-budget", "0"], "0.0 is not in the range x>0"),
+    ],
+)
+@pytest.mark.usefixtures("root")
+def test_wrong_use_is_told(arguments: list[str], told: str) -> None:
+    done = CliRunner().invoke(cli, ["bump", *arguments])
+    assert done.exit_code == 2, done.output
+    assert told in " ".join(done.output.split())
+
+
+def test_a_candidate_without_a_solution_names_the_constraint_and_what_would_do(root: Path) -> None:
+    done = CliRunner().invoke(cli, ["bump", "now", "exporter==2.0"])
+    assert done.exit_code == 1, done.output
+    told = done.output
+    assert "do not merge: now with exporter==2.0 has no solution." in told
+    assert "exporter" in told.partition("cause:")[2]
+    assert "proto>=4" in told
+    assert "runtime==1.0 stands in the way: without that pin it resolves, with runtime 2.0." in told
+    assert "Next: the same command with 'runtime==2.0' added" in told
+    assert len(told.splitlines()) < 20, "it fits a screen"
+    assert sorted(path.name for path in (root / "matrices").glob("*.in")) == ["now.in"]
+
+
+def test_the_same_as_json(root: Path) -> None:
+    done = CliRunner().invoke(cli, ["bump", "now", "exporter==2.0", "--json"])
+    assert done.exit_code == 1, done.output
+    told = json.loads(done.stdout)
+    assert told["stands_in_the_way"] == [{"pins": {"runtime": "1.0"}, "instead": {"runtime": "2.0"}}]
+    assert "proto>=4" in told["reason"]
+    assert root.joinpath(".harness", "candidates").is_dir()
