@@ -42,6 +42,7 @@ MAY_IMPORT = {
         for name in (
             "tables",
             "verdict",
+            "diagnosis",
             "report",
             "matrix",
             "attempts",

@@ -19,6 +19,7 @@ from harness.cli.context import new_console, root_of, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations
 from harness.cli.reading import Read, read
+from harness.diagnosis.rules import diagnose
 from harness.matrix import combination as combinations
 from harness.matrix import expecting, matrixfile
 from harness.matrix.requirements.needs import distributions_of
@@ -130,7 +131,9 @@ def _proposals(
                 key = (record.outcome, record.stage, record.fingerprint or record.model, record.extension)
                 ranges = _ranges(record, table.run, registry)
                 groups.setdefault((*key, tuple(ranges.items())), []).append(record)
-        texts += [_proposal(group, dict(key[-1]), until or _in_months(today)) for key, group in groups.items()]
+        texts += [
+            _proposal(group, table.run, dict(key[-1]), until or _in_months(today)) for key, group in groups.items()
+        ]
     return texts, spoken
 
 
@@ -144,8 +147,10 @@ def _expired(table: Table, expired: Sequence[Expectation]) -> dict[int, Expectat
     }
 
 
-def _proposal(group: Sequence[Record], ranges: dict[str, str], expires: datetime.date) -> str:
+def _proposal(group: Sequence[Record], run: Run, ranges: dict[str, str], expires: datetime.date) -> str:
+    """An entry of cells with one cause, with the reason that is known of it; else a person has to give one."""
     first = group[0]
+    known = diagnose(first, packages_of(run, first.extension))
     return expecting.entry_text(
         cells=[_literal(record.cell_id) for record in group],
         device=first.device,
@@ -154,11 +159,17 @@ def _proposal(group: Sequence[Record], ranges: dict[str, str], expires: datetime
         outcome=first.outcome,
         stage=first.stage,
         fingerprint=first.fingerprint or "",
-        reason="",
-        link="",
+        reason=one_line(known.cause) if known else "",
+        link=next(map(_address, known.issues), "") if known else "",
         expires=expires,
         comment=one_line(detail(first, length=SHORT_ERROR)),
     )
+
+
+def _address(issue: str) -> str:
+    """The address of an issue: `pytorch/pytorch#110597` is one of GitHub's."""
+    repository, _, number = issue.partition("#")
+    return f"https://github.com/{repository}/issues/{number}"
 
 
 def _literal(cell_id: str) -> str:

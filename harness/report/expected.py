@@ -91,7 +91,7 @@ def check_texts(foreseen: Foreseen) -> list[tuple[str, list[str]]]:
 
 
 def _why(expectation: Expectation) -> str:
-    return plain(expectation.reason) + (f" ({plain(expectation.link)})" if expectation.link else "")
+    return plain(expectation.reason).removesuffix(".") + (f" ({plain(expectation.link)})" if expectation.link else "")
 
 
 def _came_to(record: Record) -> str:
