@@ -23,8 +23,8 @@ from harness.bench.hold import hold
 from harness.bench.kept import MIB, size_of
 from harness.bench.plan import slug_of
 from harness.matrix.places import OWN, own_folder
-from harness.tables.layout import is_hidden, table_folder
-from harness.tables.schema import Run
+from harness.tables.layout import CELLS, is_hidden, table_folder
+from harness.tables.schema import Run, Table
 
 STORE = "details"
 RECORDS = "records"
@@ -41,6 +41,12 @@ def record_file(root: Path, run: Run, model: str, strategy: str) -> Path | None:
     """The JSON file with all that was recorded of a cell; None where there is only its row."""
     path = folder_of(root, run) / RECORDS / f"{slug_of(model, strategy)}.json"
     return path if path.is_file() else None
+
+
+def recorded_at(root: Path, table: Table, model: str, strategy: str) -> str:
+    """Where all that is known of a cell of `table` stands: its JSON file, else the table's rows."""
+    file = record_file(root, table.run, model, strategy)
+    return str(file.relative_to(root)) if file else f"{table.folder}/{CELLS}"
 
 
 def kept_folder(root: Path, run: Run, model: str, strategy: str) -> Path:

@@ -261,6 +261,64 @@ class Blame:
     limits: tuple[str, ...] = ()
 
 
+class WayKind(Enum):
+    """What is to be done in the place of merging as it is."""
+
+    VERSIONS = "versions"
+    STRATEGY = "strategy"
+    HOLD_BACK = "hold-back"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A cell that was run, in a trial or in a table: what came of it, and its record's file.
+
+    `trial` is empty where it is a table's. Figures are of the record: error against the native output, milliseconds,
+    MiB; None where they were not measured.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    cell: str
+    outcome: str
+    relative_error: float | None
+    latency_ms: float | None
+    rss_peak_mb: float | None
+    file: str
+    trial: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One thing that passes in the place of what broke.
+
+    `pins` are the versions of what the requirements name and what moved: those of the trial, or of the candidate for
+    another strategy. `seen` is what passed, `was` the broken cell of that model as it was in the base.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    kind: WayKind
+    pins: Mapping[str, str]
+    seen: tuple[Seen, ...]
+    was: Seen | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WayOut:
+    """What was run and passes in the place of one cause, the nearest to what was asked for first.
+
+    `cell` is the one that stands for the cause, as in its `Blame`; `failed` is what was tried and does not pass.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    cell: str
+    ways: tuple[Way, ...] = ()
+    failed: tuple[Seen, ...] = ()
+    limits: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bump:
     """All of `bump.json`. `base` and `candidate` are the names of the two sides."""
@@ -273,6 +331,7 @@ class Bump:
     moves: tuple[Package, ...]
     trials: tuple[TrialEntry, ...] = ()
     blames: tuple[Blame, ...] = ()
+    ways_out: tuple[WayOut, ...] = ()
 
 
 def entry_of(trial: Trial, base: Mapping[str, str], *, converted: Mix | None = None) -> TrialEntry:

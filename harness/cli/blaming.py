@@ -8,13 +8,16 @@ from typing import Any
 
 import click
 
+from harness.attempts import details
 from harness.attempts.execution import Task
 from harness.bench.errors import UsageError
+from harness.bench.record import Record
 from harness.bump.blaming import blame
 from harness.bump.candidate import foundation
 from harness.bump.laboratory import Trials
 from harness.bump.logbook import Logbook
 from harness.bump.schema import Bump, Package, write_bump
+from harness.bump.wayout import ways_out
 from harness.cli.context import new_console
 from harness.report.live import RunDisplay
 from harness.verdict.comparison import WORSE, Comparison
@@ -59,10 +62,15 @@ def looked_into(
     if not comparison.of(*WORSE):
         return None
     base, candidate = (foundation(root, task.name) for task in tasks)
+    table = comparison.tables[1]
+
+    def file_of(record: Record) -> str:
+        return details.recorded_at(root, table, record.model, record.strategy)
+
     plan = tasks[1].plan
     console = new_console(stderr=quietly)
     with RunDisplay(console) as display:
-        display.note("Something is worse. Trials tell who is to blame; their environments are removed again.")
+        display.note("Something is worse. Trials tell who is to blame and what passes instead; their environments are removed again.")
         if base.side.python != candidate.side.python:
             display.note("There are none where the Python differs as well: a trial has only one.")
             return None
@@ -76,13 +84,16 @@ def looked_into(
         )
         with laboratory.open():
             book = Logbook(laboratory)
-            blames = blame(book, comparison, registry=plan.registry(), paths=[Path(each) for each in plan.paths])
+            registry = plan.registry()
+            blames = blame(book, comparison, registry=registry, paths=[Path(each) for each in plan.paths])
+            ways = ways_out(book, comparison, blames, registry=registry, file_of=file_of)
     found = Bump(
         base=base.side.name,
         candidate=candidate.side.name,
         moves=tuple(Package.of(move) for move in laboratory.moves),
         trials=tuple(book.entries),
         blames=blames,
+        ways_out=ways,
     )
     write_bump(folder, found)
     return found

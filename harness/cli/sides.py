@@ -26,7 +26,7 @@ from harness.cli.storing import store_of
 from harness.matrix.selection import Selection
 from harness.report import markdown, terminal
 from harness.report.wording import headline
-from harness.tables.layout import CELLS, series_folder
+from harness.tables.layout import series_folder
 from harness.verdict.comparison import WORSE, CellChange, Comparison
 from harness.verdict.gate import Verdict, judge
 from harness.verdict.policy import GatePolicy
@@ -140,7 +140,7 @@ def _as_json(root: Path, comparison: Comparison, verdict: Verdict, bump: Bump | 
         "base": _side_as_json(comparison, 0),
         "candidate": _side_as_json(comparison, 1),
         "cells": [_cell_as_json(root, comparison, change) for change in comparison.changes if not change.passed],
-        **{name: told[name] for name in ("moves", "trials", "blames") if name in told},
+        **{name: told[name] for name in ("moves", "trials", "blames", "ways_out") if name in told},
     }
 
 
@@ -154,12 +154,11 @@ def _cell_as_json(root: Path, comparison: Comparison, change: CellChange) -> dic
     for name, record, table in zip(
         ("base", "candidate"), (change.base, change.candidate), comparison.tables, strict=True
     ):
-        file = details.record_file(root, table.run, change.model, change.strategy) if record else None
         told[name] = record and {
             "outcome": record.outcome.value,
             "stage": record.stage.value,
             "error": record.error,
             "fingerprint": record.fingerprint,
-            "record": str(file.relative_to(root)) if file else f"{table.folder}/{CELLS}",
+            "record": details.recorded_at(root, table, change.model, change.strategy),
         }
     return told

@@ -42,10 +42,10 @@ def blame_lines(bump: Bump, *, width: int) -> list[Text]:
         return []
     lines = [Text(TITLE, style="bold red")]
     for blame in bump.blames:
-        lines += _wrapped(heading(blame), width=width, indent=2, style="bold")
+        lines += wrapped(heading(blame), width=width, indent=2, style="bold")
         for label, told in claims(blame):
-            lines += _wrapped(f"{label}: {told}", width=width, indent=4)
-    return [*lines, *_wrapped(effort(bump), width=width, indent=2, style="dim"), Text()]
+            lines += wrapped(f"{label}: {told}", width=width, indent=4)
+    return [*lines, *wrapped(effort(bump), width=width, indent=2, style="dim"), Text()]
 
 
 def blame_markdown(bump: Bump) -> list[str]:
@@ -211,7 +211,7 @@ def effort(bump: Bump) -> str:
     return f"{count}{before}: {environments} installed and removed, {seconds:.0f} s"
 
 
-def _wrapped(told: str, *, width: int, indent: int, style: str = "") -> list[Text]:
+def wrapped(told: str, *, width: int, indent: int, style: str = "") -> list[Text]:
     """Lines of at most `width`, the later ones further in."""
     room = max(width - indent, 40)
     parts = textwrap.wrap(told, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

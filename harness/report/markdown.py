@@ -16,6 +16,7 @@ from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.expected import EXPECTED, PASSING, UNEXPECTED, expected_groups, passing_groups
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
+from harness.report.wayout import way_out_markdown
 from harness.report.wording import (
     MOVED_HEADER,
     MOVED_MEANING,
@@ -82,7 +83,7 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None, bump: Bum
     parts = [f"### {text(headline(comparison, verdict))}"]
     sides = (("base", comparison.base), ("candidate", comparison.candidate))
     parts.append("\n".join(f"- {side}: {text(run_line(run))}" for side, run in sides))
-    parts += blame_markdown(bump) if bump else []
+    parts += [*blame_markdown(bump), *way_out_markdown(bump)] if bump else []
     parts += _environment(comparison, verdict)
     moved = _moved(comparison)
     for section in sections(comparison, verdict):

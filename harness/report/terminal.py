@@ -20,6 +20,7 @@ from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
+from harness.report.wayout import way_out_lines
 from harness.report.wording import (
     COMPACT_LEGEND,
     MOVED_HEADER,
@@ -253,7 +254,7 @@ def comparison_lines(
     lines = _wrapped(headline(comparison, verdict), width=width, indent=0, style=style)
     lines += [Text(f"{_GAP}base       {run_line(comparison.base)}")]
     lines += [Text(f"{_GAP}candidate  {run_line(comparison.candidate)}"), Text()]
-    lines += blame_lines(bump, width=width) if bump else []
+    lines += [*blame_lines(bump, width=width), *way_out_lines(bump, width=width)] if bump else []
     lines += _environment_lines(comparison, verdict, width=width)
     moved = _moved_lines(comparison, width=width)
     for section in sections(comparison, verdict):

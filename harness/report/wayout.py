@@ -1,0 +1,93 @@
+"""What passes in the place of what broke: in a terminal, and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+
+from harness.bump.schema import Bump, Seen, Way, WayKind, WayOut
+from harness.bump.wayout import moved_pins
+from harness.report.bump import wrapped
+from harness.report.escaping import code, text
+from harness.report.wording import number
+
+TITLE = "Way out"
+
+_LABELS = {
+    WayKind.VERSIONS: "other versions",
+    WayKind.STRATEGY: "another strategy",
+    WayKind.HOLD_BACK: "hold back",
+}
+
+
+def way_out_lines(bump: Bump, *, width: int) -> list[Text]:
+    """The lines for a terminal: for each cause what passes, each with what was run."""
+    if not bump.ways_out:
+        return []
+    lines = [Text(TITLE, style="bold green")]
+    for out in bump.ways_out:
+        lines += wrapped(out.cell, width=width, indent=2, style="bold")
+        for label, told in offers(out, _candidate(bump)):
+            lines += wrapped(f"{label}: {told}", width=width, indent=4)
+    return [*lines, Text()]
+
+
+def way_out_markdown(bump: Bump) -> list[str]:
+    """The same as parts of a Markdown document."""
+    if not bump.ways_out:
+        return []
+    parts = [f"#### {TITLE}"]
+    for out in bump.ways_out:
+        lines = [f"- {code(out.cell)}"]
+        lines += [f"  - **{label}**: {text(told)}" for label, told in offers(out, _candidate(bump))]
+        parts.append("\n".join(lines))
+    return parts
+
+
+def offers(out: WayOut, candidate: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Label and text of each way, then what was tried and does not pass, then what was not tried."""
+    told = [(_LABELS[way.kind], _way(way, candidate)) for way in out.ways]
+    if not told:
+        told.append(("none", "nothing that was tried passes"))
+    if out.failed:
+        told.append(("does not pass", ", ".join(dict.fromkeys(f"{each.cell} ({each.outcome})" for each in out.failed))))
+    return [*told, *(("not told", limit) for limit in out.limits)]
+
+
+def _candidate(bump: Bump) -> dict[str, str]:
+    return {package.name: package.after for package in bump.moves if package.after is not None}
+
+
+def _way(way: Way, candidate: Mapping[str, str]) -> str:
+    first = way.seen[0]
+    if way.kind is WayKind.STRATEGY:
+        return "; ".join(f"{each.cell} passes{_figures(each, way.was)}{_where(each)}" for each in way.seen)
+    if way.kind is WayKind.HOLD_BACK:
+        pins = ", ".join(f"{name} {version}" for name, version in way.pins.items())
+        return f"{pins} while all else moves: {_passes(way.seen)}{_where(first)}"
+    pins = " ".join(f"'{name}=={version}'" for name, version in (moved_pins(way, candidate) or way.pins).items())
+    return f"{pins}, all else as in the candidate: {_passes(way.seen)}{_figures(first, way.was)}{_where(first)}"
+
+
+def _passes(seen: Sequence[Seen]) -> str:
+    return "it passes" if len(seen) == 1 else f"{len(seen)} of its cells pass"
+
+
+def _where(seen: Seen) -> str:
+    return f" (trial {seen.trial})" if seen.trial else " (in the candidate's table)"
+
+
+def _figures(seen: Seen, was: Seen | None) -> str:
+    """`, relative error 3.1e-07 (was 2.0e-07), 0.21 ms (was 0.18 ms)`."""
+    told = ""
+    for label, unit, value, before in (
+        ("relative error ", "", seen.relative_error, was.relative_error if was else None),
+        ("", " ms", seen.latency_ms, was.latency_ms if was else None),
+        ("", " MiB", seen.rss_peak_mb, was.rss_peak_mb if was else None),
+    ):
+        if value is None:
+            continue
+        shown = [f"{each:.1e}" if label else f"{number(each)}{unit}" for each in (value, before) if each is not None]
+        told += f", {label}{shown[0]}" + (f" (was {shown[1]})" if len(shown) > 1 else "")
+    return told
