@@ -70,9 +70,7 @@ def looked_into(
     plan = tasks[1].plan
     console = new_console(stderr=quietly)
     with RunDisplay(console) as display:
-        display.note(
-            "Something is worse. Trials tell who is to blame and what passes instead; their environments are removed again."
-        )
+        display.note("Something is worse. Trials tell who is to blame, and what passes instead.")
         if base.side.python != candidate.side.python:
             display.note("There are none where the Python differs as well: a trial has only one.")
             return None
