@@ -4,6 +4,7 @@ import io
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -365,3 +366,16 @@ def test_the_command_that_is_told_finds_the_code_that_a_users_models_import() ->
     comparison = compare(replace(before, run=replace(before.run, models="models/")), replace(after, run=run))
     told = next_step(comparison, judge(comparison))
     assert "--models models/ --path src --path '../my code' --strategies s --tier quick --device cpu`" in told
+
+
+def test_what_to_do_next_for_own_models_names_the_cell_and_works_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = (table(passed("own", "s")), table(failed("own", "s")))
+    folder = tmp_path / "results" / "torch2.1" / "cpu-quick+models-x" / "20260101T000000Z"
+    before = replace(before, run=replace(before.run, models="tok-types=pkg:make"))
+    after = replace(after, run=replace(after.run, models="tok-types=pkg:make"), folder=folder)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    step = next_step(compare(before, after), None)
+    assert f"`harness rerun ../{folder.relative_to(tmp_path)}/own/s` runs the first of them alone." in step

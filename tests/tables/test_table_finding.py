@@ -120,6 +120,20 @@ def test_runs_of_own_models_are_a_series_by_their_models_and_no_bare_name_stands
         find(tmp_path, "torch2.0")
 
 
+def test_the_command_for_own_models_has_their_folders_and_works_from_where_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("matrices", "models", "src", "below"):
+        (tmp_path / folder).mkdir()
+    write_table(tmp_path / "results", at(1, models="models/", paths=("src",)))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"`harness run torch2\.9 --models models/ --path src/ --tier quick"):
+        find(tmp_path / "results", "torch2.9", models="models/")
+    monkeypatch.chdir(tmp_path / "below")
+    with pytest.raises(UsageError, match=r"`harness run torch2\.9 --models \.\./models --path \.\./src --tier quick"):
+        find(tmp_path / "results", "torch2.9", models="models/")
+
+
 def test_a_table_of_an_extension_alone_never_stands_for_the_combination(tmp_path: Path) -> None:
     alone = table(passed("resnet18", "onnx2tf", extension="tools"), extension="tools")
     assert write_table(tmp_path, alone).parent.name == "cpu-quick+extensions"
