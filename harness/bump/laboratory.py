@@ -18,11 +18,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from harness.attempts.execution import Task, execute
 from harness.attempts.settling import read_record
 from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
-from harness.bench.environment import pins_of
+from harness.bench.environment import ANY_VERSION, pins_of
 from harness.bench.errors import UsageError
 from harness.bench.hold import held_if_free, hold
 from harness.bench.identity import identity, short
@@ -117,8 +119,9 @@ class Trials:
         return self._tried(served, (cell,), {cell: folder}, of=made.id)
 
     def versions(self, package: str) -> tuple[str, ...]:
-        """The released versions of `package` from the base's on, as the index had them within the last day."""
-        since = self.base.locked.get(package) or self.candidate.locked.get(package) or "0"
+        """The released versions of `package` from the older side's on, as the index had them within the last day."""
+        there = filter(None, (side.locked.get(package) for side in (self.base, self.candidate)))
+        since = min((version for version in there if version != ANY_VERSION), key=Version, default="0")
         options = "".join(f"{each}\n" for each in self._foundation.given.options if each.name != "--pre")
         key = short(json.dumps([package, since, self.base.python, options, uv_settings(self._root)]))
         file = self._folder / "versions" / f"{package}-{key}.json"

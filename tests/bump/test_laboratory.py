@@ -121,6 +121,12 @@ def test_versions_are_asked_for_once_a_day(trials: Trials, repository: Path) -> 
     assert trials.versions("torch")[-1] == "3.0"
 
 
+def test_versions_begin_with_the_older_side(trials: Trials) -> None:
+    trials.base, trials.candidate = trials.candidate, trials.base
+    assert trials.versions("torch")[0] == "1.0"
+    assert trials.versions("helper") == ("1.0", "1.1")
+
+
 def test_a_crossing_needs_an_artifact(trials: Trials, repository: Path) -> None:
     _record(repository, trials, MOVED, Outcome.FAILED, Stage.CONVERT)
     folder = repository / ".harness" / "trials" / trials._key(trials._resolved(MOVED)) / "kept"
