@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.bench.kept import ARTIFACT_FILE
 from harness.bench.record import Record
-from harness.bench.text import one_line
+from harness.bench.text import one_line, printable
 from harness.report.diagnoses import told_of
 from harness.report.wording import number, run_line, state
 from harness.tables.schema import COLUMNS, Table
@@ -82,10 +82,10 @@ def recorded_lines(told: Recorded, *, whole: bool = False) -> list[Text]:
 
 
 def _section(title: str, texts: Sequence[str]) -> list[Text]:
-    shown = [one_line(line) for text in texts for line in (text.splitlines() or [""])]
+    shown = [line.rstrip() for text in texts for line in printable(text).split("\n")]
     if not any(shown):
         return []
-    return [Text(), Text(title, style="bold"), *(Text(f"  {line}") for line in shown)]
+    return [Text(), Text(one_line(title), style="bold"), *(Text(f"  {line}") for line in shown)]
 
 
 def _head(told: Recorded) -> Iterator[str]:
