@@ -82,7 +82,7 @@ def recorded_lines(told: Recorded, *, whole: bool = False) -> list[Text]:
 
 
 def _section(title: str, texts: Sequence[str]) -> list[Text]:
-    shown = [line.rstrip() for text in texts for line in printable(text).split("\n")]
+    shown = [line.rstrip() for text in texts for line in printable(text).strip("\n").split("\n")]
     if not any(shown):
         return []
     return [Text(), Text(one_line(title), style="bold"), *(Text(f"  {line}") for line in shown)]
@@ -110,7 +110,7 @@ def _parts(told: Recorded, *, whole: bool) -> Iterator[tuple[str, list[str]]]:
         [f"{each.get('type')}: {each.get('message')}" for each in chain],
     )
     begins = details.get("begins") or {}
-    yield "Where the mismatch begins", [f"{name}: {value}" for name, value in begins.items()]
+    yield "Where the mismatch begins", [f"{name}: {_figure(value)}" for name, value in begins.items() if value]
     yield "Input sets, against the native output", list(_sets(details.get("errors") or {}))
     yield "Seconds", list(_seconds(details))
     crossed = details.get("crossed") or {}
@@ -126,12 +126,11 @@ def _parts(told: Recorded, *, whole: bool) -> Iterator[tuple[str, list[str]]]:
 
 
 def _sets(errors: Mapping[str, Any]) -> Iterator[str]:
-    for name, figures in errors.items():
-        if isinstance(figures, Mapping):
-            told = ", ".join(f"{key} {_figure(value)}" for key, value in figures.items() if value is not None)
-        else:
-            told = _figure(figures)
-        yield f"{name}: {told}"
+    """A line for each output of each input set."""
+    for name, outputs in errors.items():
+        for index, figures in enumerate(outputs):
+            told = ", ".join(f"{key} {_figure(value)}" for key, value in figures.items())
+            yield f"{name}, output {index}: {told}" if len(outputs) > 1 else f"{name}: {told}"
 
 
 def _figure(value: Any) -> str:
@@ -164,7 +163,7 @@ def _left(told: Recorded) -> Iterator[str]:
     if kept.get("left_out"):
         yield str(kept["left_out"])
     if (told.kept / ARTIFACT_FILE).is_file():
-        yield f"its artifact, with the versions that converted it: {told.kept / ARTIFACT_FILE}"
+        yield f"its {ARTIFACT_FILE} says which file is the artifact, and which versions converted it"
     details = told.details or {}
     texts = (str(details.get(name) or "") for name in ("error", "traceback", "log"))
     named = dict.fromkeys(found[1].rstrip(".") for text in texts for found in _IN_SCRATCH.finditer(text))

@@ -47,13 +47,13 @@ def test_the_chain_the_beginning_and_each_input_set_are_told() -> None:
     details = {
         "chain": [{"type": "RuntimeError", "message": "export failed"}, {"type": "KeyError", "message": "'lost'"}],
         "begins": {"line": "AveragePool (/pool/AveragePool)"},
-        "errors": {"example": {"relative_error": 0.5}},
+        "errors": {"example": [{"relative_error": 0.5}], "two": [{"mse": 0.0}, {"mse": 1.0}]},
         "seconds": {"convert": {"import": 1.5, "whole": 2.0}},
     }
     text = shown(details)
     assert "  RuntimeError: export failed\n  KeyError: 'lost'" in text
     assert "line: AveragePool (/pool/AveragePool)" in text
-    assert "example: relative_error 5.000e-01" in text
+    assert "example: relative_error 5.000e-01\n  two, output 0: mse 0.000e+00\n  two, output 1: mse 1.000e+00" in text
     assert "convert: import 1.50 s, whole 2.00 s" in text
 
 
