@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.bench.builds import Built
 from harness.bench.children import Children
+from harness.bench.definitions import Strategy
 from harness.bench.disk import remove_tree
 from harness.bench.plan import Plan
 from harness.bench.requests import LocateRequest
@@ -37,7 +38,7 @@ class Mismatch:
 def beginning_of(
     mismatch: Mismatch,
     *,
-    runtime: str,
+    strategy: Strategy,
     children: Children,
     plan: Plan,
     folder: Path,
@@ -47,21 +48,28 @@ def beginning_of(
 ) -> dict[str, Any]:
     """What is known of where it begins: a `harness.bench.locating.Begins` as plain values, or `not_located`, a reason.
 
-    With it `input_set`, the name of the one it was seen on, and `seconds`. The child works in `folder`, which is there
-    and is removed. Raises `InfrastructureError`.
+    With it `input_set`, the name of the one it was seen on, and `seconds`. Of an artifact that is no ONNX file, or is
+    served by another runtime, the last ONNX file before it is looked at, and `made_by` names the step that left it.
+    The child works in `folder`, which is there and is removed; the cell's conversion left what it made beside it.
+    Raises `InfrastructureError`.
     """
     built, artifact = mismatch.built, mismatch.artifact
     told: dict[str, Any] = {"input_set": built.facts["names"][mismatch.index]}
-    if (artifact["kind"], runtime) != (KIND, RUNTIME):
-        what = f"this is a {artifact['kind']} served by {runtime}"
-        return {**told, "not_located": f"only ONNX files that ONNX Runtime serves can be opened; {what}"}
+    path = Path(artifact["path"])
+    after: tuple[str, ...] = ()
+    if (artifact["kind"], strategy.runtime) != (KIND, RUNTIME):
+        before = onnx_before(folder.with_name("convert"), strategy)
+        if before is None:
+            what = f"this is {artifact['kind']} served by {strategy.runtime}, made without one"
+            return {**told, "not_located": f"only ONNX files can be opened; {what}"}
+        told["made_by"], path, after = before
     request = LocateRequest(
         folder=str(folder),
         imports=imports,
         threads=plan.policy.threads,
         paths=plan.paths,
         model_file=str(model_file),
-        artifact=artifact["path"],
+        artifact=str(path),
         input_names=artifact.get("input_names") or tuple(built.facts["inputs"]),
         built=str(built.folder),
         index=mismatch.index,
@@ -76,5 +84,23 @@ def beginning_of(
         return {**told, "not_located": f"{done.failure.error_type}: {done.failure.error}"}
     result = done.trail.result or {}
     if "begins" in result:
-        return {**told, **result["begins"]}
+        begins = result["begins"]
+        where = f", in the ONNX file of {told['made_by']}" if after else ""
+        return {**told, **begins, "line": f"{begins['line']}{where}"}
+    if after and result.get("answers_alike"):
+        line = f"{' or '.join(after)}: the ONNX file of {told['made_by']} answers as PyTorch does"
+        return {**told, "line": line, "signature": f"after {told['made_by']}", "seen": "later-step"}
     return {**told, "not_located": str(result.get("not_located", "the process said nothing"))}
+
+
+def onnx_before(converted: Path, strategy: Strategy) -> tuple[str, Path, tuple[str, ...]] | None:
+    """The step that left the last ONNX file of a route, the file, and the steps and the runtime that came after it."""
+    left = [sorted((converted / f"artifact-{index}").glob("*")) for index in range(len(strategy.steps))]
+    for index in reversed(range(len(left))):
+        for path in left[index]:
+            if path.suffix == ".onnx":
+                # A step that leaves nothing of its own only looked at what it was given.
+                later = [name for name, files in zip(strategy.steps, left, strict=True) if files]
+                after = later[later.index(strategy.steps[index]) + 1 :]
+                return strategy.steps[index], path, (*after, strategy.runtime)
+    return None

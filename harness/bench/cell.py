@@ -148,7 +148,7 @@ class _CellRun:
         """Where the mismatch begins; what it takes is not the cell's time."""
         begins = beginning_of(
             mismatch,
-            runtime=self.strategy.runtime,
+            strategy=self.strategy,
             children=self.cells.children,
             plan=self.cells.plan,
             folder=self._own_folder("locate"),

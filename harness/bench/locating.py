@@ -84,6 +84,10 @@ class NotLocatedError(Exception):
     """It cannot be told where the mismatch begins; the message says why."""
 
 
+class AnswersAlikeError(NotLocatedError):
+    """The artifact answers as PyTorch does."""
+
+
 @dataclass(frozen=True)
 class _Pair:
     """One output of both sides: the native array with its number in the trace, the artifact's with its name."""
@@ -103,7 +107,7 @@ def locate(request: LocateRequest, progress: Progress) -> None:
     try:
         found = search.begins()
     except (NotLocatedError, TooLargeError, TooLongError) as reason:
-        progress.finish(not_located=str(reason))
+        progress.finish(not_located=str(reason), answers_alike=isinstance(reason, AnswersAlikeError))
     else:
         progress.finish(begins=asdict(found))
 
@@ -200,7 +204,7 @@ class _Search:
             if not right(level):
                 return level
         msg = "served on the CPU once more, the artifact answers as PyTorch does"
-        raise NotLocatedError(msg)
+        raise AnswersAlikeError(msg)
 
     def _equal(self, pair: _Pair, array: Any) -> bool:
         """Whether an output is as the match would have it; numbers of Python's own have no dtype of their own."""

@@ -265,6 +265,16 @@ def test_probes_of_another_shape_are_skipped_where_the_artifact_is_static(ran: R
     assert (record.probes_passed, record.probes_skipped, record.probes_total) == (1, 1, 2)
 
 
+def test_where_a_mismatch_begins_is_asked_of_onnx_files_alone(ran: Ran) -> None:
+    record, details = ran("off")
+    assert record.begins_at is None
+    assert details["begins"] == {
+        "input_set": "example",
+        "not_located": "only ONNX files can be opened; this is array served by arrays, made without one",
+    }
+    assert "begins" not in ran("good")[1]
+
+
 def test_nothing_is_measured_where_nothing_was_served(ran: Ran) -> None:
     for name in ("raises", "unreadable"):
         record, _ = ran(name)
