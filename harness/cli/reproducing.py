@@ -9,20 +9,18 @@ from typing import Any
 import click
 
 from harness.bench.errors import UsageError
-from harness.bench.failure import describe_failure, reason_of
+from harness.bench.failure import describe_failure
 from harness.bench.plan import slug_of
 from harness.bench.record import Record
-from harness.bench.text import one_line
 from harness.cli.cells import cell_options, find_cell
 from harness.cli.context import root_of, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.rerunning import plan_of
 from harness.matrix import combination as combinations
 from harness.matrix import locks
-from harness.reproducing import trying
+from harness.reproducing import script, trying
 from harness.reproducing.making import Made, make
 from harness.reproducing.pinning import Source
-from harness.reproducing.script import MADE_BY
 from harness.tables.schema import Table
 
 
@@ -64,7 +62,7 @@ def reproduce(
     source = _source(root, table, record.extension or table.run.extension)
     other = _other(root, pins, source, record.extension) if pins else None
     path = output or Path(f"repro-{slug_of(record.model, record.strategy).replace('--', '-').replace('@', '-')}.py")
-    if path.exists() and MADE_BY not in path.read_text(encoding="utf-8", errors="replace"):
+    if path.exists() and script.MADE_BY not in path.read_text(encoding="utf-8", errors="replace"):
         msg = f"{path} is there, and is none of these scripts. Name another file by --output."
         raise UsageError(msg)
     made = make(record, registry, source, cell=record.cell_id)
@@ -85,7 +83,7 @@ def _tried(made: Made, other: Source | None, pins: str | None, record: Record, p
     told = f"`uv run {shlex.quote(str(shown(path)))}`"
     code = 0
     if trying.ends_as(record, ended):
-        click.echo(f"{told} fails as recorded: {one_line(reason_of(record)):.200}")
+        click.echo(f"{told} fails as recorded: {script.words_of(record):.200}")
     elif ended.passed:
         click.echo(f"{told} passes here: it does not show the failure, which may depend on the machine or the run.")
         code = COULD_NOT_TELL
@@ -123,8 +121,12 @@ def _source(root: Path, table: Table, extension: str) -> Source:
     if not text:
         name = combinations.extended(run.combination, extension)
         digest = run.extensions[extension].lock_digest if extension in run.extensions else run.lock_digest
-        with_lock = name in combinations.known(root) or "+" in name
-        lock = locks.read_lock(root, combinations.read(root, name)) if with_lock else None
+        known = (
+            extension in combinations.extensions(root, run.combination)
+            if extension
+            else name in combinations.known(root)
+        )
+        lock = locks.read_lock(root, combinations.read(root, name)) if known else None
         text = lock.text if lock is not None and lock.digest == digest else ""
     if text:
         return Source.of_lock(text, python)

@@ -25,7 +25,7 @@ _UNASKED: Mapping[str, tuple[str, ...]] = {
     "onnx": ("onnxscript",),  # torch.onnx imports it from 2.9 on
     "onnx2tf": ("tensorflow", "tf_keras", "onnx_graphsurgeon", "psutil", "sng4onnx", "ai_edge_litert"),
     "onnx_tf": ("tensorflow", "tensorflow_addons", "tensorflow_probability"),
-    "nobuco": ("tensorflow",),
+    "nobuco": ("tensorflow", "torchvision"),
     "litert_torch": ("torchao",),
     "torchax": ("jax", "tensorflow"),
 }

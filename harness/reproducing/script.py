@@ -74,6 +74,12 @@ def told_of(record: Record) -> str:
     return _SCRATCH.sub("", _PROBE.sub("", record.difference or record.error or "", count=1))
 
 
+def words_of(record: Record) -> str:
+    """The same with the error's type before it."""
+    kind = f"{record.error_type}: " if record.error_type and record.outcome is not Outcome.MISMATCHED else ""
+    return f"{kind}{told_of(record)}"
+
+
 def comes_to(record: Record, stage: Stage) -> bool:
     """Whether the cell came to a stage, which its script then has."""
     return _ORDER.index(stage) <= _ORDER.index(record.stage)
@@ -330,14 +336,13 @@ def _about(record: Record, pinned: Pinned, cell: str) -> str:
     expected = {
         Outcome.MISMATCHED: f"outputs within a relative error of {record.tolerance or 1e-4:g} of PyTorch's own"
     }.get(record.outcome, f"no error at the stage {record.stage.value!r}, and then `{PASSES}`")
-    kind = f"{record.error_type}: " if record.error_type and record.outcome is not Outcome.MISMATCHED else ""
     lines = [
         *textwrap.wrap(f"{record.model} by {record.strategy} {what} at the stage {record.stage.value!r}{on}.", _WIDTH),
         "",
         *textwrap.wrap(f"Versions: Python {pinned.python}, {versions}.", _WIDTH),
         *textwrap.wrap(f"Expected: {expected}.", _WIDTH),
         "Seen:",
-        *textwrap.wrap(f"{kind}{told_of(record)}", _WIDTH, initial_indent="  ", subsequent_indent="  "),
+        *textwrap.wrap(words_of(record), _WIDTH, initial_indent="  ", subsequent_indent="  "),
         "",
         f"{RUN_IT} {MADE_BY} {__version__} of {cell}.",
     ]
