@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
+from harness.attempts.execution import Task
+from harness.bench.plan import Plan
 from harness.cli import cli
+from harness.cli.policies import gate_policy
+from harness.cli.sides import Sides, judged
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = 'combinations = ["torch2.0"]\n'
@@ -75,3 +81,27 @@ def test_a_policy_that_cannot_be_read_is_wrong_use(root: Path) -> None:
     assert (told.exit_code, told.stdout) == (2, "")
     assert "nightly.toml: 'gate.fials': no such key. Did you mean 'fail'?" in told.stderr
     assert gate(root, "--matrix", root / "none.toml").exit_code == 2
+
+
+def test_nobody_is_sought_to_blame_for_what_is_allowed(root: Path) -> None:
+    """Of sides that were run, too; where all that is worse is allowed, no trial is begun."""
+    path = root / "lenient.toml"
+    path.write_text(HEAD + ALLOWING, encoding="utf-8")
+    folders = [max((root / "results" / name / "cpu-quick").iterdir()) for name in ("torch2.0", "torch2.1")]
+    plans = [Plan(combination=each, extension="", device="cpu", tier="quick", cells=()) for each in ("old", "new")]
+    base, candidate = (Task(plan=plan) for plan in plans)
+    sides = Sides(tasks=(base, candidate), folders=(folders[0], folders[1]))
+
+    @click.command()
+    @click.pass_context
+    def judging(context: click.Context) -> int:
+        context.obj = root
+        return judged(context, sides, policy=gate_policy(root, path), results=None, form="json", budget_s=60)
+
+    told = CliRunner().invoke(judging, standalone_mode=False)
+    assert told.exception is None, told.output
+    assert told.return_value == 0
+    said = json.loads(told.stdout)
+    assert {each["by_policy"] for each in said["cells"] if each["category"] == "newly-failing"} == {"allowed by [gate]"}
+    assert "blames" not in said
+    assert not list(folders[1].glob("bump.json"))

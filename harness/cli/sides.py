@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +117,12 @@ def judged(
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
     root, bump = root_of(context), None
     if budget_s is not None:
-        if comparison.of(*WORSE):  # the verdict is known, and trials take minutes
+        # What a policy allows is nobody's to blame for.
+        counted = tuple(change for change in comparison.changes if change not in verdict.allowed)
+        failing = replace(comparison, changes=counted)
+        if failing.of(*WORSE):  # the verdict is known, and trials take minutes
             click.echo(headline(comparison, verdict), err=bool(form))
-        bump = looked_into(root, sides.tasks, comparison, sides.folders[1], budget_s=budget_s, quietly=bool(form))
+        bump = looked_into(root, sides.tasks, failing, sides.folders[1], budget_s=budget_s, quietly=bool(form))
     if form == "json":
         click.echo(json.dumps(_as_json(root, comparison, verdict, bump), indent=1))
     elif form == "markdown":
@@ -139,7 +142,11 @@ def _as_json(root: Path, comparison: Comparison, verdict: Verdict, bump: Bump | 
         "notes": [*comparison.notes, *verdict.notes],
         "base": _side_as_json(comparison, 0),
         "candidate": _side_as_json(comparison, 1),
-        "cells": [_cell_as_json(root, comparison, change) for change in comparison.changes if not change.passed],
+        "cells": [
+            {**_cell_as_json(root, comparison, change), "by_policy": verdict.by_policy(change)}
+            for change in comparison.changes
+            if not change.passed
+        ],
         **{name: told[name] for name in ("moves", "trials", "blames", "ways_out") if name in told},
     }
 
