@@ -53,6 +53,7 @@ _WORDINGS = (
 _PATTERNS = (
     (re.compile(r"<temporary>/[^\s/'\",:;)\]]+"), "<temporary>/#"),
     (re.compile(r"0x[0-9a-fA-F]+"), "0x#"),
+    (re.compile(r"\bhostname=\S+"), "hostname=#"),
     (re.compile(r"\b([Nn]ode) \([^()]*\)"), r"\1 (#)"),
     (re.compile(r"\(node[ :][^()]*\)"), "(node #)"),
     (re.compile(r"\b(Name:|Node:|node with name|at node) ?'[^']*'"), r"\1 #"),

@@ -35,6 +35,8 @@ def _of(text: str, scratch: Path | None = None) -> str:
         ("error 1.5e-05 above 0.25", "error 2e+10 above 3"),
         ("node onnx::Conv_123", "node onnx::Conv_7"),
         ("took  1\t s", "took 2 s"),
+        ("CUDA failure 2 ; GPU=0 ; hostname=one ; expr=x", "CUDA failure 2 ; GPU=1 ; hostname=other-2 ; expr=x"),
+        ("in node (/a/Gather_3) of", "in node (/b/c/Gather) of"),
         ("cannot open /tmp/tmpab12cd/model.onnx", "cannot open /tmp/tmpzz99_x/model.onnx"),
         ("the type is wrong.\nSee line 3", "the type is wrong.\nSee the other file"),
     ],
