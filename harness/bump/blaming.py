@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.bench.errors import HarnessError, InfrastructureError, RunInterruptedError
+from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bump.asking import Questions, Sought, cheapest
 from harness.bump.crossing import Route, route_of, side_of
@@ -19,8 +20,11 @@ from harness.bump.culprits import Found, Search, base_of, candidate_of
 from harness.bump.dating import versions_of
 from harness.bump.schema import Answer, Blame, Evidence, Status
 from harness.bump.trials import BudgetSpentError, Laboratory
+from harness.diagnosis.rules import diagnose
+from harness.tables.schema import Run
 from harness.verdict.causes import Cause, causes
 from harness.verdict.comparison import NOT_INSTALLED, WORSE, Category, Comparison
+from harness.verdict.expectations import packages_of
 
 _STAND_INS = 3
 """Causes whose cells are tried together, where an environment is made for one of them."""
@@ -52,7 +56,7 @@ def blame(
     """
     questions = Questions(laboratory)
     worse = sorted(comparison.of(*WORSE), key=lambda change: list(Category).index(change.category))
-    cases = [_case(cause, laboratory, registry, tuple(paths)) for cause in causes(worse)]
+    cases = [_case(cause, laboratory, registry, tuple(paths), comparison.candidate) for cause in causes(worse)]
     open_cases = [case for case in cases if case.route is not None]
     # Environments that are made for one cause answer for the others, and for one more cell of the same cause.
     stand_ins = [case.sought[0] for case in open_cases[:_STAND_INS]]
@@ -64,7 +68,7 @@ def blame(
     return tuple(case.blame for case in cases)
 
 
-def _case(cause: Cause, laboratory: Laboratory, registry: Registry, paths: tuple[Path, ...]) -> _Case:
+def _case(cause: Cause, laboratory: Laboratory, registry: Registry, paths: tuple[Path, ...], candidate: Run) -> _Case:
     """A cause, with the route of the cell that stands for it; without a route where there is nothing to be tried."""
     sought = cheapest(cause)
     shown = cause.first.candidate or cause.first.base
@@ -77,6 +81,7 @@ def _case(cause: Cause, laboratory: Laboratory, registry: Registry, paths: tuple
         stage=standing.stage.value if standing else "",
         fingerprint=standing.fingerprint if standing else None,
         status=Status.NOT_LOOKED_INTO,
+        known_as=_known_as(standing, candidate),
     )
     case = _Case(cause=cause, sought=sought, route=None, blame=made)
     if not sought or standing is None:
@@ -92,6 +97,11 @@ def _case(cause: Cause, laboratory: Laboratory, registry: Registry, paths: tuple
         model, strategy = sought[0].cell
         case.route = route_of(registry, model=model, strategy=strategy, names=names, paths=paths)
     return case
+
+
+def _known_as(record: Record | None, run: Run) -> str:
+    found = diagnose(record, packages_of(run, record.extension)) if record and record.outcome.broken else None
+    return found.known_as if found else ""
 
 
 def _carried_on(case: _Case, phase: Callable[[_Case, Questions], None], questions: Questions) -> None:

@@ -240,6 +240,7 @@ class SideFound:
 class Blame:
     """Who is to blame for one cause. `cell` stands for all its `cells`.
 
+    `known_as` is what the rules know it as, with the upstream issue; empty where none does.
     `category` is what the comparison calls them. `controls` are the base's own trial and the candidate's. `others` is
     what further cells of the cause said in trials that decided; `limits` says what could not be told, and why.
     """
@@ -253,6 +254,7 @@ class Blame:
     stage: str
     fingerprint: str | None
     status: Status
+    known_as: str = ""
     controls: tuple[Evidence, ...] = ()
     culprits: Culprits | None = None
     versions: tuple[Versions, ...] = ()

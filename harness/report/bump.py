@@ -54,20 +54,20 @@ def blame_markdown(bump: Bump) -> list[str]:
         return []
     parts = [f"#### {TITLE}"]
     for blame in bump.blames:
-        lines = [f"- {code(blame.cell)}{text(_which(blame))}"]
-        lines += [f"  - **{label}**: {text(told)}" for label, told in claims(blame)]
+        lines = [f"- {code(blame.cell)} {text(_which(blame))}"]
+        lines += [f"  - **{label}**: {text(told.replace('->', '→'))}" for label, told in claims(blame)]
         parts.append("\n".join(lines))
     return [*parts, text(effort(bump))]
 
 
 def heading(blame: Blame) -> str:
     """The cell that stands for a cause, and what became of it."""
-    return f"{blame.cell}{_which(blame)}"
+    return f"{blame.cell} {_which(blame)}"
 
 
 def _which(blame: Blame) -> str:
     others = f", for {count_of(len(blame.cells))} with this fingerprint" if len(blame.cells) > 1 else ""
-    return f" ({blame.category}: {blame.outcome} at {blame.stage}{others})"
+    return f"({blame.category}: {blame.outcome} at {blame.stage}{others})"
 
 
 def claims(blame: Blame) -> list[tuple[str, str]]:
@@ -75,6 +75,8 @@ def claims(blame: Blame) -> list[tuple[str, str]]:
     told: list[tuple[str, str]] = []
     if blame.culprits is not None:
         told.append(("package" if len(blame.culprits.packages) == 1 else "packages", _culprits(blame, blame.culprits)))
+    if blame.known_as:
+        told.append(("known as", blame.known_as))
     told += [claim for each in blame.versions for claim in _versions(each)]
     if blame.side is not None:
         told.append(("side", _side(blame.side)))
@@ -91,7 +93,7 @@ def _culprits(blame: Blame, culprits: Culprits) -> str:
         left = " and ".join(culprits.left_out)
         alone = "alone" if len(culprits.packages) == 1 else "together"
         also = _moved_with(culprits, culprits.left_out)
-        return f"{named} {alone}; {also} with it, and was left out on both sides: the base works without {left}, too"
+        return f"{named} {alone}; {also} with it, and without {left} the base works and this still breaks"
     if culprits.tied:
         return f"{named}: the resolver takes none without the others, and so they are named together"
     if len(culprits.packages) > 1:

@@ -138,7 +138,7 @@ def test_torch_is_blamed_alone_and_torchvision_was_left_out_on_both_sides(tmp_pa
     assert "first version that breaks: torch 2.1.0 (2.0.1 is the last that works)" in told
     assert "works again from: torch 2.1.1 with torchvision 0.16.1 (2.1.0 does not)" in told
     assert "side: the exporter: the runtime is the same on both sides (onnxruntime-gpu 1.15.1)" in told
-    assert "torch 2.0.1 -\\> 2.1.0 alone" in "\n".join(blame_markdown(made))
+    assert "torch 2.0.1 → 2.1.0 alone" in "\n".join(blame_markdown(made))
 
 
 def test_what_cannot_be_parted_is_named_together() -> None:
