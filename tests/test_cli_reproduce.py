@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness import cli
+from harness.tables.writing import write_table
+from tests.tables.samples import failed, table
 
 ROOT = Path(__file__).resolve().parents[1]
 BROKEN = "torch2.1/embedding-new-zeros/onnx-torchscript:16"
@@ -58,3 +60,20 @@ def test_a_table_elsewhere_is_read_by_its_folder(here: Path) -> None:
     result = reproduce(f"{here / 'table'}/resnet18/native")
     assert result.exit_code == 2
     assert "it passed" in result.output
+
+
+def test_a_module_of_ones_own_is_refused_with_its_line(here: Path) -> None:
+    (here / "matrices").mkdir()
+    (here / "net.py").write_text("class Net: ...\n", encoding="utf-8")
+    (here / "mine.py").write_text(
+        "from harness.bench import Model, uniform\n\n\n"
+        "def build():\n    from net import Net\n\n    return Net()\n\n\n"
+        "MODEL = Model(summary='', family='', build=build, example=lambda: {'x': uniform((2, 4))}, probes={})\n",
+        encoding="utf-8",
+    )
+    folder = write_table(here / "results", table(failed("mine", "onnx-torchscript"), models="mine.py"))
+    words = ["reproduce", f"{folder}/mine/onnx-torchscript"]
+    result = CliRunner().invoke(cli.cli, ["--root", str(here), *words], prog_name="harness")
+    assert result.exit_code == 2, result.output
+    assert "mine.py, line 5: it needs your own module net, which nobody else has." in result.output
+    assert not list(here.glob("repro*"))

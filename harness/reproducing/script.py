@@ -177,7 +177,9 @@ def _keys_of(slicer: Slicer, entry: str) -> list[str]:
 
 
 def _dict(name: str, told: Mapping[str, Any], literals: Sequence[str]) -> str:
-    pairs = zip(told["inputs"], literals, strict=True)
+    # A row a line where that is too long for one.
+    rows = [text if len(text) <= _WIDTH else text.replace("], [", "],\n        [") for text in literals]
+    pairs = zip(told["inputs"], rows, strict=True)
     return "\n".join([f"{name} = {{", *(f"    {as_code(each['name'])}: {text}," for each, text in pairs), "}"])
 
 
