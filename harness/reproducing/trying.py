@@ -11,11 +11,15 @@ from pathlib import Path
 from harness.bench.group import end_leftovers
 from harness.bench.logs import tail
 from harness.bench.record import Record
+from harness.bench.roots import ENDED
 from harness.bench.stages import Outcome
 from harness.bench.text import printable
 from harness.matrix import tooling
 from harness.matrix.environment import clean_environ
 from harness.reproducing.script import PASSES, told_of
+
+FILE = "repro.py"
+"""What a script is called while it is tried."""
 
 _LOG_BYTES = 2**20
 _TIMEOUT_S = 600.0
@@ -25,6 +29,10 @@ _SIGNALLED = 128
 _FOLDERS = re.compile(r"(?:<[\w-]+>|~|\.)?(?:/[\w.@+-]+)*/(?=[\w.<@-])")
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)*(?:e[+-]?\d+)?")
 _FIGURE = re.compile(r"relative error (\d\S*)")
+_EXIT = re.compile(r"SystemExit\((\d+)\)")
+_OWN_FRAME = re.compile(rf'File "[^"\n]*{FILE}", line \d+, in <module>')
+"""Where the traceback begins of what nobody caught: a tool that ends the process leaves none."""
+
 _POSITIONS = re.compile(r"\(\d+ positions differ\)")
 _NEAR = 0.05
 
@@ -52,7 +60,7 @@ def run(text: str, *, timeout_s: float = _TIMEOUT_S) -> Ended:
     """Run a script in a folder of its own, with nothing of this process's environment that could change it."""
     with tempfile.TemporaryDirectory(prefix="harness-reproduce-", ignore_cleanup_errors=True) as place:
         folder = Path(place).resolve()
-        file, log = folder / "repro.py", folder / "log.txt"
+        file, log = folder / FILE, folder / "log.txt"
         file.write_text(text, encoding="utf-8")
         environ = {**clean_environ(), "TMPDIR": str(folder)}
         command = [tooling.uv(), "run", "--quiet", "--no-project", "--script", str(file)]
@@ -80,9 +88,17 @@ def ends_as(record: Record, ended: Ended) -> bool:
     if record.outcome is Outcome.MISMATCHED:
         return _plain(_difference(told)) in _plain(log) and _same_figure(told, log)
     if record.error_type == "SystemExit":
-        return True
+        return _exits_as(told, ended.code, log)
     parts = [part for part in told.split(" … ") if part]
     return (record.error_type or "") in log and all(_plain(part) in _plain(log) for part in parts)
+
+
+def _exits_as(told: str, code: int, log: str) -> bool:
+    """Whether a tool ended the process as it did: by the same exit code, and having said the same."""
+    said, _, how = told.partition(ENDED)
+    number = _EXIT.search(how)
+    raised = _OWN_FRAME.search(log) is not None
+    return not raised and (number is None or int(number[1]) == code) and _plain(said.rstrip(" (")) in _plain(log)
 
 
 def _difference(told: str) -> str:

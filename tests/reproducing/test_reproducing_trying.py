@@ -88,6 +88,26 @@ def test_a_crash_and_an_endless_run_are_told() -> None:
     assert not ends_as(endless, Ended(code=1, log=""))
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "log", "same"),
+    [
+        ("the tool ended the process: SystemExit(1)", 1, "ERROR: no such operator", True),
+        ("the tool ended the process: SystemExit(1)", 2, "ERROR: no such operator", False),
+        ("ERROR: no such operator (the tool ended the process: SystemExit(1))", 1, "ERROR: no such operator", True),
+        ("ERROR: no such operator (the tool ended the process: SystemExit(1))", 1, "ERROR: another", False),
+        (
+            "the tool ended the process: SystemExit(1)",
+            1,
+            f"{TRACEBACK}ModuleNotFoundError: No module named 'onnx_graphsurgeon'",
+            False,
+        ),
+    ],
+)
+def test_a_tool_that_ends_the_process_is_told_by_code_and_words(error: str, code: int, log: str, same: bool) -> None:
+    record = failed("m", "onnx2tf", Stage.CONVERT, error_type="SystemExit", error=error)
+    assert ends_as(record, Ended(code=code, log=log)) is same
+
+
 def test_a_script_is_run_by_uv() -> None:
     ended = run(f'{HEAD}print("passes")\n')
     assert ended.passed, ended
