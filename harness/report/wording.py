@@ -90,10 +90,7 @@ def number(value: float) -> str:
 
 
 def detail(record: Record | None, *, length: int = ERROR_LENGTH) -> str:
-    """Why a cell does not pass: the error's class and message, or the first difference and where it begins.
-
-    Of a difference at least half of `length` is told, and where it begins is never left out.
-    """
+    """Why a cell does not pass: the error's class and message, and the first difference from the native output."""
     if record is None:
         return ""
     # Of a cell that cannot exist the reason is all there is to say; the class of the error says it again.
@@ -102,11 +99,7 @@ def detail(record: Record | None, *, length: int = ERROR_LENGTH) -> str:
     parts = [error] if error else []
     if record.difference and record.difference not in error:
         parts.append(record.difference)
-    text = "; ".join(parts)
-    if not record.begins_at:
-        return plain(text, length=length)
-    begins = plain(f"begins at {record.begins_at}", length=length)
-    return f"{plain(text, length=max(length // 2, length - len(begins) - 2))}; {begins}"
+    return plain("; ".join(parts), length=length)
 
 
 def transition(change: CellChange, *, arrow: str = "->") -> str:

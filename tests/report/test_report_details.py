@@ -116,16 +116,6 @@ def test_details_have_the_error_and_the_difference() -> None:
     assert detail(passed("m", "s")) == detail(None) == ""
 
 
-def test_where_a_mismatch_begins_is_told_however_short() -> None:
-    begins = "aten.avg_pool2d at pool (AvgPool2d, model.py:14); node /pool/AveragePool"
-    record = mismatched("m", "s", difference="output: values differ" + ", and more" * 30, begins_at=begins)
-    assert detail(record).endswith(f", and more; begins at {begins}")
-    short = detail(record, length=160)
-    assert short.startswith("output: values differ, and more")
-    assert short.endswith(f"…; begins at {begins}")
-    assert len(short) <= 240
-
-
 def test_long_text_is_cut_with_a_mark() -> None:
     assert plain("a" * 600) == "a" * 499 + "…"
     assert plain("a\x00b\tc\n d") == r"a\x00b c d"
