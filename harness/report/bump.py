@@ -207,8 +207,10 @@ def effort(bump: Bump) -> str:
     installed = sum(trial.installed for trial in bump.trials)
     kept = sum(trial.kept for trial in bump.trials)
     seconds = sum(trial.seconds for trial in bump.trials if not trial.kept)
-    before = f", {kept} of them kept from before" if kept else ""
     count = f"{len(bump.trials)} trial{'' if len(bump.trials) == 1 else 's'}"
+    if kept == len(bump.trials):
+        return f"{count}, kept from before: nothing was installed"
+    before = f", {kept} of them kept from before" if kept else ""
     environments = f"{installed} environment{'' if installed == 1 else 's'}"
     return f"{count}{before}: {environments} installed and removed, {seconds:.0f} s"
 
