@@ -50,7 +50,6 @@ _NAME = "trial-"
 _TRIAL = "trial.json"
 _KEPT = "kept"
 _VERSIONS_LAST_S = 24 * 3600.0
-_MOST_HELD_TOLD = 3
 _MOST_KEPT_BYTES = 2**30
 """Of artifacts, over all trials: they serve crossings, and can be converted anew."""
 
@@ -310,14 +309,11 @@ class Trials:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _named(self, trial: Trial) -> str:
-        """The mix of a trial for a person: all that is held is not worth a line."""
+        """The mix of a trial for a person."""
         for side, name in ((self.base, "the base"), (self.candidate, "the candidate")):
             if dict(trial.pins) == dict(side.locked):
                 return name
-        held = len(trial.mix.bounds)
-        if held <= _MOST_HELD_TOLD:
-            return str(trial.mix)
-        return f"{replace(trial.mix, bounds={})}, {held} packages held"
+        return str(trial.mix)
 
     def _tell_of(self, trial: Trial, *, crossed: bool) -> None:
         """A line for a person, once for each trial and its cells."""

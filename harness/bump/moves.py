@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from packaging.version import InvalidVersion, Version
 
+_MOST_HELD_TOLD = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
@@ -86,9 +88,13 @@ class Mix:
         return hash((tuple(self.pins.items()), tuple(self.bounds.items()), self.without))
 
     def __str__(self) -> str:
-        """`torch 2.1.0, torchvision 0.16.0, without tensorflow`; `the base as it is` where nothing differs."""
+        """`torch 2.1.0, torchvision 0.16.0, without tensorflow`; `the base as it is` where nothing differs.
+
+        Many packages that are held are only counted: `bounds` has them.
+        """
         parts = [f"{name} {version or 'at any version'}" for name, version in self.pins.items()]
-        parts += [f"{name} held at {version}" for name, version in self.bounds.items()]
+        held = [f"{name} held at {version}" for name, version in self.bounds.items()]
+        parts += held if len(held) <= _MOST_HELD_TOLD else [f"{len(held)} packages held"]
         parts += [f"without {', '.join(sorted(self.without))}"] if self.without else []
         return ", ".join(parts) or "the base as it is"
 

@@ -67,6 +67,7 @@ def test_mixes_are_values() -> None:
     assert str(Mix(pins={"torch": "2.1.0", "onnx": ""}, bounds={"protobuf": "3"}, without=frozenset({"tf"}))) == (
         "onnx at any version, torch 2.1.0, protobuf held at 3, without tf"
     )
+    assert str(Mix(pins={"torch": "2.1.0"}, bounds=dict.fromkeys("abcd", "1"))) == "torch 2.1.0, 4 packages held"
 
 
 def test_a_mix_takes_what_is_named_from_the_candidate_and_all_else_from_the_base() -> None:
