@@ -35,6 +35,11 @@ def test_a_message_that_was_cut_is_told_by_its_ends() -> None:
     record = failed("m", "s", error_type="Error", error="it begins so … and ends so")
     assert ends_as(record, Ended(code=1, log="Error: it begins so, goes on, and ends so"))
     assert not ends_as(record, Ended(code=1, log="Error: it begins so, goes on, and ends"))
+    record = failed("m", "s", error_type="Error", error='in user code: File "<harness>/a.py", line 1 … and ends so')
+    assert ends_as(record, Ended(code=1, log="Error: in user code: File repro.py, line 3, and ends so"))
+    assert not ends_as(record, Ended(code=1, log="Error: in user code: File repro.py, line 3, and ends"))
+    record = failed("m", "s", error_type="Error", error='in user code: File "<harness>/a.py", line 1')
+    assert not ends_as(record, Ended(code=1, log="Error: in user code: File repro.py, line 1"))
 
 
 @pytest.mark.parametrize(
