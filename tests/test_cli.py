@@ -331,9 +331,9 @@ def test_the_line_that_compares_works_as_it_is_printed(root: Path, monkeypatch: 
     monkeypatch.chdir(root.parent)
     printed = gate_command(tables, root=root, given_root=Path(root.name), results=Path("kept"))
     assert printed == (
-        f"harness --root {root.name} gate one two --models '{root.name}/my models/' --tier core --results kept"
+        f"harness --root {root.name} gate one two --models '{root.name}/my models' --tier core --results kept"
     )
-    assert series_of([f"{root.name}/my models/"], root=root) == series
+    assert series_of([f"{root.name}/my models"], root=root) == series
     selected = [(replace(plan, selected=True), folder) for plan, folder in tables]
     printed = gate_command(selected, root=root, given_root=None, results=None)
     assert printed == f"harness gate {root.name}/results/one {root.name}/results/two"
