@@ -27,6 +27,7 @@ _SIGNALLED = 128
 
 # What differs between two runs of one failure: where files lie, numbers, addresses, how lines are broken.
 _FOLDERS = re.compile(r"(?:<[\w-]+>|~|\.)?(?:/[\w.@+-]+)*/(?=[\w.<@-])")
+_FRAME = re.compile(r'File "[^"\n]*", line \d+')
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)*(?:e[+-]?\d+)?")
 _FIGURE = re.compile(r"relative error (\d\S*)")
 _EXIT = re.compile(r"SystemExit\((\d+)\)")
@@ -90,7 +91,7 @@ def ends_as(record: Record, ended: Ended) -> bool:
     if record.error_type == "SystemExit":
         return _exits_as(told, ended.code, log)
     # TensorFlow puts the lines of whoever called it into a message, which are not the script's.
-    parts = [part for part in told.split(" … ") if part and "<harness>/" not in part]
+    parts = [part for part in told.split(" … ") if part and "<harness>/harness/" not in part]
     return bool(parts) and (record.error_type or "") in log and all(_plain(part) in _plain(log) for part in parts)
 
 
@@ -111,7 +112,7 @@ def _difference(told: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(_NUMBERS.sub("#", _FOLDERS.sub("", text)).split())
+    return " ".join(_NUMBERS.sub("#", _FOLDERS.sub("", _FRAME.sub("File", text))).split())
 
 
 def _same_figure(told: str, log: str) -> bool:

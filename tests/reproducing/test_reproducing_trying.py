@@ -35,11 +35,15 @@ def test_a_message_that_was_cut_is_told_by_its_ends() -> None:
     record = failed("m", "s", error_type="Error", error="it begins so … and ends so")
     assert ends_as(record, Ended(code=1, log="Error: it begins so, goes on, and ends so"))
     assert not ends_as(record, Ended(code=1, log="Error: it begins so, goes on, and ends"))
-    record = failed("m", "s", error_type="Error", error='in user code: File "<harness>/a.py", line 1 … and ends so')
+    record = failed(
+        "m", "s", error_type="Error", error='in user code: File "<harness>/harness/a.py", line 1 … and ends so'
+    )
     assert ends_as(record, Ended(code=1, log="Error: in user code: File repro.py, line 3, and ends so"))
     assert not ends_as(record, Ended(code=1, log="Error: in user code: File repro.py, line 3, and ends"))
-    record = failed("m", "s", error_type="Error", error='in user code: File "<harness>/a.py", line 1')
+    record = failed("m", "s", error_type="Error", error='in user code: File "<harness>/harness/a.py", line 1')
     assert not ends_as(record, Ended(code=1, log="Error: in user code: File repro.py, line 1"))
+    record = failed("m", "s", error_type="Error", error='lost: File "<harness>/model_zoo/a.py", line 46 in forward')
+    assert ends_as(record, Ended(code=1, log='Error: lost:\n  File "/tmp/x/repro.py", line 9 in forward'))
 
 
 @pytest.mark.parametrize(
