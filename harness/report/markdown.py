@@ -16,7 +16,7 @@ from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.expected import EXPECTED, PASSING, UNEXPECTED, expected_groups, passing_groups
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
-from harness.report.wayout import way_out_markdown
+from harness.report.wayout import next_step_of, way_out_markdown
 from harness.report.wording import (
     MOVED_HEADER,
     MOVED_MEANING,
@@ -31,7 +31,6 @@ from harness.report.wording import (
     machine_line,
     moved_rows,
     natives_line,
-    next_step,
     notes,
     packages_texts,
     run_line,
@@ -98,7 +97,7 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None, bump: Bum
     parts += [*moved, unchanged_line(comparison)]
     parts += [text(line) for line in (natives_line(comparison),) if line]
     parts += [*_accuracy(accuracy_changes(comparison, arrow=_ARROW)), *_figures(comparison)]
-    parts.append(f"Next: {sentence(next_step(comparison, verdict))}")
+    parts.append(f"Next: {sentence(next_step_of(comparison, verdict, bump))}")
     return "\n\n".join(parts) + "\n"
 
 

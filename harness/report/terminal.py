@@ -20,7 +20,7 @@ from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
-from harness.report.wayout import way_out_lines
+from harness.report.wayout import next_step_of, way_out_lines
 from harness.report.wording import (
     COMPACT_LEGEND,
     MOVED_HEADER,
@@ -37,7 +37,6 @@ from harness.report.wording import (
     machine_line,
     moved_rows,
     natives_line,
-    next_step,
     notes,
     package_text,
     packages_texts,
@@ -269,7 +268,7 @@ def comparison_lines(
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
     lines += _wrapped(natives_line(comparison), width=width, indent=0)
     lines += [*_accuracy_lines(accuracy_changes(comparison)), *_figure_lines(comparison)]
-    return [*lines, Text(), *_wrapped(f"Next: {next_step(comparison, verdict)}", width=width, indent=0)]
+    return [*lines, Text(), *_wrapped(f"Next: {next_step_of(comparison, verdict, bump)}", width=width, indent=0)]
 
 
 def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:

@@ -10,7 +10,9 @@ from harness.bump.schema import Bump, Seen, Way, WayKind, WayOut
 from harness.bump.wayout import moved_pins
 from harness.report.bump import wrapped
 from harness.report.escaping import code, text
-from harness.report.wording import number
+from harness.report.wording import next_step, number, options_of
+from harness.verdict.comparison import Comparison
+from harness.verdict.gate import Verdict
 
 TITLE = "Way out"
 
@@ -53,6 +55,20 @@ def offers(out: WayOut, candidate: Mapping[str, str]) -> list[tuple[str, str]]:
     if out.failed:
         told.append(("does not pass", ", ".join(dict.fromkeys(f"{each.cell} ({each.outcome})" for each in out.failed))))
     return [*told, *(("not told", limit) for limit in out.limits)]
+
+
+def next_step_of(comparison: Comparison, verdict: Verdict | None, bump: Bump | None) -> str:
+    """One sentence on what to do now, with the way out where one is known."""
+    if bump is None or not bump.ways_out:
+        return next_step(comparison, verdict)
+    versions = [next((way for way in out.ways if way.kind is WayKind.VERSIONS), None) for out in bump.ways_out]
+    sets = {tuple(way.pins.items()) for way in versions if way is not None}
+    if len(sets) == 1 and None not in versions:
+        moves = " ".join(f"'{name}=={version}'" for name, version in next(iter(sets)))
+        again = f"harness bump {bump.base} {moves}{options_of(comparison.candidate)}"
+        return f"`{again}` runs all cells with the versions that are known to mend it."
+    held = [way.pins for out in bump.ways_out for way in out.ways if way.kind is WayKind.HOLD_BACK]
+    return next_step(comparison, verdict, hold_back=list(dict.fromkeys(name for pins in held for name in pins)))
 
 
 def _candidate(bump: Bump) -> dict[str, str]:

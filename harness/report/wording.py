@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.bench.places import find_root
@@ -238,8 +238,11 @@ def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[str, ...]:
     return (*comparison.notes, *said, *(verdict.notes if verdict else (LATENCY_NOTE,)))
 
 
-def next_step(comparison: Comparison, verdict: Verdict | None) -> str:
-    """One sentence on what to do now."""
+def next_step(comparison: Comparison, verdict: Verdict | None, *, hold_back: Sequence[str] = ()) -> str:
+    """One sentence on what to do now.
+
+    `hold_back` are the packages that are known to be worth holding back; all that were bumped where nothing is known.
+    """
     base, candidate = comparison.base, comparison.candidate
     failing = verdict.failing if verdict else [change for change in comparison.changes if change.category.worse]
     worse = [change for change in failing if change.candidate]
@@ -248,7 +251,8 @@ def next_step(comparison: Comparison, verdict: Verdict | None) -> str:
         return f"mend the pins of {candidate.combination} until its environment can be had, then run it again."
     if worse:
         first = min(worse, key=lambda change: list(Category).index(change.category))
-        hold = f" Hold back {pins} until it is mended." if pins else ""
+        held = ", ".join(hold_back) or pins
+        hold = f" Hold back {held} until it is mended." if held else ""
         if candidate.models and (folder := comparison.tables[1].folder):
             # Which inputs and folders one's own models were run with is kept with the cell, and not in the table.
             return f"`harness rerun {_cell(folder, first)}` runs the first of them alone.{hold}"
@@ -280,10 +284,15 @@ def _next_run(comparison: Comparison, base: Run, candidate: Run) -> str:
 def _command(run: Run, selection: str = "") -> str:
     """The command that makes the table of `run` again. An environment without pins is known by its Python alone."""
     which = run.combination if run.pins else "--python PYTHON_OF_ITS_ENVIRONMENT"
+    return f"`harness run {which}{options_of(run, selection)}`"
+
+
+def options_of(run: Run, selection: str = "") -> str:
+    """The options that a command needs to have the cells of `run`."""
     root = find_root(Path.cwd())
     own = "".join(f" --models {shlex.quote(from_here(root, value))}" for value in values_of(run.models))
     own += "".join(f" --path {shlex.quote(from_here(root, value))}" for value in run.paths)
-    return f"`harness run {which}{own}{selection} --tier {run.tier} --device {run.device}`"
+    return f"{own}{selection} --tier {run.tier} --device {run.device}"
 
 
 def _cell(folder: Path, change: CellChange) -> str:

@@ -15,7 +15,7 @@ from harness.bump.moves import Mix
 from harness.bump.schema import Bump, Package, Way, WayKind, WayOut, read_bump, write_bump
 from harness.bump.trials import BudgetSpentError, Trial, TrialCell
 from harness.bump.wayout import ways_out
-from harness.report.wayout import way_out_lines, way_out_markdown
+from harness.report.wayout import next_step_of, way_out_lines, way_out_markdown
 from tests.bump.laboratories import Pins, SimulatedLaboratory
 from tests.bump.test_blaming import MODEL, STRATEGY, comparison_of
 from tests.tables.samples import failed, passed
@@ -84,6 +84,8 @@ def test_another_version_another_strategy_and_what_to_hold_back_are_offered_as_t
     assert max(len(line.plain) for line in way_out_lines(bump, width=80)) <= 80
     assert "manual-recreation passes" in told
     assert f"- `{MODEL}/{STRATEGY}`" in way_out_markdown(bump)[1]
+    step = next_step_of(comparison_of(laboratory, CELL, OPSET, TWIN), None, bump)
+    assert step.startswith("`harness bump b 'onnx==1.15.0' 'torch==2.1.1' 'torchvision==0.16.1' --tier quick")
 
 
 def test_it_is_kept_and_read_again(tmp_path: Path) -> None:
@@ -116,6 +118,8 @@ def test_what_does_not_pass_is_not_offered() -> None:
     out, _, bump = _found(laboratory, CELL, OPSET, TWIN)
     assert [way.kind for way in out.ways] == [WayKind.HOLD_BACK]
     assert {seen.outcome for seen in out.failed} == {"failed"}
+    step = next_step_of(comparison_of(laboratory, CELL, OPSET, TWIN), None, bump)
+    assert step.endswith("Hold back torch, torchvision until it is mended."), "and not onnx, which has no part in it"
     assert "does not pass" in "\n".join(line.plain for line in way_out_lines(bump, width=100))
 
 
