@@ -86,7 +86,8 @@ def test_a_step_that_hangs_ends_with_all_that_it_started(kept: Kept, tmp_path: P
 def test_one_that_goes_on_starting_processes_is_ended(kept: Kept, tmp_path: Path) -> None:
     code = """
 import os, sys, time
-while True:
+until = time.monotonic() + 10  # one that is not caught must not go on for ever
+while time.monotonic() < until:
     pid = os.fork()
     if pid:
         with open(sys.argv[1], "a") as file: file.write(f"{pid}\\n")
