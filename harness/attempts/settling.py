@@ -11,9 +11,10 @@ from harness import __version__
 from harness.attempts.execution import Task
 from harness.attempts.journal import open_runs
 from harness.bench.attempt import Attempt, State
+from harness.bench.environment import machine
 from harness.bench.errors import HarnessError, PausedError, UsageError
 from harness.bench.identity import identity, name_of
-from harness.bench.plan import model_of
+from harness.bench.plan import model_of, split
 from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.matrix.combination import extended
@@ -150,6 +151,38 @@ def _is_of(table: Table, task: Task, registry: Registry, lock: str) -> bool:
         and {(record.model, record.strategy) for record in table.records} == planned
         and all(record.model_digest == registry.models[record.model].digest for record in table.records)
     )
+
+
+def cells_of_just_this(task: Task, tables: Iterable[Table]) -> dict[tuple[str, str], tuple[Table, Record]]:
+    """What is recorded of the cells of `task`, by model and strategy, each with the first of the tables that has it.
+
+    Only of just this counts: the lock, the policy, the code of model and strategy, and a machine like this one, since
+    latency and memory are to be read beside those of other cells.
+    """
+    plan, registry = task.plan, task.plan.registry()
+    lock = lock_digest((task.lock.text or task.lock.reason) if task.lock else "")
+    wanted = {(cell.model, cell.strategy) for cell in plan.cells}
+    found: dict[tuple[str, str], tuple[Table, Record]] = {}
+    here = machine()
+    for table in tables:
+        run = table.run
+        extended_by = run.extensions.get(plan.extension)
+        of = run.lock_digest if plan.extension == run.extension else extended_by.lock_digest if extended_by else None
+        same = (of, run.device, dict(run.policy), run.harness_version) == (
+            lock,
+            plan.device,
+            asdict(plan.policy),
+            __version__,
+        )
+        if not same or asdict(run.machine) != here or plan.plugins:
+            continue
+        for record in table.records:
+            key = record.model, record.strategy
+            if key in wanted and key not in found and record.extension == plan.extension:
+                digests = registry.models[record.model].digest, registry.strategy_digest(split(record.strategy)[0])
+                if digests == (record.model_digest, record.strategy_digest):
+                    found[key] = table, record
+    return found
 
 
 def settle(attempts: Sequence[Attempt], table: Path) -> None:

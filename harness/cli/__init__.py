@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness import __version__
+from harness.cli.advising import advise_command
 from harness.cli.bumping import bump
 from harness.cli.checking import check
 from harness.cli.doctor import doctor
@@ -39,7 +40,7 @@ def cli(context: click.Context, root: Path | None) -> None:
     context.obj = root
 
 
-_JUDGING = (bump, run, gate, expect)
+_JUDGING = (bump, run, gate, advise_command, expect)
 _READING = (plan, show, compare_command)
 _LOOKING_INTO = (explain, rerun, open_command, reproduce)
 _KEEPING = (lock, ingest_command, init, new_model, check, doctor)

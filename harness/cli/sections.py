@@ -7,7 +7,7 @@ import click
 from harness.cli.exits import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Get a verdict": ("bump", "run", "gate", "expect"),
+    "Get a verdict": ("bump", "run", "gate", "advise", "expect"),
     "Look at results": ("show", "compare", "plan"),
     "Look into a cell": ("explain", "rerun", "open", "reproduce"),
     "Bring your own": ("init", "new-model", "check", "ingest"),
