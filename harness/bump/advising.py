@@ -182,10 +182,14 @@ def next_cells(
 
     That is a recommendation and a fallback, or that PyTorch itself does not run the model. Branches are gone through
     in the order of the tree; in each of them what the combination itself has all for comes first, and opsets are
-    swept only where nothing has passed. `everything` goes on to the end, and sweeps nothing less.
+    swept only where nothing has passed. What begins with a step that has failed for the model already is left out.
+    `everything` goes on to the end, and leaves out nothing.
     """
     advice = advise(cells[0].model, cells, seen, registry=registry, limits=limits)
     left = [cell for cell in cells if cell.strategy not in seen and not _lacking(registry, cell)]
+    if not everything:
+        failed = _failed_steps(seen, registry)
+        left = [cell for cell in left if _first_step(registry, cell.strategy) not in failed]
     if advice.native is None:
         first = [cell for cell in left if cell.strategy == NATIVE]
         return [*first, *_group(advice, left, registry, everything=everything)]
@@ -209,6 +213,23 @@ def _group(advice: Advice, left: Sequence[Cell], registry: Registry, *, everythi
         here = [cell for cell in rest if cell.extension == order[0]]
         return [cell for cell in here if not _is_swept(registry, cell)] or here
     return []
+
+
+def _first_step(registry: Registry, strategy: str) -> tuple[str, int | None]:
+    """What a strategy begins with: its first step, and the value that its parameter is bound to."""
+    name, value = split(strategy)
+    return registry.strategies[name].declared.steps[0], value
+
+
+def _failed_steps(seen: Mapping[str, Seen], registry: Registry) -> set[tuple[str, int | None]]:
+    """The first steps that are known to fail: those of routes that failed to convert and have no other such step."""
+    found = set()
+    for strategy, each in seen.items():
+        steps = [registry.steps[name].value for name in registry.strategies[split(strategy)[0]].declared.steps]
+        alone = sum(step is None or step.stage == Stage.CONVERT.value for step in steps) == 1
+        if alone and each.record.outcome is Outcome.FAILED and each.record.stage is Stage.CONVERT:
+            found.add(_first_step(registry, strategy))
+    return found
 
 
 def _is_swept(registry: Registry, cell: Cell) -> bool:

@@ -126,17 +126,15 @@ def _answers(advice: Advice) -> list[tuple[str, str]]:
         why = f"PyTorch itself does not run it here, so there is nothing to hold a conversion against: {_state(record)}"
         return [("nothing", why), *told_of(record, advice.native.run)]
     if advice.recommended is None:
-        told.append(("nothing", "no way that was run passes here, not even PyTorch beside TensorFlow"))
+        told.append(("nothing", "no way that was run passes here"))
         if any(branch.answer is Answer.BEYOND for branch in advice.branches):
             told[0] = ("nothing", "what passes does not keep to what was asked for")
     else:
-        told.append(("recommended", f"{_name(advice.recommended)}, {_branch_name(advice, advice.recommended)}"))
+        told.append(("recommended", _recommended(advice, advice.recommended)))
         none = "nothing else that was run passes"
         told.append(("fallback", _fallback(advice, advice.fallback) if advice.fallback else none))
     if advice.custom_operator:
-        why = (
-            f"the exporter refuses {advice.custom_operator}, which is not PyTorch's own: a recreation comes first then"
-        )
+        why = f"the exporter refuses {advice.custom_operator}, so that a recreation comes before converters"
         told.append(("custom operator", why))
     recreation = next(each for each in advice.branches if each.branch is Branch.RECREATION)
     written = recreation.answer is not Answer.NOT_WRITTEN
@@ -156,6 +154,14 @@ def _branch_name(advice: Advice, seen: Seen) -> str:
     return next(branch.branch.value for branch in advice.branches if seen in branch.seen)
 
 
+def _recommended(advice: Advice, seen: Seen) -> str:
+    """The way and its branch; of PyTorch beside TensorFlow what it costs, too."""
+    branch = _branch_name(advice, seen)
+    cost = " and ".join(_cost(seen))
+    affordable = f", where {cost} are affordable" if branch == Branch.HYBRID.value and cost else ""
+    return f"{_name(seen)}, {branch}{affordable}"
+
+
 def _fallback(advice: Advice, fallback: Seen) -> str:
     name, branch = _name(fallback), _branch_name(advice, fallback)
     recommended = advice.recommended
@@ -163,7 +169,7 @@ def _fallback(advice: Advice, fallback: Seen) -> str:
     if branch != _branch_name(advice, recommended):
         return f"{name}, {branch}"
     same = fallback.record.strategy.partition(":")[0] == recommended.record.strategy.partition(":")[0]
-    what = "the same exporter at another opset" if same else f"{branch}, too"
+    what = f"the same {branch} at another opset" if same else f"{branch} likewise"
     more = [each.branch.value for each in advice.branches if each.answer is Answer.NOT_RUN]
     return f"{name}, {what}" + (f"; --all looks for one by {' or '.join(more)}" if more else "")
 
@@ -220,6 +226,12 @@ def _figures(seen: Seen) -> Iterator[str]:
         yield f"relative error {max(errors):.1e}"
     if record.accuracy_converted is not None and record.accuracy_native is not None:
         yield f"accuracy {record.accuracy_converted:.4f} (PyTorch {record.accuracy_native:.4f})"
+    yield from _cost(seen)
+
+
+def _cost(seen: Seen) -> Iterator[str]:
+    """Latency and memory, beside PyTorch's own of the same run."""
+    record = seen.record
     if record.latency_ms is not None:
         ratio = f" (x{record.latency_ratio:.2f} of PyTorch)" if record.latency_ratio is not None else ""
         yield f"{number(record.latency_ms)} ms{ratio}"

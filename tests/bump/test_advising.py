@@ -125,14 +125,14 @@ def test_what_a_model_has_not_is_named_and_never_run() -> None:
         known += [failed(WITHOUT_TWIN, each) for each in more]
     gone_through = advise(WITHOUT_TWIN, cells_of(WITHOUT_TWIN), seen_of(*known), registry=REGISTRY, limits=Limits())
     assert names(gone_through) == (None, None)
-    assert not any(branch.not_run for branch in gone_through.branches)
+    assert [branch.not_run for branch in gone_through.branches] == [(), (), (), ()]
 
 
 @pytest.mark.parametrize("operator", ["shop::bend", "shop.bend.default"])
 def test_a_recreation_comes_before_converters_where_the_exporter_refuses_an_operator_of_ones_own(operator: str) -> None:
     model = WITH_TWIN
     known = [passed(model, "native"), *(refused(model, each, operator) for each in EXPORTERS)]
-    known += [not_applicable(model, "onnx-dynamo"), refused(model, "onnx-simplified", operator)]
+    known += [not_applicable(model, "onnx-dynamo")]
     assert following(model, *known) == ["manual-recreation", "tf2onnx"]
     known += [passed(model, "manual-recreation"), passed(model, "tf2onnx"), passed(model, "onnx2tf")]
     advice = advised(model, *known)
@@ -186,6 +186,20 @@ def test_opsets_are_swept_where_none_of_an_exporters_passes() -> None:
     known = [passed(model, "native"), failed(model, "onnx-torchscript"), failed(model, "onnx-torchscript:16")]
     known += [not_applicable(model, "onnx-dynamo")]
     assert following(model, *known) == ["onnx-torchscript:11", "onnx-torchscript:17"]
+
+
+def test_what_begins_with_a_step_that_failed_already_is_not_run() -> None:
+    model = WITHOUT_TWIN
+    known = [passed(model, "native"), not_applicable(model, "onnx-dynamo")]
+    known += [failed(model, each, Stage.CONVERT) for each in EXPORTERS]
+    converters = ["coreml", "jax", "litert", "nobuco", "onnx2tf"]
+    assert following(model, *known) == converters  # neither onnx-simplified nor onnx-tf
+    known += [failed(model, each, Stage.CONVERT) for each in converters]
+    assert following(model, *known) == ["onnx2tf:16"]  # which of its steps failed is not known
+    assert following(model, *known, everything=True) == ["onnx-simplified"]
+    late = [passed(model, "native"), not_applicable(model, "onnx-dynamo")]
+    late += [failed(model, each, Stage.LOAD) for each in EXPORTERS]
+    assert following(model, *late) == ["onnx-simplified"]
 
 
 def test_everything_goes_through_all_branches_and_opsets() -> None:

@@ -73,7 +73,7 @@ def test_failures_alike_share_a_line_and_what_is_known_of_them() -> None:
     )
     text = told(advice)
     assert "  recommended: manual-recreation, recreation\n  fallback: hybrid-service, hybrid\n" in text
-    assert "  custom operator: the exporter refuses conversion_harness::soft_clip, which is not PyTorch's own" in text
+    assert "  custom operator: the exporter refuses conversion_harness::soft_clip, so that a recreation" in text
     (line,) = [each for each in text.splitlines() if "unrecognized namespace" in each]
     assert line.startswith("    onnx-torchscript, onnx-torchscript:16: failed at convert: UnsupportedOperatorError: ")
     assert "      remedy: " in text
@@ -85,7 +85,9 @@ def test_hybrid_alone_says_how_to_be_rid_of_it() -> None:
     model = "autograd-function"
     known = [passed(model, "native", **NATIVE), failed(model, "onnx-torchscript"), failed(model, "onnx2tf")]
     text = told(advised(model, *known, passed(model, "hybrid-in-process")))
-    assert "  recommended: hybrid-in-process, hybrid\n  fallback: nothing else that was run passes\n" in text
+    cost = "2.00 ms and 300 MiB (PyTorch 400)"
+    assert f"  recommended: hybrid-in-process, hybrid, where {cost} are affordable\n" in text
+    assert "  fallback: nothing else that was run passes\n" in text
     assert "  to be rid of PyTorch: write a twin; nothing converts the model as it is\n" in text
 
 
