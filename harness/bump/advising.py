@@ -93,6 +93,12 @@ class Seen:
         """Whether the cell passed, whatever was asked for."""
         return self.record.outcome is Outcome.PASSED
 
+    @property
+    def pace(self) -> float | None:
+        """Latency over that of PyTorch itself in the same run, so that runs under other load can be compared."""
+        native = self.native.latency_ms if self.native else None
+        return self.record.latency_ms / native if self.record.latency_ms is not None and native else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class BranchAdvice:
@@ -244,7 +250,7 @@ def _branch(
     own = [cell for cell in cells if branch_of(registry, cell.strategy) is branch]
     lacking = [cell for cell in own if _lacking(registry, cell)]
     found = [seen[cell.strategy] for cell in own if cell.strategy in seen]
-    fastest = min((each.record.latency_ms for each in found if each.passed and each.record.latency_ms), default=0.0)
+    fastest = min((pace for each in found if each.passed and (pace := each.pace)), default=0.0)
     found.sort(key=lambda each: _rank(each, fastest, registry, limits))
     return BranchAdvice(
         branch=branch,
@@ -271,7 +277,7 @@ def _good(seen: Seen, limits: Limits) -> bool:
     return seen.passed and not limits.beyond(seen.record)
 
 
-def _rank(seen: Seen, fastest_ms: float, registry: Registry, limits: Limits) -> tuple[Any, ...]:
+def _rank(seen: Seen, fastest: float, registry: Registry, limits: Limits) -> tuple[Any, ...]:
     """Sorting key: what passes, then what lost no accuracy, then the better probed, then the faster by more than noise.
 
     Among equals a strategy that leaves the opset to the tool comes before one that binds it, then the names decide.
@@ -286,7 +292,7 @@ def _rank(seen: Seen, fastest_ms: float, registry: Registry, limits: Limits) -> 
         lost,
         0 if record.probes_passed and not record.probes_derived else 1 if record.probes_passed else 2,
         bool(record.probes_skipped),
-        record.latency_ms is None or record.latency_ms > _AS_FAST * fastest_ms,
+        seen.pace is None or seen.pace > _AS_FAST * fastest,
         _is_swept(registry, _cell_of(record)),
         ":" in record.strategy,
         strategy_order(record.strategy),

@@ -60,7 +60,7 @@ def markdown(advices: Sequence[Advice]) -> str:
         for branch in advice.branches:
             items = []
             for told, known in _points(branch, advice.limits):
-                items += [f"- {sentence(told)}", *(f"  - **{label}**: {text(each)}" for label, each in known)]
+                items += [f"- {sentence(told)}", *(f"  - **{label}**: {sentence(each)}" for label, each in known)]
             parts.append("\n".join([f"#### {text(_heading(branch))}", "", *items]))
     return "\n\n".join(parts) + "\n"
 
@@ -171,7 +171,11 @@ def _fallback(advice: Advice, fallback: Seen) -> str:
     same = fallback.record.strategy.partition(":")[0] == recommended.record.strategy.partition(":")[0]
     what = f"the same {branch} at another opset" if same else f"{branch} likewise"
     more = [each.branch.value for each in advice.branches if each.answer is Answer.NOT_RUN]
-    return f"{name}, {what}" + (f"; --all looks for one by {' or '.join(more)}" if more else "")
+    return f"{name}, {what}" + (f"; --all looks for one by {_either(more)}" if more else "")
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _name(seen: Seen) -> str:
@@ -199,7 +203,8 @@ def _points(branch: BranchAdvice, limits: Limits) -> Iterator[tuple[str, list[tu
         more = f" and {len(branch.not_run) - _NAMES} more" if len(branch.not_run) > _NAMES else ""
         yield f"not run: {names}{more}", []
     if branch.lacking:
-        yield f"the model has {branch.lacking}: {_TWIN}", []
+        how = f": {_TWIN}" if branch.answer is Answer.NOT_WRITTEN else ""
+        yield f"the model has {branch.lacking}{how}", []
 
 
 def _point(group: Sequence[Seen], limits: Limits) -> str:
