@@ -42,17 +42,17 @@ class Sought:
         return "/".join(self.cell)
 
     def answer(self, record: Record) -> Answer:
-        """Whether `record`, of a trial, is the break of the candidate, works as in the base, or is something else.
+        """Whether `record`, of a trial, works, is the break of the candidate, is as in the base, or is something else.
 
-        What passes works, judged by the base's tolerance. A failure of another stage or of another fingerprint is not
-        the break.
+        What passes works, judged by the base's tolerance, and nothing else does. A failure of another stage or of
+        another fingerprint is not the break.
         """
         judged, _ = by_tolerance_of(self.base, record)
         if judged.outcome is Outcome.PASSED:
             return Answer.WORKS
         if _alike(judged, self.candidate):
             return Answer.BREAKS
-        return Answer.WORKS if _alike(judged, self.base) else Answer.OTHERWISE
+        return Answer.AS_BEFORE if _alike(judged, self.base) else Answer.OTHERWISE
 
 
 def _alike(one: Record, other: Record) -> bool:

@@ -68,7 +68,7 @@ def border(way: Sequence[str], ask: Callable[[str], Answer]) -> Border:
     while open_between := [number for number in range(low + 1, high) if number not in silent]:
         middle = min(open_between, key=lambda number: abs(2 * number - low - high))
         match ask(way[middle]):
-            case Answer.WORKS:
+            case Answer.WORKS | Answer.AS_BEFORE:
                 low = middle
             case Answer.BREAKS:
                 high = middle
@@ -91,7 +91,7 @@ def recovery(broken: str, later: Sequence[str], ask: Callable[[str], Answer]) ->
     for number in _strides(len(later)):
         tried.add(number)
         answer = ask(later[number])
-        if answer is Answer.WORKS:
+        if answer.no_worse:
             return _bisected(broken, later, at, number, silent, ask)
         if answer is Answer.BREAKS:
             at = number

@@ -129,15 +129,15 @@ def _said(error: HarnessError) -> str:
 
 
 def _controls(case: _Case, questions: Questions) -> None:
-    """The base's own trial works, and the candidate's breaks as its table has it; else there is no blame."""
+    """The base's own trial works or fails as its table has it, and so does the candidate's; else there is no blame."""
     sought, lab = case.sought[0], questions.laboratory
     for mix, expected, who in (
-        (base_of(lab), Answer.WORKS, "base"),
-        (candidate_of(lab), Answer.BREAKS, "candidate"),
+        (base_of(lab), (Answer.WORKS, Answer.AS_BEFORE), "base"),
+        (candidate_of(lab), (Answer.BREAKS,), "candidate"),
     ):
         evidence = questions.asked(mix, sought)
         case.blame = replace(case.blame, controls=(*case.blame.controls, evidence))
-        if evidence.answer is not expected:
+        if evidence.answer not in expected:
             case.blame = replace(case.blame, status=Status.NOT_REPRODUCED)
             case.limit(f"the {who} tried anew {_told(evidence)}: that is not what its table has")
             return

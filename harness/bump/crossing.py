@@ -26,11 +26,13 @@ _BEFORE_SERVING = (Stage.BUILD, Stage.CONVERT, Stage.VALIDATE)
 class Route:
     """Whose packages a cell runs through: distributions, canonical.
 
-    `exporter` are those that its model and steps import, `runtime` those that serve. `converts` is whether there is an
+    `exporter` are those that its model and steps import; `converter` are PyTorch and what converting steps import,
+    without what a validating step imports too; `runtime` are those that serve. `converts` is whether there is an
     artifact that could be served elsewhere: PyTorch itself has none.
     """
 
     exporter: frozenset[str]
+    converter: frozenset[str]
     runtime: frozenset[str]
     converts: bool
 
@@ -47,10 +49,15 @@ def route_of(registry: Registry, *, model: str, strategy: str, names: Collection
     """
     runtime = registry.runtimes[registry.strategies[split(strategy)[0]].declared.runtime].declared
     modules = set(imports_of(registry, strategy, [model]))
+    steps = [registry.steps.get(step) for step in registry.strategies[split(strategy)[0]].declared.steps]
+    declared = [step.value for step in steps if step and step.value]
+    validating = {module for step in declared if step.stage == Stage.VALIDATE.value for module in step.imports}
+    converting = set(imports_of(registry, strategy, [])) - validating
     if (entry := registry.models.get(model)) is not None:
         modules |= ModelFile(entry.path, tuple(paths)).imports()
     return Route(
         exporter=_distributions(modules, names),
+        converter=_distributions(converting, names),
         runtime=_distributions(runtime.imports, names),
         converts=not runtime.needs_module,
     )
@@ -75,8 +82,8 @@ def side_of(
     if not route.converts:
         return found(side=SideName.FRAMEWORK, reason="PyTorch itself runs the model here: nothing is converted")
     if sought.candidate.stage in _BEFORE_SERVING:
-        reason = f"it breaks at {sought.candidate.stage.value}, before anything is served"
-        return found(side=SideName.EXPORTER, reason=reason)
+        side, reason = _before_serving(sought.candidate.stage, converter_guilty=bool(route.converter & set(guilty)))
+        return found(side=side, reason=reason)
     if not runtime:
         same = f"the runtime is the same on both sides{_versions(route.runtime - _SHARED, laboratory)}"
         if sought.candidate.stage is Stage.IMPORT or not route.exporter.intersection(guilty):
@@ -87,6 +94,16 @@ def side_of(
         crossed.append(evidence_of(laboratory.cross(converted=candidate, served=base, cell=sought.cell), sought))
     side, reason = _read(crossed)
     return found(side=side, reason=reason, crossed=tuple(crossed))
+
+
+def _before_serving(stage: Stage, *, converter_guilty: bool) -> tuple[SideName, str]:
+    """The side of what breaks at `stage`, where no runtime was reached, and why."""
+    reason = f"it breaks at {stage.value}, before anything is served"
+    if stage is Stage.BUILD:
+        return SideName.FRAMEWORK, "it breaks at build, and no exporter was reached"
+    if stage is Stage.CONVERT or converter_guilty:
+        return SideName.EXPORTER, reason
+    return SideName.UNTOLD, f"{reason}, and what checks the artifact may have changed as well as what wrote it"
 
 
 def _versions(names: Iterable[str], laboratory: Laboratory) -> str:
@@ -100,7 +117,8 @@ def _read(crossed: list[Evidence]) -> tuple[SideName, str]:
     """What the crossings say: first the base's artifact in the candidate's runtime, then the other way round."""
     told = "the base's artifact {} in the candidate's runtime", "the candidate's artifact {} in the base's runtime"
     reason = ", and ".join(text.format(each.answer.words) for text, each in zip(told, crossed, strict=False))
-    answers = tuple(each.answer for each in crossed)
+    # What is as in the base is not the break, and counts as what works.
+    answers = tuple(Answer.WORKS if each.answer.no_worse else each.answer for each in crossed)
     match answers:
         case (Answer.BREAKS,) | (Answer.BREAKS, Answer.WORKS):
             side = SideName.RUNTIME

@@ -124,7 +124,7 @@ class Search:
         culprits = Culprits(
             packages=self._packages(moved),
             along=self._along(mix, moved),
-            tied=bool(tied),
+            tied=tuple(sorted(tied)),
             enough=self._enough(moved),
             smaller=self._smaller(moved),
         )
@@ -177,7 +177,7 @@ class Search:
             limits.append(f"{_named(still)} cannot be left out: something else needs it")
             return None
         control = self.questions.asked(reduced(frozenset()), self.sought)
-        if control.answer is not Answer.WORKS:
+        if not control.answer.no_worse:
             limits.append(f"leaving out {_named(left_out)} tells nothing: the base without it {control.answer.words}")
             return None
         enough = self.questions.asked(reduced(kept), self.sought)
@@ -190,13 +190,16 @@ class Search:
             evidence[names] = self.questions.asked(reduced(names), self.sought)
             return evidence[names].answer is Answer.BREAKS
 
+        def unresolvable(names: Moved) -> bool:
+            return not self.questions.resolves(reduced(names))
+
         smallest = Minimiser(breaks, kept).minimal(_singles(sorted(kept)))
         smaller = [each for names, each in evidence.items() if names < smallest]
         culprits = Culprits(
             packages=self._packages(smallest),
             along=self._along(self._mix(moved), smallest),
             left_out=tuple(sorted(left_out)),
-            tied=any(each.answer is Answer.UNRESOLVABLE for each in smaller),
+            tied=tuple(name for name in sorted(smallest) if len(smallest) > 1 and unresolvable(smallest - {name})),
             enough=(*self._enough(moved), evidence[smallest]),
             smaller=(*self._smaller(moved), *smaller),
             controls=(control,),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.bump.asking import Questions, Sought
@@ -43,16 +43,14 @@ class _Dating:
         before, after = str(self.package.before), str(self.package.after)
         released = self.questions.laboratory.versions(self.package.name)
         try:
-            edge = border(way_from(released, before=before, after=after), self._beside_base)
-            self.told = replace(
-                self.told,
-                last_working=self._released(edge.last_working, whole=False),
-                first_broken=self._released(edge.first_broken, whole=False),
-                between=tuple(self._asked[version, False] for version in edge.between),
-            )
+            self._border(way_from(released, before=before, after=after))
+            later = later_than(released, after)
             if is_downgrade(before, after):
                 return
-            back = recovery(after, later_than(released, after), self._beside_candidate)
+            if not later:
+                self._note(f"no later version of {self.package.name} is released for this Python")
+                return
+            back = recovery(after, later, self._beside_candidate)
             self.told = replace(
                 self.told,
                 works_again=self._released(back.works, whole=True) if back.works else None,
@@ -61,6 +59,28 @@ class _Dating:
             )
         finally:
             self.told = replace(self.told, tried=tuple(self._asked.values()))
+
+    def _border(self, way: Sequence[str]) -> None:
+        """The first version on the `way` that breaks, where the first of all is no worse than the base.
+
+        Beside other culprits that is not the base itself, and it may fail in another way.
+        """
+        if len(self.found.culprits.packages) > 1:
+            first = self._asks(way[0], whole=False)
+            if not first.answer.no_worse:
+                what = f"beside the other packages, {self.package.name} {way[0]} {first.answer.words}"
+                self._note(f"{what}: no first version that breaks is told")
+                return
+        edge = border(way, self._beside_base)
+        self.told = replace(
+            self.told,
+            last_working=self._released(edge.last_working, whole=False),
+            first_broken=self._released(edge.first_broken, whole=False),
+            between=tuple(self._asked[version, False] for version in edge.between),
+        )
+
+    def _note(self, text: str) -> None:
+        self.told = replace(self.told, note="; ".join(filter(None, (self.told.note, text))))
 
     def _beside_base(self, version: str) -> Answer:
         """What `version` says where nothing else moved but the other culprits."""
@@ -89,7 +109,7 @@ class _Dating:
     def _released(self, version: str, *, whole: bool) -> Released:
         """A version with the set that the resolver makes of it; base and candidate themselves are known as they are."""
         moves = self.questions.laboratory.moves
-        if same_version(version, self.package.before):
+        if same_version(version, self.package.before) and (version, whole) not in self._asked:
             mix = base_of(self.questions.laboratory)
         elif whole and same_version(version, self.package.after):
             mix = candidate_of(self.questions.laboratory)

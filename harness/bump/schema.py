@@ -29,9 +29,10 @@ _STRICT = ConfigDict(extra="forbid")
 
 
 class Answer(Enum):
-    """What a trial says of a cell that worked in the base and is broken in the candidate."""
+    """What a trial says of a cell that got worse; it need not have worked in the base."""
 
     WORKS = "works"
+    AS_BEFORE = "as-in-the-base"
     BREAKS = "breaks"
     OTHERWISE = "breaks-otherwise"
     UNRESOLVABLE = "unresolvable"
@@ -42,9 +43,15 @@ class Answer(Enum):
         """The answer as it reads in a sentence."""
         return _WORDS[self]
 
+    @property
+    def no_worse(self) -> bool:
+        """Whether the cell works, or fails no worse than it did in the base."""
+        return self in (Answer.WORKS, Answer.AS_BEFORE)
+
 
 _WORDS = {
     Answer.WORKS: "works",
+    Answer.AS_BEFORE: "is as in the base",
     Answer.BREAKS: "breaks the same way",
     Answer.OTHERWISE: "fails in another way",
     Answer.UNRESOLVABLE: "has no solution",
@@ -170,9 +177,9 @@ class Culprits:
     """The smallest set of moved packages that is enough for the break.
 
     `along` moved with them in each trial, since the resolver takes them no other way; `left_out` are those of them
-    that were left out of both sides, which shows that they have no part in it. `tied` says that `packages` could not
-    be parted. `enough` is the trial in which they alone moved, `smaller` those of fewer moves, `controls` those of the
-    base in the same form.
+    that were left out of both sides, which shows that they have no part in it. `tied` are those of `packages` that the
+    resolver does not leave at the base's version while the others move. `enough` is the trial in which they alone
+    moved, `smaller` those of fewer moves, `controls` those of the base in the same form.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -180,7 +187,7 @@ class Culprits:
     packages: tuple[Package, ...]
     along: tuple[Package, ...] = ()
     left_out: tuple[str, ...] = ()
-    tied: bool = False
+    tied: tuple[str, ...] = ()
     enough: tuple[Evidence, ...] = ()
     smaller: tuple[Evidence, ...] = ()
     controls: tuple[Evidence, ...] = ()
@@ -202,8 +209,10 @@ class Versions:
     """Which released versions of a guilty package break, each one that is named having been run.
 
     `last_working` and `first_broken` are neighbours among the versions that could be tried; `between` are those that
-    lie between them and could not. `works_again` is the first later one that works, and `still_broken` the last one
-    before it, or the newest that was tried. `untried` are later ones that were not run though they might tell more.
+    lie between them and could not; both are None where the first of them, beside the other culprits, fails otherwise.
+    `works_again` is the first later one that works, and `still_broken` the last one before it, or the newest that was
+    tried; None where no later one is released. What is as in the base counts as what works. `untried` are later ones
+    that were not run though they might tell more.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT

@@ -26,6 +26,7 @@ from harness.verdict.comparison import count_of
 TITLE = "To blame"
 
 _NAMED = 6
+_BASE = "the base"
 _SIDES = {
     SideName.EXPORTER: "the exporter",
     SideName.RUNTIME: "the runtime",
@@ -93,14 +94,32 @@ def _culprits(blame: Blame, culprits: Culprits) -> str:
         left = " and ".join(culprits.left_out)
         alone = "alone" if len(culprits.packages) == 1 else "together"
         also = _moved_with(culprits, culprits.left_out)
-        return f"{named} {alone}; {also} with it, and without {left} the base works and this still breaks"
-    if culprits.tied:
+        base = _and(dict.fromkeys(_of_base(each.answer) for each in culprits.controls))
+        return f"{named} {alone}; {also} with it, and without {left} the base {base} and this still breaks"
+    free = [package.name for package in culprits.packages if package.name not in culprits.tied]
+    if culprits.tied and not free:
         return f"{named}: the resolver takes none without the others, and so they are named together"
+    if culprits.tied:
+        tied = " nor without ".join(culprits.tied)
+        part = "what part it has is" if len(culprits.tied) == 1 else "what part each of these has is"
+        less = f"with {' or '.join(free)} left at the base's version it {_less(culprits)}"
+        return f"{named}: {less}; the resolver does not take the others without {tied}, so that {part} not told"
     if len(culprits.packages) > 1:
-        answers = {each.answer for each in culprits.smaller}
-        less = "works" if answers <= {Answer.WORKS, Answer.UNRESOLVABLE} else "does not break in this way"
-        return f"{named}, only together: with any of them left at the base's version it {less}"
+        return f"{named}, only together: with any of them left at the base's version it {_less(culprits)}"
     return f"{named} alone: everything else was the base's{_brought(culprits.along)}"
+
+
+def _less(culprits: Culprits) -> str:
+    """What all sets of fewer moves have in common, as far as they have a solution."""
+    answers = {each.answer for each in culprits.smaller} - {Answer.UNRESOLVABLE}
+    if len(answers) == 1:
+        return answers.pop().words
+    return "is no worse than in the base" if all(each.no_worse for each in answers) else "does not break in this way"
+
+
+def _of_base(answer: Answer) -> str:
+    """An answer as it is said of the base itself."""
+    return "is as in its table" if answer is Answer.AS_BEFORE else answer.words
 
 
 def _moved_with(culprits: Culprits, names: Sequence[str]) -> str:
@@ -130,11 +149,15 @@ def _versions(versions: Versions) -> list[tuple[str, str]]:
     name = versions.package
     if versions.first_broken and versions.last_working:
         skipped = f"; {_skipped(versions.between)}" if versions.between else ""
-        works = f"{versions.last_working.version} is the last that works{skipped}"
+        last = versions.last_working
+        works = f"{last.version} is the last that {last.evidence.answer.words}{skipped}"
         told.append(("first version that breaks", f"{_set(name, versions.first_broken)} ({works})"))
     if versions.works_again is not None:
-        before = f"{versions.still_broken.version} does not" if versions.still_broken else ""
-        told.append(("works again from", f"{_set(name, versions.works_again)}{f' ({before})' if before else ''}"))
+        passed = versions.works_again.evidence.answer is Answer.WORKS
+        denied = "does not" if passed else "is not"
+        before = f"{versions.still_broken.version} {denied}" if versions.still_broken else ""
+        label = "works again from" if passed else "as in the base again from"
+        told.append((label, f"{_set(name, versions.works_again)}{f' ({before})' if before else ''}"))
     elif versions.still_broken is not None and versions.tried:
         untried = f"; {len(versions.untried)} between were not tried" if versions.untried else ""
         told.append(("works again from", f"no later version of {name} that was tried works{untried}"))
@@ -170,7 +193,9 @@ def _run(blame: Blame) -> str:
     found: dict[str, None] = {}
     for each in evidence_of(blame):
         if each.trial and each not in crossed:
-            found.setdefault(f"{_mixed(blame, each)} {each.answer.words} (trial {each.trial})")
+            mixed = _mixed(blame, each)
+            words = _of_base(each.answer) if mixed == _BASE else each.answer.words
+            found.setdefault(f"{mixed} {words} (trial {each.trial})")
     told = zip(("the base's artifact in the candidate", "the candidate's artifact in the base"), crossed, strict=False)
     crossings = [f"{name} {each.answer.words} (trial {each.trial})" for name, each in told if each.trial]
     return "; ".join([*found, *crossings])
@@ -178,7 +203,7 @@ def _run(blame: Blame) -> str:
 
 def _mixed(blame: Blame, evidence: Evidence) -> str:
     """What was installed, in few words: all that was held is in the trial itself."""
-    for name, control in zip(("the base", "the candidate"), blame.controls, strict=False):
+    for name, control in zip((_BASE, "the candidate"), blame.controls, strict=False):
         if evidence.trial == control.trial:
             return name
     mix = evidence.mix

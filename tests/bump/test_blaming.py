@@ -149,8 +149,111 @@ def test_what_cannot_be_parted_is_named_together() -> None:
     found = blamed(laboratory)
     assert found.culprits
     assert names(found.culprits.packages) == {"torch", "torchvision"}
-    assert found.culprits.tied
+    assert found.culprits.tied == ("torch", "torchvision")
+    assert "takes none without the others" in dict(claims(found))["packages"]
     assert "the base without it" in found.limits[0]
+
+
+def test_what_can_be_parted_is_not_said_to_be_tied() -> None:
+    """onnx can be left at the base's version, and that was tried."""
+    laboratory = embedding(
+        after={"torch": "2.1.0", "torchvision": "0.16.0", "onnx": "1.15.0", "onnxruntime-gpu": "1.15.1"},
+        record=breaks_where(lambda pins: pins["torch"] == "2.1.0" and pins["onnx"] == "1.15.0" and len(pins) > 3),
+    )
+    found = blamed(laboratory)
+    assert found.culprits
+    assert names(found.culprits.packages) == {"onnx", "torch", "torchvision"}
+    assert found.culprits.tied == ("torch", "torchvision")
+    told = dict(claims(found))["packages"]
+    assert "with onnx left at the base's version it works" in told
+    assert "does not take the others without torch nor without torchvision" in told
+
+
+def test_a_cell_that_failed_already_is_said_to_be_as_before_and_not_to_work() -> None:
+    """It failed at load in the base, and fails at convert since: the mend brings the old failure back."""
+
+    def record(pins: Pins, cell: TrialCell) -> Record:
+        if pins["torch"].startswith("2.1"):
+            return failed(*cell, stage=Stage.CONVERT, fingerprint="c" * 8)
+        return failed(*cell, fingerprint="b" * 8)
+
+    released = {"torch": ["2.0.2", "2.1.1", "2.2.0"], "torchvision": []}
+    made = SimulatedLaboratory(before={"torch": "2.0.1"}, after={"torch": "2.1.0"}, record=record, released=released)
+    found = blamed(made)
+    assert found.status is Status.FOUND
+    assert found.category == "failing-earlier"
+    assert [each.answer for each in found.controls] == [Answer.AS_BEFORE, Answer.BREAKS]
+    told = dict(claims(found))
+    assert told["first version that breaks"] == "torch 2.1.0 (2.0.2 is the last that is as in the base)"
+    assert told["as in the base again from"] == "torch 2.2.0 (2.1.1 is not)"
+    assert "the base is as in its table" in told["run"]
+    assert "works" not in " ".join((*told, *told.values()))
+
+
+def test_leaving_out_is_told_of_a_cell_that_failed_already() -> None:
+    def record(pins: Pins, cell: TrialCell) -> Record:
+        return mismatched(*cell) if pins["torch"] == "2.1.0" else failed(*cell, fingerprint="b" * 8)
+
+    found = blamed(embedding(record=record))
+    assert found.culprits
+    assert names(found.culprits.packages) == {"torch"}
+    assert "without torchvision the base is as in its table and this" in dict(claims(found))["package"]
+
+
+@pytest.mark.parametrize("released", [[], ["2.2"]], ids=["newest", "older"])
+def test_no_later_version_is_said_to_fail_where_none_was_tried(released: list[str]) -> None:
+    laboratory = SimulatedLaboratory(
+        before={"torch": "2.0"},
+        after={"torch": "2.1"},
+        record=breaks_where(lambda pins: pins["torch"] != "2.0"),
+        released={"torch": released},
+    )
+    told = dict(claims(blamed(laboratory)))
+    if released:
+        assert told["works again from"] == "no later version of torch that was tried works"
+        assert "versions" not in told
+    else:
+        assert "works again from" not in told
+        assert told["versions"] == "no later version of torch is released for this Python"
+
+
+def test_no_version_is_the_last_that_works_where_it_fails_otherwise_beside_the_other_culprits() -> None:
+    """The first alone fails in a way of its own, and only both break as the candidate does."""
+
+    def record(pins: Pins, cell: TrialCell) -> Record:
+        if pins["torch"] == "1.0":
+            return passed(*cell)
+        return failed(*cell, fingerprint="both" if pins["onnx"] == "2.0" else "alone")
+
+    both = {"torch": "1.0", "onnx": "1.0"}
+    found = blamed(SimulatedLaboratory(before=both, after=dict.fromkeys(both, "2.0"), record=record))
+    versions = {each.package: each for each in found.versions}
+    assert versions["torch"].last_working
+    assert versions["torch"].last_working.evidence.mix.pins["onnx"] == "2.0"
+    assert versions["onnx"].last_working is None
+    assert versions["onnx"].first_broken is None
+    assert "onnx 1.0 fails in another way" in versions["onnx"].note
+
+
+@pytest.mark.parametrize(
+    ("stage", "guilty", "side"),
+    [
+        (Stage.BUILD, "torch", SideName.FRAMEWORK),
+        (Stage.CONVERT, "onnx", SideName.EXPORTER),
+        (Stage.VALIDATE, "torch", SideName.EXPORTER),
+        (Stage.VALIDATE, "onnx", SideName.UNTOLD),
+    ],
+)
+def test_before_serving_the_exporter_is_named_only_where_it_ran(stage: Stage, guilty: str, side: SideName) -> None:
+    """onnx's checker is of the package that the exporter writes with as well."""
+    before = {"torch": "1.0", "onnx": "1.0"}
+    laboratory = SimulatedLaboratory(
+        before=before, after={**before, guilty: "2.0"}, record=breaks_where(newer(guilty), stage=stage)
+    )
+    found = blamed(laboratory).side
+    assert found
+    assert found.side is side
+    assert f"it breaks at {stage.value}" in found.reason
 
 
 def test_the_one_that_was_left_out_is_to_blame() -> None:
@@ -460,7 +563,9 @@ def check_truth(laboratory: SimulatedLaboratory, found: Blame) -> None:
     assert all(each.answer is not Answer.BREAKS for each in found.culprits.smaller if not found.culprits.left_out)
     assert {said(each) for each in found.culprits.controls} <= {Answer.WORKS}
     for versions in found.versions:
-        assert versions.last_working
+        if versions.last_working is None:
+            assert "no first version that breaks is told" in versions.note
+            continue
         assert versions.first_broken
         assert said(versions.last_working.evidence) is Answer.WORKS
         assert said(versions.first_broken.evidence) is Answer.BREAKS
