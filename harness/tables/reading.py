@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,7 +86,10 @@ def _read_text(path: Path) -> str:
 
 def _no_table(folder: Path) -> str:
     # A combination's folder and a device's are what people name by mistake; deeper could be a whole disk.
-    found = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{RUN}")]
+    found: list[Path] = []
+    # Folders around may go while they are looked into.
+    with contextlib.suppress(OSError):
+        found += (path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{RUN}"))
     tables = sorted(path for path in found if not is_hidden(path))
     if tables:
         return f"{folder}: no {RUN} in it, so it is no table's folder. Did you mean {tables[-1]}?"

@@ -13,7 +13,7 @@ import pytest
 
 from tests.real.conftest import ROOT
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
