@@ -16,10 +16,11 @@ from harness.bench.plan import split
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.reproducing.facts import NotReproducibleError, ScriptFacts, as_code
+from harness.reproducing.names import check_imports, filled, other_names, renamed
 from harness.reproducing.pieces import PIECES, complete
 from harness.reproducing.pinning import Pinned
 from harness.reproducing.runtimes import RUNTIMES
-from harness.reproducing.slicing import Slicer
+from harness.reproducing.slicing import ROOTS, Slicer
 from harness.reproducing.steps import STEPS
 
 MADE_BY = "Made by `harness reproduce`"
@@ -30,12 +31,9 @@ _WIDTH = 110
 _PROBE = re.compile(r"probe '([^']*)': ")
 _SCRATCH = re.compile(r"<scratch>/(?:[\w.@+-]+/)*")
 _ORDER = list(Stage)
-_OURS = frozenset(
-    {"concrete", "converted", "example", "expected", "exporter", "flat", "inputs", "loaded", "lowered", "model"}
-    | {"network", "outputs", "probe", "probed", "recreated", "result", "serve", "served", "session", "signature"}
-    | {"state", "tensors", "traced", "variables", "weights"}
-)
-"""Names at the top level of every script, of which a model that has one too makes it have another."""
+_FRAME = re.compile(r'(File ")(?:[^"\n<]*[/\\])(?=[^"/\\\n]+")')
+_FOLDERS = re.compile(rf"(?<![\w.>:/-]){ROOTS}(?:/[\w.@+-]+)*/(?=[\w.@+-])")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +54,14 @@ class Code:
     classes: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     tensors: str = ""
+    taken: dict[str, str] = field(default_factory=dict)
+    """What stands for a text of the model's file in `parts`, so that names of the script can be changed around it."""
+
+    def take(self, text: str) -> str:
+        """A name that stands for an expression of the model's file until the script is written."""
+        name = f"taken_{len(self.taken)}_"
+        self.taken[name] = text
+        return name
 
     def add(self, text: str, *imports: str) -> None:
         """Lines at the top level."""
@@ -70,8 +76,9 @@ def probe_of(record: Record) -> str:
 
 
 def told_of(record: Record) -> str:
-    """What was seen, without which probe it was on, and where the harness had its files."""
-    return _SCRATCH.sub("", _PROBE.sub("", record.difference or record.error or "", count=1))
+    """What was seen, without which probe it was on, and without the folders that files of this machine lie in."""
+    told = _SCRATCH.sub("", _PROBE.sub("", record.difference or record.error or "", count=1))
+    return _CREDENTIALS.sub("", _FOLDERS.sub("", _FRAME.sub(r"\1", told)))
 
 
 def words_of(record: Record) -> str:
@@ -100,9 +107,10 @@ def body(record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], 
     stage = record.stage
     build = slicer.called("build")
     assert build is not None, "a model has one"
+    build = code.take(build)
     if stage is Stage.BUILD and "binding" not in told:
         code.add(f"model = {build}", "import torch")
-        code.add(_example(slicer, told, "example", ""))
+        code.add(_example(code, slicer, told, "example", ""))
         return code
     if "output_count" not in told and stage is not Stage.BUILD:
         raised = told.get("raised", {})
@@ -116,12 +124,12 @@ def body(record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], 
             f"`weights` and `keep_weights`: if it breaks with weights that the harness fills in, it can be reproduced."
         )
         raise NotReproducibleError(msg)
-    facts = _facts(record, route, slicer, told, packages)
+    facts = _facts(code, record, route, slicer, told, packages)
     code.add(f"model = {build}.eval()", "import torch")
     if values:
         code.pieces.add("fill")
         code.add(f"with torch.no_grad():\n    fill(model, gains={as_code(told['gains'])})")
-    code.add(_example(slicer, told, "example", ""))
+    code.add(_example(code, slicer, told, "example", ""))
     code.tensors = f"tensors = tuple(torch.from_numpy(value) for value in {_of(told, 'example')})"
     code.add(code.tensors)
     if stage is Stage.BUILD:
@@ -145,7 +153,7 @@ def _of(told: Mapping[str, Any], example: str) -> str:
     return f"({', '.join(example + each['access'] for each in inputs)},)"
 
 
-def _example(slicer: Slicer, told: Mapping[str, Any], name: str, entry: str) -> str:
+def _example(code: Code, slicer: Slicer, told: Mapping[str, Any], name: str, entry: str) -> str:
     """Code that makes an input set: numbers where they are few, else what the file says."""
     literals = told.get("literals", {}).get(entry, [])
     plain = literals and all(each["access"] == f"[{each['name']!r}]" for each in told["inputs"])
@@ -157,7 +165,7 @@ def _example(slicer: Slicer, told: Mapping[str, Any], name: str, entry: str) -> 
         in_order = f"{name} = {{name: {name}[name] for name in {as_code(names)}}}"
         keys = _keys_of(slicer, entry)
         if written is not None:
-            return f"{name} = {written}" + (f"\n{in_order}" if plain and keys and keys != names else "")
+            return f"{name} = {code.take(written)}" + (f"\n{in_order}" if plain and keys and keys != names else "")
     except NotReproducibleError:
         if not (plain and all(literals)):
             raise
@@ -184,7 +192,7 @@ def _dict(name: str, told: Mapping[str, Any], literals: Sequence[str]) -> str:
 
 
 def _facts(
-    record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], packages: Mapping[str, str]
+    code: Code, record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], packages: Mapping[str, str]
 ) -> ScriptFacts:
     value = split(record.strategy)[1]
     bound = {} if value is None or route.parameter is None else {route.parameter: value}
@@ -198,7 +206,7 @@ def _facts(
         dynamic={name: {int(axis): word for axis, word in axes.items()} for name, axes in told["dynamic"].items()},
         parameters=bound,
         device=record.device,
-        twin=f"{twin}(state)" if twin else "",
+        twin=f"{code.take(twin)}(state)" if twin else "",
     )
 
 
@@ -206,7 +214,7 @@ def _expected(code: Code, record: Record, slicer: Slicer, told: Mapping[str, Any
     """What the artifact is run on, and what PyTorch itself answers."""
     probe = probe_of(record)
     if probe:
-        code.add(_example(slicer, told, "probe", probe))
+        code.add(_example(code, slicer, told, "probe", probe))
     arrays = "probe" if probe else "example"
     names = [each["name"] for each in told["inputs"]]
     if _of(told, arrays) == f"{arrays}.values()":
@@ -266,19 +274,26 @@ def _serving(
 def written(record: Record, pinned: Pinned, code: Code, slicer: Slicer, *, cell: str, future: bool) -> str:
     """The whole script. `cell` is what made it, for whoever wants to make it again."""
     sliced = slicer.sliced()
-    renamed = {name: f"{name}_" for name in _OURS if name in sliced.names}
     used = sum(len(re.findall(r"\btensors\b", part)) for part in [*code.parts, *code.classes]) > 1
-    parts = [_renamed(part, renamed) for part in code.parts if used or part != code.tensors]
+    parts = [part for part in code.parts if used or part != code.tensors]
     text = "\n".join([*code.classes, *parts])
     names = sliced.pieces | code.pieces | {name for name in ("flatten",) if re.search(rf"(?<![\w.]){name}\b", text)}
     pieces = complete(names)
-    definitions = [*sliced.definitions, *code.classes]
-    definitions += [f"TOLERANCE = {record.tolerance or 1e-4!r}"] if "compare" in pieces else []
-    definitions += [PIECES[name].code for name in pieces]
-    whole = "\n".join([*definitions, *parts])
-    imports = {**sliced.imports, **code.imports, "import os": None, "import tempfile": None}
+    imports = {**code.imports, "import os": None, "import tempfile": None}
     imports |= {each: None for name in pieces for each in PIECES[name].imports}
+    tolerance = [f"TOLERANCE = {record.tolerance or 1e-4!r}"] if "compare" in pieces else []
+    # What the model's file calls while it is read stands before it.
+    first = complete(sliced.pieces)
+    ours = [PIECES[name].code for name in first], [PIECES[name].code for name in pieces if name not in first]
+    others = other_names(sliced, [*code.classes, *tolerance, *ours[0], *ours[1], *parts])
+    before, after = ([renamed(each, others) for each in texts] for texts in ours)
+    rest = [renamed(each, others) for each in [*code.classes, *tolerance]]
+    definitions = [*before, *sliced.definitions, *rest, *after]
+    parts = [filled(renamed(part, others), code.taken) for part in parts]
+    whole = "\n".join([*definitions, *parts])
     imports |= {text: None for name, text in _BY_NAME.items() if re.search(rf"\b{name}\.", whole)}
+    check_imports(sliced, imports)
+    imports |= sliced.imports
     head = [pinned.header(), f'"""{_about(record, pinned, cell)}"""']
     head += ["from __future__ import annotations"] if future else []
     head += [_imports(imports)]
@@ -303,13 +318,6 @@ _BY_NAME = {
     "base64": "import base64",
     "zlib": "import zlib",
 }
-
-
-def _renamed(text: str, names: Mapping[str, str]) -> str:
-    for name, other in names.items():
-        text = re.sub(r"(?<![\w.\"'])" + name + r"\b(?!\s*=[^=]|\(|[\"'])", other, text)
-        text = re.sub(rf"^(\s*){name}(?= = )", rf"\1{other}", text, flags=re.MULTILINE)
-    return text
 
 
 def _imports(statements: Iterable[str]) -> str:

@@ -7,7 +7,9 @@ file, and through the harness's own code where the file imports that. Nothing is
 from __future__ import annotations
 
 import ast
+import os
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +25,21 @@ _TYPES = frozenset({"Inputs", "State", "Model"})
 _REASON = "NotApplicable"
 _LOADERS = frozenset(
     {"load", "fromfile", "from_pretrained", "load_state_dict_from_url", "loadtxt", "open", "read_bytes", "read_text"}
+    | {"download_url_to_file", "genfromtxt", "getenv", "hf_hub_download", "imread", "listdir", "load_dataset"}
+    | {"load_file", "memmap", "open_memmap", "read_csv", "read_excel", "read_feather", "read_hdf", "read_json"}
+    | {"read_parquet", "read_pickle", "read_table", "safe_open", "scandir", "snapshot_download", "urlopen"}
+    | {"urlretrieve"}
 )
+_OF_PATHS = frozenset({"join", "Path", "PurePath", "PosixPath", "exists", "isfile", "isdir", "glob", "rglob"})
+"""What takes paths: an absolute one is one of this machine, whatever it looks like."""
+
+ROOTS = (
+    r"/(?:data|datasets|etc|home|media|mnt|nfs|opt|private|root|scratch|srv|tmp|Users|usr|var|Volumes|work|workspace)"
+)
+"""Where folders lie that people keep files in."""
+
+_USUAL_PATH = re.compile(rf"(?:{ROOTS}(?:/|$)|[A-Za-z]:[\\/])")
+_ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'`)>]+")
 _REMARK = re.compile(r"\s+# (?:noqa|type: ignore)[^\n]*$", re.MULTILINE)
 
 Edit = tuple[int, int, str]
@@ -148,7 +164,17 @@ class Slicer:
         return self.found
 
     def _expression(self, node: ast.expr) -> str:
-        return " ".join(self._take(self.file, node).split("\n"))
+        """The text of an expression that may be called or have an attribute taken; its lines are kept."""
+        self._refuse_addresses(self.file, node)
+        text = self._take(self.file, node)
+        texts = (part for part in ast.walk(node) if isinstance(part, (ast.Constant, ast.JoinedStr)))
+        if "\n" in text and all(part.lineno == part.end_lineno for part in texts):
+            first, _, rest = text.partition("\n")
+            text = f"{first}\n{textwrap.dedent(rest)}"
+        # What stood in the brackets of a call without any of its own would end with its first line.
+        if not isinstance(node, (ast.Call, ast.Name, ast.Attribute, ast.Subscript)) or not _is_expression(text):
+            return f"({text})"
+        return text
 
     def _take(self, file: _File, node: ast.AST) -> str:
         """The text of a node; what it names is taken first."""
@@ -199,6 +225,7 @@ class Slicer:
             if self.found.names.setdefault(each, file.path) != file.path:
                 msg = f"{each!r} is defined in {file.path.name} and in {self.found.names[each].name}: rename one."
                 raise NotReproducibleError(msg)
+        self._refuse_addresses(file, node)
         text = self._take(file, node)
         rank = self._ranks.setdefault(file.path, len(self._ranks) if file is not self.file else 1_000_000)
         self._order.append((rank, node.lineno, text))
@@ -206,6 +233,12 @@ class Slicer:
     def _import(self, file: _File, node: ast.stmt, alias: ast.alias, name: str) -> None:
         self._check_import(file, node)
         if isinstance(node, ast.Import):
+            if alias.name.partition(".")[0] in ("harness", "model_zoo"):
+                msg = (
+                    f"{file.path.name}, line {node.lineno}: it needs {alias.name} as a module, which no script has. "
+                    f"Name what you take from it, as in `from harness.bench import uniform`."
+                )
+                raise NotReproducibleError(msg)
             text = f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else "")
             self.found.imports[text] = None
         elif isinstance(node, ast.ImportFrom):
@@ -261,6 +294,19 @@ class Slicer:
                 msg = f"{file.path.name}, line {node.lineno}: it needs {name}, which no script has."
                 raise NotReproducibleError(msg)
 
+    def _refuse_addresses(self, file: _File, node: ast.AST) -> None:
+        """Raise where a text or a remark of a user's has an address: it may be a private one, or have a password."""
+        begin, end = file.span(node)
+        found = _ADDRESS.search(file.text[begin:end].decode("utf-8", errors="replace")) if file.own else None
+        if found:
+            line = 1 + file.text.count(b"\n", 0, begin) + found.string.count("\n", 0, found.start())
+            msg = (
+                f"{file.path.name}, line {line}: it has an address, which a script for others may not tell. Put the "
+                f"values into the file in place of what is read from there, or leave the address out of a remark, and "
+                f"reproduce again."
+            )
+            raise NotReproducibleError(msg)
+
     def _refuse_files(self, file: _File, part: ast.AST) -> None:
         """Raise where code reads files, which are on this machine alone."""
         told = ""
@@ -270,6 +316,9 @@ class Slicer:
             function = part.func
             name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
             told = f"loads something by {name}()" if name in _LOADERS else ""
+            given = [each.value for each in part.args if isinstance(each, ast.Constant)] if name in _OF_PATHS else []
+            if any(isinstance(value, str) and value.startswith("/") for value in given):
+                told = "names a path of this machine"
         elif isinstance(part, ast.Constant) and isinstance(part.value, str):
             told = "names a path of this machine" if _is_path(part.value) else ""
         if told:
@@ -281,9 +330,19 @@ class Slicer:
             raise NotReproducibleError(msg)
 
 
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text, mode="eval")
+    except SyntaxError:
+        return False
+    return True
+
+
 def _is_path(text: str) -> bool:
     """Whether a text is a path of this machine, and no name that only looks like one, such as `/device:CPU:0`."""
-    if text.startswith("~/"):
+    if text.startswith("~/") or _USUAL_PATH.match(text):
         return True
-    parent = Path(text).parent
-    return text.startswith("/") and "\n" not in text and parent != Path("/") and parent.is_dir()
+    if not text.startswith("/") or "\n" in text or not text.strip("/"):
+        return False
+    parent = os.path.dirname(text)  # noqa: PTH120 - of a text that may be anything, longer than any path
+    return os.path.exists(text) or (parent != "/" and os.path.isdir(parent))  # noqa: PTH110, PTH112 - likewise

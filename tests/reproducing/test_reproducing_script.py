@@ -176,6 +176,63 @@ def test_names_of_the_model_do_not_collide_with_those_of_the_script(tmp_path: Pa
     compile(text, "repro.py", "exec")
 
 
+def own_script(folder: Path, head: str, build: str, record: Record) -> str:
+    """The script of a user's model; `head` is at its top level, `build` the code of what MODEL is given."""
+    file = folder / "mine.py"
+    file.write_text(
+        f"import numpy as np\nfrom harness.bench import Model, uniform\n{head}\n"
+        "def example():\n    return {'ids': uniform((2, 7))}\n"
+        f"MODEL = Model(summary='', family='', build={build}, example=lambda: example(), probes={{}})\n",
+        encoding="utf-8",
+    )
+    slicer = Slicer(file, {}, own=True)
+    code = script.body(record, _route(record, REGISTRY), slicer, told(literals={"": [""]}), {"torch": "2.1.0"})
+    return script.written(record, PINS, code, slicer, cell="x", future=False)
+
+
+def test_names_of_the_model_keep_their_meaning_in_its_own_expressions(tmp_path: Path) -> None:
+    head = (
+        "model = {'width': 3}\ninputs = weights = 2\noutputs = [4]\nlow = seed = 5\n"
+        "def flatten(x):\n    return x\ndef compare():\n    return 1\n"
+        "def net(*sizes, outputs):\n    return sizes, low, seed\n"
+    )
+    build = "lambda: net(model['width'], inputs, weights, outputs=outputs, more=[flatten, compare])"
+    text = own_script(tmp_path, head, build, mismatched("mine", "onnx-torchscript"))
+    assert "model_ = net(model['width'], inputs, weights, outputs=outputs, more=[flatten, compare]).eval()" in text
+    assert "def flatten(x):" in text
+    assert "def compare_(outputs_, expected, paths):" in text
+    assert "compare_(outputs_, expected, " in text
+    assert "expected = [model_(*tensors).numpy()]" in text
+    assert "fill(model_, gains=" in text
+    assert "def uniform(shape, *, seed=0, low=-1.0, high=1.0):" in text
+    assert "(high - low) + low)" in text
+    compile(text, "repro.py", "exec")
+
+
+def test_what_the_model_calls_while_it_is_read_stands_before_it(tmp_path: Path) -> None:
+    text = own_script(
+        tmp_path, "TABLE = uniform((4, 4))\n", "lambda: make(TABLE)", failed("mine", "onnx-torchscript", Stage.LOAD)
+    )
+    before = text.partition("os.chdir(")[0]
+    scope: dict[str, Any] = {}
+    absent = ("import torch", "import onnx", "import onnxruntime")
+    exec("\n".join(line for line in before.splitlines() if line not in absent), scope)
+    assert scope["TABLE"].shape == (4, 4)
+
+
+def test_a_name_that_is_a_module_in_scripts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotReproducibleError, match="'os' for another thing than the module os"):
+        own_script(tmp_path, "os = 3\n", "lambda: make(os)", failed("mine", "onnx-torchscript"))
+
+
+def test_folders_of_this_machine_are_no_part_of_what_was_seen() -> None:
+    error = 'lost:\n  File "/srv/app/models/m.py", line 9, in forward, of /home/me/w.bin, http://me:secret@host/x'
+    seen = script.told_of(failed("m", "s", error=error))
+    assert seen == 'lost:\n  File "m.py", line 9, in forward, of w.bin, http://host/x'
+    harness = 'File "<harness>/harness/a.py", line 1, in the node /layer/Gather'
+    assert script.told_of(failed("m", "s", error=harness)) == harness
+
+
 @pytest.mark.parametrize(
     ("record", "words"),
     [

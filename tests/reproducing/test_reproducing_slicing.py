@@ -79,16 +79,50 @@ def test_only_what_is_needed_is_taken_as_it_is_written(tmp_path: Path) -> None:
         ("return __file__", "reads files beside it"),
         ("return '/usr/lib/mine.bin'", "names a path of this machine"),
         ("from harness.bench import uniform\n    return uniform", "which no script has"),
+        ("return '/mnt/not-here/mine.bin'", "names a path of this machine"),
+        ("import os\n    return os.path.join('/not-here', 'w')", "names a path of this machine"),
+        ("import pandas\n    return pandas.read_csv(NAME)", "loads something by read_csv()"),
+        ("import numpy\n    return numpy.genfromtxt(NAME)", "loads something by genfromtxt()"),
+        ("from urllib.request import urlretrieve\n    return urlretrieve(NAME)", "loads something by urlretrieve()"),
+        ("return 'https://user:secret@files.example.com/w'", "line 6: it has an address"),
+        ("# see http://wiki/models\n    return 1", "line 6: it has an address"),
+        ("return harness.bench.uniform((2, 2))", "it needs harness.bench as a module"),
+        ("return bench.uniform((2, 2))", "it needs harness.bench as a module"),
     ],
 )
 def test_what_others_do_not_have_is_refused_with_its_line(tmp_path: Path, build: str, words: str) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "__init__.py").write_text("class Net: ...\n", encoding="utf-8")
     (tmp_path / "net" / "deep.py").write_text("class Net: ...\n", encoding="utf-8")
-    text = f"def build() -> Any:\n    {build}\n\nMODEL = Model(build=build)\n"
+    modules = "import harness.bench\nimport harness.bench as bench\n" if "bench.uniform(" in build else ""
+    text = f"{modules}def build() -> Any:\n    {build}\n\nMODEL = Model(build=build)\n"
     with pytest.raises(NotReproducibleError, match="line") as raised:
         sliced(tmp_path, text, "build")
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        "lambda: nn.Sequential(\n    nn.Linear(8, 8),  # the first\n    nn.ReLU(),\n)",
+        "lambda: nn.Linear(8, 8)  # the only one\n    .float()",
+        "lambda: (\n    nn.Linear(8, 8)  # small\n    if SMALL\n    else nn.Linear(64, 64)\n)",
+        "lambda: nn.Linear(8, 8) if SMALL else nn.Linear(64, 64)",
+        'lambda: named(\n    """a text\n  of two lines"""\n)',
+        "make(\n    8,  # wide\n)",
+        "make if SMALL else named",
+    ],
+)
+def test_a_call_keeps_its_lines_and_can_go_on(tmp_path: Path, build: str) -> None:
+    text = f"from torch import nn\nSMALL = True\nMODEL = Model(build={build}, example=dict)\n"
+    _, (call,) = sliced(tmp_path, text, "build")
+    assert call is not None
+    ((statement,), node) = ast.parse(f"model = {call}.eval()").body, ast.parse(f"({build}\n)", mode="eval").body
+    assert isinstance(statement, ast.Assign)
+    assert isinstance(statement.value, ast.Call)
+    assert isinstance(statement.value.func, ast.Attribute)
+    expected = node.body if isinstance(node, ast.Lambda) else ast.Call(func=node, args=[], keywords=[])
+    assert ast.dump(statement.value.func.value) == ast.dump(expected)
 
 
 def test_an_own_module_that_nothing_needed_imports_does_not_matter(tmp_path: Path) -> None:
