@@ -314,6 +314,19 @@ def test_a_table_goes_where_it_is_asked_to_and_a_selection_never_among_the_table
     assert named.exit_code == (2 if values.get("selected") else 0), named.output
 
 
+@pytest.mark.parametrize(("all_mb", "kept"), [(0, False), (64, True)])
+def test_ingest_keeps_as_much_as_the_matrix_file_says(root: Path, tmp_path: Path, all_mb: int, *, kept: bool) -> None:
+    older = root / ".harness" / "details" / "torch2.1" / "cpu-quick" / "20200101T000000Z" / "kept" / "mlp--native"
+    older.mkdir(parents=True)
+    (older / "model.onnx").write_bytes(bytes(2**20))
+    (root / "matrices" / "nightly.toml").write_text(f'combinations = ["torch2.1"]\n[keep]\nall_mb = {all_mb}\n')
+    write_attempt(tmp_path / "out", [passed("mine", "native", combination="container")], combination="container")
+    result = harness(root, "ingest", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert ("were removed" in result.output) is not kept
+    assert (older / "model.onnx").exists() is kept
+
+
 def test_a_root_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "no such folder" in refused(tmp_path / "nowhere", "plan", "torch2.1")
     assert "`harness init` lays one out" in refused(tmp_path, "lock")

@@ -208,6 +208,32 @@ def test_open_shows_the_artifact_that_was_kept_and_one_that_is_converted_now(roo
     assert len(list((root / ".harness" / "details").rglob("artifact.json"))) == len(before) + 1
 
 
+def test_open_keeps_as_much_as_the_plan_of_the_table_or_the_matrix_file_says_and_what_it_shows(
+    root: Path, ambient: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "NETRON", "netron_of_nobody")
+    matrix = root / "matrices" / "nightly.toml"
+    before = matrix.read_text(encoding="utf-8")
+    plan = next((root / ".harness" / "details").rglob("plan.json"))
+    planned = json.loads(plan.read_text(encoding="utf-8"))
+    older = plan.parents[1] / "20200101T000000Z" / "kept" / "linear--raises" / "model.onnx"
+    there = []
+    for in_plan, in_matrix in ((1, 1), (1, 64), (64, 1)):
+        shutil.rmtree(plan.parent / "kept" / "linear--good", ignore_errors=True)
+        older.parent.mkdir(parents=True, exist_ok=True)
+        older.write_bytes(bytes(2 * 2**20))
+        plan.write_text(json.dumps({**planned, "keeping": {"all_mb": in_plan}}), encoding="utf-8")
+        matrix.write_text(f"{before}[keep]\nall_mb = {in_matrix}\n", encoding="utf-8")
+        done = call(root, "open", "ambient/linear/good", "--python", ambient)
+        assert "linear--good/convert/artifact-0/weight.npy" in done.stderr
+        assert (plan.parent / "kept" / "linear--good" / "convert" / "artifact-0" / "weight.npy").is_file()
+        there.append(older.exists())
+    matrix.write_text(before, encoding="utf-8")
+    plan.write_text(json.dumps(planned), encoding="utf-8")
+    shutil.rmtree(older.parents[2])
+    assert there == [False, True, True]
+
+
 def test_open_says_where_a_cell_comes_to_no_artifact(root: Path, ambient: Path) -> None:
     done = call(root, "open", "ambient/linear/raises", "--no-browser", "--python", ambient)
     assert done.exit_code == 3, done.output

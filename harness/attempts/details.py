@@ -97,11 +97,11 @@ def _take(attempt: Attempt, partial: Path, *, own: bool) -> None:
             shutil.copytree(cell, partial / KEPT / cell.name, symlinks=True)
 
 
-def bound(root: Path, limit_mb: int) -> list[str]:
+def bound(root: Path, limit_mb: int, *, spared: Path | None = None) -> list[str]:
     """Remove the oldest of what is kept until all details take no more than `limit_mb`; what a person is told.
 
     What cells of older tables left goes first, then the rest of these, then what cells of each series' newest table
-    left. The records of a newest table stay.
+    left. The records of a newest table stay, and so does the folder `spared`, which is about to be used.
     """
     store = root / OWN / STORE
     total = size_of(store)
@@ -110,6 +110,8 @@ def bound(root: Path, limit_mb: int) -> list[str]:
     for folder in _oldest_first(store):
         if total <= limit:
             break
+        if spared is not None and spared.is_relative_to(folder):
+            continue
         total -= size_of(folder)
         remove_tree(folder)
         removed += 1

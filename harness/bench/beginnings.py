@@ -53,44 +53,46 @@ def beginning_of(
     The child works in `folder`, which is there and is removed; the cell's conversion left what it made beside it.
     Raises `InfrastructureError`.
     """
-    built, artifact = mismatch.built, mismatch.artifact
-    told: dict[str, Any] = {"input_set": built.facts["names"][mismatch.index]}
-    path = Path(artifact["path"])
-    after: tuple[str, ...] = ()
-    if (artifact["kind"], strategy.runtime) != (KIND, RUNTIME):
-        before = onnx_before(folder.with_name("convert"), strategy)
-        if before is None:
-            what = f"this is {artifact['kind']} served by {strategy.runtime}, made without one"
-            return {**told, "not_located": f"only ONNX files can be opened; {what}"}
-        told["made_by"], path, after = before
-    request = LocateRequest(
-        folder=str(folder),
-        imports=imports,
-        threads=plan.policy.threads,
-        paths=plan.paths,
-        model_file=str(model_file),
-        artifact=str(path),
-        input_names=artifact.get("input_names") or tuple(built.facts["inputs"]),
-        built=str(built.folder),
-        index=mismatch.index,
-        tolerance=mismatch.tolerance,
-        most_mb=min(_MOST_MB, plan.policy.memory_limit_mb / _SHARE),
-        time_s=TIME_S,
-    )
-    done = children.look(request, warm_imports, timeout_s=TIME_S + _GRACE_S)
-    told["seconds"] = done.seconds
-    remove_tree(folder)
-    if done.failure is not None:
-        return {**told, "not_located": f"{done.failure.error_type}: {done.failure.error}"}
-    result = done.trail.result or {}
-    if "begins" in result:
-        begins = result["begins"]
-        where = f", in the ONNX file of {told['made_by']}" if after else ""
-        return {**told, **begins, "line": f"{begins['line']}{where}"}
-    if after and result.get("answers_alike"):
-        line = f"{' or '.join(after)}: the ONNX file of {told['made_by']} answers as PyTorch does"
-        return {**told, "line": line, "signature": f"after {told['made_by']}", "seen": "later-step"}
-    return {**told, "not_located": str(result.get("not_located", "the process said nothing"))}
+    try:
+        built, artifact = mismatch.built, mismatch.artifact
+        told: dict[str, Any] = {"input_set": built.facts["names"][mismatch.index]}
+        path = Path(artifact["path"])
+        after: tuple[str, ...] = ()
+        if (artifact["kind"], strategy.runtime) != (KIND, RUNTIME):
+            before = onnx_before(folder.with_name("convert"), strategy)
+            if before is None:
+                what = f"this is {artifact['kind']} served by {strategy.runtime}, made without one"
+                return {**told, "not_located": f"only ONNX files can be opened; {what}"}
+            told["made_by"], path, after = before
+        request = LocateRequest(
+            folder=str(folder),
+            imports=imports,
+            threads=plan.policy.threads,
+            paths=plan.paths,
+            model_file=str(model_file),
+            artifact=str(path),
+            input_names=artifact.get("input_names") or tuple(built.facts["inputs"]),
+            built=str(built.folder),
+            index=mismatch.index,
+            tolerance=mismatch.tolerance,
+            most_mb=min(_MOST_MB, plan.policy.memory_limit_mb / _SHARE),
+            time_s=TIME_S,
+        )
+        done = children.look(request, warm_imports, timeout_s=TIME_S + _GRACE_S)
+        told["seconds"] = done.seconds
+        if done.failure is not None:
+            return {**told, "not_located": f"{done.failure.error_type}: {done.failure.error}"}
+        result = done.trail.result or {}
+        if "begins" in result:
+            begins = result["begins"]
+            where = f", in the ONNX file of {told['made_by']}" if after else ""
+            return {**told, **begins, "line": f"{begins['line']}{where}"}
+        if after and result.get("answers_alike"):
+            line = f"{' or '.join(after)}: the ONNX file of {told['made_by']} answers as PyTorch does"
+            return {**told, "line": line, "signature": f"after {told['made_by']}", "seen": "later-step"}
+        return {**told, "not_located": str(result.get("not_located", "the process said nothing"))}
+    finally:
+        remove_tree(folder)
 
 
 def onnx_before(converted: Path, strategy: Strategy) -> tuple[str, Path, tuple[str, ...]] | None:

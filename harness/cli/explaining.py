@@ -11,10 +11,10 @@ import click
 
 from harness.attempts import details
 from harness.bench.record import Record
-from harness.bench.stages import Outcome
 from harness.cli.cells import FoundCell, cell_command, cell_options, find_cell
 from harness.cli.context import new_console, root_of, shown
 from harness.report.recorded import Recorded, print_recorded
+from harness.reproducing.making import nothing_to_show
 from harness.tables.schema import Table
 
 
@@ -68,7 +68,7 @@ def alike(table: Table, record: Record) -> list[str]:
 def _following(context: click.Context, table: Table, record: Record, again: str) -> list[str]:
     """What can be done with the cell, as it can be typed here."""
     commands = [again, cell_command(context, "open", table, record)]
-    if record.outcome.broken and record.outcome is not Outcome.UNRESOLVABLE:
+    if record.outcome.broken and not nothing_to_show(record):
         commands.insert(1, cell_command(context, "reproduce", table, record))
     return commands
 

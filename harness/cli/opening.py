@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from harness.bench.disk import remove_tree
 from harness.bench.errors import NoEvidenceError, UsageError
 from harness.bench.failure import describe_failure
 from harness.bench.kept import ARTIFACT_FILE, ArtifactChangedError, read_artifact
-from harness.bench.plan import Keeping
+from harness.bench.plan import Plan
 from harness.cli.cells import FoundCell, cell_options, find_cell
 from harness.cli.context import root_of, shown
 from harness.cli.rerunning import partial_beside, run_again, running_options
+from harness.matrix import matrixfile
 
 _SHOWN = ("saved_model.pb", "*.onnx", "*.tflite", "*.pt", "*.pth", "*.mlmodel", "*.h5", "*.keras")
 """The files of an artifact that Netron reads, the telling ones first."""
@@ -79,6 +81,7 @@ def artifact_folder(context: click.Context, found: FoundCell, **running: Any) ->
     folder = details.kept_folder(root, found.table.run, found.record.model, found.record.strategy)
     if viewable(folder) is not None:
         return folder
+    limit_mb = _limit_mb(root, found)
     with partial_beside(folder) as partial:
         ran = run_again(context, found, partial, **running)
         if viewable(partial) is None:
@@ -86,9 +89,21 @@ def artifact_folder(context: click.Context, found: FoundCell, **running: Any) ->
             raise NoEvidenceError(msg)
         remove_tree(folder)
         partial.rename(folder)
-    for line in details.bound(root, Keeping().all_mb):
+    for line in details.bound(root, limit_mb, spared=folder):
         click.echo(line, err=True)
     return folder
+
+
+def _limit_mb(root: Path, found: FoundCell) -> int:
+    """How much of details is kept: by the plan of the cell's table or the matrix file, whichever leaves more.
+
+    The matrix file that the table was run by need not be the one that is read without a name.
+    """
+    limit = matrixfile.keeping_of(root).all_mb
+    plan = details.plan_file(root, found.table.run, found.record.extension)
+    if not plan.is_file():
+        return limit
+    return max(limit, Plan.from_json(json.loads(plan.read_text(encoding="utf-8"))).keeping.all_mb)
 
 
 def viewable(folder: Path) -> Path | None:

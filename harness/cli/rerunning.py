@@ -36,8 +36,9 @@ from harness.tables.consistency import lock_digest
 RECORD_FILE = "record.json"
 LOCK_FILE = "lock.txt"
 ENVIRONMENT_FILE = "environment.json"
-_LEFT = frozenset({RECORD_FILE, LOCK_FILE, ENVIRONMENT_FILE, ARTIFACT_FILE, TRACEBACK_FILE, "convert", "serve"})
-"""What a rerun leaves in its folder, besides the folders of further launches."""
+_FOLDERS = frozenset({"convert", "serve", "locate"})
+_LEFT = frozenset({RECORD_FILE, LOCK_FILE, ENVIRONMENT_FILE, ARTIFACT_FILE, TRACEBACK_FILE}) | _FOLDERS
+"""What a rerun leaves in its folder, or has left, besides the folders of further launches."""
 
 _RUNNING_OPTIONS = (
     click.option(
@@ -106,8 +107,8 @@ def rerun(
         ran = run_again(context, found, folder, interpreter=interpreter, plugins=plugins)
         if keep is not None and folder is not None:
             _put(folder, keep)
-    same = ended_as(found.record) == ended_as(ran.record)
-    console.print(_told(found.record, ran, same=same), markup=False, soft_wrap=True)
+    same = ended_alike(found.record, ran.record)
+    console.print(told_end(found.record, ran, same=same), markup=False, soft_wrap=True)
     if keep is not None:
         console.print(f"Kept: {shown(keep)}", markup=False, soft_wrap=True)
         for path in sorted(keep.iterdir()):
@@ -115,15 +116,21 @@ def rerun(
     return 0 if same else COULD_NOT_TELL
 
 
-def ended_as(record: Record) -> tuple[str, str, str]:
-    """What of a record tells one end of a cell from another."""
-    return record.outcome.value, record.stage.value, record.fingerprint or ""
+def ended_alike(before: Record, now: Record) -> bool:
+    """Whether a cell ended twice in one way, as far as both records tell: not every row has a fingerprint."""
+    causes = {record.fingerprint for record in (before, now) if record.fingerprint}
+    return (before.outcome, before.stage) == (now.outcome, now.stage) and len(causes) <= 1
 
 
-def _told(before: Record, ran: Ran, *, same: bool) -> str:
+def told_end(before: Record, ran: Ran, *, same: bool) -> str:
+    """What a person is told of how a cell ended once more."""
     words = _words(ran.record)
     if same:
         lines = [f"It ended as it was recorded: {words}"]
+        if not before.fingerprint and ran.record.fingerprint:
+            lines.append("  - the cause was not recorded then, so that it may be another now")
+        elif before.fingerprint and not ran.record.fingerprint:
+            lines.append(f"  - the cause ({before.fingerprint}) was recorded then, and nothing tells it now")
     else:
         lines = ["It ended in another way.", f"  recorded: {_words(before)}", f"  now:      {words}"]
     return "\n".join([*lines, *(f"  - {line}" for line in ran.differing)])

@@ -22,7 +22,7 @@ from harness.bench import gpu
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, UsageError
 from harness.bench.hold import hold
-from harness.bench.plan import Keeping, Plan, split_models
+from harness.bench.plan import Plan, split_models
 from harness.bench.series import path_names, series_of
 from harness.cli.context import new_console, root_of, selection_options, shown
 from harness.cli.exits import COULD_NOT_TELL
@@ -315,6 +315,7 @@ def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> 
     """Make and show the table of an attempt that is held."""
     folder = shown(attempt.folder)
     known = expectations(root)
+    limit_mb = matrixfile.keeping_of(root).all_mb
     own = name in combinations.known(root)
     table = table_of([attempt], pins=combinations.read(root, name).pins if own else {})
     if own and table.run.lock_digest != locks.read_lock(root, combinations.read(root, name)).digest:
@@ -324,7 +325,7 @@ def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> 
         )
         raise UsageError(msg)
     written = write_table(store_of(root, results, selected=table.run.selected), table)
-    told = details.give(root, [attempt], table.run, limit_mb=Keeping().all_mb)
+    told = details.give(root, [attempt], table.run, limit_mb=limit_mb)
     console = new_console()
     terminal.print_grid(console, table, foreseen_of(table, known))
     for line in (*told, f"Table: {shown(written)}"):

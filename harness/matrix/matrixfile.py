@@ -190,6 +190,12 @@ def path_of(root: Path, given: Path | None) -> Path | None:
     return given or (default if default.is_file() else None)
 
 
+def keeping_of(root: Path) -> Keeping:
+    """What a repository keeps of cells that broke, by its nightly.toml. Raises `UsageError` where that is wrong."""
+    path = path_of(root, None)
+    return read(path, known=None).keep.keeping() if path is not None else Keeping()
+
+
 def read(path: Path, *, known: list[str] | None) -> Matrix:
     """The matrix in the file `path`."""
     if not path.is_file():

@@ -70,7 +70,9 @@ def make(record: Record, registry: Registry, source: Source, *, cell: str) -> Ma
 
     Raises `NotReproducibleError` where no script can show it, with the reason and what would help.
     """
-    _check_outcome(record)
+    if reason := nothing_to_show(record):
+        msg = f"{record.cell_id}: {reason}."
+        raise NotReproducibleError(msg)
     entry = registry.models[record.model]
     slicer = Slicer(entry.path, own_code.modules_of(entry.path, entry.paths), own=entry.own)
     card = entry.value
@@ -93,15 +95,14 @@ def make(record: Record, registry: Registry, source: Source, *, cell: str) -> Ma
     return Made(text=text, pins=pins, modules=modules)
 
 
-def _check_outcome(record: Record) -> None:
+def nothing_to_show(record: Record) -> str:
+    """Why no script can show how a cell ended, by its row alone; empty where one might."""
     reason = _NOTHING_TO_SHOW.get(record.outcome, "")
     if record.stage is Stage.INSTALL:
-        reason = "its packages could not be installed, which needs no script: `uv pip install` of its lock shows it"
+        return "its packages could not be installed, which needs no script: `uv pip install` of its lock shows it"
     if record.stage is Stage.MEASURE and not reason:
-        reason = "it went wrong only while it was timed, call after call, which one call does not show"
-    if reason:
-        msg = f"{record.cell_id}: {reason}."
-        raise NotReproducibleError(msg)
+        return "it went wrong only while it was timed, call after call, which one call does not show"
+    return reason
 
 
 def _route(record: Record, registry: Registry) -> script.Route:

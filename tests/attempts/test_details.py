@@ -86,3 +86,11 @@ def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
     attempt = attempt_in(tmp_path / ".harness" / "attempts" / "torch2.0" / "one")
     details.give(tmp_path, [attempt], run_at(2), limit_mb=100)
     assert not left.exists()
+
+
+def test_a_folder_that_is_about_to_be_shown_is_spared(tmp_path: Path) -> None:
+    for second in (1, 2, 3):
+        attempt = attempt_in(tmp_path / ".harness" / "attempts" / "torch2.0" / str(second), size=2 * MIB)
+        details.give(tmp_path, [attempt], run_at(second), limit_mb=100)
+    details.bound(tmp_path, 0, spared=kept(tmp_path, run_at(1)))
+    assert [kept(tmp_path, run_at(second)).exists() for second in (1, 2, 3)] == [True, False, False]
