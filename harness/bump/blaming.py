@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.bench.errors import HarnessError, InfrastructureError, RunInterruptedError
+from harness.bench.errors import HarnessError, RunInterruptedError
 from harness.bench.record import Record
 from harness.bench.registry import Registry
+from harness.bench.stages import Stage
 from harness.bump.asking import Questions, Sought, cheapest
 from harness.bump.crossing import Route, route_of, side_of
 from harness.bump.culprits import Found, Search, base_of, candidate_of
 from harness.bump.dating import versions_of
+from harness.bump.moves import Mix
 from harness.bump.schema import Answer, Blame, Evidence, Status
 from harness.bump.trials import BudgetSpentError, Laboratory
 from harness.diagnosis.rules import diagnose
@@ -87,7 +89,7 @@ def _case(cause: Cause, laboratory: Laboratory, registry: Registry, paths: tuple
     if not sought or standing is None:
         case.limit("one of the tables has no record of it")
     elif standing.stage in NOT_INSTALLED:
-        case.limit("the candidate's environment cannot be had: the resolver's reason says why, and no trial would")
+        case.limit(_NO_ENVIRONMENT[standing.stage])
     elif any(each.extension for each in (sought[0].base, sought[0].candidate)):
         case.limit("it runs in the environment of an extension, and trials are of the combination's own")
     elif not laboratory.moves:
@@ -97,6 +99,12 @@ def _case(cause: Cause, laboratory: Laboratory, registry: Registry, paths: tuple
         model, strategy = sought[0].cell
         case.route = route_of(registry, model=model, strategy=strategy, names=names, paths=paths)
     return case
+
+
+_NO_ENVIRONMENT = {
+    Stage.RESOLVE: "the candidate has no solution: the resolver's reason says why, and no trial would say more",
+    Stage.INSTALL: "the candidate does not install: the installation's log says why, and no trial would say more",
+}
 
 
 def _known_as(record: Record | None, run: Run) -> str:
@@ -112,7 +120,7 @@ def _carried_on(case: _Case, phase: Callable[[_Case, Questions], None], question
         raise
     except BudgetSpentError:
         case.limit(f"the time for trials was over before {_PHASES[phase.__name__]}")
-    except InfrastructureError as error:
+    except HarnessError as error:  # a model that was saved meanwhile, too: the verdict stands
         case.limit(f"{_PHASES[phase.__name__]} could not be told, and that is no result: {_said(error)}")
 
 
@@ -186,3 +194,15 @@ def _versions(case: _Case, questions: Questions) -> None:
     for told in versions_of(questions, case.sought[0], case.found):
         rest = tuple(each for each in case.blame.versions if each.package != told.package)
         case.blame = replace(case.blame, versions=(*rest, told))
+    for told in case.blame.versions:
+        if told.works_again is not None:
+            _others_with(case, questions, f"{told.package} {told.works_again.version}", told.works_again.evidence)
+
+
+def _others_with(case: _Case, questions: Questions, version: str, evidence: Evidence) -> None:
+    """Other cells of the cause that are known not to work in the version in which the one that stands for it does."""
+    mix = Mix(pins=evidence.mix.pins, bounds=evidence.mix.bounds, without=frozenset(evidence.mix.without))
+    for each in case.sought[1:]:
+        known = questions.known(mix, each)
+        if known is not None and not known.answer.no_worse:
+            case.limit(f"{known.cell}, which broke with the same fingerprint, {_told(known)} with {version}")

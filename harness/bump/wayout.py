@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.bench.errors import InfrastructureError, RunInterruptedError
+from harness.bench.errors import HarnessError, RunInterruptedError
 from harness.bench.plan import extension_of, spellings, split
 from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bench.stages import Outcome
+from harness.bench.text import one_line
 from harness.bump.culprits import candidate_of
 from harness.bump.moves import Mix, mix_of, same_version
-from harness.bump.schema import Blame, Released, Seen, Status, Way, WayKind, WayOut
+from harness.bump.schema import Blame, Culprits, Released, Seen, Status, Way, WayKind, WayOut
 from harness.bump.trials import BudgetSpentError, Laboratory, Trial, TrialCell
 from harness.verdict.comparison import CellChange, Comparison
 
 _MOST_STRATEGIES = 6
 """Strategies that are tried for one cause where none of the table passes: each is one more cell in one environment."""
 _MOST_SHOWN = 3
+_REASON_LENGTH = 160
 
 FileOf = Callable[[Record], str]
 """Where the record of a cell of the candidate's table lies, relative to the root."""
@@ -36,6 +38,18 @@ class _Case:
     broken: Mapping[str, CellChange]
     out: WayOut
     failed: list[Seen] = field(default_factory=list)
+
+    @property
+    def looked_into(self) -> bool:
+        """Whether the break is there in a trial; else none of the candidate tells anything."""
+        return self.blame.status in (Status.FOUND, Status.NARROWED)
+
+    @property
+    def cells(self) -> list[TrialCell]:
+        """The cell that stands for the cause, then those of its others that were tried along, then the rest; a few."""
+        tried = [each.cell for each in self.blame.others]
+        names = dict.fromkeys([self.blame.cell, *tried, *self.blame.cells])
+        return [_cell(name) for name in names][:_MOST_SHOWN]
 
     @property
     def models(self) -> list[str]:
@@ -58,12 +72,11 @@ def ways_out(
     *,
     registry: Registry,
     file_of: FileOf,
-    run: bool = True,
 ) -> tuple[WayOut, ...]:
     """What passes in the place of each cause of `blames`, in their order.
 
-    What tables and earlier trials tell comes first; then more is run, unless `run` is False. What the budget or the
-    machine cut off is said in `limits`. Raises `RunInterruptedError` where a person ends it.
+    What tables and earlier trials tell comes first; then more is run. What the budget, or the machine, cut off is said
+    in `limits`. Raises `RunInterruptedError` where a person ends it.
     """
     changes = {change.name: change for change in comparison.changes}
     cases = [
@@ -72,7 +85,7 @@ def ways_out(
     ]
     search = _Search(laboratory, comparison, registry, file_of)
     phases = [search.later_versions, search.strategies_of_table]
-    phases += [search.earlier_versions, search.held_back, search.further_strategies] if run else []
+    phases += [search.earlier_versions, search.held_back, search.further_strategies]
     for phase in phases:
         for case in cases:
             _carried_on(case, phase)
@@ -87,8 +100,8 @@ def _carried_on(case: _Case, phase: Callable[[_Case], None]) -> None:
         raise
     except BudgetSpentError:
         case.limit(f"the time for trials was over before {_WORDS[phase.__name__]}")
-    except InfrastructureError as error:
-        case.limit(f"whether {_WORDS[phase.__name__]} could not be told: {' '.join(str(error).split())}")
+    except HarnessError as error:
+        case.limit(f"before {_WORDS[phase.__name__]} a trial came to no end: {one_line(str(error))}")
 
 
 _WORDS = {
@@ -120,8 +133,12 @@ class _Search:
     def _add_released(self, case: _Case, released: Released) -> None:
         evidence = released.evidence
         mix = Mix(pins=evidence.mix.pins, bounds=evidence.mix.bounds, without=frozenset(evidence.mix.without))
-        trial = self.laboratory.run(mix, [_cell(evidence.cell)])
-        self._judge(case, WayKind.VERSIONS, trial, self._pins(trial.pins))
+        try:
+            trial = self.laboratory.run(mix, case.cells)
+        except BudgetSpentError:  # the cell that stands for the cause was run already
+            trial = self.laboratory.run(mix, [_cell(evidence.cell)])
+            case.limit("the time for trials was over before its other cells were tried with those versions")
+        self._judge(case, WayKind.VERSIONS, trial, self._pins(trial.pins, also=self._guilty(case, mix)))
 
     def earlier_versions(self, case: _Case) -> None:
         """The last version that works before the first that breaks, where it is newer than the base's."""
@@ -133,11 +150,28 @@ class _Search:
             last = versions.last_working
             if last is None or same_version(last.version, before):
                 continue
-            guilty = {each.name for each in (*culprits.packages, *culprits.along)}
-            pins = {name: version for name, version in last.packages.items() if name in guilty}
-            mix = candidate_of(self.laboratory)
-            trial = self.laboratory.run(replace(mix, pins={**mix.pins, **pins}), [_cell(case.blame.cell)])
-            self._judge(case, WayKind.VERSIONS, trial, self._pins(trial.pins))
+            mix = self._with_earlier(versions.package, last, culprits)
+            trial = self.laboratory.run(mix, case.cells)
+            self._judge(case, WayKind.VERSIONS, trial, self._pins(trial.pins, also=self._guilty(case, mix)))
+
+    def _with_earlier(self, package: str, last: Released, culprits: Culprits) -> Mix:
+        """All that is asked for as in the candidate but `package`, and what moved with it, as they last worked.
+
+        What only moves along is left to the resolver, and what had to move with it too, where that is the only way.
+        """
+        moves = self.laboratory.moves
+        direct = {move.name for move in moves if move.direct}
+        mix = mix_of(moves, candidate={*direct, *(each.name for each in culprits.packages)})
+        along = {each.name for each in culprits.along} & direct
+        if package in direct:
+            mix = replace(mix, pins={**mix.pins, package: last.version})
+        else:
+            mix = replace(mix, bounds={**mix.bounds, package: last.version})
+        held = {name: last.packages[name] for name in along if name in last.packages}
+        made = replace(mix, pins={**mix.pins, **held})
+        if not self.laboratory.resolve(made).reason:
+            return made
+        return replace(mix, pins={**mix.pins, **dict.fromkeys(along & mix.pins.keys(), "")})
 
     def held_back(self, case: _Case) -> None:
         """What is to blame, and what moves with it, at the base's versions while all else moves."""
@@ -146,12 +180,12 @@ class _Search:
             return
         held = {each.name for each in (*culprits.packages, *culprits.along)}
         mix = mix_of(self.laboratory.moves, candidate=[m.name for m in self.laboratory.moves if m.name not in held])
-        cells = [_cell(name) for name in dict.fromkeys([case.blame.cell, *case.blame.cells])][:_MOST_SHOWN]
-        trial = self.laboratory.run(mix, cells)
-        if trial.reason:
-            case.limit(f"with {', '.join(sorted(held))} held back, all else has no solution")
-            return
-        self._judge(case, WayKind.HOLD_BACK, trial, {n: v for n, v in self._pins(trial.pins).items() if n in held})
+        # Of what the requirements do not name nothing but a bound says that it stays.
+        bounds = {each.name: each.before for each in culprits.packages if not each.direct and each.before is not None}
+        mix = replace(mix, bounds={**mix.bounds, **bounds})
+        trial = self.laboratory.run(mix, case.cells)
+        pins = self._pins(trial.pins, also=bounds)
+        self._judge(case, WayKind.HOLD_BACK, trial, {n: v for n, v in pins.items() if n in held}, held=sorted(held))
 
     def strategies_of_table(self, case: _Case) -> None:
         """Other strategies that convert the same model and pass in the candidate's table."""
@@ -171,6 +205,8 @@ class _Search:
 
     def further_strategies(self, case: _Case) -> None:
         """Opsets and strategies that were not planned, for models for which none of the planned ones passes."""
+        if not case.looked_into:
+            return
         helped = {way.seen[0].cell.partition("/")[0] for way in case.out.ways if way.kind is WayKind.STRATEGY}
         for model in case.models:
             cells = [] if model in helped else list(self._further(case, model))
@@ -190,8 +226,14 @@ class _Search:
         pins = self._pins(self.laboratory.candidate.locked)
         return Way(kind=WayKind.STRATEGY, pins=pins, seen=tuple(seen[:_MOST_SHOWN]), was=_seen(was) if was else None)
 
-    def _judge(self, case: _Case, kind: WayKind, trial: Trial, pins: Mapping[str, str]) -> None:
+    def _judge(
+        self, case: _Case, kind: WayKind, trial: Trial, pins: Mapping[str, str], *, held: Sequence[str] = ()
+    ) -> None:
         """A way where every cell of the trial that is of the cause passes; what does not is told as tried."""
+        if trial.reason:
+            told = f"{', '.join(held)} held back" if held else str(trial.mix)
+            case.limit(f"with {told} there was nothing to be tried: {one_line(trial.reason)[:_REASON_LENGTH]}")
+            return
         own = [record for (m, s), record in trial.records.items() if f"{m}/{s}" in case.blame.cells]
         if own and all(record.outcome is Outcome.PASSED for record in own):
             seen = [_seen(each, file=trial.files[each.model, each.strategy], trial=trial.id) for each in own]
@@ -200,10 +242,15 @@ class _Search:
         else:
             case.failed += _failures(trial)
 
-    def _pins(self, locked: Mapping[str, str]) -> dict[str, str]:
-        """The versions in `locked` of what the requirements name and what moved."""
-        names = [move.name for move in self.laboratory.moves if move.direct]
-        return {name: locked[name] for name in names if name in locked}
+    def _pins(self, locked: Mapping[str, str], *, also: Iterable[str] = ()) -> dict[str, str]:
+        """The versions in `locked` of what the requirements name and what moved, and of what `also` names."""
+        names = [*(move.name for move in self.laboratory.moves if move.direct), *sorted(also)]
+        return {name: locked[name] for name in dict.fromkeys(names) if name in locked}
+
+    def _guilty(self, case: _Case, mix: Mix) -> set[str]:
+        """What mends it may be of packages that no requirement names."""
+        culprits = case.blame.culprits
+        return {*mix.bounds, *(each.name for each in culprits.packages)} if culprits else set(mix.bounds)
 
     def _converts(self, spelling: str) -> bool:
         """Whether what a strategy serves is an artifact, and not PyTorch itself: that would be no conversion."""

@@ -16,7 +16,8 @@ import click
 from harness.attempts import details
 from harness.attempts.execution import Task
 from harness.attempts.settling import table_of_just_this
-from harness.bench.errors import UsageError
+from harness.bench.errors import HarnessError, RunInterruptedError, UsageError
+from harness.bench.text import one_line
 from harness.bump.schema import Bump, to_json
 from harness.cli.blaming import looked_into
 from harness.cli.context import new_console, root_of, shown
@@ -122,7 +123,7 @@ def judged(
         failing = replace(comparison, changes=counted)
         if failing.of(*WORSE):  # the verdict is known, and trials take minutes
             click.echo(headline(comparison, verdict), err=bool(form))
-        bump = looked_into(root, sides.tasks, failing, sides.folders[1], budget_s=budget_s, quietly=bool(form))
+        bump, verdict = _with_blame(root, sides, failing, verdict, budget_s=budget_s, quietly=bool(form))
     if form == "json":
         click.echo(json.dumps(_as_json(root, comparison, verdict, bump), indent=1))
     elif form == "markdown":
@@ -130,6 +131,19 @@ def judged(
     else:
         terminal.print_comparison(new_console(), comparison, verdict, bump)
     return verdict.exit_code
+
+
+def _with_blame(
+    root: Path, sides: Sides, failing: Comparison, verdict: Verdict, *, budget_s: float, quietly: bool
+) -> tuple[Bump | None, Verdict]:
+    """Who is to blame. Where that cannot be looked for, a note says so: the verdict stands, whatever trials come to."""
+    try:
+        return looked_into(root, sides.tasks, failing, sides.folders[1], budget_s=budget_s, quietly=quietly), verdict
+    except RunInterruptedError:
+        raise
+    except HarnessError as error:
+        note = f"Who is to blame could not be told: {one_line(str(error))}"
+        return None, replace(verdict, notes=(*verdict.notes, note))
 
 
 def _as_json(root: Path, comparison: Comparison, verdict: Verdict, bump: Bump | None) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.text import Text
 
-from harness.bump.schema import Bump, Seen, Way, WayKind, WayOut
+from harness.bench.series import values_of
+from harness.bump.schema import Bump, Package, Seen, Way, WayKind, WayOut
 from harness.bump.wayout import moved_pins
 from harness.report.bump import wrapped
 from harness.report.escaping import code, text
@@ -30,7 +31,7 @@ def way_out_lines(bump: Bump, *, width: int) -> list[Text]:
     lines = [Text(TITLE, style="bold green")]
     for out in bump.ways_out:
         lines += wrapped(out.cell, width=width, indent=2, style="bold")
-        for label, told in offers(out, _candidate(bump)):
+        for label, told in offers(out, bump):
             lines += wrapped(f"{label}: {told}", width=width, indent=4)
     return [*lines, Text()]
 
@@ -42,16 +43,17 @@ def way_out_markdown(bump: Bump) -> list[str]:
     parts = [f"#### {TITLE}"]
     for out in bump.ways_out:
         lines = [f"- {code(out.cell)}"]
-        lines += [f"  - **{label}**: {text(told)}" for label, told in offers(out, _candidate(bump))]
+        lines += [f"  - **{label}**: {text(told)}" for label, told in offers(out, bump)]
         parts.append("\n".join(lines))
     return parts
 
 
-def offers(out: WayOut, candidate: Mapping[str, str]) -> list[tuple[str, str]]:
+def offers(out: WayOut, bump: Bump) -> list[tuple[str, str]]:
     """Label and text of each way, then what was tried and does not pass, then what was not tried."""
-    told = [(_LABELS[way.kind], _way(way, candidate)) for way in out.ways]
+    bases = {blame.controls[0].trial for blame in bump.blames if blame.controls}
+    told = [_way(way, _candidate(bump), bases) for way in out.ways]
     if not told:
-        told.append(("none", "nothing that was tried passes"))
+        told.append(("none", "nothing that was tried passes" if out.failed else "nothing was tried"))
     if out.failed:
         told.append(("does not pass", ", ".join(dict.fromkeys(f"{each.cell} ({each.outcome})" for each in out.failed))))
     return [*told, *(("not told", limit) for limit in out.limits)]
@@ -62,28 +64,55 @@ def next_step_of(comparison: Comparison, verdict: Verdict | None, bump: Bump | N
     if bump is None or not bump.ways_out:
         return next_step(comparison, verdict)
     versions = [next((way for way in out.ways if way.kind is WayKind.VERSIONS), None) for out in bump.ways_out]
-    sets = {tuple(way.pins.items()) for way in versions if way is not None}
+    sets = {tuple(sorted(way.pins.items())) for way in versions if way is not None}
     if len(sets) == 1 and None not in versions:
-        moves = " ".join(f"'{name}=={version}'" for name, version in next(iter(sets)))
-        again = f"harness bump {bump.base} {moves}{options_of(comparison.candidate)}"
-        return f"`{again}` runs all cells with the versions that are known to mend it."
+        pins = dict(next(iter(sets)))
+        moves = _requirements(pins)
+        if _can_be_typed(comparison, bump, pins):
+            again = f"harness bump {bump.base} {moves}{options_of(comparison.candidate)}"
+            return f"`{again}` runs all cells with the versions that are known to mend it."
+        return f"run all cells once more with the candidate's requirements at {moves}: these are known to mend it."
     held = [way.pins for out in bump.ways_out for way in out.ways if way.kind is WayKind.HOLD_BACK]
     return next_step(comparison, verdict, hold_back=list(dict.fromkeys(name for pins in held for name in pins)))
+
+
+def _can_be_typed(comparison: Comparison, bump: Bump, pins: Mapping[str, str]) -> bool:
+    """Whether `harness bump` with `pins` makes that candidate, with the options that a table knows.
+
+    It moves what the base has, and leaves nothing out. What takes inputs, and folders of strategies, no table names.
+    """
+    there = {package.name for package in bump.moves if package.before is not None}
+    kept = all(_on_both(package) for package in bump.moves if package.direct)
+    run = comparison.candidate
+    specs = [value for value in values_of(run.models) if ":" in value]  # models without a file: they may have inputs
+    return kept and pins.keys() <= there and not specs and not run.selected
+
+
+def _on_both(package: Package) -> bool:
+    return None not in (package.before, package.after)
+
+
+def _requirements(pins: Mapping[str, str]) -> str:
+    return " ".join(f"'{name}=={version}'" for name, version in pins.items())
 
 
 def _candidate(bump: Bump) -> dict[str, str]:
     return {package.name: package.after for package in bump.moves if package.after is not None}
 
 
-def _way(way: Way, candidate: Mapping[str, str]) -> str:
-    first = way.seen[0]
+def _way(way: Way, candidate: Mapping[str, str], bases: Collection[str]) -> tuple[str, str]:
+    """Label and text; `bases` are the trials of the base itself."""
+    first, label = way.seen[0], _LABELS[way.kind]
     if way.kind is WayKind.STRATEGY:
-        return "; ".join(f"{each.cell} passes{_figures(each, way.was)}{_where(each)}" for each in way.seen)
+        passing = (f"{each.cell} passes{_figures(each, way.was)}{_where(each)}" for each in way.seen)
+        return label, "; ".join(passing)
     if way.kind is WayKind.HOLD_BACK:
+        if first.trial in bases:  # nothing else moves
+            return "stay with the base", f"{_passes(way.seen)}{_where(first)}"
         pins = ", ".join(f"{name} {version}" for name, version in way.pins.items())
-        return f"{pins} while all else moves: {_passes(way.seen)}{_where(first)}"
-    pins = " ".join(f"'{name}=={version}'" for name, version in (moved_pins(way, candidate) or way.pins).items())
-    return f"{pins}, all else as in the candidate: {_passes(way.seen)}{_figures(first, way.was)}{_where(first)}"
+        return label, f"{pins} while all else moves: {_passes(way.seen)}{_where(first)}"
+    pins = _requirements(moved_pins(way, candidate))
+    return label, f"{pins}, all else as in the candidate: {_passes(way.seen)}{_figures(first, way.was)}{_where(first)}"
 
 
 def _passes(seen: Sequence[Seen]) -> str:
