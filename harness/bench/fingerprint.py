@@ -55,14 +55,19 @@ _PATTERNS = (
     (re.compile(r"0x[0-9a-fA-F]+"), "0x#"),
     (re.compile(r"\bhostname=\S+"), "hostname=#"),
     (re.compile(r"\b([Nn]ode) \([^()]*\)"), r"\1 (#)"),
+    (re.compile(r"\b(input parameter) \([^()]*\)"), r"\1 (#)"),
+    # ONNX Runtime's `In Node, ("/fft/DFT_1", DFT, …) : ("x": tensor(float),"": …) -> ("y": …)`.
+    (re.compile(r"\bIn Node, \(\"[^\"]*\""), 'In Node, ("#"'),
+    (re.compile(r"(?<=[(,])\"[^\"]*\"(?=: ?\w)"), '"#"'),
     (re.compile(r"\(node[ :][^()]*\)"), "(node #)"),
     (re.compile(r"\b(Name:|Node:|node with name|at node) ?'[^']*'"), r"\1 #"),
     (re.compile(r"\b(Name:) \S+"), r"\1 #"),
-    (re.compile(r"\(/[\w./:]+\)"), "(#)"),
-    (re.compile(r"(?<![\w<>.])/(?:[\w.:]+/)+[\w.:]+"), "/#"),
+    (re.compile(r"\(/[\w./:-]+\)"), "(#)"),
+    (re.compile(r"(?<![\w<>.])/(?:[\w.:+-]+/)+[\w.:+-]+"), "/#"),
     (re.compile(r"(?:[\[({]\s*)+-?\d[\d\s,.x+\-eE*\[\](){}]*"), "[#]"),
     (re.compile(r"(?<![A-Za-z0-9])-?\d+(?:x\d+)+"), "#"),
-    (re.compile(r"(?<![A-Za-z0-9])-?\d+(?:\.\d+)*(?:e[+-]?\d+)?"), "#"),
+    # `Conv_7` is a node's number, and what `grid_sampler_3d` ends with is part of an operator's name.
+    (re.compile(r"(?<![A-Za-z0-9])(?!(?<=_)\d+[A-Za-z])-?\d+(?:\.\d+)*(?:e[+-]?\d+)?"), "#"),
     (re.compile(r"\s+"), " "),
 )
 
@@ -127,12 +132,14 @@ def fingerprint(error_type: str, text: str, *, model: str = "") -> str:
 
     `text` is the error's message, or the difference of a mismatch, whole or as `shorten` leaves it: both come to the
     same, so that a table's rows have the fingerprints that their runs would have today. Two outputs that differ say
-    nothing of a common cause: a mismatch's fingerprint is of its `model` too.
+    nothing of a common cause, nor do two exceptions without a message: their fingerprints are of their `model` too.
     """
     line = shorten(text)
     if error_type == "Mismatch":
         return _digest(error_type, model, _kind_of(_PROBE.sub("", line)))
-    return _digest(_SAME_TYPES.get(error_type, printable(error_type)), _essence(error_type, line))
+    told = (_SAME_TYPES.get(error_type, printable(error_type)), _essence(error_type, line))
+    silent = _PROBE.sub("", line).startswith(f"{error_type} without a message")
+    return _digest(*told, model) if silent else _digest(*told)
 
 
 def _digest(*parts: str) -> str:

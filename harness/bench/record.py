@@ -49,7 +49,8 @@ class Record:
     )
     fingerprint: str | None = _column(
         "signature of the failure, equal for one cause over versions, machines, shapes, opsets and names of nodes; a "
-        "mismatch's is of its model too; empty where the cause was not recorded"
+        "mismatch's, and that of an error without a message, is of its model too; empty where the cause was not "
+        "recorded"
     )
     operator: str | None = _column("the operator that the error is about, such as `aten::unflatten` or `Gather`")
     place: str | None = _column("where in the model it failed: a module's path, a node of the graph, or `FILE:LINE`")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -36,8 +36,8 @@ class Diagnosis:
     """What is known of a failure.
 
     `affected` are the versions that have it, such as ``torch ==2.1.0``, empty where that is not known or the record's
-    packages are not. `mended` is the first version that has not. `canary` is the zoo's model that is there for it, and
-    `is_canary` says that the record is that model's own.
+    packages are not. `mended` is the first version that has not. `canary` is the zoo's model that is there for it,
+    `is_canary` says that the record is that model's own, and `is_same` that it has the fingerprint of that model's.
     """
 
     rule: str
@@ -48,11 +48,13 @@ class Diagnosis:
     mended: str = ""
     canary: str = ""
     is_canary: bool = False
+    is_same: bool = False
 
     @property
     def known_as(self) -> str:
         """``the same as `embedding-new-zeros`, pytorch#110597, in torch ==2.1.0, mended in torch 2.1.1``, or less."""
-        parts = [f"the same as `{self.canary}`"] if self.canary and not self.is_canary else []
+        likeness = "the same as" if self.is_same else "like"
+        parts = [f"{likeness} `{self.canary}`"] if self.canary and not self.is_canary else []
         parts += [issue.partition("/")[2] for issue in self.issues]
         parts += [f"in {self.affected}"] if self.affected else []
         parts += [f"mended in {self.mended}"] if self.mended else []
@@ -63,11 +65,11 @@ class Diagnosis:
 class Rule:
     """One known cause, and how a record is recognised.
 
-    A record fits where its fingerprint is among `fingerprints`, or all patterns that are given are found in it: `type`
-    is the whole class of its error, `message` is looked for in the error, `difference` and `begins_at` in the columns
-    of that name. `stages`, `outcomes`, `strategies` and `models` (globs) bound both. `affected` are PEP 440 ranges by
-    package: a record of an environment that has one of these packages in another version does not fit. In `cause` and
-    `remedy` a name in braces stands for the group of `message` that is called so.
+    A record fits where all patterns that are given are found in it: `type` is the whole class of its error, `message`
+    is looked for in the error, `difference` and `begins_at` in the columns of that name. `stages`, `outcomes`,
+    `devices`, `strategies` and `models` (globs) bound it. `affected` are PEP 440 ranges by package: a record of an
+    environment that has one of these packages in another version does not fit. `fingerprints` are those of the failure
+    of `canary`. In `cause` and `remedy` a name in braces stands for the group of `message` that is called so.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -81,6 +83,7 @@ class Rule:
     begins_at: str = ""
     stages: tuple[Stage, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    devices: tuple[Literal["cpu", "cuda"], ...] = ()
     strategies: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
@@ -110,6 +113,7 @@ class Rule:
             mended=self.mended if inside or not self.affected else "",
             canary=self.canary,
             is_canary=record.model == self.canary,
+            is_same=record.fingerprint in self.fingerprints,
         )
 
     def _found(self, record: Record) -> Mapping[str, str] | None:
@@ -118,12 +122,13 @@ class Rule:
         if (
             (self.stages and record.stage not in self.stages)
             or (self.outcomes and record.outcome not in self.outcomes)
+            or (self.devices and record.device not in self.devices)
             or not _fits(spelled, self.strategies)
             or not _fits(record.model, self.models)
         ):
             return None
         if self.type and not re.fullmatch(self.type, record.error_type or ""):
-            return {} if record.fingerprint in self.fingerprints else None
+            return None
         groups: dict[str, str] = {}
         for pattern, text in (
             (self.message, record.error),
@@ -132,7 +137,7 @@ class Rule:
         ):
             found = re.search(pattern, text or "")
             if found is None:
-                return {} if record.fingerprint in self.fingerprints else None
+                return None
             groups.update({name: value or "" for name, value in found.groupdict().items()})
         return groups
 

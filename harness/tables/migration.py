@@ -89,7 +89,8 @@ def _told_anew(row: list[str], at: Mapping[str, int]) -> None:
     if difference and not error_type:
         row[at["fingerprint"]] = fingerprint("Mismatch", difference, model=row[at["model"]])
         return
-    row[at["fingerprint"]] = "" if is_wrapping(error_type, error) else fingerprint(error_type, error)
+    made = "" if is_wrapping(error_type, error) else fingerprint(error_type, error, model=row[at["model"]])
+    row[at["fingerprint"]] = made
     row[at["operator"]], row[at["place"]] = operator_of(error), node_of(error)
 
 

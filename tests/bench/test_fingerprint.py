@@ -37,6 +37,13 @@ def _of(text: str, scratch: Path | None = None) -> str:
         ("took  1\t s", "took 2 s"),
         ("CUDA failure 2 ; GPU=0 ; hostname=one ; expr=x", "CUDA failure 2 ; GPU=1 ; hostname=other-2 ; expr=x"),
         ("in node (/a/Gather_3) of", "in node (/b/c/Gather) of"),
+        ("input parameter (val_3) of operator (Gather)", "input parameter (new_zeros) of operator (Gather)"),
+        ("input parameter (val_3) of operator (Gather)", "input parameter (/ConstantOfShape_1) of operator (Gather)"),
+        (
+            'In Node, ("/fft/DFT_1", DFT, "", -1) : ("x": tensor(float),"": tensor(int64),) -> ("y": tensor(float),)',
+            'In Node, ("", DFT, "", -1) : ("/in": tensor(float),"n": tensor(int64),) -> ("out": tensor(float),)',
+        ),
+        ("no /opt/ci-runner/lib/x.so here", "no /usr/lib/x.so here"),
         ("cannot open /tmp/tmpab12cd/model.onnx", "cannot open /tmp/tmpzz99_x/model.onnx"),
         ("the type is wrong.\nSee line 3", "the type is wrong.\nSee the other file"),
     ],
@@ -53,6 +60,8 @@ def test_equal_causes_have_equal_fingerprints(one: str, other: str) -> None:
         ("expected float32", "expected float64"),
         ("NaN at [1]", "+Inf at [1]"),
         ("Failed:\nthis", "Failed:\nthat"),
+        ("no aten::grid_sampler_2d", "no aten::grid_sampler_3d"),
+        ('In Node, ("a", DFT, "", -1)', 'In Node, ("a", STFT, "", -1)'),
         ("", "x"),
     ],
 )
@@ -62,6 +71,22 @@ def test_different_causes_have_different_fingerprints(one: str, other: str) -> N
 
 def test_the_errors_type_is_part_of_it() -> None:
     assert fingerprint("TypeError", "no") != fingerprint("ValueError", "no")
+
+
+def test_an_error_without_a_message_is_of_its_model() -> None:
+    text = "AssertionError without a message"
+    of = {
+        fingerprint(error_type, text, model=model)
+        for error_type, text, model in (
+            ("AssertionError", text, "lstm"),
+            ("AssertionError", f"probe 'longer': {text}", "gru"),
+            ("ValueError", "ValueError without a message", "lstm"),
+            ("AssertionError", "no", "lstm"),
+        )
+    }
+    assert len(of) == 4
+    assert fingerprint("AssertionError", f"probe 'a': {text}", model="gru") in of
+    assert fingerprint("AssertionError", "no", model="gru") in of
 
 
 def test_the_cells_folder_does_not_matter(tmp_path: Path) -> None:

@@ -68,10 +68,13 @@ def test_a_recorded_fingerprint_is_that_of_today(sample: Mapping[str, Any]) -> N
             assert other.id == sample["rule"]
 
 
-def test_a_fingerprint_of_a_rule_is_that_of_its_record() -> None:
-    for rule in rules():
-        if rule.fingerprints:
-            assert _sample(rule.id)[0].fingerprint in rule.fingerprints
+@pytest.mark.parametrize("rule", [rule for rule in rules() if rule.canary], ids=lambda rule: rule.id)
+def test_the_fingerprint_of_a_canarys_failure_is_known(rule: Rule) -> None:
+    record, _ = _sample(rule.id)
+    assert record.model == rule.canary
+    # That of a mismatch is of its model, and can be no other model's.
+    expected = () if record.outcome is Outcome.MISMATCHED else (record.fingerprint,)
+    assert rule.fingerprints == expected
 
 
 def test_canaries_are_models_of_the_zoo() -> None:
@@ -86,6 +89,9 @@ def test_a_users_model_that_fails_as_a_canary_does_is_told_so() -> None:
     assert (
         found.known_as == "the same as `embedding-new-zeros`, pytorch#110597, in torch ==2.1.0, mended in torch 2.1.1"
     )
+    other = diagnose(replace(record, model="ranker", fingerprint="0" * 12), packages)
+    assert other is not None
+    assert other.known_as.startswith("like `embedding-new-zeros`, pytorch#110597")
     own = diagnose(record, packages)
     assert own is not None
     assert own.known_as == "pytorch#110597, in torch ==2.1.0, mended in torch 2.1.1"
@@ -112,6 +118,64 @@ def test_a_message_fills_what_its_rule_says() -> None:
     assert found is not None
     assert record.operator is not None
     assert found.cause.startswith(record.operator)
+
+
+def test_the_opset_that_is_advised_is_the_one_that_knows_the_operator() -> None:
+    record, packages = _sample("operator-of-a-later-opset")
+    later = (record.error or "").replace("added in version 14", "added in version 18")
+    found = diagnose(replace(record, error=later), packages)
+    assert found is not None
+    assert found.remedy == "Export at opset 18 or later, for instance `onnx-torchscript:18`."
+
+
+_POOLED = "aten.avg_pool2d at pool (AvgPool2d)"
+_RESHAPED = "Name:'/attention/Reshape_4'"
+_NO_SOLUTION = "Because tf2onnx=={} depends on protobuf>=3.20,<4.dev0 and you require protobuf==3.19.6"
+
+
+@pytest.mark.parametrize(
+    ("rule", "column", "before", "after"),
+    [
+        (
+            "average-pooling-ceil-mode",
+            "begins_at",
+            f"{_POOLED}; nodes /pool/Pad, /pool/AveragePool",
+            "aten.avg_pool2d (model.py:7), to which the example does not come",
+        ),
+        (
+            "average-pooling-ceil-mode",
+            "begins_at",
+            f"{_POOLED}; node /pool/AveragePool",
+            f"{_POOLED}; node /pool/AveragePool, which ONNX's reference implementation computes as PyTorch does",
+        ),
+        (
+            "average-pooling-ceil-mode",
+            "begins_at",
+            f"{_POOLED}; node /pool/AveragePool",
+            f"{_POOLED}; node /pool/AveragePool, as ONNX Runtime's optimisation (all) left it",
+        ),
+        ("average-pooling-ceil-mode", "begins_at", f"{_POOLED}; node /pool/AveragePool", f"{_POOLED}; node /Mul"),
+        (
+            "average-pooling-ceil-mode",
+            "begins_at",
+            f"{_POOLED}; node /pool/AveragePool",
+            f"{_POOLED}, run 2 of it: on the example there are 1",
+        ),
+        ("attention-length-baked-in", "error", "Name:'/layers.0/self_attn/Reshape_4'", "Name:'/Reshape'"),
+        (NEW_ZEROS, "error", "/ConstantOfShape_output_0", "index"),
+        (NEW_ZEROS, "error", "/types/ConstantOfShape_1_output_0", "/Mul_output_0"),
+        ("left-in-train-mode", "device", "cpu", "cuda"),
+        ("protobuf-tf2onnx", "error", _NO_SOLUTION.format("1.16.1"), _NO_SOLUTION.format("1.17.0")),
+    ],
+)
+def test_a_rule_reaches_no_further_than_what_it_knows(rule: str, column: str, before: str, after: str) -> None:
+    record, packages = _sample(rule)
+    shown = {NEW_ZEROS: "/ConstantOfShape_output_0", "attention-length-baked-in": _RESHAPED}.get(rule)
+    for text, fits in ((before, True), (after, False)):
+        whole = (record.error or "").replace(shown, text) if shown else text
+        changes: dict[str, Any] = {column: whole}
+        found = diagnose(replace(record, model="own", **changes), packages)
+        assert (found is not None and found.rule == rule) is fits
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,11 @@ from harness.report import markdown
 from harness.report.diagnoses import told_of
 from tests.tables.samples import failed, mismatched, passed, table
 
-KNOWN = {"error_type": "AttributeError", "error": "'float' object has no attribute 'node'"}
+KNOWN = {
+    "error_type": "AttributeError",
+    "error": "'float' object has no attribute 'node'",
+    "fingerprint": "928a255bf043",
+}
 
 
 def _told(record: Record, **packages: str) -> dict[str, str]:
