@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from harness.bump.candidate import foundation, obstacles, parse_moves, write_candidate
 from harness.cli import cli
+from harness.cli.bumping import told_of
+from harness.matrix.requirements import keeping
+from harness.matrix.requirements.closing import Wish
 from tests.bump.conftest import repository
 
 __all__ = ["repository"]
+
+EVERYTHING = Wish(modules=frozenset(), everything=True)
 
 
 @pytest.fixture
@@ -61,6 +67,27 @@ def test_the_same_as_json(root: Path) -> None:
     done = CliRunner().invoke(cli, ["bump", "now", "exporter==2.0", "--json"])
     assert done.exit_code == 1, done.output
     told = json.loads(done.stdout)
-    assert told["stands_in_the_way"] == [{"pins": {"runtime": "1.0"}, "instead": {"runtime": "2.0"}}]
+    assert told["stands_in_the_way"] == [
+        {"pins": {"runtime": "==1.0"}, "constraints": [], "instead": {"runtime": "2.0"}}
+    ]
     assert "proto>=4" in told["reason"]
     assert root.joinpath(".harness", "candidates").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [("proto<4\n", "proto<4 stands"), ("-c bounds.txt\n", "the constraint proto<4 stands")],
+    ids=["range", "constraint"],
+)
+def test_a_range_or_a_constraint_that_stands_in_the_way_is_named(root: Path, lines: str, told: str) -> None:
+    (root / "bounds.txt").write_text("proto<4\n", encoding="utf-8")
+    text = f"# python: 3.11\n--no-index\n-f wheels\nexporter==1.0\n{lines}"
+    (root / "own.txt").write_text(text, encoding="utf-8")
+    ground = foundation(root, keeping.take(root, "own.txt", EVERYTHING, note=print).name)
+    asked = parse_moves(["exporter==2.0"], ground.side)
+    (found,) = obstacles(root, ground, asked)
+    assert told_of(found) == f"{told} in the way: without what it says it resolves, with proto 4.0."
+    # What is said to be added does it.
+    again = parse_moves(["exporter==2.0", "proto==4.0"], ground.side)
+    file = write_candidate(root, ground, again)
+    assert not keeping.take(root, str(file), EVERYTHING, note=print).reason

@@ -19,7 +19,7 @@ from harness.bump.asking import Questions, Sought, cheapest
 from harness.bump.crossing import Route, route_of, side_of
 from harness.bump.culprits import Found, Search, base_of, candidate_of
 from harness.bump.dating import versions_of
-from harness.bump.moves import Mix
+from harness.bump.moves import Mix, out_of_reach
 from harness.bump.schema import Answer, Blame, Evidence, Status
 from harness.bump.trials import BudgetSpentError, Laboratory
 from harness.diagnosis.rules import diagnose
@@ -95,6 +95,8 @@ def _case(cause: Cause, laboratory: Laboratory, registry: Registry, paths: tuple
     elif not laboratory.moves:
         case.limit("no package has two versions, so that none is to blame")
     else:
+        for name in out_of_reach(laboratory.moves):
+            case.limit(f"{name} is as the base has it in every trial: an address, and no version, names it")
         names = {*laboratory.base.locked, *laboratory.candidate.locked}
         model, strategy = sought[0].cell
         case.route = route_of(registry, model=model, strategy=strategy, names=names, paths=paths)

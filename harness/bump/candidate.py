@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from harness.bench.errors import UsageError, unknown
 from harness.bump.moves import Mix, Side
 from harness.matrix import combination as combinations
 from harness.matrix import locks
+from harness.matrix.credentials import without_credentials
 from harness.matrix.places import own_folder
 from harness.matrix.reinstalling import blocks
 from harness.matrix.requirements import keeping
@@ -47,13 +48,15 @@ class Foundation:
 
 @dataclass(frozen=True, kw_only=True)
 class Obstacle:
-    """Pins of the base without which there would be a solution, as small a set as there is.
+    """What of the base there would be a solution without, as small a set as there is.
 
-    `pins` are what the base asks for, name to version, `instead` what the resolver would take in their place.
+    `pins` are what the base asks for, name to what it says of the version as it is written after the name (`==1.0`,
+    `<4`), and `constraints` those of them that only bound it; `instead` is what the resolver would take in their place.
     """
 
     pins: Mapping[str, str]
     instead: Mapping[str, str]
+    constraints: frozenset[str] = frozenset()
 
 
 def foundation(root: Path, name: str) -> Foundation:
@@ -62,7 +65,7 @@ def foundation(root: Path, name: str) -> Foundation:
     python = combination.python
     if combinations.is_given(root, name):
         kept = keeping.known(root, name)
-        given = _unlocked(read(root, source_of(os.path.relpath(root / kept.stated["given"])), python=python), kept)
+        given = _unlocked(_as_locked(root, kept), kept)
         wish = Wish(modules=frozenset(kept.stated["modules"]), everything=kept.stated["everything"])
         full, lock = kept.full, kept.lock
     else:
@@ -74,6 +77,19 @@ def foundation(root: Path, name: str) -> Foundation:
     given = replace(given, wanted=tuple(pins_under(given.wanted, python)))
     side = Side(name=name, python=python, direct=direct_of(given.wanted), locked=pins_of(lock))
     return Foundation(side=side, given=given, wish=wish, full=full, lock=lock)
+
+
+def _as_locked(root: Path, kept: keeping.Kept) -> Given:
+    """What the file asks for; raises `UsageError` where that is no longer what was locked."""
+    given = read(root, source_of(os.path.relpath(root / kept.stated["given"])), python=kept.stated["python"])
+    if given.content != kept.stated["content"]:
+        file = kept.stated["given"]
+        msg = (
+            f"{file} says something else than when {kept.name} was locked. Have it run again, by `harness run "
+            f"--requirements {file}` or the command that was given it, and compare with that."
+        )
+        raise UsageError(msg)
+    return given
 
 
 def _unlocked(given: Given, kept: keeping.Kept) -> Given:
@@ -93,7 +109,9 @@ def direct_of(wanted: Iterable[Wanted]) -> dict[str, str | None]:
     for each in wanted:
         specifiers = each.requirement.specifier
         exact = [s.version for s in specifiers if s.operator in ("==", "===") and "*" not in s.version]
-        found[canonical(each.requirement.name)] = exact[0] if exact else None
+        name = canonical(each.requirement.name)
+        # A package may be on several lines: a range beside a pin leaves it pinned.
+        found[name] = exact[0] if exact else found.get(name)
     return dict(sorted(found.items()))
 
 
@@ -128,23 +146,28 @@ def parse_moves(values: Sequence[str], base: Side) -> tuple[Requirement, ...]:
 def moved(base: Foundation, moves: Iterable[Requirement]) -> Given:
     """What the base asks for, with `moves` in the place of what it says of the same packages."""
     asked = {canonical(each.name): each for each in moves}
-    return replace(base.given, wanted=_replaced(base.given.wanted, asked))
+    constraints = _but(base.given.constraints, asked)
+    return replace(base.given, wanted=_replaced(base.given.wanted, asked), constraints=constraints)
+
+
+def _but(wanted: Iterable[Wanted], names: Container[str]) -> tuple[Wanted, ...]:
+    """`wanted` without what it says of `names`."""
+    return tuple(each for each in wanted if canonical(each.requirement.name) not in names)
 
 
 def _replaced(wanted: Iterable[Wanted], asked: Mapping[str, Requirement]) -> tuple[Wanted, ...]:
-    """`wanted` in its order, what `asked` names as it says there, and what only `asked` names at the end."""
-    left = dict(asked)
-    found = []
+    """`wanted` in its order, what `asked` names as it says there, and what only `asked` names at the end.
+
+    A package that is on several lines of `wanted`, whose markers hold, is on one then, with the extras of all of them.
+    """
+    found: dict[str, Requirement] = {name: Requirement(str(each)) for name, each in asked.items()}
+    lines: list[Wanted | str] = []
     for each in wanted:
-        requirement = left.pop(canonical(each.requirement.name), None)
-        found.append(each if requirement is None else Wanted(_with_extras(requirement, each.requirement.extras)))
-    return (*found, *map(Wanted, left.values()))
-
-
-def _with_extras(requirement: Requirement, extras: Iterable[str]) -> Requirement:
-    again = Requirement(str(requirement))
-    again.extras |= set(extras)
-    return again
+        name = canonical(each.requirement.name)
+        if name in found:
+            found[name].extras |= each.requirement.extras
+        lines.append(name if name in found else each)
+    return tuple(Wanted(found[each]) if isinstance(each, str) else each for each in dict.fromkeys((*lines, *found)))
 
 
 def without_versions_of(lock: str, names: Iterable[str]) -> str:
@@ -179,10 +202,10 @@ def _direct_line(root: Path, direct: Direct) -> str:
 def write_candidate(root: Path, base: Foundation, moves: Sequence[Requirement]) -> Path:
     """The candidate's file, under `.harness/candidates`: equal ones are one file, for one lock of the base."""
     text = candidate_text(root, base, moves)
+    bounds = "".join(f"{each.requirement}\n" for each in moved(base, moves).constraints)
     text += (
         f"# All else is as in the lock of {base.side.name}, {hashlib.sha256(base.lock.encode()).hexdigest()[:16]}.\n"
     )
-    bounds = "".join(f"{each.requirement}\n" for each in base.given.constraints)
     digest = hashlib.sha256(json.dumps([text, bounds]).encode()).hexdigest()[:8]
     folder = own_folder(root) / "candidates" / digest
     folder.mkdir(parents=True, exist_ok=True)
@@ -221,18 +244,19 @@ def save(root: Path, base: Foundation, moves: Sequence[Requirement], *, name: st
 def resolve(root: Path, base: Foundation, mix: Mix, *, at: Path) -> Closed:
     """What a mix of `base` comes to, as the lock at the path `at`, which is not written.
 
-    Raises what `harness.matrix.requirements.closing.close` does.
+    What the mix holds where the base has it stays as the base asks for it, be that an address. Raises what
+    `harness.matrix.requirements.closing.close` does.
     """
+    addressed = {canonical(each.requirement.name) for each in base.given.wanted if each.requirement.url}
     asked = {
         name: Requirement(f"{name}=={version}" if version else name)
         for name, version in mix.pins.items()
-        if name not in mix.without
+        if name not in mix.without and not (name in addressed and version == base.side.locked.get(name))
     }
-    kept = [each for each in base.given.wanted if canonical(each.requirement.name) not in mix.without]
+    kept = _but(base.given.wanted, mix.without)
     bounds = [Wanted(Requirement(f"{name}=={version}")) for name, version in mix.bounds.items()]
-    given = replace(
-        base.given, wanted=_replaced(kept, asked), constraints=(*base.given.constraints, *bounds), locked=False
-    )
+    constraints = (*_but(base.given.constraints, {*asked, *mix.bounds}), *bounds)
+    given = replace(base.given, wanted=_replaced(kept, asked), constraints=constraints, locked=False)
     free = {*(name for name, version in mix.pins.items() if not version), *mix.without}
     full, lock = without_versions_of(base.full, free), without_versions_of(base.lock, free)
     bench = root / locks.bench_requirements(root)
@@ -240,26 +264,42 @@ def resolve(root: Path, base: Foundation, mix: Mix, *, at: Path) -> Closed:
 
 
 def obstacles(root: Path, base: Foundation, moves: Sequence[Requirement]) -> tuple[Obstacle, ...]:
-    """Which pins of the base stand in the way of `moves`, which have no solution beside all of them.
+    """What of the base stands in the way of `moves`, which have no solution beside all of it.
 
-    Each pin without which alone there is one; where there is none such, the pins of one smallest set, found by freeing
-    all of them and putting back one after the other. Empty where not even that gives a solution.
+    That is a direct requirement that says anything of its version, or a constraint. Each without which alone there is a
+    solution; where there is none such, those of one smallest set, found by freeing all of them and putting back one
+    after the other. Empty where not even that gives a solution.
     """
-    asked = {canonical(each.name) for each in moves}
     start = replace(base, given=moved(base, moves))
-    pinned = {name: v for name, v in base.side.direct.items() if v is not None and name not in asked}
+    asked = {canonical(each.name) for each in moves}
+    direct = _but(start.given.wanted, asked)
+    said = _said_of(direct)
+    constraining = _said_of(start.given.constraints)
+    pinned = {
+        name: ",".join(filter(None, [said.get(name), constraining.get(name)])) for name in {**said, **constraining}
+    }
 
     with tempfile.TemporaryDirectory() as scratch:
 
         def without(names: Iterable[str]) -> Obstacle | None:
             freed = list(names)
+            given = replace(start.given, constraints=_but(start.given.constraints, freed))
+            # What is only bounded is not asked for.
+            mix = Mix(pins=dict.fromkeys((name for name in freed if name in said), ""))
             try:
-                closed = resolve(root, start, Mix(pins=dict.fromkeys(freed, "")), at=Path(scratch, "lock.txt"))
+                closed = resolve(root, replace(start, given=given), mix, at=Path(scratch, "lock.txt"))
             except UsageError:  # what is left has not what the index should have, or the bench does not fit beside it
                 return None
             found = pins_of(closed.full)
-            instead = {name: found[name] for name in freed if name in found}
-            return None if closed.reason else Obstacle(pins={name: pinned[name] for name in freed}, instead=instead)
+            return (
+                None
+                if closed.reason
+                else Obstacle(
+                    pins={name: pinned[name] for name in freed},
+                    instead={name: found[name] for name in freed if name in found},
+                    constraints=frozenset(freed) - said.keys(),
+                )
+            )
 
         if alone := [found for name in pinned if (found := without([name]))]:
             return tuple(alone)
@@ -268,3 +308,14 @@ def obstacles(root: Path, base: Foundation, moves: Sequence[Requirement]) -> tup
             assert smallest is not None
             smallest = without(each for each in smallest.pins if each != name) or smallest
         return (smallest,) if smallest else ()
+
+
+def _said_of(wanted: Iterable[Wanted]) -> dict[str, str]:
+    """Canonical name to what is said of its version or its address, as it is written after the name."""
+    found: dict[str, list[str]] = {}
+    for each in wanted:
+        one = each.requirement
+        said = f" @ {without_credentials(one.url)}" if one.url else str(one.specifier)
+        if said:
+            found.setdefault(canonical(one.name), []).append(said)
+    return {name: ",".join(dict.fromkeys(said)) for name, said in sorted(found.items())}

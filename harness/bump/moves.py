@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from packaging.version import InvalidVersion, Version
 
+from harness.bench.environment import ANY_VERSION
+
 _MOST_HELD_TOLD = 3
 
 
@@ -72,7 +74,8 @@ class Mix:
     `pins` are direct requirements at one version each, in the place of what the base asks for, canonical name to
     version; an empty version is any. What the base asks for and `pins` does not name stays as it is, and prefers the
     version that the base has. `bounds` are further packages that may have no other version, where anything asks for
-    them at all; `without` are direct requirements that are left out.
+    them at all; `without` are direct requirements that are left out. `ANY_VERSION`, which an address has, is no version
+    to ask for: it is in neither, and what the base asks for stays.
     """
 
     pins: Mapping[str, str] = field(default_factory=dict)
@@ -81,7 +84,8 @@ class Mix:
 
     def __post_init__(self) -> None:
         for name in ("pins", "bounds"):
-            object.__setattr__(self, name, dict(sorted(getattr(self, name).items())))
+            versions = {package: v for package, v in sorted(getattr(self, name).items()) if v != ANY_VERSION}
+            object.__setattr__(self, name, versions)
         object.__setattr__(self, "without", frozenset(self.without))
 
     def __hash__(self) -> int:
@@ -97,6 +101,13 @@ class Mix:
         parts += held if len(held) <= _MOST_HELD_TOLD else [f"{len(held)} packages held"]
         parts += [f"without {', '.join(sorted(self.without))}"] if self.without else []
         return ", ".join(parts) or "the base as it is"
+
+
+def out_of_reach(moves: Iterable[Move]) -> tuple[str, ...]:
+    """The packages that no mix has as the candidate has them, since an address and no version names them."""
+    return tuple(
+        move.name for move in moves if move.after == ANY_VERSION or (move.before == ANY_VERSION and not move.direct)
+    )
 
 
 def mix_of(moves: Iterable[Move], *, candidate: Iterable[str], without: Iterable[str] = ()) -> Mix:

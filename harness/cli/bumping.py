@@ -11,7 +11,7 @@ from typing import Any
 import click
 from packaging.requirements import Requirement
 
-from harness.bench.environment import canonical
+from harness.bench.environment import ANY_VERSION, canonical
 from harness.bench.errors import UsageError, unknown
 from harness.bump.candidate import (
     Foundation,
@@ -176,23 +176,45 @@ def _tell_no_solution(
     wanted = " ".join(str(each) for each in asked)
     found = obstacles(root, base, asked)
     if as_json:
-        told = [{"pins": dict(each.pins), "instead": dict(each.instead)} for each in found]
+        told = [
+            {"pins": dict(each.pins), "constraints": sorted(each.constraints), "instead": dict(each.instead)}
+            for each in found
+        ]
         value = {"base": base.side.name, "moves": [str(each) for each in asked], "exit_code": 1}
         click.echo(json.dumps(value | {"reason": reason, "stands_in_the_way": told}, indent=1))
         return
     click.echo(f"\ndo not merge: {base.side.name} with {wanted} has no solution.\n\n{reason}\n")
     if not found:
-        click.echo("It has none either without all other pins of the base: what is to move does not fit together.")
+        click.echo(_no_way_through(base))
     for each in found:
-        click.echo(_told(each))
+        click.echo(told_of(each))
     if found:
-        also = " ".join(f"'{name}=={version}'" for name, version in found[0].instead.items())
-        click.echo(f"\nNext: the same command with {also} added moves what stands in the way as well.")
+        known = {**base.side.direct, **base.side.locked}
+        instead = {name: v for name, v in found[0].instead.items() if name in known and v != ANY_VERSION}
+        also = " ".join(f"'{name}=={version}'" for name, version in instead.items())
+        if instead.keys() == found[0].pins.keys():
+            click.echo(f"\nNext: the same command with {also} added moves what stands in the way as well.")
+        else:
+            click.echo(f"\nNext: change what stands in the way in {base.given.source.path.name}, and run this again.")
 
 
-def _told(obstacle: Obstacle) -> str:
-    pins = " and ".join(f"{name}=={version}" for name, version in obstacle.pins.items())
+def _no_way_through(base: Foundation) -> str:
+    told = "It has none either with all that the base says of other versions let go"
+    places = [f"{each.target}{each.extras}" for each in base.given.directs]
+    if places:
+        return f"{told}: what is to move does not fit together, or not beside {' and '.join(places)}."
+    return f"{told}: what is to move does not fit together."
+
+
+def told_of(obstacle: Obstacle) -> str:
+    """What stands in the way, and what the resolver takes without it, in one sentence."""
+    pins = " and ".join(
+        f"{'the constraint ' if name in obstacle.constraints else ''}{name}{said}"
+        for name, said in obstacle.pins.items()
+    )
     instead = " and ".join(f"{name} {version}" for name, version in obstacle.instead.items())
     alone = len(obstacle.pins) == 1
     verb, pin = ("stands", "that pin") if alone else ("together stand", "these pins")
-    return f"{pins} {verb} in the way: without {pin} it resolves, with {instead}."
+    if any(not said.startswith("==") for said in obstacle.pins.values()):
+        pin = "what it says" if alone else "what they say"
+    return f"{pins} {verb} in the way: without {pin} it resolves{', with ' if instead else ''}{instead}."

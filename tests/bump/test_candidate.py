@@ -18,10 +18,11 @@ from harness.bump.candidate import (
     without_versions_of,
     write_candidate,
 )
-from harness.bump.moves import Mix, moves_between
+from harness.bump.moves import Mix, mix_of, moves_between, out_of_reach
 from harness.matrix import combination, locks
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
+from tests.matrix.wheels import project, wheel
 
 
 def _pins(root: Path, mix: Mix) -> dict[str, str]:
@@ -103,13 +104,13 @@ def test_a_candidate_is_saved_as_a_combination_with_its_lock(repository: Path) -
 def test_the_pin_that_stands_in_the_way_is_named_with_what_would_do_instead(repository: Path) -> None:
     base = foundation(repository, "now")
     (vision,) = obstacles(repository, base, parse_moves(["torch==1.1"], base.side))
-    assert (vision.pins, vision.instead) == ({"vision": "0.1.0"}, {"vision": "0.1.1"})
+    assert (vision.pins, vision.instead) == ({"vision": "==0.1.0"}, {"vision": "0.1.1"})
 
 
 def test_pins_that_stand_in_the_way_together_are_the_smallest_set(repository: Path) -> None:
     base = foundation(repository, "now")
     (both,) = obstacles(repository, base, parse_moves(["torch==1.1", "exporter==2.0"], base.side))
-    assert both.pins == {"runtime": "1.0", "vision": "0.1.0"}
+    assert both.pins == {"runtime": "==1.0", "vision": "==0.1.0"}
     assert both.instead == {"runtime": "2.0", "vision": "0.1.1"}
     assert obstacles(repository, base, parse_moves(["torch==1.1", "vision==0.2.0"], base.side)) == ()
 
@@ -130,3 +131,55 @@ def test_a_lock_with_hashes_is_a_base_too(repository: Path) -> None:
     assert (pins["torch"], pins["vision"], pins["helper"]) == ("1.1", "0.1.1", "1.0")
     again = resolve(repository, base, Mix(), at=repository / "x.txt")
     assert pins_of(again.lock) == base.side.locked
+
+
+_EVERYTHING = Wish(modules=frozenset(), everything=True)
+
+
+def _given(root: Path, lines: str, *, name: str = "own.txt") -> keeping.Kept:
+    (root / name).write_text(f"# python: 3.11\n--no-index\n-f wheels\n{lines}", encoding="utf-8")
+    kept = keeping.take(root, str(root / name), _EVERYTHING, note=print)
+    assert not kept.reason
+    return kept
+
+
+def test_a_package_on_two_lines_is_replaced_on_both(repository: Path) -> None:
+    base = foundation(repository, _given(repository, "torch==1.0\ntorch[fast]>=0.9,<1.1\nvision==0.1.0\n").name)
+    assert base.side.direct == {"torch": "1.0", "vision": "0.1.0"}
+    asked = parse_moves(["torch==1.1", "vision==0.1.1"], base.side)
+    lines = candidate_text(repository, base, asked).splitlines()
+    assert [line for line in lines if line.startswith("torch")] == ["torch[fast]==1.1"]
+    closed = resolve(repository, base, Mix(pins={"torch": "1.1", "vision": "0.1.1"}), at=repository / "x.txt")
+    assert not closed.reason, closed.reason
+
+
+def test_an_address_is_asked_for_by_no_version(repository: Path) -> None:
+    """A side's package that only an address names stays, in every mix, as the base has it."""
+    project(repository / "plugin", "plugin")
+    base = foundation(repository, _given(repository, "torch==1.0\nvision==0.1.0\n").name)
+    beside = foundation(repository, _given(repository, "torch==1.0\n-e ./plugin\n", name="beside.txt").name)
+    for one, other in ((base, beside), (beside, base)):
+        moves = moves_between(one.side, other.side)
+        assert out_of_reach(moves) == ("plugin",)
+        closed = resolve(repository, one, mix_of(moves, candidate=["plugin"]), at=repository / "x.txt")
+        assert not closed.reason, closed.reason
+        assert pins_of(closed.lock).get("plugin") == one.side.locked.get("plugin")
+
+
+def test_an_address_of_the_base_stays_where_the_base_is_held(repository: Path) -> None:
+    elsewhere = wheel(repository / "elsewhere", "torch", "1.0.5", "helper")
+    base = foundation(repository, _given(repository, f"torch @ {elsewhere.as_uri()}\nexporter==1.0\n").name)
+    closed = resolve(repository, base, Mix(pins={"torch": "1.0.5", "exporter": "2.0"}), at=repository / "x.txt")
+    assert not closed.reason, "no folder of wheels has it by its version"
+    moved = resolve(repository, base, Mix(pins={"torch": "1.1"}), at=repository / "x.txt")
+    assert pins_of(moved.lock)["torch"] == "1.1"
+
+
+def test_a_file_that_changed_since_it_was_locked_is_no_base(repository: Path) -> None:
+    kept = _given(repository, "torch==1.0\nvision==0.1.0\n")
+    file = repository / "own.txt"
+    file.write_text(file.read_text(encoding="utf-8").replace("torch==1.0", "torch==1.1"), encoding="utf-8")
+    with pytest.raises(
+        UsageError, match=r"own.txt says something else than when own-\w+ was locked. Have it run again"
+    ):
+        foundation(repository, kept.name)
