@@ -28,6 +28,7 @@ from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Closed, Wish, close, pins_under
 from harness.matrix.requirements.given import Given, Source, source_of
 from harness.matrix.requirements.lines import Direct, Wanted
+from harness.matrix.requirements.projects import dependencies_of
 from harness.matrix.requirements.reading import read
 
 
@@ -100,6 +101,11 @@ def _unlocked(given: Given, kept: keeping.Kept) -> Given:
     wanted = given.wanted
     if given.locked:
         wanted = tuple(Wanted(Requirement(each)) for each in kept.stated["requirements"])
+    if given.project is not None:
+        # Its package is installed without what it asks for itself, which is what moves.
+        there = {canonical(each.requirement.name) for each in wanted}
+        own = map(Wanted, dependencies_of(given.project))
+        wanted = (*wanted, *(each for each in own if canonical(each.requirement.name) not in there))
     return replace(given, wanted=wanted, locked=False, compiled=False, source=Source(path=given.source.path))
 
 
@@ -212,6 +218,8 @@ def write_candidate(root: Path, base: Foundation, moves: Sequence[Requirement]) 
     if bounds:
         text += "-c constraints.txt\n"
         locks.write_whole(folder / "constraints.txt", bounds.encode())
+    if base.given.project is not None:
+        text += f"# project: {os.path.relpath(base.given.project, root)}\n"
     path = folder / f"{base.given.stem}-bumped.txt"
     locks.write_whole(path, text.encode())
     return path
@@ -228,6 +236,9 @@ def save(root: Path, base: Foundation, moves: Sequence[Requirement], *, name: st
         raise UsageError(msg)
     if base.given.constraints:
         msg = f"--save {name}: {base.given.source.path.name} has constraints, and a combination cannot have any."
+        raise UsageError(msg)
+    if base.given.project is not None:
+        msg = f"--save {name}: {base.given.source.path.name} is of a project, whose package a combination cannot have."
         raise UsageError(msg)
     locked.parent.mkdir(parents=True, exist_ok=True)
     locks.write_whole(path, candidate_text(root, base, moves).encode())

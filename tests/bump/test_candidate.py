@@ -183,3 +183,26 @@ def test_a_file_that_changed_since_it_was_locked_is_no_base(repository: Path) ->
         UsageError, match=r"own.txt says something else than when own-\w+ was locked. Have it run again"
     ):
         foundation(repository, kept.name)
+
+
+def test_the_package_of_a_project_is_in_its_candidates_and_mixes(repository: Path) -> None:
+    """Whatever versions it asks for itself, and with the settings of uv's beside it."""
+    folder = project(repository / "own", "mine", "torch==1.0", "vision==0.1.0", "exporter==1.0")
+    file = folder / "pyproject.toml"
+    settings = f'''[tool.uv]\nno-index = true\nfind-links = ["{repository}/wheels"]\n'''
+    settings += 'override-dependencies = ["helper==1.0"]\n'
+    file.write_text(file.read_text(encoding="utf-8") + settings, encoding="utf-8")
+    wish = Wish(modules=frozenset({"torch", "mine"}))
+    kept = keeping.take(repository, str(file), wish, python="3.11", note=print)
+    base = foundation(repository, kept.name)
+    assert base.side.locked["mine"] == "@"
+    again = resolve(repository, base, Mix(), at=repository / "x.txt")
+    assert pins_of(again.lock) == base.side.locked
+    asked = parse_moves(["torch==1.1", "vision==0.1.1"], base.side)
+    candidate = keeping.take(repository, str(write_candidate(repository, base, asked)), wish, note=print)
+    assert not candidate.reason, candidate.reason
+    side = foundation(repository, candidate.name).side
+    assert [str(move) for move in moves_between(base.side, side)] == ["torch 1.0 to 1.1", "vision 0.1.0 to 0.1.1"]
+    assert side.locked["helper"] == "1.0"
+    mix = resolve(repository, base, Mix(pins={"torch": "1.1", "vision": "0.1.1"}), at=repository / "x.txt")
+    assert pins_of(mix.lock) == side.locked

@@ -24,6 +24,7 @@ from harness.matrix.requirements.given import Given
 from harness.matrix.requirements.lines import Direct, Wanted, parse_lines
 from harness.matrix.requirements.needs import ModelFile, needed, provides
 from harness.matrix.requirements.placing import directs_of, is_local, line_of, with_local, without_local
+from harness.matrix.requirements.projects import dependencies_of
 from harness.matrix.resolving import AbsentError, Fact
 
 _MOST_TOLD = 8
@@ -111,7 +112,7 @@ class _Work:
         self.root, self.given, self.python, self.scratch, self.name = root, given, python, scratch, name
         self.bench = [Requirement(line) for line in _lines(bench.read_text(encoding="utf-8"))]
         # A project has settings of uv's beside it: overrides, and where packages come from.
-        self.cwd = given.source.path.parent if given.is_project else root
+        self.cwd = given.source.path.parent if given.is_project else given.project or root
         self.local: dict[str, Direct] = {}
         """The packages on this machine that are part of what was given, by name, as far as they were resolved."""
 
@@ -140,6 +141,9 @@ class _Work:
         roots = sorted(pins) if wish.everything else needed(wish.modules, pins)
         yielding = self._yielding(pins, needed(wish.modules, pins))
         roots = [each for each in roots if not yielding.get(each) and each not in self.local]
+        if own := self._replaced_project(wish):
+            brought = {canonical(each.name) for each in dependencies_of(Path(own.target))}
+            roots = sorted({*roots, *(brought & pins.keys())})
         sources = [*self._spelled(roots), *self._needed_directs(wish)]
         constraints = _constraints(full, without=yielding)
         if self.given.locked:
@@ -152,6 +156,8 @@ class _Work:
         if isinstance(text, Fact):
             msg = f"what the bench needs does not fit beside {self.name} without moving what is tested: {text.reason}."
             raise UsageError(msg)
+        if own:
+            text += f"{line_of(own)}\n"
         text = self._with_given_hashes(text, full)
         done = finished(text, root=self.root, path=lock, options=self.given.options, beside=self.root)
         notes = self._notes(pins, pins_of(done), everything=wish.everything)
@@ -262,8 +268,15 @@ class _Work:
         others = [each for each in self.given.directs if each.target not in places]
         own = [line_of(each) for each in [*resolved, *others]]
         if project is not None and str(project) not in places and provides(project, wish.modules):
-            own.append(f"-e {project}")
+            own += [] if self.given.replaces_project else [f"-e {project}"]
         return own
+
+    def _replaced_project(self, wish: Wish) -> Direct | None:
+        """The project's package where a model imports it, and what is wanted replaces what it asks for itself."""
+        project = self.given.project
+        if project is None or not self.given.replaces_project or not provides(project, wish.modules):
+            return None
+        return Direct(str(project), editable=True)
 
     def _with_given_hashes(self, text: str, full: str) -> str:
         """The hashes that were given in the place of all that the index has, where it is the version that was given.

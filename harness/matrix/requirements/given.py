@@ -62,6 +62,14 @@ class Given:
         return self.compiled or self.source.path.name == "uv.lock"
 
     @property
+    def replaces_project(self) -> bool:
+        """Whether what is wanted stands in the place of what the project's package itself asks for.
+
+        So it is where versions of a project moved: its package is installed all the same, and asks for nothing.
+        """
+        return self.project is not None and not (self.compiled or self.locked)
+
+    @property
     def stem(self) -> str:
         """The file's name, as far as it can be part of a combination's."""
         stem = self.source.path.name

@@ -64,6 +64,20 @@ def read_project(source: Source) -> Given:
     )
 
 
+def dependencies_of(folder: Path) -> list[Requirement]:
+    """What the package of the project in `folder` asks for itself.
+
+    Raises `UsageError` where its file leaves that to the build, which asks for what it likes.
+    """
+    path = folder / "pyproject.toml"
+    text = text_of(path, path.name)
+    project = toml_of(text, path.name).get("project", {})
+    if "dependencies" in project.get("dynamic", ()):
+        msg = f"{path.name}: its dependencies are made by the build. Write them out as a file of requirements."
+        raise UsageError(msg)
+    return _requirements(project.get("dependencies", []), text, f"{path.name}, dependencies")
+
+
 def _requirements(lines: object, text: str, where: str) -> list[Requirement]:
     """What a list of a project's file asks for by name; `text` is that file's, for the number of a line."""
     if not isinstance(lines, list):

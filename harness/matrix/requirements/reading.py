@@ -25,6 +25,8 @@ _HEADERS = (
     re.compile(r"^#.*uv pip compile.*--python-version[ =](3\.\d+)", re.MULTILINE),
     re.compile(r"^#.*pip-compile with Python (3\.\d+)", re.MULTILINE),
 )
+_PROJECT = re.compile(r"^# project: (?P<folder>.+)$", re.MULTILINE)
+"""In a candidate of a project: where its package is, from the root."""
 _PUBLIC = re.compile(r"https?://pypi\.org/simple/?$")
 
 
@@ -49,7 +51,7 @@ def read(root: Path, source: Source, *, python: str) -> Given:
     else:
         given = _read_requirements(source, gathered)
     meant = told_apart(root, direct=gathered.referred, options=given.options, project=given.project)
-    settings = uv_settings(root, source.path.parent)
+    settings = uv_settings(root, source.path.parent, *([given.project] if given.project else []))
     content = digest_of([("content", given.content), ("meant", meant), ("uv", settings)])
     return replace(given, content=content, notes=tuple(dict.fromkeys(gathered.notes)))
 
@@ -57,9 +59,13 @@ def read(root: Path, source: Source, *, python: str) -> Given:
 def _read_requirements(source: Source, gathered: Gathered) -> Given:
     text = gathered.file(source.path, where=source.path.name)
     header = next((match[1] for pattern in _HEADERS if (match := pattern.search(text))), "")
+    # A comment of a person's own file says nothing here.
+    made = source.path.is_relative_to(gathered.root / ".harness" / "candidates")
+    project = _PROJECT.search(text) if made else None
     return Given(
         source=source,
         content=digest_of(gathered.texts),
+        project=(gathered.root / project["folder"]).resolve() if project else None,
         locked=_is_locked(gathered.wanted),
         direct=tuple(dict.fromkeys(name for _, each in gathered.texts for name in _direct_names(each))),
         python=header,
