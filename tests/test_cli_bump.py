@@ -86,7 +86,7 @@ def test_a_range_or_a_constraint_that_stands_in_the_way_is_named(root: Path, lin
     ground = foundation(root, keeping.take(root, "own.txt", EVERYTHING, note=print).name)
     asked = parse_moves(["exporter==2.0"], ground.side)
     (found,) = obstacles(root, ground, asked)
-    assert told_of(found) == f"{told} in the way: without what it says it resolves, with proto 4.0."
+    assert told_of(found) == f"{told} in the way: without that line it resolves, with proto 4.0."
     # What is said to be added does it.
     again = parse_moves(["exporter==2.0", "proto==4.0"], ground.side)
     file = write_candidate(root, ground, again)

@@ -216,5 +216,5 @@ def told_of(obstacle: Obstacle) -> str:
     alone = len(obstacle.pins) == 1
     verb, pin = ("stands", "that pin") if alone else ("together stand", "these pins")
     if any(not said.startswith("==") for said in obstacle.pins.values()):
-        pin = "what it says" if alone else "what they say"
+        pin = "that line" if alone else "these lines"
     return f"{pins} {verb} in the way: without {pin} it resolves{', with ' if instead else ''}{instead}."
