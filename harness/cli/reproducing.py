@@ -79,7 +79,7 @@ def reproduce(
 
 def _tried(made: Made, other: Source | None, pins: str | None, record: Record, path: Path) -> int:
     """Run the script, and with other versions, and tell how each ended."""
-    ended = trying.run(made.text)
+    ended = trying.run(made.text, mirror=made.pins.mirror)
     told = f"`uv run {shlex.quote(str(shown(path)))}`"
     code = 0
     if trying.ends_as(record, ended):
@@ -93,7 +93,7 @@ def _tried(made: Made, other: Source | None, pins: str | None, record: Record, p
         code = COULD_NOT_TELL
     if other is not None:
         changed = made.under(other)
-        ended = trying.run(changed.text)
+        ended = trying.run(changed.text, mirror=changed.pins.mirror)
         if ended.passed:
             _write(path, made.that_passes_with(changed.pins))
             click.echo(f"With the versions of {pins} the same script passes, which it now says.")

@@ -23,10 +23,9 @@ from harness.bench.registry import Entry, Registry
 from harness.bench.requests import ReproduceRequest
 from harness.bench.stages import Outcome, Stage
 from harness.matrix import tooling
-from harness.matrix.environment import clean_environ
 from harness.reproducing import script
 from harness.reproducing.facts import NotReproducibleError
-from harness.reproducing.pinning import Pinned, Source, pinned
+from harness.reproducing.pinning import Pinned, Source, pinned, public_environ
 from harness.reproducing.slicing import Slicer
 
 _TELL_S = 600.0
@@ -81,6 +80,8 @@ def make(record: Record, registry: Registry, source: Source, *, cell: str) -> Ma
     if record.stage is Stage.IMPORT:
         names = dict.fromkeys([*declared, *_imports(record, registry)])
         code = script.Code(parts=[f"import {name}" for name in names])
+        if record.outcome is Outcome.TIMED_OUT:
+            code.parts.insert(0, f'print("{script.reached(record)}", flush=True)')
     else:
         told = _told(record, entry, slicer, declared, source)
         code = script.body(record, route, slicer, told, source.pins)
@@ -147,7 +148,12 @@ def _told(
         log = folder / LOG_FILE
         try:
             code = tooling.run(
-                command, cwd=folder, environ=clean_environ(), log=log, marker=str(folder), timeout_s=_TELL_S
+                command,
+                cwd=folder,
+                environ=public_environ(mirror=pins.mirror),
+                log=log,
+                marker=str(folder),
+                timeout_s=_TELL_S,
             )
         finally:
             end_leftovers(str(folder))

@@ -87,6 +87,11 @@ def words_of(record: Record) -> str:
     return f"{kind}{told_of(record)}"
 
 
+def reached(record: Record) -> str:
+    """What the script of a cell without an end prints before the stage that has none."""
+    return f"at the stage {record.stage.value!r}"
+
+
 def comes_to(record: Record, stage: Stage) -> bool:
     """Whether the cell came to a stage, which its script then has."""
     return _ORDER.index(stage) <= _ORDER.index(record.stage)
@@ -105,6 +110,8 @@ def body(record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], 
     """
     code = Code()
     stage = record.stage
+    if stage is Stage.BUILD:
+        _mark(code, record, stage)
     build = slicer.called("build")
     assert build is not None, "a model has one"
     build = code.take(build)
@@ -143,6 +150,14 @@ def body(record: Record, route: Route, slicer: Slicer, told: Mapping[str, Any], 
     if comes_to(record, Stage.LOAD):
         _serving(code, record, route, facts, artifact, told)
     return code
+
+
+def _mark(code: Code, record: Record, *stages: Stage) -> bool:
+    """Have a script that comes to no end say so before the stage that has none, if it is one of `stages`."""
+    marks = record.outcome is Outcome.TIMED_OUT and record.stage in stages
+    if marks:
+        code.add(f'print("{reached(record)}", flush=True)')
+    return marks
 
 
 def _of(told: Mapping[str, Any], example: str) -> str:
@@ -235,8 +250,8 @@ def _expected(code: Code, record: Record, slicer: Slicer, told: Mapping[str, Any
 
 def _steps(code: Code, record: Record, route: Route, facts: ScriptFacts) -> str:
     """The steps up to where the cell came; the name of the last one's artifact."""
-    artifact = ""
-    for name, _ in steps_of(record, route):
+    artifact, marked = "", False
+    for name, of in steps_of(record, route):
         if name not in STEPS:
             msg = (
                 f"{record.strategy} goes through the step {name}, for which harness/reproducing/steps.py has no plain "
@@ -247,6 +262,8 @@ def _steps(code: Code, record: Record, route: Route, facts: ScriptFacts) -> str:
         if re.search(r"\bflat\b", call.code) and facts.flat == "flat" and not code.classes:
             code.classes.append(facts.flat_class())
             code.add("flat = Flat(model)")
+        if not marked:
+            marked = _mark(code, record, of)
         code.add(call.code, *call.imports)
         artifact = call.leaves
     return artifact
@@ -262,10 +279,13 @@ def _serving(
         )
         raise NotReproducibleError(msg)
     serving = RUNTIMES[route.runtime](facts, artifact)
+    _mark(code, record, Stage.LOAD)
     code.add(serving.load, *serving.imports)
     if comes_to(record, Stage.EXECUTE):
+        _mark(code, record, Stage.EXECUTE, Stage.PROBE)
         code.add(serving.run)
     if comes_to(record, Stage.MATCH):
+        _mark(code, record, Stage.MATCH)
         numbers = set(told["numbers"])
         paths = [path for index, path in enumerate(told["paths"]) if index not in numbers]
         code.add(f"compare(outputs, expected, {as_code(paths)})")

@@ -15,8 +15,8 @@ from harness.bench.roots import ENDED
 from harness.bench.stages import Outcome
 from harness.bench.text import printable
 from harness.matrix import tooling
-from harness.matrix.environment import clean_environ
-from harness.reproducing.script import PASSES, told_of
+from harness.reproducing.pinning import public_environ
+from harness.reproducing.script import PASSES, reached, told_of
 
 FILE = "repro.py"
 """What a script is called while it is tried."""
@@ -34,6 +34,14 @@ _EXIT = re.compile(r"SystemExit\((\d+)\)")
 _OWN_FRAME = re.compile(rf'File "[^"\n]*{FILE}", line \d+, in <module>')
 """Where the traceback begins of what nobody caught: a tool that ends the process leaves none."""
 
+_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):$", re.MULTILINE)
+_OWN_TRACEBACK = re.compile(rf"{_TRACEBACK.pattern}\n\s+{_OWN_FRAME.pattern}", re.MULTILINE)
+_ERROR = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt)(?::|$)", re.MULTILINE)
+_UNINDENTED = re.compile(r"^\S.*", re.MULTILINE | re.DOTALL)
+_CHAINED = (
+    "The above exception was the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred:",
+)
 _POSITIONS = re.compile(r"\(\d+ positions differ\)")
 _NEAR = 0.05
 
@@ -57,13 +65,16 @@ class Ended:
         return lines[-1] if lines else f"exit code {self.code}"
 
 
-def run(text: str, *, timeout_s: float = _TIMEOUT_S) -> Ended:
-    """Run a script in a folder of its own, with nothing of this process's environment that could change it."""
+def run(text: str, *, mirror: bool = False, timeout_s: float = _TIMEOUT_S) -> Ended:
+    """Run a script in a folder of its own, with nothing of this process's environment that could change it.
+
+    `mirror` says that PyPI is reached through this machine's default index.
+    """
     with tempfile.TemporaryDirectory(prefix="harness-reproduce-", ignore_cleanup_errors=True) as place:
         folder = Path(place).resolve()
         file, log = folder / FILE, folder / "log.txt"
         file.write_text(text, encoding="utf-8")
-        environ = {**clean_environ(), "TMPDIR": str(folder)}
+        environ = {**public_environ(mirror=mirror), "TMPDIR": str(folder)}
         command = [tooling.uv(), "run", "--quiet", "--no-project", "--script", str(file)]
         code: int | None = None
         try:
@@ -78,7 +89,7 @@ def run(text: str, *, timeout_s: float = _TIMEOUT_S) -> Ended:
 def ends_as(record: Record, ended: Ended) -> bool:
     """Whether a script ended as its cell did: by the same error, the same difference, the same signal."""
     if record.outcome is Outcome.TIMED_OUT:
-        return ended.code is None
+        return ended.code is None and reached(record) in ended.log.splitlines()
     if not ended.code:
         return False
     if record.outcome is Outcome.CRASHED:
@@ -90,9 +101,41 @@ def ends_as(record: Record, ended: Ended) -> bool:
         return _plain(_difference(told)) in _plain(log) and _same_figure(told, log)
     if record.error_type == "SystemExit":
         return _exits_as(told, ended.code, log)
+    return any(_raises_as(record.error_type or "", told, raised) for raised in _raised(log))
+
+
+def _raised(log: str) -> list[str]:
+    """What was raised last and nobody caught, and what that came of: each type and message, without its frames.
+
+    Where a tool ended the process without one, it is what the tool printed last of an error, or all that it did.
+    """
+    if not (found := [*_OWN_TRACEBACK.finditer(log)]):
+        printed = [*_TRACEBACK.finditer(log)] or [*_ERROR.finditer(log)]
+        return [log[printed[-1].start() :]] if printed else [log]
+    blocks, before = [log[found[-1].start() :]], log[: found[-1].start()].rstrip()
+    while before.endswith(_CHAINED):
+        before = before[: before.rindex("\n") if "\n" in before else 0].rstrip()
+        found = [*_TRACEBACK.finditer(before)]
+        begin = found[-1].start() if found else 0
+        blocks.append(before[begin:])
+        before = before[:begin].rstrip()
+    # The line of the header is followed by frames, which are indented, and these by what was raised.
+    return [told[0] if (told := _UNINDENTED.search(each.partition("\n")[2])) else each for each in blocks]
+
+
+def _raises_as(kind: str, told: str, raised: str) -> bool:
+    """Whether a message is a cell's, which may have been cut, and may have a word of the harness after it."""
+    if not re.search(rf"(?<!\w){re.escape(kind)}(?!\w)", raised):
+        return False
+    if told.startswith(f"{kind} without a message"):
+        return re.fullmatch(rf"(?:[\w<>]+\.)*{re.escape(kind)}", raised.partition("\n")[0].rstrip(": ")) is not None
     # TensorFlow puts the lines of whoever called it into a message, which are not the script's.
     parts = [part for part in told.split(" … ") if part and "<harness>/harness/" not in part]
-    return bool(parts) and (record.error_type or "") in log and all(_plain(part) in _plain(log) for part in parts)
+    if parts and all(_plain(part) in _plain(raised) for part in parts):
+        return True
+    said = _plain(raised.partition(": ")[2])
+    whole = _plain(told)
+    return bool(said) and whole.startswith(said) and re.match(r"\.? ", whole[len(said) :]) is not None
 
 
 def _exits_as(told: str, code: int, log: str) -> bool:

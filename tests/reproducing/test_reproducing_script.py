@@ -209,6 +209,15 @@ def test_names_of_the_model_keep_their_meaning_in_its_own_expressions(tmp_path: 
     compile(text, "repro.py", "exec")
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_cell_without_an_end_has_its_stage_marked(stage: Stage) -> None:
+    record = replace(failed("embedding-new-zeros", "onnx-torchscript", stage), outcome=Outcome.TIMED_OUT)
+    record = replace(record, error="probe 'longer': no end" if stage is Stage.PROBE else "no end")
+    text = text_of(record, told())
+    assert text.count(f'print("{script.reached(record)}", flush=True)\n') == 1
+    assert "flush=True" not in text_of(replace(record, outcome=Outcome.FAILED), told())
+
+
 def test_what_the_model_calls_while_it_is_read_stands_before_it(tmp_path: Path) -> None:
     text = own_script(
         tmp_path, "TABLE = uniform((4, 4))\n", "lambda: make(TABLE)", failed("mine", "onnx-torchscript", Stage.LOAD)

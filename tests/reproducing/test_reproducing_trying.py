@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from harness.bench.stages import Outcome, Stage
-from harness.reproducing.trying import Ended, ends_as, run
+from harness.reproducing.pinning import public_environ
+from harness.reproducing.trying import FILE, Ended, ends_as, run
 from tests.tables.samples import failed, mismatched
 
 HEAD = f'# /// script\n# requires-python = ">={sys.version_info.major}.{sys.version_info.minor}"\n# ///\n'
@@ -93,8 +94,57 @@ def test_a_crash_and_an_endless_run_are_told() -> None:
     assert ends_as(crashed, Ended(code=-11, log=""))
     assert not ends_as(crashed, Ended(code=134, log=""))
     endless = replace(failed("m", "s", Stage.LOAD), outcome=Outcome.TIMED_OUT)
-    assert ends_as(endless, Ended(code=None, log=""))
+    assert ends_as(endless, Ended(code=None, log="at the stage 'load'\nloading"))
+    assert not ends_as(endless, Ended(code=None, log=""))  # it may have been installing still
     assert not ends_as(endless, Ended(code=1, log=""))
+
+
+CHAIN = (
+    'Traceback (most recent call last):\n  File "/x/lib/tool.py", line 3, in convert\nValueError: bad shape\n\n'
+    "The above exception was the direct cause of the following exception:\n\n"
+    'Traceback (most recent call last):\n  File "/tmp/x/repro.py", line 3, in <module>\n    convert()\n'
+    "tool.ConversionError: this is step 1/3 of exporting\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "raised", "same"),
+    [
+        ("ValueError", "bad shape", "KeyError: 'x'", False),
+        ("ValueError", "bad shape", "ValueError: bad shape", True),
+        ("ValueError", "bad shape", "tool.deep.ValueError: bad shape", True),
+        ("Error", "bad shape", "ValueError: bad shape", False),
+        ("AssertionError", "AssertionError without a message", "AssertionError", True),
+        ("AssertionError", "AssertionError without a message", "AssertionError: but", False),
+        ("AssertionError", "AssertionError without a message. \nDo this.", "AssertionError", True),
+        (
+            "ModuleNotFoundError",
+            "No module named 'net'. \nIf net is …",
+            "ModuleNotFoundError: No module named 'net'",
+            True,
+        ),
+        (
+            "ModuleNotFoundError",
+            "No module named 'net'. \nIf net is …",
+            "ModuleNotFoundError: No module named 'ne'",
+            False,
+        ),
+    ],
+)
+def test_what_was_raised_last_is_what_counts(kind: str, error: str, raised: str, same: bool) -> None:
+    record = failed("m", "s", error_type=kind, error=error)
+    log = (
+        "UserWarning: ValueError: bad shape\nAssertionError\n"
+        f'Traceback (most recent call last):\n  File "/tmp/x/{FILE}", line 3, in <module>\n    f()\n{raised}\n'
+    )
+    assert ends_as(record, Ended(code=1, log=log)) is same
+
+
+def test_what_an_error_came_of_counts_and_what_was_caught_before_it_does_not() -> None:
+    root = failed("m", "s", error_type="ValueError", error="bad shape")
+    assert ends_as(root, Ended(code=1, log=CHAIN))
+    assert not ends_as(root, Ended(code=1, log=CHAIN.replace("The above exception was", "It was")))
+    assert not ends_as(root, Ended(code=1, log="UserWarning: ValueError: bad shape\nKeyError: 'x'"))
 
 
 @pytest.mark.parametrize(
@@ -130,3 +180,18 @@ def test_a_script_without_an_end_is_ended() -> None:
     ended = run(f"{HEAD}import time\ntime.sleep(600)\n", timeout_s=3.0)
     assert ended.code is None
     assert not ended.passed
+
+
+def test_a_script_is_tried_without_what_this_machine_has_its_packages_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "PIP_INDEX_URL", "UV_INDEX_MINE_PASSWORD"):
+        monkeypatch.setenv(name, "https://packages.example.com/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mirror.example.com/simple")
+    monkeypatch.setenv("SSL_CERT_FILE", "/certificates.pem")
+    environ = public_environ()
+    assert not [name for name, value in environ.items() if "example.com" in value]
+    assert (environ["SSL_CERT_FILE"], environ["UV_NO_CONFIG"]) == ("/certificates.pem", "1")
+    kept = [name for name, value in public_environ(mirror=True).items() if "example.com" in value]
+    assert kept == ["UV_DEFAULT_INDEX"]
+    script = f'{HEAD}import os\nassert "UV_INDEX" not in os.environ\nprint("passes")\n'
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert run(script).passed
