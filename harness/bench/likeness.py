@@ -79,6 +79,10 @@ class Values(Generic[K]):
 
         Where not `relaid`, their dimensions must have the same order too.
         """
+        return next(self.every(value, relaid=relaid), None)
+
+    def every(self, value: Any, *, relaid: bool = True) -> Iterator[K]:
+        """All that have the same values, as for `equal`."""
         wanted = _figures(value)
         for name in self._by_size.get(value.size, ()):
             if name not in self._figures:
@@ -89,10 +93,9 @@ class Values(Generic[K]):
             if not near or found.strange != wanted.strange:
                 continue
             array = self._arrays[name]
-            for each in views(array, value.shape) if relaid else (array.reshape(value.shape),):
-                if alike(each, value, self._tolerance):
-                    return name
-        return None
+            laid = views(array, value.shape) if relaid else iter((array.reshape(value.shape),))
+            if any(alike(each, value, self._tolerance) for each in laid):
+                yield name
 
     def nearest(self, value: Any, among: Collection[K]) -> tuple[K, Any, float] | None:
         """Of those in `among` the one that is most like: its name, it in the shape of `value`, its relative error."""

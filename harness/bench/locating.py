@@ -40,6 +40,7 @@ from harness.bench.tracing import VIEWS, Bounds, TooLargeError, TooLongError, Tr
 _MOST_TRIED = 24
 _SHARE = 0.7
 """Of the time, what may go by until nothing more is tried that could explain a mismatch."""
+_NEARLY_S = 1.0
 _MOST_NAMED = 3
 _MOST_REFERENCED = 8
 _MOST_ORIGINS = 4
@@ -61,8 +62,9 @@ class Begins:
     where an output has the native values in another dtype or shape. `side` is `artifact` where ONNX's own reference
     implementation computes of the nodes what the runtime does, `runtime` where it computes what PyTorch does or where
     ONNX Runtime's optimisation is to blame (`level`), and empty where that could not be told. `relative_error` is that
-    of the artifact's value there. `line` is all of it in one line, for a person; `signature` is equal for equal causes
-    whatever the model and its shapes.
+    of the artifact's value there. `upstream` is the operator before it with the largest error within the tolerance,
+    `upstream_error`, which may only be amplified where it is said to begin. `line` is all of it in one line, for a
+    person; `signature` is equal for equal causes whatever the model and its shapes.
     """
 
     line: str
@@ -78,6 +80,8 @@ class Begins:
     side: str = ""
     level: str = ""
     relative_error: float | None = None
+    upstream: str = ""
+    upstream_error: float | None = None
 
 
 class NotLocatedError(Exception):
@@ -384,6 +388,7 @@ class _Search:
         if self.request.index and self.sides.strangers(index):
             line += ", of a value that is made outside PyTorch"
             operators += " of a value that is made outside PyTorch"
+        nearly = self.sides.nearly(index, min(self.patience.deadline, time.monotonic() + _NEARLY_S))
         return Begins(
             line=line,
             signature=f"{operators} as {', '.join(types) or 'nothing'}{f' optimised ({level})' if level else ''}",
@@ -398,6 +403,8 @@ class _Search:
             side="runtime" if level else side,
             level=level,
             relative_error=None if of is None else of.relative_error,
+            upstream="" if nearly is None else str(calls[nearly[0]]),
+            upstream_error=None if nearly is None else nearly[1],
         )
 
     def _side(self, nodes: Sequence[int], of: Counterpart, native: Any) -> str:

@@ -46,12 +46,13 @@ class Node:
 class Graph:
     """The nodes of an artifact in order, with the dataflow between them; a value is a name.
 
-    `given` are inputs, weights, and what is made of weights and shapes alone.
+    `given` are inputs, weights, and what is made of weights and shapes alone; `constants` are these without the inputs.
     """
 
     nodes: tuple[Node, ...]
     flow: Flow[str]
     given: frozenset[str]
+    constants: frozenset[str]
     outputs: tuple[str, ...]
 
 
@@ -192,7 +193,7 @@ def _graph(proto: Any) -> Graph:
         nodes.append(Node(node.op_type, node.name, _module_of(node), next(iter(makes), "")))
         operations.append(Operation(reads, makes))
     outputs = tuple(each.name for each in proto.graph.output)
-    return Graph(tuple(nodes), Flow(operations), frozenset(given | constant), outputs)
+    return Graph(tuple(nodes), Flow(operations), frozenset(given | constant), frozenset(constant), outputs)
 
 
 def _take_branches(graph: Any, values: Mapping[str, Any]) -> bool:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from harness.bench.dataflow import Flow
 from harness.bench.likeness import Values
 from harness.bench.onnx_values import Graph
 from harness.bench.tracing import VIEWS, Trace
+
+V = TypeVar("V", int, str)
+
+_LIKES = "empty_like full_like new_empty new_full new_ones new_zeros ones_like zeros_like"
+_SHAPED = frozenset(f"aten.{name}" for name in _LIKES.split())
+"""Operators that read of a tensor no more than its shape."""
 
 UNLIKE = 1.0
 """The relative error of zeros: what is further away than that is no counterpart."""
@@ -49,6 +57,9 @@ class Sides:
         self._ours = Values(trace.values, tolerance)
         self.reproduced = functools.cache(self._reproduced)
         self._known = functools.cache(self._is_known)
+        self.before = functools.cache(self._before)
+        self.behind = functools.cache(self._behind)
+        self._of_inputs, self._of_weights = _origins(trace)
 
     def region(self, ends: Collection[int], names: Collection[str]) -> Region:
         """What is wrong, where the outputs `ends` of PyTorch and `names` of the artifact are."""
@@ -132,7 +143,7 @@ class Sides:
         if maker is None:
             return True
         array = self.trace.values.get(value)
-        if array is not None and (array.size == 0 or self._theirs.equal(array) is not None):
+        if array is not None and (array.size == 0 or self._found(value, array)):
             return True
         if array is not None and self.trace.calls[maker].name not in VIEWS:
             return False
@@ -144,5 +155,110 @@ class Sides:
         """Whether PyTorch has a value of the artifact's."""
         array = self.values.get(name)
         return name in self.graph.given or (
-            array is not None and (array.size == 0 or self._ours.equal(array) is not None)
+            array is not None and (array.size == 0 or any(self._is(each, name) for each in self._ours.every(array)))
         )
+
+    def _found(self, value: int, array: Any) -> bool:
+        """Whether the artifact has a value of PyTorch's."""
+        if value not in self._of_inputs:
+            return self._theirs.equal(array) is not None
+        return any(self._is(value, name) for name in self._theirs.every(array))
+
+    def _is(self, value: int, name: str) -> bool:
+        """Whether equal values are one: what is computed of the inputs is no constant that happens to be equal.
+
+        Of single numbers many are equal: such a one must be of one kind on both sides, and made of equal values.
+        """
+        if name in self.graph.constants or value in self._of_weights:
+            return False
+        theirs, ours = self.values[name], self.trace.values[value]
+        if theirs.size > 1:
+            return True
+        if value not in self._of_inputs or _kind(theirs) != _kind(ours):
+            return False
+        return not self.before(value).isdisjoint(self.behind(name))
+
+    def _before(self, value: int) -> set[str]:
+        """The nearest arrays that a single number of PyTorch's is made of and the artifact has, and inputs, as its."""
+        flow = self.trace.flow
+
+        def ends(each: int) -> bool:
+            array = self.trace.values.get(each)
+            return flow.maker(each) is None or (array is not None and array.size > 1 and self._found(each, array))
+
+        # An operator may write to what it reads: only what was there before counts.
+        found = _nearest(flow, value, lambda each: each in self._of_inputs and each < value, ends)
+        arrays = [self.trace.values[each] for each in found if each in self.trace.values]
+        return {name for array in arrays for name in self._theirs.every(array)}
+
+    def _behind(self, name: str) -> set[str]:
+        """The same of one of the artifact's, which PyTorch has; of an input that input."""
+        flow = self.graph.flow
+
+        def ends(each: str) -> bool:
+            array = self.values.get(each)
+            return flow.maker(each) is None or (array is not None and array.size > 1 and self._known(each))
+
+        if flow.maker(name) is None:
+            return {name}
+        return _nearest(flow, name, lambda each: each not in self.graph.constants, ends)
+
+    def nearly(self, call: int, deadline: float) -> tuple[int, float] | None:
+        """Of the calls before one whose values the artifact has, that of the largest error; None where all are equal.
+
+        What is within the tolerance there may be amplified by the call itself. It goes back from the call until
+        `deadline`, of `time.monotonic`; single numbers are left out.
+        """
+        flow = self.trace.flow
+        best: tuple[int, float] | None = None
+        for each in reversed(flow.region(flow.operations[call].inputs, lambda _: False)):
+            if time.monotonic() > deadline:
+                break
+            made = self.made(each)
+            if each >= call or made is None or made[0] not in self._of_inputs or made[1].dtype.kind != "f":
+                continue
+            name = self._theirs.equal(made[1]) if made[1].size > 1 else None
+            found = None if name is None else self._theirs.nearest(made[1], {name})
+            if found is not None and found[2] > (best[1] if best else 0):
+                best = each, found[2]
+        return best
+
+
+def _kind(array: Any) -> str:
+    """What tells apart numbers that may be equal: booleans, whole numbers, and others."""
+    return "i" if array.dtype.kind in "iu" else str(array.dtype.kind)
+
+
+def _nearest(flow: Flow[V], value: V, computed: Callable[[V], bool], ends: Callable[[V], bool]) -> set[V]:
+    """Of the values that one is made of, and that are `computed`, on each way the first at which it ends."""
+    seen: set[V] = {value}
+    found: set[V] = set()
+    ahead = [value]
+    while ahead:
+        maker = flow.maker(ahead.pop())
+        for each in () if maker is None else flow.operations[maker].inputs:
+            if each in seen or not computed(each):
+                continue
+            seen.add(each)
+            if ends(each):
+                found.add(each)
+            else:
+                ahead.append(each)
+    return found
+
+
+def _origins(trace: Trace) -> tuple[frozenset[int], frozenset[int]]:
+    """The values that are computed of the inputs, and those of weights alone; what only has their shape is neither."""
+    of_inputs: set[int] = set()
+    of_weights = set(trace.weights)
+    for call, operation in zip(trace.calls, trace.flow.operations, strict=True):
+        reads = set(operation.inputs)
+        given = {value for value in reads if trace.flow.maker(value) is None}
+        of_inputs |= given - trace.weights - trace.strangers
+        if call.name in _SHAPED:
+            continue
+        if reads & of_inputs:
+            of_inputs.update(operation.outputs)
+        elif reads and reads <= of_weights:
+            of_weights.update(operation.outputs)
+    return frozenset(of_inputs), frozenset(of_weights)
