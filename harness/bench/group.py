@@ -203,16 +203,18 @@ def end_leftovers(marker: str, *, spare: Collection[int] = ()) -> int:
     """
     wanted = f"{MARKER}={marker}".encode()
     deadline = time.monotonic() + _PATIENCE_S
-    ended: set[int] = set()
+    ended: dict[int, int] = {}
     while True:
         table = processes()
         line = _line(table, os.getpid())
         carriers = {pid for pid in table if _carries(pid, wanted)} - (line - {os.getpid()})
+        # One that was killed shows no environment any more while it goes.
+        carriers |= {pid for pid, started in ended.items() if pid in table and table[pid].started == started}
         found = descendants(table, carriers) - line - KEEPERS - set(spare)
         left = {pid for pid in found if pid in table and table[pid].alive}
         if not left or time.monotonic() > deadline:
             return len(ended)
         _kill(left)
-        if ended >= left:
+        if ended.keys() >= left:
             time.sleep(0.005)
-        ended |= left
+        ended.update((pid, table[pid].started) for pid in left)

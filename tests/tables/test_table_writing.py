@@ -123,12 +123,16 @@ def _seconds_for_a_table(root: Path) -> float:
 
 
 def test_a_writer_that_is_killed_at_any_moment_leaves_whole_tables_alone(tmp_path: Path) -> None:
-    """Two hundred writers, each killed in the midst of it; whoever reads, then or later, finds every table whole."""
+    """Two hundred writers or more, each killed while it works; whoever reads, then or later, finds every table whole."""
     chance = random.Random(7)
     series = tmp_path / "torch2.0" / "cpu-quick"
     left = read = 0
     longest_s = max(0.02, 4 * _seconds_for_a_table(tmp_path / "before"))
-    for turn in range(200):
+    for turn in itertools.count():
+        # How many are killed in the midst of a table is a matter of the machine, and enough of them must be.
+        if turn >= 200 and min(left, read) > 20:
+            break
+        assert turn < 3000, f"{left} writers were killed in the midst of a table and {read} tables read: too few"
         child = writer_from(tmp_path, turn * 1000)
         time.sleep(chance.uniform(0.0, longest_s))
         for folder in sorted(series.glob("[!.]*"))[-2:]:
@@ -142,7 +146,6 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_whole_tables_alone(tmp_pat
     assert len(tables) > 100
     for folder in tables:
         assert len(read_table(folder).records) == 60
-    assert min(left, read) > 20, "no writer was killed in the midst of a table: this tested nothing"
     write_table(tmp_path, many(900_000))
     assert not list(series.glob(".*"))
 
