@@ -51,7 +51,7 @@ def compile_pins(
     done = subprocess.run(
         [tooling.uv(), *command, f"--output-file={output}", *options, *map(str, sources)],
         cwd=cwd or root,
-        env={**environ, "UV_CUSTOM_COMPILE_COMMAND": shlex.join(["uv", *told, *shown])},
+        env={**environ, **tooling.UNWRAPPED, "UV_CUSTOM_COMPILE_COMMAND": shlex.join(["uv", *told, *shown])},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -17,6 +17,7 @@ from harness.bench import environment as inside_view
 from harness.bench.errors import EnvironmentChangedError, IndexUnreachableError, InterpreterGoneError, UsageError
 from harness.bench.fingerprint import normalise_paths
 from harness.bench.stages import Outcome, Stage
+from harness.matrix import tooling
 from harness.matrix.combination import given_folder, is_given
 from harness.matrix.wholeness import (
     Change,
@@ -125,11 +126,12 @@ def clean_environ(*, pinned: bool = True) -> dict[str, str]:
     An ambient one keeps its own paths: containers find CUDA by them.
     """
     foreign = _FOREIGN if pinned else _FOREIGN_ANYWHERE
-    return {
+    kept = {
         name: value
         for name, value in os.environ.items()
         if name not in foreign and not name.startswith(_FOREIGN_PREFIXES)
     }
+    return kept | tooling.UNWRAPPED
 
 
 def missing_pythons(versions: Iterable[str]) -> dict[str, str]:
@@ -138,7 +140,8 @@ def missing_pythons(versions: Iterable[str]) -> dict[str, str]:
     for version in sorted(set(versions)):
         for attempt in (["find", "--no-project"], ["install"]):
             command = [find_uv_bin(), "python", *attempt, version]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            environ = {**os.environ, **tooling.UNWRAPPED}
+            done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 break
         else:

@@ -93,6 +93,10 @@ def told_as_infrastructure(doing: str) -> Iterator[None]:
         raise
 
 
+UNWRAPPED = {"UV_NO_WRAP": "1"}
+"""Has uv write a sentence on one line, however long its paths are: what it says is read by patterns."""
+
+
 def uv() -> str:
     """Path of the uv that came with the harness. Raises `ToolBrokenError` where it is gone."""
     try:

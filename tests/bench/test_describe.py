@@ -109,6 +109,7 @@ def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
         discover(models=[path])
 
 
+@pytest.mark.alone
 def test_the_zoo_is_described_in_less_than_a_second() -> None:
     _cards.cache_clear()
     started = time.monotonic()

@@ -127,6 +127,7 @@ def test_a_child_has_a_keeper_for_its_parent_and_its_own_session(kept: Kept) -> 
     assert child.keeper != os.getpid()
 
 
+@pytest.mark.alone
 def test_the_end_of_a_child_is_told_at_once(kept: Kept) -> None:
     spent = []
     for _ in range(15):

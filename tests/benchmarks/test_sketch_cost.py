@@ -33,6 +33,7 @@ print(json.dumps(seconds))
 """
 
 
+@pytest.mark.alone
 def test_a_sketch_of_a_million_values_here(benchmark: Any) -> None:
     benchmark.pedantic(sampled, args=(uniform((MILLION,), seed="cost"),), rounds=9, warmup_rounds=1)
     assert benchmark.stats.stats.median <= LIMIT_S

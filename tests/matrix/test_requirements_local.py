@@ -35,6 +35,7 @@ def _with_sources(folder: Path, index: Path, *, requires: str, sources: str) -> 
         ("svc/app", '{path = "../lib", editable = true}'),
         (".", '{path = "libs/lib"}'),
         (".", '{path = "../lib"}'),
+        ("a-path-that-uv-would-break-over-several-lines/" * 3 + "app", '{path = "../lib"}'),
     ],
 )
 def test_a_project_has_the_package_that_its_path_names(

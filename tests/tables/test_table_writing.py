@@ -123,7 +123,7 @@ def _seconds_for_a_table(root: Path) -> float:
 
 
 def test_a_writer_that_is_killed_at_any_moment_leaves_whole_tables_alone(tmp_path: Path) -> None:
-    """Two hundred writers or more, each killed while it works; whoever reads, then or later, finds every table whole."""
+    """Two hundred writers or more, each killed at some moment; whoever reads, then or later, finds tables whole."""
     chance = random.Random(7)
     series = tmp_path / "torch2.0" / "cpu-quick"
     left = read = 0

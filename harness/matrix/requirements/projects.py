@@ -129,7 +129,7 @@ def read_uv_lock(source: Source, gathered: Gathered) -> Given:
     done = subprocess.run(
         [*command, "--format=requirements.txt", *source.arguments],
         cwd=folder,
-        env=environ,
+        env={**environ, **tooling.UNWRAPPED},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

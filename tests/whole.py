@@ -1,0 +1,41 @@
+"""``python -m tests.whole [PYTEST'S ARGUMENTS]``: all tests but the long ones, in two parts.
+
+Those that start nothing heavy run side by side, a process a core; after them, one at a time, those that build
+environments (`real`) and those that measure (`alone`), which others beside them would slow down or falsify.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+
+PARTS = {
+    "not long and not real and not alone": ("-n", "auto", "--dist", "loadfile"),
+    "not long and (real or alone)": (),
+}
+"""Which tests, and how they are run."""
+
+NOTHING_COLLECTED = 5
+"""pytest's exit code where no test was left to run, as one part of a selection may have none."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run both parts, whatever the first one finds; the exit code is the first that tells of a failure."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-m", default="")
+    selected, others = parser.parse_known_args(arguments)
+    codes = []
+    for part, how in PARTS.items():
+        which = f"({part}) and ({selected.m})" if selected.m else part
+        codes.append(
+            subprocess.run([sys.executable, "-m", "pytest", "-m", which, *how, *others], check=False).returncode
+        )
+    if set(codes) == {NOTHING_COLLECTED}:
+        return NOTHING_COLLECTED
+    return next((code for code in codes if code not in (0, NOTHING_COLLECTED)), 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
