@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from harness.bench.errors import HarnessError, RunInterruptedError
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
+from harness.bench.text import one_line
 from harness.bump.moves import Mix
 from harness.bump.schema import Answer, Evidence, MixTaken
-from harness.bump.trials import Laboratory, Trial, TrialCell
+from harness.bump.trials import BudgetSpentError, Laboratory, Trial, TrialCell
 from harness.verdict.causes import Cause
 from harness.verdict.comparison import CellChange, by_tolerance_of
 
@@ -132,3 +134,18 @@ def cheapest(cause: Cause) -> tuple[Sought, ...]:
 
 def _seconds(record: Record) -> float:
     return float("inf") if record.duration_s is None else record.duration_s
+
+
+def carried_on(phase: Callable[[], None], *, before: str, limit: Callable[[str], None]) -> None:
+    """One phase of what is asked about one cause; `limit` is told what ends it before its end.
+
+    `before` says what was not reached then. Raises `RunInterruptedError` where a person ends it.
+    """
+    try:
+        phase()
+    except RunInterruptedError:
+        raise
+    except BudgetSpentError:
+        limit(f"the time for trials was over before {before}")
+    except HarnessError as error:  # a model that was saved meanwhile, too: the verdict stands
+        limit(f"before {before} a trial came to no end, which is no result: {one_line(str(error))}")

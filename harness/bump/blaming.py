@@ -7,21 +7,21 @@ cuts off is what is asked for last. How it goes, and why, is in docs/decisions/0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from harness.bench.errors import HarnessError, RunInterruptedError
 from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bench.stages import Stage
-from harness.bump.asking import Questions, Sought, cheapest
+from harness.bump.asking import Questions, Sought, carried_on, cheapest
 from harness.bump.crossing import Route, route_of, side_of
 from harness.bump.culprits import Found, Search, base_of, candidate_of
 from harness.bump.dating import versions_of
 from harness.bump.moves import Mix, out_of_reach
 from harness.bump.schema import Answer, Blame, Evidence, Status
-from harness.bump.trials import BudgetSpentError, Laboratory
+from harness.bump.trials import Laboratory
 from harness.diagnosis.rules import diagnose
 from harness.tables.schema import Run
 from harness.verdict.causes import Cause, causes
@@ -66,7 +66,7 @@ def blame(
     for phase in (_controls, _culprits, _side, _versions):
         for case in open_cases:
             if phase is _controls or case.blame.status in (Status.FOUND, Status.NARROWED):
-                _carried_on(case, phase, questions)
+                carried_on(partial(phase, case, questions), before=_PHASES[phase.__name__], limit=case.limit)
     return tuple(case.blame for case in cases)
 
 
@@ -114,28 +114,12 @@ def _known_as(record: Record | None, run: Run) -> str:
     return found.known_as if found else ""
 
 
-def _carried_on(case: _Case, phase: Callable[[_Case, Questions], None], questions: Questions) -> None:
-    """One phase of one case; what ends it before its end is said, and said once."""
-    try:
-        phase(case, questions)
-    except RunInterruptedError:
-        raise
-    except BudgetSpentError:
-        case.limit(f"the time for trials was over before {_PHASES[phase.__name__]}")
-    except HarnessError as error:  # a model that was saved meanwhile, too: the verdict stands
-        case.limit(f"{_PHASES[phase.__name__]} could not be told, and that is no result: {_said(error)}")
-
-
 _PHASES = {
     "_controls": "base and candidate had been tried here",
     "_culprits": "the set of packages was the smallest",
     "_side": "exporter or runtime was told",
     "_versions": "all versions were tried that could tell more",
 }
-
-
-def _said(error: HarnessError) -> str:
-    return " ".join(str(error).split())
 
 
 def _controls(case: _Case, questions: Questions) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from harness.bench.errors import HarnessError, RunInterruptedError
 from harness.bench.plan import extension_of, spellings, split
 from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line
+from harness.bump.asking import carried_on
 from harness.bump.culprits import candidate_of
 from harness.bump.moves import Mix, mix_of, same_version
 from harness.bump.schema import Blame, Culprits, Released, Seen, Status, Way, WayKind, WayOut
@@ -88,20 +89,8 @@ def ways_out(
     phases += [search.earlier_versions, search.held_back, search.further_strategies]
     for phase in phases:
         for case in cases:
-            _carried_on(case, phase)
+            carried_on(partial(phase, case), before=_WORDS[phase.__name__], limit=case.limit)
     return tuple(replace(case.out, ways=_ranked(case.out.ways), failed=tuple(case.failed)) for case in cases)
-
-
-def _carried_on(case: _Case, phase: Callable[[_Case], None]) -> None:
-    """One phase of one case; what ends it before its end is said."""
-    try:
-        phase(case)
-    except RunInterruptedError:
-        raise
-    except BudgetSpentError:
-        case.limit(f"the time for trials was over before {_WORDS[phase.__name__]}")
-    except HarnessError as error:
-        case.limit(f"before {_WORDS[phase.__name__]} a trial came to no end: {one_line(str(error))}")
 
 
 _WORDS = {

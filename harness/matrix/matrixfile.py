@@ -44,21 +44,6 @@ class KeepTable(_Strict):
         return Keeping(**self.model_dump())
 
 
-Category = Literal[
-    "newly-failing",
-    "mismatched",
-    "failing-earlier",
-    "no-longer-applicable",
-    "fixed",
-    "failing-later",
-    "newly-applicable",
-    "failing-differently",
-    "not-comparable",
-    "missing-in-candidate",
-    "missing-in-base",
-]
-"""What a comparison may call a change, `unchanged` left out: the verdict's own names, which a test holds equal."""
-
 Told = Literal[
     "newly-failing",
     "mismatched",
@@ -69,7 +54,10 @@ Told = Literal[
     "newly-applicable",
     "failing-differently",
 ]
-"""Those of them that a rule may ignore: what could not be told stays untold."""
+"""What a rule may ignore: what could not be told stays untold."""
+
+Category = Literal[Told, "not-comparable", "missing-in-candidate", "missing-in-base"]
+"""What a comparison may call a change, `unchanged` left out: the verdict's own names, which a test holds equal."""
 
 
 class Limits(_Strict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich.text import Text
@@ -21,6 +20,7 @@ from harness.bump.schema import (
     Versions,
 )
 from harness.report.escaping import code, text
+from harness.report.lines import wrapped
 from harness.verdict.comparison import count_of
 
 TITLE = "To blame"
@@ -43,10 +43,10 @@ def blame_lines(bump: Bump, *, width: int) -> list[Text]:
         return []
     lines = [Text(TITLE, style="bold red")]
     for blame in bump.blames:
-        lines += wrapped(heading(blame), width=width, indent=2, style="bold")
+        lines += wrapped(heading(blame), width=width, indent=2, hanging=2, style="bold")
         for label, told in claims(blame):
-            lines += wrapped(f"{label}: {told}", width=width, indent=4)
-    return [*lines, *wrapped(effort(bump), width=width, indent=2, style="dim"), Text()]
+            lines += wrapped(f"{label}: {told}", width=width, indent=4, hanging=2)
+    return [*lines, *wrapped(effort(bump), width=width, indent=2, hanging=2, style="dim"), Text()]
 
 
 def blame_markdown(bump: Bump) -> list[str]:
@@ -238,10 +238,3 @@ def effort(bump: Bump) -> str:
     before = f", {kept} of them kept from before" if kept else ""
     environments = f"{installed} environment{'' if installed == 1 else 's'}"
     return f"{count}{before}: {environments} installed and removed, {seconds:.0f} s"
-
-
-def wrapped(told: str, *, width: int, indent: int, style: str = "") -> list[Text]:
-    """Lines of at most `width`, the later ones further in."""
-    room = max(width - indent, 40)
-    parts = textwrap.wrap(told, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return [Text(" " * indent + part, style=style) for part in parts]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +19,7 @@ from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
+from harness.report.lines import wrapped
 from harness.report.wayout import next_step_of, way_out_lines
 from harness.report.wording import (
     COMPACT_LEGEND,
@@ -120,7 +120,7 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
     lines += _accuracy_lines(accuracies(table))
     if table.run.missing:
         lines += [Text(), Text("Without a record", style="bold yellow")]
-        lines += _wrapped(", ".join(table.run.missing), width=width, indent=2)
+        lines += wrapped(", ".join(table.run.missing), width=width, indent=2)
     return lines
 
 
@@ -137,7 +137,7 @@ def foreseen_lines(tables: Sequence[Table], foreseen: Foreseen, *, width: int) -
     lines += _group_lines(expected.EXPECTED, groups, width=width)
     for title, texts in expected.check_texts(foreseen):
         lines += [Text(), Text(title, style="bold yellow")]
-        lines += [line for text in texts for line in _wrapped(text, width=width, indent=2)]
+        lines += [line for text in texts for line in wrapped(text, width=width, indent=2)]
     return lines
 
 
@@ -153,18 +153,18 @@ def _group_lines(title: str, groups: Sequence[expected.Group], *, width: int) ->
     for group in groups:
         count = f" ({count_of(len(group.cells))})" if len(group.cells) > 1 else ""
         lines.append(Text(f"{_GAP}{group.title}{count}", style="dim"))
-        lines += _wrapped(", ".join(group.cells), width=width, indent=4, style="bold")
-        lines += _wrapped(group.why, width=width, indent=4)
+        lines += wrapped(", ".join(group.cells), width=width, indent=4, style="bold")
+        lines += wrapped(group.why, width=width, indent=4)
     return lines
 
 
 def _breakage_lines(breakage: Breakage, run: Run, *, width: int) -> list[Text]:
     count = f" ({count_of(len(breakage.records))})" if len(breakage.records) > 1 else ""
     lines = [Text(f"{_GAP}{state(breakage.first)}{count}", style=_style(breakage.first))]
-    lines += _wrapped(", ".join(breakage.names), width=width, indent=4, style="bold")
-    lines += _wrapped(detail(breakage.first, length=SHORT_ERROR), width=width, indent=4)
+    lines += wrapped(", ".join(breakage.names), width=width, indent=4, style="bold")
+    lines += wrapped(detail(breakage.first, length=SHORT_ERROR), width=width, indent=4)
     for label, text in told_of(breakage.first, run):
-        lines += _wrapped(f"{label}: {text}", width=width, indent=4)
+        lines += wrapped(f"{label}: {text}", width=width, indent=4)
     return lines
 
 
@@ -239,18 +239,12 @@ def _aligned(rows: Sequence[Sequence[Text]]) -> list[Text]:
     return lines
 
 
-def _wrapped(text: str, *, width: int, indent: int, style: str = "") -> list[Text]:
-    room = max(width - indent, 40)
-    parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
-    return [Text(" " * indent + part, style=style) for part in parts]
-
-
 def comparison_lines(
     comparison: Comparison, verdict: Verdict | None, bump: Bump | None = None, *, width: int
 ) -> list[Text]:
     """The lines of `print_comparison`: the verdict first, then what changed, from the worst to the unchanged."""
     style = _DECISION_STYLES[verdict.decision] if verdict else "bold"
-    lines = _wrapped(headline(comparison, verdict), width=width, indent=0, style=style)
+    lines = wrapped(headline(comparison, verdict), width=width, indent=0, style=style)
     lines += [Text(f"{_GAP}base       {run_line(comparison.base)}")]
     lines += [Text(f"{_GAP}candidate  {run_line(comparison.candidate)}"), Text()]
     lines += [*blame_lines(bump, width=width), *way_out_lines(bump, width=width)] if bump else []
@@ -266,9 +260,9 @@ def comparison_lines(
             for cause in causes:
                 lines += _cause_lines(cause, comparison.candidate, width=width)
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
-    lines += _wrapped(natives_line(comparison), width=width, indent=0)
+    lines += wrapped(natives_line(comparison), width=width, indent=0)
     lines += [*_accuracy_lines(accuracy_changes(comparison)), *_figure_lines(comparison)]
-    return [*lines, Text(), *_wrapped(f"Next: {next_step_of(comparison, verdict, bump)}", width=width, indent=0)]
+    return [*lines, Text(), *wrapped(f"Next: {next_step_of(comparison, verdict, bump)}", width=width, indent=0)]
 
 
 def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:
@@ -276,9 +270,9 @@ def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width
     lines += [Text(f"{_GAP}{package_text(change)}") for change in comparison.bumped]
     lines += [Text(also_title(comparison), style="bold")]
     for text in packages_texts(comparison.also_differs):
-        lines += _wrapped(text, width=width, indent=2)
+        lines += wrapped(text, width=width, indent=2)
     for note in notes(comparison, verdict):
-        first, *rest = _wrapped(plain(note), width=width, indent=2)
+        first, *rest = wrapped(plain(note), width=width, indent=2)
         first.plain = f"- {first.plain[2:]}"
         lines += [first, *rest]
     return lines
@@ -288,9 +282,9 @@ def _cause_lines(cause: Cause, candidate: Run, *, width: int) -> list[Text]:
     count = f" ({count_of(len(cause.changes))})" if len(cause.changes) > 1 else ""
     by_policy = f", {cause.by_policy}" if cause.by_policy else ""
     lines = [Text(f"    {transition(cause.first)}{count}{by_policy}")]
-    lines += _wrapped(cause.cells, width=width, indent=6, style="bold")
+    lines += wrapped(cause.cells, width=width, indent=6, style="bold")
     for label, text in evidence(cause, candidate):
-        lines += _wrapped(f"{label}: {text}", width=width, indent=6)
+        lines += wrapped(f"{label}: {text}", width=width, indent=6)
     return lines
 
 
@@ -299,7 +293,7 @@ def _moved_lines(comparison: Comparison, *, width: int) -> list[Text]:
     if not rows:
         return []
     lines = [Text(), Text(MOVED_TITLE, style=_SECTION_STYLES[WORSE_SECTION])]
-    lines += _wrapped(MOVED_MEANING, width=width, indent=2)
+    lines += wrapped(MOVED_MEANING, width=width, indent=2)
     return lines + _table_lines(MOVED_HEADER, rows)
 
 

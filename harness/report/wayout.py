@@ -9,8 +9,8 @@ from rich.text import Text
 from harness.bench.series import values_of
 from harness.bump.schema import Bump, Package, Seen, Way, WayKind, WayOut
 from harness.bump.wayout import moved_pins
-from harness.report.bump import wrapped
 from harness.report.escaping import code, text
+from harness.report.lines import wrapped
 from harness.report.wording import next_step, number, options_of
 from harness.verdict.comparison import Comparison
 from harness.verdict.gate import Verdict
@@ -30,9 +30,9 @@ def way_out_lines(bump: Bump, *, width: int) -> list[Text]:
         return []
     lines = [Text(TITLE, style="bold green")]
     for out in bump.ways_out:
-        lines += wrapped(out.cell, width=width, indent=2, style="bold")
+        lines += wrapped(out.cell, width=width, indent=2, hanging=2, style="bold")
         for label, told in offers(out, bump):
-            lines += wrapped(f"{label}: {told}", width=width, indent=4)
+            lines += wrapped(f"{label}: {told}", width=width, indent=4, hanging=2)
     return [*lines, Text()]
 
 
