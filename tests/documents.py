@@ -6,6 +6,7 @@ A block ``<!-- output: harness compare torch2.0 torch2.1 -->`` … ``<!-- /outpu
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import re
 import shlex
@@ -35,7 +36,8 @@ _BLOCK = re.compile(
 def printed(command: str) -> str:
     """What `harness COMMAND` prints in the checkout."""
     arguments = ["--root", str(ROOT), *shlex.split(command), "--results", str(committed_results())]
-    done = CliRunner(env={"NO_COLOR": "1", "FORCE_COLOR": None}).invoke(cli, arguments)
+    with contextlib.chdir(committed_results().parent):  # commands name tables as they can be typed beside them
+        done = CliRunner(env={"NO_COLOR": "1", "FORCE_COLOR": None}).invoke(cli, arguments)
     return re.sub(r"[ \t]+\n", "\n", done.stdout)
 
 
@@ -50,8 +52,9 @@ def committed_results() -> Path:
     listed = subprocess.run(["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         return ROOT / "results"
-    copy = Path(tempfile.mkdtemp(prefix="harness-results-"))
-    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    around = Path(tempfile.mkdtemp(prefix="harness-results-"))
+    atexit.register(shutil.rmtree, around, ignore_errors=True)
+    copy = around / "results"
     for name in listed.stdout.splitlines():
         target = copy / Path(name).relative_to("results")
         target.parent.mkdir(parents=True, exist_ok=True)

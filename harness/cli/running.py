@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +284,7 @@ def _settled(
     folder = write_table(store_of(root, results, selected=table.run.selected), table)
     told = details.give(root, attempts, table.run, limit_mb=job[0].plan.keeping.all_mb)
     settle(attempts, folder)
-    terminal.print_grid(console, table, foreseen_of(table, known))
+    terminal.print_grid(console, replace(table, folder=folder), foreseen_of(table, known))
     for line in told:
         console.print(f"\n{line}", markup=False, soft_wrap=True)
     return folder
@@ -327,7 +327,7 @@ def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> 
     written = write_table(store_of(root, results, selected=table.run.selected), table)
     told = details.give(root, [attempt], table.run, limit_mb=limit_mb)
     console = new_console()
-    terminal.print_grid(console, table, foreseen_of(table, known))
+    terminal.print_grid(console, replace(table, folder=written), foreseen_of(table, known))
     for line in (*told, f"Table: {shown(written)}"):
         console.print(f"\n{line}", markup=False, soft_wrap=True)
     return 0 if table.run.complete else COULD_NOT_TELL

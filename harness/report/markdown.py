@@ -28,6 +28,7 @@ from harness.report.wording import (
     detail,
     grid_text,
     headline,
+    look_at,
     machine_line,
     moved_rows,
     natives_line,
@@ -97,7 +98,8 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None, bump: Bum
     parts += [*moved, unchanged_line(comparison)]
     parts += [text(line) for line in (natives_line(comparison),) if line]
     parts += [*_accuracy(accuracy_changes(comparison, arrow=_ARROW)), *_figures(comparison)]
-    parts.append(f"Next: {sentence(next_step_of(comparison, verdict, bump))}")
+    steps = (look_at(comparison, verdict), next_step_of(comparison, verdict, bump))
+    parts += [f"Next: {sentence(step)}" for step in steps if step]
     return "\n\n".join(parts) + "\n"
 
 

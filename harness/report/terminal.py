@@ -34,6 +34,8 @@ from harness.report.wording import (
     detail,
     grid_text,
     headline,
+    look_at,
+    look_at_cell,
     machine_line,
     moved_rows,
     natives_line,
@@ -106,11 +108,8 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
         lines += [Text(), *_band_lines(grid, band)]
     lines += [Text(), Text(summary(table))]
     lines += [Text(f"{_GAP}{legend}", style="dim") for legend in legends(table)]
-    if foreseen:
-        unexpected = replace(table, records=foreseen.unexpected)
-        lines += _broken_lines(unexpected, width=width, title=expected.UNEXPECTED)
-    else:
-        lines += _broken_lines(table, width=width, title="Broken")
+    broken = replace(table, records=foreseen.unexpected) if foreseen else table
+    lines += _broken_lines(broken, width=width, title=expected.UNEXPECTED if foreseen else "Broken")
     lines += _group_lines(expected.EXPECTED, expected.expected_groups(foreseen) if foreseen else [], width=width)
     lines += _group_lines(expected.PASSING, expected.passing_groups(foreseen) if foreseen else [], width=width)
     reasons = not_applicable(table)
@@ -121,6 +120,9 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
     if table.run.missing:
         lines += [Text(), Text("Without a record", style="bold yellow")]
         lines += wrapped(", ".join(table.run.missing), width=width, indent=2)
+    names = [name for each in breakages(broken) for name in each.names]
+    if names and (step := look_at_cell(table.folder, names)):
+        lines += [Text(), *wrapped(f"Next: {step}", width=width, indent=0)]
     return lines
 
 
@@ -262,7 +264,10 @@ def comparison_lines(
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
     lines += wrapped(natives_line(comparison), width=width, indent=0)
     lines += [*_accuracy_lines(accuracy_changes(comparison)), *_figure_lines(comparison)]
-    return [*lines, Text(), *wrapped(f"Next: {next_step_of(comparison, verdict, bump)}", width=width, indent=0)]
+    lines.append(Text())
+    for step in (look_at(comparison, verdict), next_step_of(comparison, verdict, bump)):
+        lines += wrapped(f"Next: {step}", width=width, indent=0) if step else []
+    return lines
 
 
 def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:

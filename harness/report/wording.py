@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.bench.places import find_root
+from harness.bench.places import MATRICES, find_root
 from harness.bench.record import ERROR_LENGTH, Record
 from harness.bench.series import from_here, values_of
-from harness.bench.stages import Outcome, Stage
+from harness.bench.stages import Outcome
 from harness.bench.text import one_line
 from harness.tables.schema import Run
-from harness.verdict.comparison import Category, CellChange, Comparison, count_of
+from harness.verdict.comparison import NOT_INSTALLED, Category, CellChange, Comparison, count_of
 from harness.verdict.environments import PackageChange, packages_known
 from harness.verdict.gate import Verdict, natives_words
 from harness.verdict.natives import Movement, NativeChange
@@ -244,18 +244,17 @@ def next_step(comparison: Comparison, verdict: Verdict | None, *, hold_back: Seq
     `hold_back` are the packages that are known to be worth holding back; all that were bumped where nothing is known.
     """
     base, candidate = comparison.base, comparison.candidate
-    failing = verdict.failing if verdict else [change for change in comparison.changes if change.category.worse]
-    worse = [change for change in failing if change.candidate]
+    worse = _worse(comparison, verdict)
     pins = ", ".join(change.name for change in comparison.bumped)
-    if worse and all(c.candidate and c.candidate.stage in (Stage.RESOLVE, Stage.INSTALL) for c in worse):
+    if _is_of_pins(worse):
         return f"mend the pins of {candidate.combination} until its environment can be had, then run it again."
     if worse:
-        first = min(worse, key=lambda change: list(Category).index(change.category))
+        first = worse[0]
         held = ", ".join(hold_back) or pins
         hold = f" Hold back {held} until it is mended." if held else ""
         if candidate.models and (folder := comparison.tables[1].folder):
             # Which inputs and folders one's own models were run with is kept with the cell, and not in the table.
-            return f"`harness rerun {_cell(folder, first)}` runs the first of them alone.{hold}"
+            return f"`{_cell_command('rerun', folder, first.name)}` runs the first of them alone.{hold}"
         model = "" if candidate.models else f" --models {first.model}"
         again = _command(candidate, f"{model} --strategies {first.strategy}")
         return f"{again} runs {'that strategy' if candidate.models else 'the first of them'} alone.{hold}"
@@ -268,6 +267,35 @@ def next_step(comparison: Comparison, verdict: Verdict | None, *, hold_back: Seq
     more = _next_run(comparison, base, candidate) or (verdict.remedy if verdict else "")
     allowed = " and is not allowed to break by [gate]" if verdict and verdict.allowed else ""
     return more or f"nothing, since whatever worked in the base{allowed} works in the candidate."
+
+
+def look_at(comparison: Comparison, verdict: Verdict | None) -> str:
+    """How to see what is behind the first of the cells that `next_step` is about; empty where there is none."""
+    worse = _worse(comparison, verdict)
+    if not worse or _is_of_pins(worse):
+        return ""
+    return look_at_cell(comparison.tables[1].folder, [change.name for change in worse])
+
+
+def look_at_cell(folder: Path | None, names: Sequence[str]) -> str:
+    """How to see what is behind the first of cells of the table in `folder`; empty where it lies in none.
+
+    `names` are MODEL/STRATEGY.
+    """
+    which = "it" if len(names) == 1 else "the first of them"
+    return f"`{_cell_command('explain', folder, names[0])}` shows all that was recorded of {which}." if folder else ""
+
+
+def _worse(comparison: Comparison, verdict: Verdict | None) -> list[CellChange]:
+    """What fails the gate, or is worse where there is no verdict, with a record in the candidate, the worst first."""
+    failing = verdict.failing if verdict else [change for change in comparison.changes if change.category.worse]
+    worse = [change for change in failing if change.candidate]
+    return sorted(worse, key=lambda change: list(Category).index(change.category))
+
+
+def _is_of_pins(worse: Sequence[CellChange]) -> bool:
+    """Whether the candidate's environment is what is broken."""
+    return bool(worse) and all(change.candidate and change.candidate.stage in NOT_INSTALLED for change in worse)
 
 
 def _next_run(comparison: Comparison, base: Run, candidate: Run) -> str:
@@ -295,6 +323,10 @@ def options_of(run: Run, selection: str = "") -> str:
     return f"{own}{selection} --tier {run.tier} --device {run.device}"
 
 
-def _cell(folder: Path, change: CellChange) -> str:
-    """A cell of the table in `folder`, as it can be typed here."""
-    return shlex.quote(f"{os.path.relpath(folder)}/{change.name}")
+def _cell_command(command: str, folder: Path, name: str) -> str:
+    """`harness COMMAND CELL` for a cell of the table in `folder`, as it can be typed here."""
+    root = next((each for each in folder.resolve().parents if (each / MATRICES).is_dir()), None)
+    # What a table has no room for is kept below the root of the run, which need not be around this folder.
+    elsewhere = root is not None and root != find_root(Path.cwd().resolve())
+    words = ["harness", *(["--root", os.path.relpath(root)] if root and elsewhere else [])]
+    return shlex.join([*words, command, f"{os.path.relpath(folder)}/{name}"])

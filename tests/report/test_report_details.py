@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from harness.report.wording import (
     COMPACT_LEGEND,
     compact_text,
     detail,
+    look_at,
     natives_line,
     next_step,
     number,
@@ -30,7 +33,7 @@ from harness.report.wording import (
 )
 from harness.tables.schema import Table
 from harness.verdict.causes import causes
-from harness.verdict.comparison import Comparison, compare
+from harness.verdict.comparison import WORSE, Comparison, compare
 from harness.verdict.environments import PackageChange
 from harness.verdict.gate import judge
 from tests.report import comparisons
@@ -369,3 +372,30 @@ def test_what_to_do_next_for_own_models_names_the_cell_and_works_from_any_folder
     monkeypatch.chdir(tmp_path / "elsewhere")
     step = next_step(compare(before, after), None)
     assert f"`harness rerun ../{folder.relative_to(tmp_path)}/own/s` runs the first of them alone." in step
+
+
+def test_what_was_recorded_is_shown_by_a_command_that_finds_the_table_and_its_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "a root"
+    folder = root / ".harness" / "scratch" / "t" / "cpu-quick" / "20260101T000000Z"
+    broken = replace(table(failed("own", "s"), failed("own", "t", Stage.CONVERT)), folder=folder)
+    comparison = compare(table(passed("own", "s"), passed("own", "t")), broken)
+    (root / "matrices").mkdir(parents=True)
+    monkeypatch.chdir(root)
+    command = "`harness explain .harness/scratch/t/cpu-quick/20260101T000000Z/own/s`"
+    assert look_at(comparison, judge(comparison)) == f"{command} shows all that was recorded of the first of them."
+    assert grid_lines(broken, width=200)[-1].plain == f"Next: {look_at(comparison, None)}"
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(look_at(comparison, None).split("`")[1])
+    assert words[:4] == ["harness", "--root", "a root", "explain"]
+    assert words[4:] == [f"{os.path.relpath(folder)}/own/s"]
+
+
+def test_there_is_nothing_to_look_at_where_nothing_broke_or_the_environment_did() -> None:
+    good = replace(table(passed("m", "s")), folder=Path("results/t"))
+    assert not look_at(compare(good, good), None)
+    assert "Next" not in "\n".join(grid_text_at(good, width=100))
+    pins = comparisons.unresolvable()
+    assert pins.of(*WORSE)
+    assert not look_at(replace(pins, tables=(pins.tables[0], replace(pins.tables[1], folder=Path("t")))), None)
