@@ -35,6 +35,7 @@ MAY_IMPORT = {
     | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "matrix", "attempts", "bump")},
     "reproducing": BENCH_ONLY | {"harness.matrix", "harness.reproducing"},
     "given": BENCH_ONLY | {"harness.matrix", "harness.given"},
+    "duel": BENCH_ONLY | {"harness.duel"},
     "doctor": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "attempts", "doctor")},
     "cli": BENCH_ONLY
     | {
@@ -49,6 +50,7 @@ MAY_IMPORT = {
             "given",
             "doctor",
             "bump",
+            "duel",
             "reproducing",
             "cli",
         )
@@ -146,8 +148,13 @@ FILE_CALLS |= {"iterdir", "mkdir", "unlink", "stat", "rglob"}
 FILE_MODULES = {"os", "io", "pathlib", "shutil", "subprocess", "tempfile", "socket", "urllib", "click", "rich"}
 
 
-@pytest.mark.parametrize("path", _sources("harness/verdict"), ids=_named)
-def test_the_verdict_touches_no_file(path: Path) -> None:
+# What a duel decides by; how its pairs are taken is another matter.
+DUEL_STATISTICS = ("deciding", "memory", "pairs", "power", "sequential", "statistics", "thresholds")
+PURE = [*_sources("harness/verdict"), *(ROOT / "harness" / "duel" / f"{name}.py" for name in DUEL_STATISTICS)]
+
+
+@pytest.mark.parametrize("path", PURE, ids=_named)
+def test_what_judges_touches_no_file(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tops = {name.partition(".")[0] for name in _imported(ast.walk(tree), path)}
     assert not tops & FILE_MODULES

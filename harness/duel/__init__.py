@@ -1,0 +1,6 @@
+"""A duel: launches of two combinations in pairs, and what they show.
+
+`pairs` makes one number of a pair, `statistics` tests many of them, `sequential` at each look, `deciding` says of every
+cell of a duel what it came to and which go on, `thresholds` knows what a machine's A/A duels taught, `power` says what
+a design would have found, and `memory` has a rule of its own. None of these reads, writes or starts anything.
+"""
