@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from harness.bump.candidate import foundation, obstacles, parse_moves, write_candidate
 from harness.cli import cli
-from harness.cli.bumping import told_of
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
+from harness.report.obstacles import told_of
 from tests.bump.conftest import repository
 
 __all__ = ["repository"]
@@ -72,6 +72,19 @@ def test_the_same_as_json(root: Path) -> None:
     ]
     assert "proto>=4" in told["reason"]
     assert root.joinpath(".harness", "candidates").is_dir()
+
+
+@pytest.mark.usefixtures("root")
+def test_the_same_as_markdown() -> None:
+    done = CliRunner().invoke(cli, ["bump", "now", "exporter==2.0", "--markdown"])
+    assert done.exit_code == 1, done.output
+    heading, reason, in_the_way, step = done.stdout.split("\n\n")
+    assert heading == "### do not merge: now with exporter==2.0 has no solution."
+    assert reason.startswith("```text\n")
+    assert reason.endswith("\n```")
+    assert "proto>=4" in reason
+    assert in_the_way == "- runtime==1.0 stands in the way: without that pin it resolves, with runtime 2.0."
+    assert step == "Next: the same command with 'runtime==2.0' added moves what stands in the way as well.\n"
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,10 @@ from typing import Any
 import click
 from packaging.requirements import Requirement
 
-from harness.bench.environment import ANY_VERSION, canonical
+from harness.bench.environment import canonical
 from harness.bench.errors import UsageError, unknown
 from harness.bump.candidate import (
     Foundation,
-    Obstacle,
     foundation,
     obstacles,
     parse_moves,
@@ -29,15 +28,13 @@ from harness.cli.context import root_of, selection_options, shown
 from harness.cli.policies import gate_policy
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
-from harness.cli.sides import (
-    judged,
-    tables_of,
-)
+from harness.cli.sides import judged, tables_of
 from harness.matrix import combination as combinations
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
 from harness.matrix.requirements.needs import models_of, modules_of
 from harness.matrix.selection import Selection
+from harness.report import obstacles as report
 
 Note = Callable[[str], None]
 
@@ -99,7 +96,12 @@ def bump(
     asked = parse_moves(moves, ground.side)
     candidate = _candidate(root, ground, asked, selection, note)
     if candidate.reason:
-        _tell_no_solution(root, ground, asked, candidate.reason, as_json=as_json)
+        in_the_way = obstacles(root, ground, asked)
+        found = report.NoSolution(base=ground, moves=asked, reason=candidate.reason, obstacles=in_the_way)
+        if as_json:
+            click.echo(json.dumps(report.to_json(found), indent=1))
+        else:
+            click.echo(report.as_markdown(found) if as_markdown else report.as_text(found), nl=not as_markdown)
         return 1
     _tell_moves(ground, moves_between(ground.side, foundation(root, candidate.name).side), asked, note)
     if saved:
@@ -167,54 +169,3 @@ def _come_and_gone(found: Sequence[Move]) -> dict[str, int]:
         "packages new": sum(each.before is None for each in found),
         "gone": sum(each.after is None for each in found),
     }
-
-
-def _tell_no_solution(
-    root: Path, base: Foundation, asked: Sequence[Requirement], reason: str, *, as_json: bool
-) -> None:
-    """Why there is no candidate, and which pins of the base stand in the way."""
-    wanted = " ".join(str(each) for each in asked)
-    found = obstacles(root, base, asked)
-    if as_json:
-        told = [
-            {"pins": dict(each.pins), "constraints": sorted(each.constraints), "instead": dict(each.instead)}
-            for each in found
-        ]
-        value = {"base": base.side.name, "moves": [str(each) for each in asked], "exit_code": 1}
-        click.echo(json.dumps(value | {"reason": reason, "stands_in_the_way": told}, indent=1))
-        return
-    click.echo(f"\ndo not merge: {base.side.name} with {wanted} has no solution.\n\n{reason}\n")
-    if not found:
-        click.echo(_no_way_through(base))
-    for each in found:
-        click.echo(told_of(each))
-    if found:
-        known = {**base.side.direct, **base.side.locked}
-        instead = {name: v for name, v in found[0].instead.items() if name in known and v != ANY_VERSION}
-        also = " ".join(f"'{name}=={version}'" for name, version in instead.items())
-        if instead.keys() == found[0].pins.keys():
-            click.echo(f"\nNext: the same command with {also} added moves what stands in the way as well.")
-        else:
-            click.echo(f"\nNext: change what stands in the way in {base.given.source.path.name}, and run this again.")
-
-
-def _no_way_through(base: Foundation) -> str:
-    told = "It has none either with all that the base says of other versions let go"
-    places = [f"{each.target}{each.extras}" for each in base.given.directs]
-    if places:
-        return f"{told}: what is to move does not fit together, or not beside {' and '.join(places)}."
-    return f"{told}: what is to move does not fit together."
-
-
-def told_of(obstacle: Obstacle) -> str:
-    """What stands in the way, and what the resolver takes without it, in one sentence."""
-    pins = " and ".join(
-        f"{'the constraint ' if name in obstacle.constraints else ''}{name}{said}"
-        for name, said in obstacle.pins.items()
-    )
-    instead = " and ".join(f"{name} {version}" for name, version in obstacle.instead.items())
-    alone = len(obstacle.pins) == 1
-    verb, pin = ("stands", "that pin") if alone else ("together stand", "these pins")
-    if any(not said.startswith("==") for said in obstacle.pins.values()):
-        pin = "that line" if alone else "these lines"
-    return f"{pins} {verb} in the way: without {pin} it resolves{', with ' if instead else ''}{instead}."
