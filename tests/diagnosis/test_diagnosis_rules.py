@@ -13,7 +13,7 @@ import pytest
 from harness.bench.fingerprint import fingerprint
 from harness.bench.record import Record
 from harness.bench.registry import discover
-from harness.bench.stages import Outcome
+from harness.bench.stages import Outcome, Stage
 from harness.diagnosis.rules import Rule, RuleError, diagnose, read_rules, rules
 from harness.tables.reading import read_table
 from harness.verdict.expectations import packages_of
@@ -126,6 +126,43 @@ def test_the_opset_that_is_advised_is_the_one_that_knows_the_operator() -> None:
     found = diagnose(replace(record, error=later), packages)
     assert found is not None
     assert found.remedy == "Export at opset 18 or later, for instance `onnx-torchscript:18`."
+
+
+_RUNNING = "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running"
+_BROADCAST = (
+    "axis == 1 || axis == largest was false. Attempting to broadcast an axis by a dimension other than 1. 6 by 9"
+)
+
+
+@pytest.mark.parametrize(
+    ("error_type", "operator", "error"),
+    [
+        ("Fail", "MatMul", "matmul_helper.h:161 Compute MatMul dimension mismatch"),
+        ("RuntimeException", "Where", f"Init(ptrdiff_t, ptrdiff_t) {_BROADCAST}"),
+        (
+            "Fail",
+            "Concat",
+            "Non concat axis dimensions must match: Axis 0 has mismatched dimensions of 5 and 2",
+        ),
+        (
+            "RuntimeException",
+            "Reshape",
+            "The input tensor cannot be reshaped to the requested shape. Input shape:{5,16}, requested shape:{-1,32}",
+        ),
+    ],
+)
+def test_a_size_of_the_example_is_told_whatever_operator_refuses_another_one(
+    error_type: str, operator: str, error: str
+) -> None:
+    """Errors as ONNX Runtime 1.15.1 wrote them, of models whose sizes went through int()."""
+    record, packages = _sample("size-baked-in")
+    text = f"probe 'longer': {_RUNNING} {operator} node. Name:'/{operator}' Status Message: {error}"
+    refused = replace(record, error_type=error_type, error=text, fingerprint="0" * 12)
+    found = diagnose(refused, packages)
+    assert found is not None
+    assert found.rule == "size-baked-in"
+    assert f"what {operator} is given" in found.cause
+    assert diagnose(replace(refused, stage=Stage.EXECUTE), packages) is None, "the example itself is refused"
 
 
 _POOLED = "aten.avg_pool2d at pool (AvgPool2d)"
