@@ -101,9 +101,10 @@ def decide(
     What is guaranteed: of the cells that are called slower, the share that is not (by more than its bound) is at most
     the error, on average over duels, if cells are independent and no budget cuts them short. Cells stop at different
     looks, and a sequential p value bounds the error at any of them; one that has stopped keeps its p value, and p
-    values only fall, so that no call of slower is ever taken back, and the last step is one over all cells. A budget
-    lets the number of pairs of a cell depend on the others, for which there is no proof; each cell's own p value holds
-    even then. Where both sides are the same, the error is also the most that any false alarm is probable.
+    values only fall, so that no call of slower is ever taken back, and the last step is one over all cells. The proof
+    of that step goes through, since the same cells would be called had the p value of one of them been 0 from the
+    start. A budget lets the number of pairs of a cell depend on the others, for which there is no proof; each cell's
+    own p value holds even then. Where both sides are the same, the probability of any false alarm is at most the error.
 
     Raises `ValueError` where a difference is not finite.
     """

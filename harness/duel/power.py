@@ -41,8 +41,9 @@ def power(
     """What a duel of `cells` cells makes of one that is slower by the share `effect`, all others being alike.
 
     `noise` is the standard deviation of a Gaussian ln(B / A), or the differences of an A/A duel, which are centred and
-    drawn from with replacement. The cell is held against Benjamini and Hochberg's strictest step, the error over the
-    number of cells: where other cells are slower too, more is found.
+    drawn from with replacement. A few pairs do not show the slowed launches that more of them would: give those of all
+    looks, or of several cells that are alike. The cell is held against Benjamini and Hochberg's strictest step, the
+    error over the number of cells: where other cells are slower too, more is found.
     """
     rules = design or Design()
     random = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from unittest import mock
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from harness.duel import sequential
 from harness.duel.deciding import Decision
@@ -56,6 +56,22 @@ def operating() -> str:
         rows.append([machine, _percent(false), f"{_percent(alike.equal)}, {alike.pairs:.0f}", *found])
     header = ["machine", "A/A: false alarms", "A/A: equal, pairs", "+5 %: slower, pairs", "+10 %", "+15 %"]
     return _table(header, rows)
+
+
+def limits() -> str:
+    """What a gate finds whose policy names a limit: how often a cell is slower by more than that, confirmed."""
+    rows = []
+    for machine in ("1 % noise", "3 % noise", "6 % noise", "3 %, a launch in ten slowed"):
+        for limit in (0.05, 0.10):
+            effects = (limit, limit + 0.03, limit + 0.05, limit + 0.10)
+            made = [_made_of(machine, effect, design=Design(), slower_than=limit) for effect in effects]
+            alike = _made_of(machine, 0.0, design=Design(), slower_than=limit)
+            row = [f"{machine}, limit {_percent(limit)}"]
+            rows.append(
+                [*row, f"{_percent(alike.equal)}, {alike.pairs:.0f}", *(_percent(each.slower) for each in made)]
+            )
+    header = ["one cell of 23", "A/A: equal within the limit, pairs", "at the limit: slower", "3 points above it"]
+    return _table([*header, "5 points", "10 points"], rows)
 
 
 def tests_compared() -> str:
@@ -104,6 +120,23 @@ def looks_compared() -> str:
             rows.append(row)
     header = ["looks", "exponent", "1 % noise: A/A pairs, +5 % found, +10 % found (pairs)", "3 %", "6 %", "3 %, slowed"]
     return _table(header, rows)
+
+
+def e_values() -> str:
+    """The same looks with e-values: a sign test's, its chance of a positive difference mixed evenly over 1/2 to 1."""
+    looks = np.asarray(Design().looks)
+    rows = []
+    for machine in ("1 % noise", "3 % noise", "6 % noise", "3 %, a launch in ten slowed"):
+        row = [machine]
+        for effect in (0.05, 0.10):
+            drawn = MACHINES[machine](np.random.default_rng(0), (REPETITIONS, looks[-1])) + np.log1p(effect)
+            above = np.cumsum(drawn > np.log1p(0.02), axis=-1)[:, looks - 1]
+            mixed = special.betainc(above + 1, looks - above + 1, 0.5)
+            e_value = 2.0 ** (looks + 1) * special.beta(above + 1, looks - above + 1) * (1 - mixed)
+            found = float(np.mean(np.any(e_value >= CELLS / 0.05, axis=-1)))
+            row.append(f"{_percent(found)} / {_percent(_made_of(machine, effect, design=Design()).slower)}")
+        rows.append(row)
+    return _table(["found by e-values / by p values", "+5 %", "+10 %"], rows)
 
 
 def estimates() -> str:
@@ -249,8 +282,10 @@ def false_discoveries() -> str:
 
 TABLES = (
     operating,
+    limits,
     tests_compared,
     looks_compared,
+    e_values,
     estimates,
     coverage,
     whole_duels,
