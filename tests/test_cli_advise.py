@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness import __version__
-from harness.attempts.execution import Task
 from harness.attempts.settling import cells_of_just_this
+from harness.attempts.tasks import Task
 from harness.bench.environment import machine
 from harness.bench.plan import Policy
 from harness.bench.record import Record

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.attempts.execution import Task
+from harness.attempts.tasks import Task
 from harness.bench.plan import Plan
 from harness.cli import cli
 from harness.cli.policies import gate_policy

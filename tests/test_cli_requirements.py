@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.attempts.completing import completed
-from harness.attempts.execution import Task
+from harness.attempts.tasks import Task
 from harness.bench.environment import pins_of
 from harness.bench.plan import Plan
 from harness.cli import cli

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.attempts.execution import Task
+from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt
 from harness.bench.stages import Stage
 from harness.matrix import combination as combinations

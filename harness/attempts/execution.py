@@ -14,15 +14,14 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.attempts import mistakes
 from harness.attempts.observing import Observer
 from harness.attempts.rows import write_row
+from harness.attempts.tasks import Task, inside_of, prepare
 from harness.bench.attempt import Attempt, State, sweep
-from harness.bench.environment import description
 from harness.bench.errors import (
     BenchBrokenError,
     EnvironmentChangedError,
@@ -36,15 +35,12 @@ from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
 from harness.bench.logs import tail
 from harness.bench.places import CODE, PACKAGE
-from harness.bench.plan import Cell, Plan
+from harness.bench.plan import Cell
 from harness.bench.registry import Registry
 from harness.bench.signals import deaf
 from harness.bench.stages import Outcome, Stage
-from harness.matrix.combination import Combination, extended
-from harness.matrix.environment import FactOfPins, Prepared, check_ambient, clean_environ
-from harness.matrix.installing import holding, prepare_environment, unwhole
-from harness.matrix.locks import Lock
-from harness.matrix.places import own_folder
+from harness.matrix.environment import FactOfPins, Prepared, clean_environ
+from harness.matrix.installing import unwhole
 from harness.matrix.tooling import told_as_infrastructure
 from harness.matrix.wholeness import Change, listed
 
@@ -55,29 +51,6 @@ _MOST_ROUNDS = 6
 """How often an environment may be changed and mended: a cell that did it is found out in two."""
 _LAST_OF_PYTEST = 5
 """The highest exit code that pytest itself has; a bench that ended by one did not die."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A plan, and where it is executed: in the environment of a lock, or in an interpreter that is there already.
-
-    Without a combination there is no such extension, and its cells cannot exist.
-    """
-
-    plan: Plan
-    combination: Combination | None = None
-    lock: Lock | None = None
-    interpreter: Path | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the environment: `torch2.0`, or `torch2.0+tools`."""
-        return extended(self.plan.combination, self.plan.extension)
-
-    @property
-    def pins(self) -> Mapping[str, str]:
-        """What the combination pins directly."""
-        return self.combination.pins if self.combination else {}
 
 
 def execute(
@@ -98,10 +71,10 @@ def execute(
     `InfrastructureError` where there can be no result.
     """
     with contextlib.ExitStack() as environment, told_as_infrastructure(f"running {task.name}"):
-        prepared = _prepare(root, task, observer, environment)
+        prepared = prepare(root, task, observer, environment)
         registry = task.plan.registry()
         lock = task.lock.text or task.lock.reason if task.lock else ""
-        inside = _inside(prepared)
+        inside = inside_of(prepared)
         parts = identity(task.plan, registry, inside=inside, lock=lock)
         attempt = Attempt(_attempts(root) / task.name / f"{task.plan.device}-{task.plan.tier}-{name_of(parts)}")
         holds.enter_context(hold(attempt.folder, f"this run of {task.name}", observer.note))
@@ -128,32 +101,6 @@ def _attempts(root: Path) -> Path:
 
 def _is_there(table: str) -> bool:
     return Path(table, "run.json").is_file()
-
-
-def _prepare(root: Path, task: Task, observer: Observer, context: contextlib.ExitStack) -> Prepared | FactOfPins:
-    if task.interpreter is not None:
-        prepared = check_ambient(root, task.interpreter)
-        own_folder(root)
-        return prepared
-    own_folder(root)
-    if task.combination is None or task.lock is None:
-        reason = (
-            f"{task.plan.combination} has no extension {task.plan.extension!r}; add matrices/{task.name}.in and lock it"
-        )
-        return FactOfPins(
-            outcome=Outcome.NOT_APPLICABLE, stage=Stage.RESOLVE, error_type="NotApplicable", reason=reason
-        )
-    context.enter_context(holding(root, task.name, observer.note))
-    observer.busy(f"{task.name}: preparing the environment")
-    log = root / ".harness" / "logs" / f"{task.name}-install.log"
-    return prepare_environment(root, task.name, task.lock, log=log, note=observer.note, busy=observer.busy)
-
-
-def _inside(prepared: Prepared | FactOfPins) -> dict[str, Any]:
-    """What an attempt is told of where it runs; of an environment that cannot be had, the machine alone."""
-    if isinstance(prepared, FactOfPins):
-        return {**description(), "packages": {}, "python": ""}
-    return {**description(), "packages": dict(prepared.packages), "python": prepared.python_version}
 
 
 class _Execution:

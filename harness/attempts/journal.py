@@ -17,7 +17,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from harness.attempts.execution import Task
+from harness.attempts.tasks import Task
 from harness.bench.identity import short
 from harness.bench.record import now, write_json
 

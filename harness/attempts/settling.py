@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.attempts.execution import Task
 from harness.attempts.journal import open_runs
+from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.environment import machine
 from harness.bench.errors import HarnessError, PausedError, UsageError

@@ -46,7 +46,7 @@ def beginning_of(
     imports: tuple[str, ...],
     warm_imports: tuple[str, ...],
 ) -> dict[str, Any]:
-    """What is known of where it begins: a `harness.bench.locating.Begins` as plain values, or `not_located`, a reason.
+    """What is known of where it begins: a `harness.bench.location.Begins` as plain values, or `not_located`, a reason.
 
     With it `input_set`, the name of the one it was seen on, and `seconds`. Of an artifact that is no ONNX file, or is
     served by another runtime, the last ONNX file before it is looked at, and `made_by` names the step that left it.

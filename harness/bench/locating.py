@@ -29,6 +29,7 @@ from harness.bench.binding import from_json
 from harness.bench.child import begin, work_on
 from harness.bench.definitions import Model
 from harness.bench.likeness import alike, relative_error, views
+from harness.bench.location import AnswersAlikeError, Begins, NotLocatedError, nodes_named
 from harness.bench.onnx_values import LEVELS, Artifact
 from harness.bench.progress import Progress
 from harness.bench.registry import load
@@ -41,7 +42,6 @@ _MOST_TRIED = 24
 _SHARE = 0.7
 """Of the time, what may go by until nothing more is tried that could explain a mismatch."""
 _NEARLY_S = 1.0
-_MOST_NAMED = 3
 _MOST_REFERENCED = 8
 _MOST_ORIGINS = 4
 
@@ -49,47 +49,6 @@ _MOST_ORIGINS = 4
 def main(folder: Path) -> None:
     """Work on the request in `folder` and end the process."""
     work_on(folder, LocateRequest, locate)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Begins:
-    """Where a mismatch begins.
-
-    `operator` is PyTorch's, `until` the last of several that are one in the artifact, empty where it is one. `module`,
-    `module_type` and `place` (``FILE:LINE``) say where the model has it. `nodes` and `node_types` are the artifact's.
-    `seen` is `explained` where PyTorch, given the artifact's value there, answers as the artifact does; `first` where
-    it is the first that the artifact does not have; `other-way` where moreover the example does not come to it; `kind`
-    where an output has the native values in another dtype or shape. `side` is `artifact` where ONNX's own reference
-    implementation computes of the nodes what the runtime does, `runtime` where it computes what PyTorch does or where
-    ONNX Runtime's optimisation is to blame (`level`), and empty where that could not be told. `relative_error` is that
-    of the artifact's value there. `upstream` is the operator before it with the largest error within the tolerance,
-    `upstream_error`, which may only be amplified where it is said to begin. `line` is all of it in one line, for a
-    person; `signature` is equal for equal causes whatever the model and its shapes.
-    """
-
-    line: str
-    signature: str
-    operator: str
-    until: str = ""
-    module: str = ""
-    module_type: str = ""
-    place: str = ""
-    nodes: tuple[str, ...] = ()
-    node_types: tuple[str, ...] = ()
-    seen: str
-    side: str = ""
-    level: str = ""
-    relative_error: float | None = None
-    upstream: str = ""
-    upstream_error: float | None = None
-
-
-class NotLocatedError(Exception):
-    """It cannot be told where the mismatch begins; the message says why."""
-
-
-class AnswersAlikeError(NotLocatedError):
-    """The artifact answers as PyTorch does."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +122,7 @@ class _Search:
         if wrong:
             return self._located(pairs, wrong)
         if self.level is not None:
-            return self._of_optimisation()
+            return Begins.by_optimisation(self.level or "all")
         msg = "with every value of the artifact asked for, it answers as PyTorch does"
         raise NotLocatedError(msg)
 
@@ -304,7 +263,7 @@ class _Search:
             here = Counter(self.trace.calls[: index + 1])[call]
             there = Counter(self._traced(0, values=False).calls)[call]
             if here > there:
-                return self._of_another_way(index, here, there)
+                return Begins.on_another_way(call, here=here, there=there)
         made = self.sides.made(index)
         nearest = None if made is None else self.sides.counterpart(made[1], region.names)
         if made is not None and nearest is not None:
@@ -319,22 +278,6 @@ class _Search:
         chosen = next(iter(of_module or region.nodes), None)
         return self._told(index, "first", nodes=[] if chosen is None else [chosen])
 
-    def _of_another_way(self, index: int, here: int, there: int) -> Begins:
-        """An operator that the example does not come to: its way, by which the artifact was made, is another."""
-        call = self.trace.calls[index]
-        told = ", to which the example does not come"
-        if there:
-            told = f", run {here} of it: on the example there are {there}"
-        return Begins(
-            line=f"{call}{told}",
-            signature=f"{call.name} on another way than the example's",
-            operator=call.name,
-            module=call.module,
-            module_type=call.module_type,
-            place=Path(call.place).name,
-            seen="other-way",
-        )
-
     def _of_another_kind(self, pair: _Pair, array: Any) -> Begins:
         """An output whose values are right, and its dtype or shape is not."""
         maker = None if pair.value is None else self.trace.flow.maker(pair.value)
@@ -345,18 +288,6 @@ class _Search:
             raise NotLocatedError(msg)
         nodes = [] if node is None else [node]
         return self._told(maker, "kind", nodes=nodes, note=f"; its values are right, and only the {what} is another")
-
-    def _of_optimisation(self) -> Begins:
-        """The optimised graph answers as it should when it is taken apart: only the level is known."""
-        level = self.level or "all"
-        return Begins(
-            line=f"ONNX Runtime's optimisation of the graph ({level}): without it the artifact answers as PyTorch does",
-            signature=f"optimisation {level}",
-            operator="",
-            seen="first",
-            side="runtime",
-            level=level,
-        )
 
     def _told(
         self,
@@ -378,7 +309,7 @@ class _Search:
             nodes = [each for each in nodes if graph.nodes[each].operator != "Identity"] or nodes
         side = self._side(nodes, of, native) if of is not None and seen == "explained" else ""
         level = "" if self.level is None else self.level or "all"
-        line = f"{call}{f' to {last}' if last else ''}{_named([str(graph.nodes[each]) for each in nodes])}{note}"
+        line = f"{call}{f' to {last}' if last else ''}{nodes_named([str(graph.nodes[each]) for each in nodes])}{note}"
         if level:
             line += f", as ONNX Runtime's optimisation ({level}) left it"
         elif side == "runtime":
@@ -421,12 +352,3 @@ class _Search:
         if self._alike(reference, self.sides.values[of.name]):
             return "artifact"
         return "runtime" if any(self._alike(each, native) for each in views(reference, native.shape)) else ""
-
-
-def _named(nodes: Sequence[str]) -> str:
-    """`; node /pool/AveragePool`, and of many the first and the last."""
-    if not nodes:
-        return ""
-    if len(nodes) > _MOST_NAMED:
-        return f"; nodes {nodes[0]} to {nodes[-1]}, {len(nodes)} of them"
-    return f"; node{'s' if len(nodes) > 1 else ''} {', '.join(nodes)}"

@@ -127,7 +127,7 @@ class LocateRequest(Request):
     Reads `model_file`, `artifact`, whose inputs are called `input_names`, and from the folder `built` the inputs and
     the native outputs. `tolerance` is the relative error from which the cell is mismatched. Beyond `most_mb` (MiB) of
     PyTorch's intermediate values, and beyond `time_s` seconds, it gives up. The result has `begins` (see
-    `harness.bench.locating.Begins`) or `not_located`, the reason why not, and `answers_alike`: whether that is that the
+    `harness.bench.location.Begins`) or `not_located`, the reason why not, and `answers_alike`: whether that is that the
     artifact answers as PyTorch does.
     """
 

@@ -14,14 +14,14 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from packaging.version import Version
 
-from harness.attempts.execution import Task, execute
+from harness.attempts.execution import execute
 from harness.attempts.settling import read_record
+from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
 from harness.bench.environment import ANY_VERSION, pins_of
@@ -29,8 +29,9 @@ from harness.bench.errors import UsageError
 from harness.bench.hold import held_if_free, hold
 from harness.bench.identity import identity, short
 from harness.bench.plan import Cell, Plan, extension_of, slug_of, split
-from harness.bench.record import Record, now, write_json
+from harness.bench.record import Record
 from harness.bump.candidate import Foundation, resolve
+from harness.bump.kept import KEPT, KeptTrial, read_kept, write_kept
 from harness.bump.moves import Mix, Move, Side, moves_between
 from harness.bump.trials import BudgetSpentError, Resolution, Trial, TrialCell
 from harness.matrix import combination as combinations
@@ -47,8 +48,6 @@ Tell = Callable[[str], None]
 
 _NAME = "trial-"
 """Begins the names of the environments of trials."""
-_TRIAL = "trial.json"
-_KEPT = "kept"
 _VERSIONS_LAST_S = 24 * 3600.0
 _MOST_KEPT_BYTES = 2**30
 """Of artifacts, over all trials: they serve crossings, and can be converted anew."""
@@ -109,7 +108,7 @@ class Trials:
     def cross(self, *, converted: Mix, served: Mix, cell: TrialCell) -> Trial:
         """`cell` as the runtime of `served` serves what `converted` made of it."""
         made = self._tried(converted, (cell,), {}, artifact=True)
-        folder = self._folder / made.id / _KEPT / slug_of(*cell)
+        folder = self._folder / made.id / KEPT / slug_of(*cell)
         if not (folder / "artifact.json").is_file():
             record = made.records.get(cell)
             why = made.reason or (f"{record.outcome.value} at {record.stage.value}" if record else "it was not run")
@@ -124,12 +123,12 @@ class Trials:
         options = "".join(f"{each}\n" for each in self._foundation.given.options if each.name != "--pre")
         key = short(json.dumps([package, since, self.base.python, options, uv_settings(self._root)]))
         file = self._folder / "versions" / f"{package}-{key}.json"
-        told = _read(file)
+        told = read_kept(file)
         if told is None or not 0 <= time.time() - told["at"] < _VERSIONS_LAST_S:
             self._busy(f"looking for the versions of {package}")
             found = releases(self._root, package, python=self.base.python, since=since, options=options)
             told = {"at": time.time(), "versions": found}
-            _write(file, told)
+            write_kept(file, told)
         return tuple(told["versions"])
 
     def _resolved(self, mix: Mix) -> Closed:
@@ -140,7 +139,7 @@ class Trials:
         of += [base.full, base.lock, base.side.python, sorted(base.wish.modules), base.wish.everything]
         of += [(self._root / locks.bench_requirements(self._root)).read_text(encoding="utf-8")]
         file = self._folder / "resolutions" / f"{short(json.dumps(of))}.json"
-        told = _read(file)
+        told = read_kept(file)
         if told is not None:
             closed = Closed(full=told["full"], lock=told["lock"])
         else:
@@ -151,7 +150,7 @@ class Trials:
                 closed = Closed(reason=str(error))
             # What the index does not have may be there tomorrow, and so may a newer version of what is not pinned.
             if not closed.reason and all(mix.pins.values()):
-                _write(file, {"mix": str(mix), "full": closed.full, "lock": closed.lock})
+                write_kept(file, {"mix": str(mix), "full": closed.full, "lock": closed.lock})
         self._closed[mix] = closed
         return closed
 
@@ -169,7 +168,7 @@ class Trials:
         if closed.reason:
             return Trial(id="", mix=mix, pins={}, records={}, files={}, reason=closed.reason)
         key = self._key(closed)
-        kept = _Kept(self._root, self._folder / key)
+        kept = KeptTrial(self._root, self._folder / key)
         files = {cell: kept.file(cell, self._digest(cell), of) for cell in cells}
         missing = [cell for cell in cells if not files[cell].is_file()]
         if artifact:
@@ -249,7 +248,7 @@ class Trials:
                 assert there.lock is not None
                 combination, lock = there.combination, there.lock
             given_artifacts = tuple((*cell, str(folder)) for cell, folder in artifacts.items())
-            keep = self._folder / key / ("crossed" if artifacts else _KEPT)
+            keep = self._folder / key / ("crossed" if artifacts else KEPT)
             plan = self._plan_of(name, cells)
             plan = replace(plan, lock=str(lock.path), keep=str(keep), artifacts=given_artifacts)
             task = Task(plan=plan, combination=combination, lock=lock)
@@ -269,7 +268,7 @@ class Trials:
         if wrong is not None:
             return f"it does not install: {wrong.error}"
         for cell, path in recorded.items():
-            _write(files[cell], json.loads(path.read_text(encoding="utf-8")))
+            write_kept(files[cell], json.loads(path.read_text(encoding="utf-8")))
         return ""
 
     def _installed(self, closed: Closed) -> Task | None:
@@ -301,7 +300,7 @@ class Trials:
 
     def _bound_kept(self) -> None:
         """Remove the artifacts of the oldest trials until what is left is no more than may be."""
-        found = sorted(self._folder.glob(f"*/{_KEPT}"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        found = sorted(self._folder.glob(f"*/{KEPT}"), key=lambda folder: folder.stat().st_mtime, reverse=True)
         total = 0
         for folder in found:
             total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -333,52 +332,6 @@ def _became(record: Record) -> str:
     return record.outcome.value if not record.outcome.broken else f"{record.outcome.value} at {record.stage.value}"
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """The folder of a trial."""
-
-    root: Path
-    folder: Path
-
-    def file(self, cell: TrialCell, digest: str, of: str) -> Path:
-        """Where the record of a cell lies: of its files' `digest`, and of the trial whose artifact it served."""
-        crossed = f"--of-{of}" if of else ""
-        return self.folder / f"{slug_of(*cell)}{crossed}--{digest}.json"
-
-    def has_artifact(self, cell: TrialCell) -> bool:
-        """Whether what converting `cell` left is still there, or could never be."""
-        folder = self.folder / _KEPT / slug_of(*cell)
-        return folder.is_dir()
-
-    @property
-    def reason(self) -> str:
-        """Why it could not be installed."""
-        told = _read(self.folder / _TRIAL)
-        return str(told["reason"]) if told else ""
-
-    @property
-    def seconds(self) -> float:
-        """What it took the last time that anything was run."""
-        told = _read(self.folder / _TRIAL)
-        return float(told["seconds"]) if told else 0.0
-
-    def note(self, mix: Mix, closed: Closed, python: str, *, reason: str, seconds: float, installed: bool) -> None:
-        """Write down what it is a trial of."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        locks.write_whole(self.folder / "lock.txt", closed.lock.encode())
-        stated = {
-            "version": 1,
-            "mix": asdict(mix) | {"without": sorted(mix.without)},
-            "python": python,
-            "pins": pins_of(closed.lock),
-            "reason": reason,
-            "seconds": round(seconds, 1),
-            "installed": installed,
-            "at": now(),
-        }
-        write_json(self.folder / _TRIAL, stated)
-
-
 class _Unheard:
     """Follows a trial: only what takes time is told, where there is a live line for it."""
 
@@ -401,16 +354,3 @@ class _Unheard:
     def busy(self, text: str) -> None:
         """The same."""
         self._busy(text)
-
-
-def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return told if isinstance(told, dict) else None
-
-
-def _write(file: Path, value: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, value)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.bump.moves import Mix, Move, Side
-from harness.bump.schema import TrialEntry, entry_of
+from harness.bump.schema import MixTaken, TrialEntry, TrialRecord
 from harness.bump.trials import Laboratory, Resolution, Trial, TrialCell
 
 
@@ -63,3 +63,32 @@ class Logbook:
                 return trial
         self.entries.append(entry)
         return trial
+
+
+def entry_of(trial: Trial, base: Mapping[str, str], *, converted: Mix | None = None) -> TrialEntry:
+    """What `bump.json` keeps of a trial; `base` are the versions of the base's lock."""
+    named = {*trial.mix.pins, *trial.mix.bounds, *trial.mix.without}
+    names = sorted(
+        name for name in {*base, *trial.pins} if name in named or base.get(name) != trial.pins.get(name, base.get(name))
+    )
+    return TrialEntry(
+        id=trial.id,
+        mix=MixTaken.of(trial.mix),
+        converted=None if converted is None else MixTaken.of(converted),
+        packages={name: trial.pins.get(name) for name in names} if trial.pins else {},
+        records=tuple(
+            TrialRecord(
+                model=model,
+                strategy=strategy,
+                outcome=record.outcome.value,
+                stage=record.stage.value,
+                fingerprint=record.fingerprint,
+                file=trial.files.get((model, strategy), ""),
+            )
+            for (model, strategy), record in trial.records.items()
+        ),
+        reason=trial.reason,
+        seconds=round(trial.seconds, 1),
+        installed=trial.installed,
+        kept=trial.kept,
+    )

@@ -1,29 +1,21 @@
-"""`bump.json`: what moved, which trials were run, who is to blame for each break, and what passes instead.
+"""What `bump.json` has: what moved, which trials were run, who is to blame for each break, and what passes instead.
 
-It lies beside the candidate's table. Every claim in it names its evidence: a trial, a cell of it, and that record's
-file. A file of a newer schema is refused, and so is a key that is not known.
+Every claim in it names its evidence: a trial, a cell of it, and that record's file. `harness.bump.bumpfile` reads and
+writes it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from harness.bench.errors import UsageError
-from harness.bench.record import write_json
 from harness.bump.moves import Mix, Move
-from harness.bump.trials import Trial
-from harness.tables.decoding import decode, read_json
 
 SCHEMA_VERSION = 1
-BUMP = "bump.json"
-"""The file's name, beside the candidate's table."""
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -343,69 +335,3 @@ class Bump:
     trials: tuple[TrialEntry, ...] = ()
     blames: tuple[Blame, ...] = ()
     ways_out: tuple[WayOut, ...] = ()
-
-
-def entry_of(trial: Trial, base: Mapping[str, str], *, converted: Mix | None = None) -> TrialEntry:
-    """What `bump.json` keeps of a trial; `base` are the versions of the base's lock."""
-    named = {*trial.mix.pins, *trial.mix.bounds, *trial.mix.without}
-    names = sorted(
-        name for name in {*base, *trial.pins} if name in named or base.get(name) != trial.pins.get(name, base.get(name))
-    )
-    return TrialEntry(
-        id=trial.id,
-        mix=MixTaken.of(trial.mix),
-        converted=None if converted is None else MixTaken.of(converted),
-        packages={name: trial.pins.get(name) for name in names} if trial.pins else {},
-        records=tuple(
-            TrialRecord(
-                model=model,
-                strategy=strategy,
-                outcome=record.outcome.value,
-                stage=record.stage.value,
-                fingerprint=record.fingerprint,
-                file=trial.files.get((model, strategy), ""),
-            )
-            for (model, strategy), record in trial.records.items()
-        ),
-        reason=trial.reason,
-        seconds=round(trial.seconds, 1),
-        installed=trial.installed,
-        kept=trial.kept,
-    )
-
-
-def to_json(bump: Bump) -> dict[str, Any]:
-    """`bump` as plain values."""
-    value: dict[str, Any] = json.loads(json.dumps(asdict(bump), default=_plain))
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return dict(value)
-    msg = f"{type(value).__name__} has no place in {BUMP}"
-    raise TypeError(msg)
-
-
-def write_bump(folder: Path, bump: Bump) -> Path:
-    """Write `bump.json` into the folder of the candidate's table, in one step; its path."""
-    path = folder / BUMP
-    write_json(path, to_json(bump))
-    return path
-
-
-def read_bump(folder: Path) -> Bump:
-    """`bump.json` of the folder of a candidate's table.
-
-    Raises `UsageError` with the path to the first wrong key, and where the file is of a newer schema.
-    """
-    path = folder / BUMP
-    remedy = "Repeat the `harness bump` that wrote it."
-    value = read_json(path, where=str(path), remedy=remedy)
-    version = value.get("schema_version") if isinstance(value, Mapping) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        msg = f"{path} is of schema {version}, and this harness reads up to {SCHEMA_VERSION}. Take a newer harness."
-        raise UsageError(msg)
-    return decode(Bump, value, where=str(path), remedy=remedy)

@@ -9,14 +9,15 @@ from typing import Any
 import click
 
 from harness.attempts import details
-from harness.attempts.execution import Task
+from harness.attempts.tasks import Task
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.bump.blaming import blame
+from harness.bump.bumpfile import write_bump
 from harness.bump.candidate import foundation
 from harness.bump.laboratory import Trials
 from harness.bump.logbook import Logbook
-from harness.bump.schema import Bump, Package, write_bump
+from harness.bump.schema import Bump, Package
 from harness.bump.wayout import ways_out
 from harness.cli.context import new_console
 from harness.report.live import RunDisplay

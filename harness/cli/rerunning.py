@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from harness.attempts import details
-from harness.attempts.execution import Task, execute
+from harness.attempts.execution import execute
+from harness.attempts.tasks import Task
 from harness.bench.disk import remove_tree
 from harness.bench.errors import UsageError
 from harness.bench.failure import describe_failure

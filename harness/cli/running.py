@@ -15,9 +15,10 @@ from rich.console import Console
 
 from harness.attempts import details, mistakes
 from harness.attempts.completing import completed, errors_of
-from harness.attempts.execution import Task, execute
+from harness.attempts.execution import execute
 from harness.attempts.journal import Run
 from harness.attempts.settling import combination_of, settle, table_of
+from harness.attempts.tasks import Task
 from harness.bench import gpu
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, UsageError

@@ -14,11 +14,12 @@ from typing import Any
 import click
 
 from harness.attempts import details
-from harness.attempts.execution import Task
 from harness.attempts.settling import table_of_just_this
+from harness.attempts.tasks import Task
 from harness.bench.errors import HarnessError, RunInterruptedError, UsageError
 from harness.bench.text import one_line
-from harness.bump.schema import Bump, to_json
+from harness.bump.bumpfile import to_json
+from harness.bump.schema import Bump
 from harness.cli.blaming import looked_into
 from harness.cli.context import new_console, root_of, shown
 from harness.cli.reading import compared

@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 
 from harness import cli
 from harness.attempts import execution
-from harness.attempts.execution import Task
 from harness.attempts.rows import write_row
 from harness.attempts.settling import settle, table_of
+from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import BenchBrokenError, PausedError, UsageError
 from harness.bench.identity import identity, name_of

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.attempts import execution, mistakes
-from harness.attempts.execution import Task
 from harness.attempts.settling import table_of
+from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt
 from harness.bench.plan import Plan, Policy, expand
 from harness.bench.registry import discover

@@ -17,8 +17,9 @@ from harness.bench.record import Record
 from harness.bench.registry import discover
 from harness.bench.stages import Outcome, Stage
 from harness.bump.blaming import blame
+from harness.bump.bumpfile import read_bump, to_json, write_bump
 from harness.bump.logbook import Logbook
-from harness.bump.schema import Answer, Blame, Bump, Evidence, Package, SideName, Status, read_bump, to_json, write_bump
+from harness.bump.schema import Answer, Blame, Bump, Evidence, Package, SideName, Status
 from harness.bump.trials import TrialCell
 from harness.report.bump import blame_lines, blame_markdown, claims, evidence_of
 from harness.verdict.comparison import Comparison, compare

@@ -14,7 +14,8 @@ from harness.bench.stages import Stage
 from harness.bump.blaming import blame
 from harness.bump.logbook import Logbook
 from harness.bump.moves import Mix
-from harness.bump.schema import Bump, Package, Way, WayKind, WayOut, read_bump, write_bump
+from harness.bump.bumpfile import read_bump, write_bump
+from harness.bump.schema import Bump, Package, Way, WayKind, WayOut
 from harness.bump.trials import BudgetSpentError, Trial, TrialCell
 from harness.bump.wayout import ways_out
 from harness.report.wayout import next_step_of, way_out_lines, way_out_markdown

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.bump.schema import Answer, SideName, Status, read_bump
+from harness.bump.bumpfile import read_bump
+from harness.bump.schema import Answer, SideName, Status
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

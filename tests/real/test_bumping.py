@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bump.schema import read_bump
+from harness.bump.bumpfile import read_bump
 from harness.matrix.combination import given_folder
 from tests.real.conftest import ROOT
 
