@@ -12,15 +12,15 @@ from harness.bench.record import Record
 from harness.bench.registry import discover
 from harness.bench.stages import Stage
 from harness.bump.blaming import blame
+from harness.bump.bumpfile import read_bump, write_bump
 from harness.bump.logbook import Logbook
 from harness.bump.moves import Mix
-from harness.bump.bumpfile import read_bump, write_bump
 from harness.bump.schema import Bump, Package, Way, WayKind, WayOut
 from harness.bump.trials import BudgetSpentError, Trial, TrialCell
 from harness.bump.wayout import ways_out
 from harness.report.wayout import next_step_of, way_out_lines, way_out_markdown
+from tests.bump.blames import MODEL, STRATEGY, comparison_of
 from tests.bump.laboratories import Pins, SimulatedLaboratory
-from tests.bump.test_blaming import MODEL, STRATEGY, comparison_of
 from tests.tables.samples import failed, passed
 
 REGISTRY = discover()
