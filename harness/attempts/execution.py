@@ -103,6 +103,10 @@ def _is_there(table: str) -> bool:
     return Path(table, "run.json").is_file()
 
 
+_ALWAYS = [(0.0, float("inf"))]
+"""When a cell was at work of which no event tells."""
+
+
 class _Execution:
     """An attempt under way. It ends, or is paused by whatever is raised here."""
 
@@ -187,11 +191,12 @@ class _Execution:
         spans, intervals = self.attempt.spans(), unwhole(self.root, self.task.name)
         if self.task.interpreter is not None or not intervals:
             return
-        tainted = []
-        for cell in self.attempt.recorded(self.plan):
-            began, ended = spans.get((cell.model, cell.strategy), (0.0, float("inf")))
-            if any(began <= until and first <= ended for first, until in intervals):
-                tainted.append(cell)
+        tainted = [
+            cell
+            for cell in self.attempt.worked_on(self.plan)
+            for began, ended in spans.get((cell.model, cell.strategy), _ALWAYS)
+            if any(began <= until and first <= ended for first, until in intervals)
+        ]
         if tainted:
             self.attempt.take_back(tainted)
 
@@ -320,9 +325,13 @@ class _Execution:
     def _tell(self) -> None:
         """Tell the observer what the bench wrote, and know which cell is under way."""
         for event in self._events():
-            if event["event"] == "started":
+            if event["event"] in ("started", "timing"):
                 self._under_way = self._by_name.get((event["model"], event["strategy"]))
-                self.observer.started(event["model"], event["strategy"])
+                tell = self.observer.started if event["event"] == "started" else self.observer.timing
+                tell(event["model"], event["strategy"])
+            elif event["event"] == "waiting":
+                self._under_way = None
+                self.observer.waiting(event["model"], event["strategy"])
             else:
                 self._under_way = None
                 self.observer.ended(event["model"], event["strategy"], event["outcome"], event["stage"])
@@ -350,11 +359,11 @@ class _Execution:
         first = min(change.changed for change in changes)
         spans = self.attempt.spans()
         tainted, suspects, guilty = [], [], []
-        for cell in self.attempt.recorded(self.plan):
-            began, ended = spans.get((cell.model, cell.strategy), (0.0, float("inf")))
-            if ended < first:
+        for cell in self.attempt.worked_on(self.plan):
+            worked = spans.get((cell.model, cell.strategy), _ALWAYS)
+            if all(ended < first for _, ended in worked):
                 continue
-            inside = any(began <= change.changed <= ended for change in changes)
+            inside = any(began <= change.changed <= ended for change in changes for began, ended in worked)
             if inside and cell.slug in stated["suspects"]:
                 guilty.append(cell)
                 continue

@@ -15,6 +15,12 @@ class Observer(Protocol):
     def started(self, model: str, strategy: str) -> None:
         """A cell is under way."""
 
+    def waiting(self, model: str, strategy: str) -> None:
+        """A cell came through all but timing, and waits for that."""
+
+    def timing(self, model: str, strategy: str) -> None:
+        """A cell that waited is timed."""
+
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
         """A cell has its record."""
 

@@ -8,8 +8,9 @@
     records/       one file a cell, written as it ends: the row, and details that a table has no room for
     natives/       one file a model: what is kept of its native outputs
     builds/        one file a model: the modules that only its build could tell, with their digests
+    waiting/       one folder a cell that waits to be timed (`harness.bench.waiting`); none is left at the end
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
-    events.jsonl   cells as they begin and end, for a live display
+    events.jsonl   cells as they begin, wait, are timed and end, for a live display
     scratch/       everything else that a run writes; nothing in it outlives the run
 
 The state is written down, and never inferred from which files exist. Whoever changes an attempt holds it
@@ -61,6 +62,7 @@ class Attempt:
         self.records = folder / "records"
         self.natives = folder / "natives"
         self.builds = folder / "builds"
+        self.waiting = folder / "waiting"
         self.kept = folder / "kept"
         self.events = folder / "events.jsonl"
         self.log = folder / "pytest.log"
@@ -99,7 +101,7 @@ class Attempt:
         the run of several combinations that this is part of.
         """
         self.file.unlink(missing_ok=True)
-        for folder in (self.records, self.natives, self.builds, self.kept, self.scratch):
+        for folder in (self.records, self.natives, self.builds, self.waiting, self.kept, self.scratch):
             remove_tree(folder)
         for file in (self.events, self.log, self.lock):
             file.unlink(missing_ok=True)
@@ -183,6 +185,7 @@ class Attempt:
         for cell in cells:
             self.record_of(cell).unlink(missing_ok=True)
             remove_tree(self.kept / cell.slug)
+            remove_tree(self.waiting / cell.slug)
 
     def obstacles(self, parts: Identity) -> list[str]:
         """Why an execution of the identity `parts` cannot go on with this attempt; nothing where it can."""
@@ -201,7 +204,7 @@ class Attempt:
         """Whether the folder holds what is no attempt's: somebody's own files, which nothing here may remove."""
         if not self.folder.exists() or self.file.exists():
             return False
-        folders = (self.records, self.natives, self.builds, self.kept, self.scratch)
+        folders = (self.records, self.natives, self.builds, self.waiting, self.kept, self.scratch)
         own = (self.plan, self.lock, self.events, self.log, *folders)
         names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
         # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
@@ -233,13 +236,26 @@ class Attempt:
         """The cells of a plan that have a record."""
         return [cell for cell in plan.cells if self.record_of(cell).exists()]
 
+    def worked_on(self, plan: Plan) -> list[Cell]:
+        """The cells of a plan that have a record, or wait to be timed."""
+        return [c for c in plan.cells if self.record_of(c).exists() or (self.waiting / c.slug).exists()]
+
     def started(self, cell: Cell) -> None:
         """Tell that a cell is under way."""
         self._event("started", cell)
 
+    def waits(self, cell: Cell) -> None:
+        """Tell that a cell came through all but timing."""
+        self._event("waiting", cell)
+
+    def timing(self, cell: Cell) -> None:
+        """Tell that a cell that waited is timed."""
+        self._event("timing", cell)
+
     def write(self, cell: Cell, record: Record, details: Mapping[str, Any]) -> None:
         """Keep the record of a cell, and tell that it ended."""
         write_json(self.record_of(cell), {"row": record.to_json(), "details": details})
+        remove_tree(self.waiting / cell.slug)
         self._event("ended", cell, outcome=record.outcome.value, stage=record.stage.value)
 
     def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:
@@ -274,23 +290,25 @@ class Attempt:
 
         return read
 
-    def spans(self) -> dict[tuple[str, str], tuple[float, float]]:
-        """When each cell began and ended, by model and strategy, in seconds since the epoch; the last time counts.
+    def spans(self) -> dict[tuple[str, str], list[tuple[float, float]]]:
+        """When each cell was at work, by model and strategy, in seconds since the epoch: run, and later timed.
 
-        A cell that did not end has no end: infinity.
+        What counts is from the last time that it began. What did not end has no end: infinity.
         """
-        found: dict[tuple[str, str], tuple[float, float]] = {}
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
         if not self.events.exists():
             return found
         for line in self.events.read_bytes().splitlines():
             event = _event_of(line)
             if event is None:
                 continue
-            key = event["model"], event["strategy"]
-            if event["event"] == "started":
-                found[key] = event["at"], float("inf")
+            key, what, at = (event["model"], event["strategy"]), event["event"], event["at"]
+            if what == "started":
+                found[key] = [(at, float("inf"))]
+            elif what == "timing":
+                found.setdefault(key, []).append((at, float("inf")))
             elif key in found:
-                found[key] = found[key][0], event["at"]
+                found[key][-1] = found[key][-1][0], at
         return found
 
 

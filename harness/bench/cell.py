@@ -1,70 +1,53 @@
-"""One cell, from its model to its record: the stages in their order, and what each leaves.
+"""The cells of one plan: first everything but timing, then timing, alone.
 
-This runs in the pytest process. It imports no framework: all work is done in children (`harness.bench.children`), and
-what they leave on disk is read here.
+A cell is run first: built, converted, served once, and held against the native outputs (`harness.bench.under_way`).
+What came through that waits to be timed (`harness.bench.waiting`), which comes after all cells were run, with nothing
+else of the harness at work.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from harness.bench import match
-from harness.bench.answers import accuracy, hold_against
-from harness.bench.beginnings import Mismatch, beginning_of
-from harness.bench.builds import Builds, Built
-from harness.bench.children import Children, Done
-from harness.bench.consistency import validated
-from harness.bench.converting import FACTS
-from harness.bench.definitions import Strategy
-from harness.bench.disk import NO_RESULT, remove_tree
-from harness.bench.errors import InfrastructureError
-from harness.bench.failure import Failure, absent, columns_of, lacking, not_installed, with_log
-from harness.bench.fingerprint import normalise_paths, shorten
-from harness.bench.gpu import PeakSampler
-from harness.bench.kept import KeptArtifact, bound, describe_artifact, keep, take_artifact
-from harness.bench.logs import LOG_FILE, tail
-from harness.bench.own_code import roots_of
-from harness.bench.plan import Cell, Plan, imports_of, split
+from harness.bench.builds import Builds
+from harness.bench.children import Children
+from harness.bench.disk import remove_tree
+from harness.bench.failure import Failure
+from harness.bench.kept import bound, size_of
+from harness.bench.plan import Cell, Plan
 from harness.bench.progress import described
 from harness.bench.record import Record
 from harness.bench.registry import Registry
-from harness.bench.requests import ConvertRequest, ServeRequest
-from harness.bench.stages import Outcome, Stage
-from harness.bench.timing import latency, samples
-
-_LOG_BYTES = 8000
-_LIFTED = ("cpu_nodes", "tf32")
-"""Figures of a runtime that are columns of the record."""
-
-_PYTORCH_ITSELF = ("state-dict", "torch-service")
-"""Kinds of artifacts that mean nothing without the module, which each environment builds for itself."""
-
-
-class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error of ours
-    """A cell came no further; `failure` says why."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.error)
-        self.failure = failure
+from harness.bench.under_way import CellRun, Means
+from harness.bench.waiting import read_waiting
 
 
 class Cells:
     """Runs the cells of one plan, one after the other; each model is built once. `close` ends what is kept warm.
 
-    What a cell that broke has left is kept in `kept`, and what any cell has left where the plan names a folder for it.
+    What waits to be timed lies in `waiting`. What a cell that broke has left is kept in `kept`, and what any cell has
+    left where the plan names a folder for it.
     """
 
     def __init__(
-        self, plan: Plan, registry: Registry, scratch: Path, *, marker: str, fresh: bool, kept: Path | None = None
+        self,
+        plan: Plan,
+        registry: Registry,
+        scratch: Path,
+        *,
+        marker: str,
+        fresh: bool,
+        waiting: Path,
+        kept: Path | None = None,
     ) -> None:
         self.plan = plan
         self.registry = registry
         self.scratch = scratch
+        self.waiting = waiting
         self.children = Children(scratch, plan.policy, plan.device, marker=marker, fresh=fresh)
         self.builds = Builds(plan, registry, self.children)
+        self._means = Means(plan, registry, self.children, self.builds)
         self._kept = Path(plan.keep) if plan.keep else kept
 
     def close(self) -> None:
@@ -72,21 +55,51 @@ class Cells:
         self.children.close()
         remove_tree(self.scratch)
 
-    def run(self, cell: Cell) -> tuple[Record, dict[str, Any]]:
-        """The record of one cell and its details. Raises `InfrastructureError` where there is no result."""
-        folder = self.scratch / "cells" / cell.slug
+    def run(self, cell: Cell) -> tuple[Record, dict[str, Any]] | None:
+        """All but timing: the record of one cell and its details, or None where it came through and waits to be timed.
+
+        Raises `InfrastructureError` where there is no result.
+        """
+        folder = self.waiting / cell.slug
         remove_tree(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        under_way = CellRun(self._means, cell, folder)
         try:
-            under_way = _CellRun(self, cell, folder)
-            record, details = under_way.record()
-            if self._kept is not None and (self.plan.keep or record.outcome.broken):
-                details["kept"] = self._keep(under_way, self._kept)
-            return record, details
-        finally:
+            failure = under_way.run()
+            if failure is None and self.plan.policy.launches and under_way.wait():
+                return None
+            return self._ended(under_way, failure)
+        except BaseException:
             remove_tree(folder)
+            raise
 
-    def _keep(self, cell: _CellRun, kept: Path) -> dict[str, Any] | None:
+    def waits(self, cell: Cell) -> bool:
+        """Whether a cell came through all but timing."""
+        return read_waiting(self.waiting / cell.slug) is not None
+
+    def bytes_waiting(self, cell: Cell) -> int:
+        """What a cell that waits takes on disk."""
+        return size_of(self.waiting / cell.slug)
+
+    def time(self, cell: Cell) -> tuple[Record, dict[str, Any]]:
+        """Time a cell that waits, with nothing else running meanwhile. Raises as `run` does, and lets it wait on."""
+        folder = self.waiting / cell.slug
+        waiting = read_waiting(folder)
+        assert waiting is not None, f"{cell.id} does not wait to be timed"
+        self.children.close()
+        under_way = CellRun(self._means, cell, folder)
+        failure = under_way.time(waiting)
+        return self._ended(under_way, failure)
+
+    def _ended(self, under_way: CellRun, failure: Failure | None) -> tuple[Record, dict[str, Any]]:
+        """The record, once what the cell left is kept or removed."""
+        record, details = under_way.record(failure)
+        if self._kept is not None and (self.plan.keep or record.outcome.broken):
+            details["kept"] = self._keep(under_way, self._kept)
+        remove_tree(under_way.folder)
+        return record, details
+
+    def _keep(self, cell: CellRun, kept: Path) -> dict[str, Any] | None:
         """Keep what a cell has left, and say what."""
         limits = self.plan.keeping
         try:
@@ -97,345 +110,3 @@ class Cells:
         except Exception as error:  # noqa: BLE001 - a full disk, or what a child may leave: the record is there
             return {"left_out": f"it could not be kept: {described(error)['error']}"}
         return told
-
-
-class _CellRun:
-    """One cell under way: gathers columns and details as it goes. A stage that ends the cell raises `Stopped`."""
-
-    def __init__(self, cells: Cells, cell: Cell, folder: Path) -> None:
-        self.cells = cells
-        self.registry = cells.registry
-        self.policy = cells.plan.policy
-        self.cell = cell
-        self.folder = folder
-        self.strategy: Strategy = self.registry.strategies[split(cell.strategy)[0]].declared
-        self.model = self.registry.models[cell.model]
-        self.columns: dict[str, Any] = {}
-        self.details: dict[str, Any] = {"seconds": {}}
-        self.mismatch: Mismatch | None = None
-        self.stage = Stage.BUILD  # how far the bench itself is with it
-        self.crossed: Path | None = cells.plan.artifact_of(cell)
-        self.artifact: KeptArtifact | None = None
-        self._result: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
-
-    def record(self) -> tuple[Record, dict[str, Any]]:
-        """Go through every stage in its order, and make the record."""
-        failure: Failure | None = None
-        started: float | None = None
-        try:
-            self._can_exist()
-            built = self._built()  # import, build
-            started = time.monotonic()
-            self._ended_by(built.failure)
-            artifact = self._converted(built)  # import, build, convert, validate
-            for launch in range(self.policy.launches):
-                self._served(built, artifact, launch)  # load, execute, match, probe, measure
-            self.columns.update(latency(self.details["samples_s"]))
-        except Stopped as stopped:
-            failure = stopped.failure
-        except Exception as error:  # noqa: BLE001 - a child may leave anything; it costs one cell
-            failure = self._unusable(error)
-        if started is not None:
-            self.columns["duration_s"] = time.monotonic() - started
-        if self.mismatch is not None and failure is not None and failure.outcome is Outcome.MISMATCHED:
-            self._locate(self.mismatch)
-        try:
-            return validated(self._row(failure)), self.details
-        except Exception as error:  # noqa: BLE001 - likewise, of what it said
-            return validated(self._row(self._unusable(error))), self.details
-
-    def _locate(self, mismatch: Mismatch) -> None:
-        """Where the mismatch begins; what it takes is not the cell's time."""
-        begins = beginning_of(
-            mismatch,
-            strategy=self.strategy,
-            children=self.cells.children,
-            plan=self.cells.plan,
-            folder=self._own_folder("locate"),
-            model_file=self.model.path,
-            imports=imports_of(self.registry, None, [self.cell.model]),
-            warm_imports=self.cells.builds.warm_imports(self._converted_by),
-        )
-        self.details["begins"] = begins
-        if "line" in begins:
-            self.columns["begins_at"] = shorten(begins["line"])
-
-    def _unusable(self, error: Exception) -> Failure:
-        """What the processes of the cell left cannot be used. Raises what is no result of the cell."""
-        if isinstance(error, InfrastructureError) or (isinstance(error, OSError) and error.errno in NO_RESULT):
-            raise error
-        told = described(error)
-        text = f"what the processes of the cell left cannot be used: {told['error']}"
-        self.columns.clear()
-        self.details.pop("errors", None)
-        return Failure(Outcome.FAILED, self.stage, told["error_type"], text, told["traceback"])
-
-    def _row(self, failure: Failure | None) -> Record:
-        plan = self.cells.plan
-        if failure is not None:
-            declared = imports_of(self.registry, self.cell.strategy, [self.cell.model])
-            failure = not_installed(failure, declared + self._runtime_imports(), pinned=bool(plan.lock))
-        self._tell(failure)
-        return Record(
-            combination=plan.combination,
-            extension=plan.extension,
-            model=self.cell.model,
-            strategy=self.cell.strategy,
-            device=self.cell.device,
-            tier=plan.tier,
-            outcome=failure.outcome if failure else Outcome.PASSED,
-            stage=failure.stage if failure else Stage.MEASURE,
-            model_digest=self.model.digest_here,
-            strategy_digest=self.registry.strategy_digest(split(self.cell.strategy)[0]),
-            **self.columns,
-        )
-
-    def _tell(self, failure: Failure | None) -> None:
-        """Columns that say what went wrong."""
-        if failure is None:
-            return
-        failure = with_log(failure, self.details.get("log", ""))
-        self.columns.update(columns_of(failure, self.folder, model=self.cell.model))
-        self.details["error"] = normalise_paths(failure.error, self.folder)
-        if failure.chain:
-            self.details["chain"] = [
-                {name: normalise_paths(value, self.folder) for name, value in each.items()} for each in failure.chain
-            ]
-        own = roots_of(self.model.path, self.model.paths) if self.model.own else ()
-        self.details["traceback"] = normalise_paths(failure.traceback, self.folder, own=own)
-
-    def _can_exist(self) -> None:
-        card = self.model.value
-        if self.strategy.needs_twin and card is not None and not card.has_twin:
-            text = "the model has no twin: nobody has recreated it in TensorFlow"
-            self._stop(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
-        if self.strategy.needs_implementation and card is not None and not card.has_tensorflow_implementation:
-            text = "the model's file names no TensorFlow implementation that its weights could be transferred into"
-            self._stop(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
-
-        runtime = self.registry.runtimes.get(self.strategy.runtime)
-        if (
-            self.crossed is not None
-            and runtime is not None
-            and runtime.value
-            and runtime.value.serves in _PYTORCH_ITSELF
-        ):
-            text = (
-                f"{self.strategy.runtime} serves PyTorch itself: there is no artifact that another version could serve"
-            )
-            self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
-
-        # A model's own imports may lie beside it: only its build can tell.
-        declared = (*imports_of(self.registry, self._converted_by, []), *self._runtime_imports(own=False))
-        if module := absent(declared):
-            raise Stopped(lacking(module, pinned=bool(self.cells.plan.lock), stage=Stage.IMPORT))
-
-    @property
-    def _converted_by(self) -> str | None:
-        """The strategy that converts here; None for a cell that serves what was converted elsewhere."""
-        return None if self.crossed is not None else self.cell.strategy
-
-    @staticmethod
-    def _ended_by(failure: Failure | None) -> None:
-        if failure is not None:
-            raise Stopped(failure)
-
-    @staticmethod
-    def _stop(outcome: Outcome, stage: Stage, error_type: str, text: str) -> NoReturn:
-        raise Stopped(Failure(outcome, stage, error_type, text))
-
-    def _built(self) -> Built:
-        """The model with its native outputs; what it costs is the run's and not this cell's."""
-        imports = self.cells.builds.warm_imports(self._converted_by)
-        self.cells.children.warmed(imports)
-        built = self.cells.builds.built(self.cell.model, imports)
-        self.details["build_seconds"] = dict(built.seconds)
-        self.details["own"] = self.model.own
-        if built.failure is not None:
-            self.details["build_failed_at"] = built.failure.where or (str(self.model.path) if self.model.own else "")
-            self.details["log"] = normalise_paths(tail(built.folder / LOG_FILE, _LOG_BYTES), self.folder)
-        self.columns["weights_digest"] = built.facts.get("weights_digest")
-        if built.facts:
-            self.columns["noise_floor_mse"] = built.facts["noise_mse"]
-            self.columns["probes_total"] = len(built.facts["names"]) - 1
-            self.columns["probes_derived"] = len(built.facts["derived"]) or None
-            if built.facts["dropped_probes"]:
-                self.details["dropped_probes"] = dict(built.facts["dropped_probes"])
-        return built
-
-    def _converted(self, built: Built) -> Mapping[str, Any]:
-        """The artifact that the strategy's steps leave, or that another environment's have left."""
-        self.stage = Stage.CONVERT
-        if self.crossed is not None:
-            return self._taken(built, self.crossed)
-        steps = []
-        for name in self.strategy.steps:
-            if name not in self.registry.steps:
-                self._stop(Outcome.FAILED, Stage.IMPORT, "UsageError", f"the strategy names an unknown step {name!r}")
-            steps.append((name, str(self.registry.steps[name].path)))
-        value = split(self.cell.strategy)[1]
-        parameter = self.strategy.parameter
-        request = ConvertRequest(
-            folder=str(self._own_folder("convert")),
-            imports=imports_of(self.registry, self.cell.strategy, [self.cell.model]),
-            threads=self.policy.threads,
-            paths=self.cells.plan.paths,
-            model=self.cell.model,
-            model_file=str(self.model.path),
-            steps=tuple(steps),
-            built=str(built.folder),
-            parameters={} if parameter is None or value is None else {parameter: value},
-        )
-        done = self.cells.children.work(request, self.cells.builds.warm_imports(self.cell.strategy))
-        self._spent("convert", done)
-        self._untouched(built, Stage.CONVERT)
-        self._ended_by(done.failure)
-        result = done.trail.result or {}
-        lacking = [name for name in ("kind", "path", "facts", "artifact_bytes", "convert_s") if name not in result]
-        if lacking:
-            text = f"the process left a result without {', '.join(lacking)}"
-            self._stop(Outcome.CRASHED, Stage.CONVERT, "NoResult", text)
-        self.columns.update({name: result["facts"][name] for name in sorted(FACTS & set(result["facts"]))})
-        self.columns.update(convert_s=result["convert_s"], artifact_bytes=result["artifact_bytes"])
-        self._result = result, built.facts
-        return result
-
-    def _taken(self, built: Built, folder: Path) -> Mapping[str, Any]:
-        """A kept artifact in the place of a conversion. Raises `InfrastructureError` where it is not what was kept."""
-        kept, path = take_artifact(folder, self.folder)
-        self.details["crossed"] = {"folder": str(folder), **kept.origin()}
-        if not kept.is_of(built.facts):
-            text = "the model as it is built here has other weights or inputs than the artifact was made of"
-            self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
-        self.columns.update({name: kept.facts[name] for name in sorted(FACTS & set(kept.facts))})
-        self.columns["artifact_bytes"] = kept.artifact_bytes
-        self.artifact = kept
-        return {"kind": kept.kind, "path": str(path), "input_names": kept.input_names}
-
-    def keep(self, target: Path, *, limit_mb: int | None) -> dict[str, Any] | None:
-        """Move what the cell has left to `target`, and say what a record's details tell of it."""
-        if self.artifact is None and self._result is not None:
-            result, built = self._result
-            self.artifact = describe_artifact(
-                self.folder, result, built, model=self.cell.model, strategy=self.cell.strategy
-            )
-        traceback = str(self.details.get("traceback", ""))
-        return keep(self.folder, target, artifact=self.artifact, traceback=traceback, limit_mb=limit_mb)
-
-    def _untouched(self, built: Built, stage: Stage) -> None:
-        """End the cell where it changed what it is held against; the model is built anew for the cells after it."""
-        edited = built.edited()
-        if edited:
-            text = f"the cell changed its model's own files: {', '.join(edited)}"
-            self._stop(Outcome.FAILED, stage, "ForeignFilesChanged", text)
-
-    def _served(self, built: Built, artifact: Mapping[str, Any], launch: int) -> None:
-        """One launch: serve, and hold what it answered against the native outputs."""
-        self.stage = Stage.EXECUTE
-        names, same = built.facts["names"], built.facts["same_shape"]
-        sets = [i for i in range(len(names)) if same[i] or self.strategy.shapes == "dynamic"]
-        self.columns["probes_skipped"] = len(names) - len(sets)
-        folder = self._own_folder(f"serve-{launch}" if launch else "serve")
-        done = self._launched(built, artifact, sets, folder)
-        if launch == 0:
-            self._spent("serve", done)
-            self._memory(done)
-        self._untouched(built, Stage.EXECUTE)
-        failure = self._matched(built, artifact, done, sets, folder, first=launch == 0)
-        self._ended_by(failure)
-        self.details.setdefault("samples_s", []).append(samples(folder))
-
-    def _launched(self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path) -> Done:
-        if self.strategy.runtime not in self.registry.runtimes:
-            text = f"the strategy names an unknown runtime {self.strategy.runtime!r}"
-            self._stop(Outcome.FAILED, Stage.LOAD, "UsageError", text)
-        runtime = self.registry.runtimes[self.strategy.runtime]
-        # A runtime's file that raised here is told by the process that needs it.
-        needs_module = runtime.value is not None and runtime.value.needs_module
-        request = ServeRequest(
-            folder=str(folder),
-            imports=self._runtime_imports(),
-            threads=self.policy.threads,
-            paths=self.cells.plan.paths if needs_module else (),
-            runtime=self.strategy.runtime,
-            runtime_file=str(runtime.path),
-            kind=artifact["kind"],
-            artifact=artifact["path"],
-            device=self.cell.device,
-            built=str(built.folder),
-            input_names=artifact.get("input_names") or tuple(built.facts["inputs"]),
-            sets=tuple(sets),
-            measure_s=self.policy.measure_s,
-            batch=built.facts.get("batch", 0),
-            model_file=str(self.model.path) if needs_module else "",
-        )
-        sampler = PeakSampler() if self.cell.device == "cuda" else None
-        done = self.cells.children.serve(request, sampler)
-        if sampler is not None:
-            self.columns["gpu_peak_mb"], self.columns["gpu_source"] = sampler.result()
-        return done
-
-    def _runtime_imports(self, *, own: bool = True) -> tuple[str, ...]:
-        """What the serving process imports; a runtime that is not there, or raises, is told in that process."""
-        entry = self.registry.runtimes.get(self.strategy.runtime)
-        if entry is None or entry.value is None:
-            return ()
-        model = imports_of(self.registry, None, [self.cell.model]) if own and entry.value.needs_module else ()
-        return tuple(dict.fromkeys([*entry.value.imports, *model]))
-
-    def _own_folder(self, name: str) -> Path:
-        folder = self.folder / name
-        folder.mkdir()
-        return folder
-
-    def _spent(self, part: str, done: Done) -> None:
-        self.details["seconds"][part] = {**done.trail.seconds(), "whole": done.seconds}
-        if done.failure:
-            self.details["log"] = normalise_paths(tail(self.folder / part / LOG_FILE, _LOG_BYTES), self.folder)
-
-    def _memory(self, done: Done) -> None:
-        for name in ("rss_base_mb", "rss_import_mb", "rss_load_mb", "load_s", "provider"):
-            self.columns[name] = done.trail.fact(name)
-        result = done.trail.result
-        if result is None:
-            return
-        self.columns["rss_peak_mb"] = result.get("rss_peak_mb")
-        facts = dict(result.get("facts") or {})
-        self.columns.update({name: facts.pop(name) for name in _LIFTED if name in facts})
-        if facts:
-            self.details["runtime"] = facts
-            self.columns["service_rss_mb"] = facts.get("service_rss_peak_mb")
-
-    def _matched(
-        self,
-        built: Built,
-        artifact: Mapping[str, Any],
-        done: Done,
-        sets: Sequence[int],
-        folder: Path,
-        *,
-        first: bool,
-    ) -> Failure | None:
-        """Hold what was answered against the native outputs; what the process died of comes after what was wrong.
-
-        Figures are the first launch's.
-        """
-        tf32 = self.columns.get("tf32") == "on"
-        tolerance = match.tolerance_for(built.facts["noise_relative"], own=built.facts["tolerance"], tf32=tf32)
-        self.columns["tolerance"] = tolerance
-        rejected = (done.trail.result or {}).get("rejected", {})
-        # PyTorch itself may put its outputs together differently from input to input, as natively.
-        own = artifact["kind"] in _PYTORCH_ITSELF
-        answers = hold_against(built.folder, folder, built.facts, sets, tolerance, rejected, own=own)
-        if first:
-            self.columns.update(answers.columns)
-            self.details["errors"] = answers.errors
-            if answers.not_carried:
-                self.details["not_carried"] = list(answers.not_carried)
-            self.columns.update(accuracy(built.folder, folder, built.facts))
-        failed = answers.failure
-        if failed is None or (done.failure and done.failure.stage.rank <= failed.stage.rank):
-            return done.failure
-        if answers.mismatched is not None:
-            self.mismatch = Mismatch(built, artifact, answers.mismatched, tolerance)
-        return failed

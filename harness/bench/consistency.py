@@ -30,7 +30,16 @@ _COMPARED = (
     "probes_passed",
     "accuracy_converted",
 )
-_TIMED = ("latency_ms", "latency_iqr_ms", "launches", "iterations", "latency_ratio", "overhead_ms")
+_TIMED = (
+    "latency_ms",
+    "latency_iqr_ms",
+    "latency_spread",
+    "latency_quality",
+    "launches",
+    "iterations",
+    "latency_ratio",
+    "overhead_ms",
+)
 _SERVED = (
     *_COMPARED,
     *_TIMED,
@@ -39,6 +48,7 @@ _SERVED = (
     "rss_import_mb",
     "rss_load_mb",
     "rss_peak_mb",
+    "rss_source",
     "service_rss_mb",
     "gpu_peak_mb",
     "provider",
@@ -123,8 +133,8 @@ def _of_outcome(record: Record) -> Iterator[str]:
 
 
 def _of_passed(record: Record, said: str) -> Iterator[str]:
-    if record.stage is not Stage.MEASURE:
-        yield f"{said}, and 'stage' is {record.stage.value}, where a passed cell ends in measure"
+    if record.stage is not Stage.MEASURE and (record.launches or record.stage is not Stage.PROBE):
+        yield f"{said}, and 'stage' is {record.stage.value}, where a passed cell ends in measure, or untimed in probe"
     if present := _present(record, _SAID):
         yield f"{said}, and {_named(present)} say that something went wrong"
     if empty := [name for name in _HELD if getattr(record, name) is None]:

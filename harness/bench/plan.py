@@ -25,20 +25,23 @@ OF_THE_ZOO = "zoo:"
 class Policy:
     """How cells are run.
 
-    `timeout_s` bounds each process of a cell, `memory_limit_mb` the memory of its whole process group. `measure_s` is
-    how long a launch is timed for, and as long again is warmed up at most.
+    `timeout_s` bounds each process of a cell, `memory_limit_mb` the memory of its whole process group. Each of the
+    `launches` of a cell is timed for `measure_s`, and warmed up for four times that at most; with none, nothing is
+    timed. `threads` are those of every framework and runtime: with one, nothing spins and waits for another.
     """
 
     timeout_s: float = 300.0
     memory_limit_mb: int = 8192
-    launches: int = 1
+    launches: int = 3
     measure_s: float = 0.5
-    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: int = 1
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
-                msg = f"{name.replace('_', '-')} is {value}, and must be above 0."
+            may_be_none = name == "launches"
+            if not (value > 0 or (may_be_none and value == 0)):
+                least = "not be below 0" if may_be_none else "be above 0"
+                msg = f"{name.replace('_', '-')} is {value}, and must {least}."
                 raise UsageError(msg)
 
 

@@ -12,10 +12,9 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,27 +23,20 @@ from harness.bench.asked import CELLS_FILE, collected, ignore_settings
 from harness.bench.attempt import Attempt, State, sweep
 from harness.bench.cell import Cells
 from harness.bench.definitions import TIERS
-from harness.bench.disk import NO_RESULT
-from harness.bench.errors import DiskFullError, HarnessError, InfrastructureError, UsageError
-from harness.bench.failure import describe_failure
+from harness.bench.errors import InfrastructureError, UsageError
 from harness.bench.group import become_subreaper, die_with_parent, end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
+from harness.bench.items import ATTEMPT, CAUSE, CELLS, CellItem, go_through
 from harness.bench.places import find_root
 from harness.bench.plan import Cell, Plan, Policy, expand, split_models
-from harness.bench.record import Record
 from harness.bench.registry import Registry, discover
 from harness.bench.series import path_names, series_of
 from harness.bench.signals import raise_on_termination
-from harness.bench.stages import Outcome
-from harness.bench.telling import told
 
 _PLAN = pytest.StashKey[Plan]()
 _REGISTRY = pytest.StashKey[Registry]()
-_CELLS = pytest.StashKey[Cells]()
-_ATTEMPT = pytest.StashKey[Attempt]()
 _CONTEXT = pytest.StashKey[contextlib.ExitStack]()
-_CAUSE = pytest.StashKey[str]()
 _REJECTED = pytest.StashKey[bool]()
 
 
@@ -71,9 +63,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--replace", action="store_true", help="begin anew in DIR, whatever records are in it")
     group.addoption("--timeout-s", type=float, default=policy.timeout_s, help="for each process of a cell")
     group.addoption("--memory-limit-mb", type=int, default=policy.memory_limit_mb, help="for each process group")
-    group.addoption("--launches", type=int, default=policy.launches, help="serving processes to time, a cell")
+    group.addoption("--launches", type=int, default=policy.launches, help="serving processes to time, a cell; 0: none")
     group.addoption("--measure-s", type=float, default=policy.measure_s, help="how long a launch is timed")
-    group.addoption("--threads", type=int, default=policy.threads, help="threads of every runtime")
+    group.addoption("--threads", type=int, default=policy.threads, help="threads of every framework and runtime")
 
 
 def _plan(config: pytest.Config) -> tuple[Plan, Registry]:
@@ -189,72 +181,13 @@ class CellsFile(pytest.File):
             yield CellItem.from_parent(self, name=cell.id, cell=cell)
 
 
-class CellFailedError(Exception):
-    """Tells pytest that a cell is broken; the record says all there is."""
-
-    def __init__(self, record: Record, details: Mapping[str, Any]) -> None:
-        super().__init__(describe_failure(record))
-        self.record = record
-        self.details = details
-
-
-class CellItem(pytest.Item):
-    """One cell."""
-
-    def __init__(self, *, cell: Cell, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.cell = cell
-        self.extra_keyword_matches.update({cell.model, cell.strategy, cell.device})
-
-    def runtest(self) -> None:
-        """Run the cell and write its record."""
-        cells = self.config.stash[_CELLS]
-        attempt = self.config.stash[_ATTEMPT]
-        try:
-            attempt.started(self.cell)
-            record, details = cells.run(self.cell)
-            new = cells.builds.new(self.cell.model)
-            if new is not None:
-                attempt.write_build(self.cell.model, *new)
-            attempt.write(self.cell, record, details)
-        except (InfrastructureError, OSError) as error:
-            cause = _infrastructure(error)
-            self.config.stash[_CAUSE] = str(cause)
-            pytest.exit(str(cause), returncode=pytest.ExitCode.INTERNAL_ERROR)
-        self.user_properties.append(("outcome", record.outcome.value))
-        self.user_properties.append(("stage", record.stage.value))
-        if record.outcome is Outcome.NOT_APPLICABLE:
-            pytest.skip(record.error or "not applicable")
-        if record.outcome.broken:
-            raise CellFailedError(record, details)
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What the record and its details say; the bench's own traceback only where it broke itself."""
-        error = excinfo.value
-        if isinstance(error, CellFailedError):
-            return told(self.cell.id, error.record, error.details, self.config.getoption("tbstyle"))
-        return super().repr_failure(excinfo, style)
-
-    def reportinfo(self) -> tuple[Path, None, str]:
-        """What a failure's heading says. It does not end as the id does, in which pytest would replace the dots."""
-        return self.config.rootpath / CELLS_FILE.name, None, f"cell {self.name}"
-
-
-def _infrastructure(error: Exception) -> HarnessError:
-    """What stopped the run. Raises `error` where it is a bug of ours."""
-    if isinstance(error, InfrastructureError):
-        return error
-    if isinstance(error, OSError) and error.errno in NO_RESULT:
-        msg = f"the disk where the bench writes its records and scratch refuses: {error.strerror}."
-        return DiskFullError(msg)
-    raise error
-
-
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Have the attempt and what its cells need, once it is known which cells will run."""
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Have the attempt and what its cells need, once it is known which cells will run, and go through them."""
     config = session.config
     if _PLAN not in config.stash or config.option.collectonly or not session.items:
-        return
+        return None
+    if session.testsfailed and not config.option.continue_on_collection_errors:
+        return None  # pytest's own loop says so
     context = contextlib.ExitStack()
     config.stash[_CONTEXT] = context
     context.enter_context(raise_on_termination())
@@ -263,12 +196,14 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     try:
         attempt = _taken_up(config, cells, context)
     except InfrastructureError as error:
-        config.stash[_CAUSE] = str(error)
+        config.stash[CAUSE] = str(error)
         pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
     done = [item for item in session.items if isinstance(item, CellItem) and attempt.record_of(item.cell).exists()]
     if done:
         config.hook.pytest_deselected(items=done)
         session.items[:] = [item for item in session.items if item not in done]
+    go_through(session)
+    return True
 
 
 def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.ExitStack) -> Attempt:
@@ -292,13 +227,15 @@ def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.Exi
             _refuse_others_records(attempt, plan)
         tell = functools.partial(_tell, config)
         context.enter_context(hold(attempt.folder, f"the attempt in {attempt.folder}", tell))
-    config.stash[_ATTEMPT] = attempt
+    config.stash[ATTEMPT] = attempt
     marker = str(attempt.folder)
     end_leftovers(marker)
     attempt.clear_scratch()
     fresh = config.getoption("--fresh")
-    cells = Cells(plan, registry, attempt.scratch, marker=marker, fresh=fresh, kept=attempt.kept)
-    config.stash[_CELLS] = cells
+    cells = Cells(
+        plan, registry, attempt.scratch, marker=marker, fresh=fresh, waiting=attempt.waiting, kept=attempt.kept
+    )
+    config.stash[CELLS] = cells
     context.callback(end_leftovers, marker)
     context.callback(cells.close)
     _reject_unusable_models(config, chosen)
@@ -357,7 +294,7 @@ def _reject_unusable_models(config: pytest.Config, chosen: list[Cell]) -> None:
     That is before anything is recorded, and all of it at once. What else a build raises is recorded: a version may be
     to blame, which the end of a run over several environments tells.
     """
-    cells = config.stash[_CELLS]
+    cells = config.stash[CELLS]
     mistakes = []
     for model in {cell.model: None for cell in chosen}:
         entry = cells.registry.models[model]
@@ -368,7 +305,7 @@ def _reject_unusable_models(config: pytest.Config, chosen: list[Cell]) -> None:
         message = "\n".join(mistakes)
         config.stash[_REJECTED] = True
         if config.getoption("--attempt"):
-            config.stash[_ATTEMPT].refuse(message, mistake=True)
+            config.stash[ATTEMPT].refuse(message, mistake=True)
         pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
@@ -379,19 +316,19 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if _CONTEXT not in config.stash:
         return
     with config.stash[_CONTEXT]:
-        if _ATTEMPT not in config.stash or config.stash.get(_REJECTED, False):
+        if ATTEMPT not in config.stash or config.stash.get(_REJECTED, False):
             return
-        attempt = config.stash[_ATTEMPT]
+        attempt = config.stash[ATTEMPT]
         if attempt.state is not State.RUNNING:
             return  # it had not begun
-        cause = config.stash.get(_CAUSE, "") or _stopped_by(session, exitstatus)
+        cause = config.stash.get(CAUSE, "") or _stopped_by(session, exitstatus)
         lacking = [cell.id for cell in config.stash[_PLAN].cells if not attempt.record_of(cell).exists()]
         if lacking and not cause:
             cause = f"{len(lacking)} cells have no record, {lacking[0]} among them: the bench itself broke there."
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         if cause:
-            if _CELLS in config.stash:
-                config.stash[_CELLS].close()  # on a full disk there is room for the cause then
+            if CELLS in config.stash:
+                config.stash[CELLS].close()  # on a full disk there is room for the cause then
             attempt.pause(cause)
         elif not config.getoption("--attempt"):  # there, `harness run` has to look at the environment first
             attempt.end()
@@ -405,9 +342,9 @@ def _stopped_by(session: pytest.Session, exitstatus: int) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Where the records are."""
-    if _ATTEMPT not in config.stash or config.getoption("--attempt"):
+    if ATTEMPT not in config.stash or config.getoption("--attempt"):
         return
-    attempt = config.stash[_ATTEMPT]
+    attempt = config.stash[ATTEMPT]
     if attempt.state is State.ENDED:
         terminalreporter.write_line(f"records in {attempt.folder}; `harness ingest {attempt.folder}` makes their table")
     elif attempt.state is not None:

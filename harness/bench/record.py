@@ -88,15 +88,25 @@ class Record:
     latency_iqr_ms: float | None = _column(
         "median over launches of each launch's interquartile range", unit="ms", digits=".4f"
     )
+    latency_spread: float | None = _column(
+        "largest less smallest of the launches' medians, over `latency_ms`; empty for a single launch", digits=".3f"
+    )
+    latency_quality: str | None = _column(
+        "what speaks against the latency: `busy` (others used the machine), `unsteady` (never warm), `drift` (within a "
+        "launch), `spread` (over launches); empty where nothing does"
+    )
     launches: int | None = _column("fresh serving processes that were timed")
-    iterations: int | None = _column("timed calls over all launches")
+    iterations: int | None = _column("timed calls over all launches, those of a round each")
     latency_ratio: float | None = _column("latency over that of the `native` cell of the same run", digits=".3f")
     rss_base_mb: float | None = _column(
         "memory of the serving process before it imports the runtime", unit="MiB", digits=".1f"
     )
     rss_import_mb: float | None = _column("the same after importing the runtime", unit="MiB", digits=".1f")
     rss_load_mb: float | None = _column("the same after loading the artifact", unit="MiB", digits=".1f")
-    rss_peak_mb: float | None = _column("peak of the same while executing and measuring", unit="MiB", digits=".1f")
+    rss_peak_mb: float | None = _column(
+        "peak of the same while executing the example and the probes", unit="MiB", digits=".1f"
+    )
+    rss_source: str | None = _column("where these figures are from, and why there is no peak where that is empty")
     service_rss_mb: float | None = _column(
         "peak memory of the second process, where the model is a service of its own", unit="MiB", digits=".1f"
     )

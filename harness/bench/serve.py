@@ -1,4 +1,4 @@
-"""The serving process: imports one runtime, loads one artifact, runs it, and is timed by pytest-benchmark.
+"""The serving process: imports one runtime, loads one artifact, runs it, and may be timed by pytest-benchmark.
 
 It is a deployment in small: whatever converted the model was never imported here, so memory and latency are the
 runtime's own. It executes the runtime's file and, for a runtime that serves PyTorch itself, the model's; no other.
@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter  # bound before a runtime is loaded, which may put another in its place
@@ -23,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from harness.bench import memory, tensors
+from harness.bench import memory, pacing, tensors
 from harness.bench.binding import from_json
 from harness.bench.child import work_on
 from harness.bench.definitions import Artifact, Model, Runtime, Servable
@@ -35,20 +34,12 @@ from harness.bench.stages import Stage
 BENCHMARK_FILE = "benchmark.json"
 AFTER_FILE = "outputs-after.npz"
 
-_WARM_UP_CALLS = 3
-_FEWEST_ROUNDS = 5
-_MOST_ROUNDS = 2000
-
 # What a provider's name says of the device it runs on; other words are a user's runtime's own business.
 _DEVICE_WORDS = {"cuda": re.compile("cuda|gpu|tensorrt", re.IGNORECASE), "cpu": re.compile("cpu", re.IGNORECASE)}
 
 
 class WrongDeviceError(RuntimeError):
     """Another device executed the artifact than the cell is of."""
-
-
-class FrozenClockError(RuntimeError):
-    """The clock stood still while calls were timed, so that there is no latency to tell."""
 
 
 def check_provider(provider: Any, device: str) -> str:
@@ -149,17 +140,17 @@ class Serving:
                 rejected[str(index)] = described(error)
         if request.batch:
             self._predict(servable)
+        if not request.measure_s:
+            memory_told = _memory(counted=peak_is_own, before_mb=peak_before_mb)
+            facts = checked_facts(servable.facts() if hasattr(servable, "facts") else {})
+            # Some know only now, when they have looked for it where it cost no time that was measured.
+            self.progress.enter(Stage.PROBE, provider=check_provider(servable.provider, request.device))
+            return {"rejected": rejected, **memory_told, "facts": facts}
         self.progress.enter(Stage.MEASURE)
-        answer = _measure(benchmark, servable.prepare(sets[0]), request.measure_s)
-        peak_mb = memory.peak_rss_mb()
+        answer, timing = _measure(benchmark, servable.prepare(sets[0]), request.measure_s)
+        memory_told = _memory(counted=peak_is_own, before_mb=peak_before_mb)
         tensors.save(self.folder / AFTER_FILE, servable.outputs(answer))
-        del answer  # it may hold what `facts` has to let go of
-        facts = checked_facts(servable.facts() if hasattr(servable, "facts") else {})
-        # Some know only now, when they have looked for it where it cost no time that was measured.
-        self.progress.enter(Stage.MEASURE, provider=check_provider(servable.provider, request.device))
-        # Where the kernel does not let us count anew, a peak below an earlier one is not known.
-        known = peak_is_own or peak_mb > peak_before_mb
-        return {"rejected": rejected, "rss_peak_mb": peak_mb if known else None, "facts": facts}
+        return {"rejected": rejected, **memory_told, "timing": timing}
 
     def _import(self) -> Entry[Runtime]:
         """Import what the runtime needs, and its own file; what the file raised is told when it is to load."""
@@ -203,36 +194,39 @@ class Serving:
         tensors.save(self.folder / f"outputs-{index}.npz", outputs)
 
 
-def _measure(benchmark: Any, call: Any, measure_s: float) -> Any:
-    """Warm up until first-call costs are gone, then time as many calls as fit into `measure_s` seconds.
+def _memory(*, counted: bool, before_mb: float) -> dict[str, float | str | None]:
+    """The peak while the artifact was used, and where it is from.
 
-    Returns what the last timed call returned. Raises `FrozenClockError` where no call took any time at all: without
-    that, warming up would have no end.
+    None where the kernel could not count anew (not `counted`), and it was higher before.
     """
-    started = perf_counter()
-    spent: list[float] = []
-    while len(spent) < _WARM_UP_CALLS or perf_counter() - started < measure_s / 2:
-        before = perf_counter()
-        call()
-        spent.append(perf_counter() - before)
-        if perf_counter() - started > measure_s * 2:
-            break  # so slow that one call more would cost more than it tells
-        if len(spent) >= _WARM_UP_CALLS:
-            _check_clock(spent)
-    # The median, not the fastest: on a busy machine a few fast calls would ask for far too many rounds.
-    typical = max(statistics.median(spent), 1e-7)
-    rounds = min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, int(measure_s / typical)))
-    # With one iteration a round, pytest-benchmark returns what the last timed call returned, and calls no more.
-    answer = benchmark.pedantic(call, rounds=rounds, iterations=1, warmup_rounds=0)
-    _check_clock(benchmark.stats.stats.data)
-    return answer
+    peak_mb = memory.peak_rss_mb()
+    if counted:
+        return {"rss_peak_mb": peak_mb, "rss_source": "VmRSS; the peak is VmHWM since loading"}
+    if peak_mb > before_mb:
+        return {"rss_peak_mb": peak_mb, "rss_source": "VmRSS; the peak is VmHWM, above that of loading"}
+    return {"rss_peak_mb": None, "rss_source": "VmRSS; no peak: it is below that of loading, and cannot be reset here"}
 
 
-def _check_clock(spent: list[float]) -> None:
-    """No call takes 0 s: perf_counter counts nanoseconds."""
-    if not any(spent):
-        msg = f"the clock stood still over {len(spent)} calls: something replaced time.perf_counter, or froze it"
-        raise FrozenClockError(msg)
+def _measure(benchmark: Any, call: Any, measure_s: float) -> tuple[Any, dict[str, Any]]:
+    """Warm up until calls are steady, then time as many rounds as fit into `measure_s` seconds.
+
+    Returns what a call returned right after the last timed one, or the last timed one itself where a round is one call,
+    and how it was timed. Raises `FrozenClockError` where no call took any time at all.
+    """
+    warm = pacing.warm_up(call, measure_s=measure_s)
+    rounds = pacing.rounds_for(warm.call_s, measure_s)
+    others = pacing.Busyness()
+    answer = benchmark.pedantic(call, rounds=rounds.rounds, iterations=rounds.calls, warmup_rounds=0)
+    busy_cores = others.share()
+    spent = list(benchmark.stats.stats.data)
+    pacing.check_clock(spent)
+    return answer, {
+        "calls": rounds.calls,
+        "warm_up_s": warm.seconds,
+        "steady": warm.steady,
+        "drift": pacing.drift_of(spent),
+        "busy_cores": busy_cores,
+    }
 
 
 def main(folder: Path) -> None:

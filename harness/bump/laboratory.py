@@ -344,6 +344,12 @@ class _Unheard:
     def started(self, model: str, strategy: str) -> None:
         """Nothing is told."""
 
+    def waiting(self, model: str, strategy: str) -> None:
+        """Nothing is told."""
+
+    def timing(self, model: str, strategy: str) -> None:
+        """Nothing is told."""
+
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
         """Nothing is told."""
 

@@ -24,7 +24,7 @@ class PolicyTable(_Strict):
 
     timeout_s: float = Field(default=Policy().timeout_s, gt=0)
     memory_limit_mb: int = Field(default=Policy().memory_limit_mb, gt=0)
-    launches: int = Field(default=Policy().launches, ge=1)
+    launches: int = Field(default=Policy().launches, ge=0)
     measure_s: float = Field(default=Policy().measure_s, gt=0)
     threads: int = Field(default=Policy().threads, ge=1)
 

@@ -26,6 +26,7 @@ class RunDisplay:
         self._combination = ""
         self._planned = 0
         self._counts: dict[str, int] = {}
+        self._waiting = 0
         self._under_way = ""
         self._since = time.monotonic()
 
@@ -42,7 +43,7 @@ class RunDisplay:
 
     def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
         """A combination's cells begin."""
-        self._combination, self._planned, self._counts = combination, planned, dict(done)
+        self._combination, self._planned, self._counts, self._waiting = combination, planned, dict(done), 0
         self._under_way = "starting: the frameworks are imported once"
         self._since = time.monotonic()
         if self._live is None:
@@ -52,6 +53,20 @@ class RunDisplay:
     def started(self, model: str, strategy: str) -> None:
         """A cell is under way."""
         self._under_way = one_line(f"{model}/{strategy}")
+        self._since = time.monotonic()
+        self._show()
+
+    def waiting(self, model: str, strategy: str) -> None:
+        """A cell came through all but timing, and waits for that."""
+        del model, strategy
+        self._waiting += 1
+        self._under_way = ""
+        self._show()
+
+    def timing(self, model: str, strategy: str) -> None:
+        """A cell that waited is timed."""
+        self._waiting = max(0, self._waiting - 1)
+        self._under_way = one_line(f"timing {model}/{strategy}")
         self._since = time.monotonic()
         self._show()
 
@@ -75,6 +90,7 @@ class RunDisplay:
     def busy(self, text: str) -> None:
         """What is being done before cells run, such as installing."""
         self._combination, self._planned, self._counts, self._under_way = one_line(text), 0, {}, ""
+        self._waiting = 0
         self._since = time.monotonic()
         if self._live is None:
             self.note(text)
@@ -100,6 +116,7 @@ class RunDisplay:
             Text(f"{good} passed", style="green"),
             Text(f"{done - good - neutral} failing", style="red" if done - good - neutral else "dim"),
             Text(f"{neutral} not applicable", style="dim"),
+            Text(f"{self._waiting} to be timed" if self._waiting else "", style="dim"),
             Text(f"{self._under_way} {seconds}" if self._under_way else "", style="cyan"),
         )
         return grid

@@ -35,6 +35,11 @@ _ADDED_IN_2 = {
 """The columns that schema 2 added, and the one that each follows."""
 
 _ADDED_IN_4 = {"operator": "fingerprint", "place": "operator", "begins_at": "difference"}
+_ADDED_IN_5 = {
+    "latency_spread": "latency_iqr_ms",
+    "latency_quality": "latency_spread",
+    "rss_source": "rss_peak_mb",
+}
 
 
 def _with_columns(raw: RawTable, added: Mapping[str, str]) -> RawTable:
@@ -94,7 +99,12 @@ def _told_anew(row: list[str], at: Mapping[str, int]) -> None:
     row[at["operator"]], row[at["place"]] = operator_of(error), node_of(error)
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3}
+def _from_4(raw: RawTable) -> RawTable:
+    """Schema 5 times several launches of a cell, and says what speaks against a latency."""
+    return _with_columns(raw, _ADDED_IN_5)
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
 """By the version that a migration starts from. Whoever raises `SCHEMA_VERSION` adds the one from the version before."""
 
 

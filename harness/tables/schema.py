@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 from harness.bench.record import Record
 from harness.tables.natives import Native
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 BASELINE = "native"
 """The strategy that latencies are held against."""

@@ -80,6 +80,12 @@ class Observer:
     def started(self, model: str, strategy: str) -> None:
         self.told.append(f"started {model} {strategy}")
 
+    def waiting(self, model: str, strategy: str) -> None:
+        self.told.append(f"waiting {model} {strategy}")
+
+    def timing(self, model: str, strategy: str) -> None:
+        self.told.append(f"timing {model} {strategy}")
+
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
         self.told.append(f"ended {model} {strategy} {outcome} {stage}")
 

@@ -186,7 +186,7 @@ def test_what_a_run_depends_on_is_in_its_identity(root: Path) -> None:
     assert _identity(root, replace(plan, lock="/elsewhere/lock.txt"), lock="six==1.16.0\n") == found[1]
     found.append(_identity(root, plan, lock="six==1.15.0\n"))
     found.append(_identity(root, plan, packages={"torch": "2.0.1", "beside": "1"}))
-    found.append(_identity(root, replace(plan, policy=replace(plan.policy, launches=3))))
+    found.append(_identity(root, replace(plan, policy=replace(plan.policy, launches=5))))
     found.append(_identity(root, replace(plan, cells=plan.cells[:1])))
     for path in ("good.py", "plugins/steps/recite.py", "plugins/runtimes/reciting.py"):
         with (root.parent / path).open("a", encoding="utf-8") as file:
@@ -333,7 +333,7 @@ def test_what_ran_while_the_environment_was_not_whole_is_taken_back(root: Path, 
             error="lost",
         )
         time.sleep(0.02)
-    _, ended = attempt.spans()[plan.cells[0].model, plan.cells[0].strategy]
+    ((_, ended),) = attempt.spans()[plan.cells[0].model, plan.cells[0].strategy]
     place = root / ".harness" / "environments" / "small"
     place.mkdir(parents=True)
     lock = Lock(root / "matrices" / "locks" / "small.txt", "six==1.16.0\n")

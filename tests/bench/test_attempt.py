@@ -124,7 +124,7 @@ def test_a_torn_line_of_events_spoils_no_other(attempt: Attempt) -> None:
     follow = attempt.events_from()
     attempt.write(CELLS[0], _record(CELLS[0]), {})
     assert [event["event"] for event in follow()] == ["ended"]
-    assert attempt.spans()["resnet18", "native"][1] < float("inf")
+    assert attempt.spans()["resnet18", "native"][0][1] < float("inf")
 
 
 def test_a_folder_of_somebody_elses_is_told_from_an_attempt(tmp_path: Path, attempt: Attempt) -> None:
@@ -183,9 +183,24 @@ def test_when_cells_ran_is_known(attempt: Attempt) -> None:
         attempt.started(cell)
     attempt.write(CELLS[0], _record(CELLS[0]), {})
     spans = attempt.spans()
-    began, ended = spans["resnet18", "native"]
+    ((began, ended),) = spans["resnet18", "native"]
     assert began <= ended < float("inf")
-    assert spans["resnet18", "onnx-torchscript:16"][1] == float("inf")
+    ((_, never),) = spans["resnet18", "onnx-torchscript:16"]
+    assert never == float("inf")
+
+
+def test_a_cell_that_waits_to_be_timed_is_not_at_work(attempt: Attempt) -> None:
+    attempt.started(CELLS[0])
+    attempt.waits(CELLS[0])
+    attempt.started(CELLS[1])
+    attempt.waits(CELLS[1])
+    attempt.timing(CELLS[0])
+    attempt.write(CELLS[0], _record(CELLS[0]), {})
+    (run, timed), ((began, ended),) = (
+        attempt.spans()["resnet18", "native"],
+        attempt.spans()[CELLS[1].model, CELLS[1].strategy],
+    )
+    assert run[0] <= run[1] <= began <= ended <= timed[0] <= timed[1] < float("inf")
 
 
 def test_records_are_taken_back_and_suspects_kept(attempt: Attempt) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -210,11 +211,12 @@ def cells(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ce
 
 
 def _cells(plan: Plan, scratch: Path, *, fresh: bool = False) -> Cells:
-    return Cells(plan, plan.registry(), scratch, marker=str(scratch), fresh=fresh)
+    return Cells(plan, plan.registry(), scratch, marker=str(scratch), fresh=fresh, waiting=scratch / "waiting")
 
 
 def _run(cells: Cells, name: str) -> tuple[Record, dict[str, Any]]:
-    return cells.run(Cell("none", "linear", name, "cpu"))
+    cell = Cell("none", "linear", name, "cpu")
+    return cells.run(cell) or cells.time(cell)
 
 
 @pytest.fixture(scope="module")
@@ -251,13 +253,17 @@ def test_a_passing_cell_has_every_figure(ran: Ran) -> None:
     assert (record.probes_passed, record.probes_skipped, record.opset, record.provider) == (2, 0, 16, "numpy")
     assert record.relative_error is not None
     assert record.relative_error < 1e-6
-    assert (record.grade, record.tolerance, record.launches) == ("excellent", 1e-4, 1)
+    assert (record.grade, record.tolerance, record.launches) == ("excellent", 1e-4, 3)
     for name in ("convert_s", "load_s", "latency_ms", "latency_iqr_ms", "duration_s", "artifact_bytes"):
         assert getattr(record, name) > 0, name
+    assert record.latency_spread is not None
+    assert record.rss_source is not None
     memory = [record.rss_base_mb, record.rss_import_mb, record.rss_load_mb, record.rss_peak_mb]
     assert None not in memory
     assert set(details["errors"]) == {"example", "other values", "more rows"}
-    assert details["samples_s"][0]
+    medians = [statistics.median(launch["samples_s"]) for launch in details["launches"]]
+    assert record.latency_ms == statistics.median(medians) * 1000
+    assert all(launch["calls"] * min(launch["samples_s"]) > 50e-6 for launch in details["launches"])
 
 
 def test_probes_of_another_shape_are_skipped_where_the_artifact_is_static(ran: Ran) -> None:
@@ -336,7 +342,14 @@ def test_the_bench_alone_leaves_a_table_and_resumes(folder: Path, tmp_path: Path
     outcomes = {record.strategy: record.outcome.value for record in table.records}
     assert outcomes == {"good": "passed", "off": "mismatched", "impossible": "not-applicable"}
     events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [event["event"] for event in events] == ["started", "ended"] * 3
+    told = [(event["strategy"], event["event"]) for event in events]
+    # The first run stopped at what is off, before anything was timed; nothing is converted twice.
+    assert [each for each in told if each[0] == "good"] == [
+        ("good", what) for what in ("started", "waiting", "waiting", "timing", "ended")
+    ]
+    assert told.index(("off", "ended")) < told.index(("good", "timing"))
+    assert told.count(("impossible", "ended")) == told.count(("off", "started")) == 1
+    assert not any(Attempt(out).waiting.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -344,7 +357,7 @@ def test_the_bench_alone_leaves_a_table_and_resumes(folder: Path, tmp_path: Path
     [
         (["--strategies=godo"], "unknown strategy 'godo'. Did you mean 'good'?"),
         (["--lock=nothing.txt"], "--lock nothing.txt: no such file"),
-        (["--launches=0"], "launches is 0, and must be above 0"),
+        (["--launches=-1"], "launches is -1, and must not be below 0"),
     ],
 )
 def test_wrong_use_of_the_bench_alone_is_told(folder: Path, tmp_path: Path, arguments: list[str], told: str) -> None:

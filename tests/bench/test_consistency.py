@@ -47,6 +47,7 @@ def but(good: Record, **values: Any) -> Record:
         passed("m", "s", mse=1e-5, grade="excellent"),
         passed("m", "s", mse=1e-5, grade="acceptable"),
         passed("m", "s", latency_ms=None, launches=None, iterations=None),
+        replace(passed("m", "s", latency_ms=None, launches=None, iterations=None), stage=Stage.PROBE),
         passed("m", "s", probes_total=0, probes_passed=0, probes_skipped=0),
         passed("m", "s", provider="torch-cpu over gRPC"),
         passed("m", "s", relative_error=1e-4),
@@ -60,7 +61,10 @@ def test_what_can_be_true_is_not_doubted(good: Record) -> None:
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        (replace(PASSED, stage=Stage.LOAD), "'stage' is load, where a passed cell ends in measure"),
+        (
+            replace(PASSED, stage=Stage.LOAD),
+            "'stage' is load, where a passed cell ends in measure, or",
+        ),
         (replace(PASSED, error_type="Fail", error="x"), "'error_type', 'error' say that something went wrong"),
         (replace(PASSED, fingerprint="f"), "'fingerprint' say that something went wrong"),
         (replace(PASSED, difference="d"), "'difference' say that something went wrong"),

@@ -76,9 +76,10 @@ def plan_of(folder: Path, *strategies: str, **values: Any) -> Plan:
 
 
 def run(plan: Plan, scratch: Path, kept: Path | None = None) -> dict[str, tuple[Record, dict[str, Any]]]:
-    cells = Cells(plan, plan.registry(), scratch / "scratch", marker=str(scratch), fresh=False, kept=kept)
+    place = scratch / "scratch"
+    cells = Cells(plan, plan.registry(), place, marker=str(scratch), fresh=False, waiting=place / "waiting", kept=kept)
     try:
-        return {cell.strategy: cells.run(cell) for cell in plan.cells}
+        return {cell.strategy: cells.run(cell) or cells.time(cell) for cell in plan.cells}
     finally:
         cells.close()
 

@@ -1,0 +1,134 @@
+"""The launches of a cell: what a serving process is asked, and what one that was timed tells."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.bench.builds import Built
+from harness.bench.children import Done
+from harness.bench.definitions import Strategy
+from harness.bench.plan import Cell, Plan, imports_of
+from harness.bench.registry import Entry, Registry
+from harness.bench.requests import ServeRequest
+from harness.bench.serve import BENCHMARK_FILE
+
+OF_A_PROCESS = ("rss_base_mb", "rss_import_mb", "rss_load_mb", "load_s", "provider")
+"""What the trail of a serving process tells, each a column of the record."""
+
+BUSY_CORES = 0.2
+"""From how many cores that others keep busy a machine counts as busy."""
+
+SPREAD = 0.1
+"""From what spread over launches, and from what drift within one, a latency is to be taken with care."""
+
+
+def runtime_imports(registry: Registry, strategy: Strategy, model: str, *, own: bool = True) -> tuple[str, ...]:
+    """What the serving process imports; a runtime that is not there, or raises, is told in that process.
+
+    With `own`, what the model imports is among it where the runtime serves PyTorch itself.
+    """
+    entry = registry.runtimes.get(strategy.runtime)
+    if entry is None or entry.value is None:
+        return ()
+    names = imports_of(registry, None, [model]) if own and entry.value.needs_module else ()
+    return tuple(dict.fromkeys([*entry.value.imports, *names]))
+
+
+def serve_request(
+    plan: Plan,
+    registry: Registry,
+    cell: Cell,
+    strategy: Strategy,
+    built: Built,
+    artifact: Mapping[str, Any],
+    *,
+    folder: Path,
+    sets: Sequence[int],
+    timed: bool,
+) -> ServeRequest:
+    """The request to serve `artifact` on the input sets `sets`, in a process that works in `folder`.
+
+    One that is timed serves no labelled data.
+    """
+    runtime = registry.runtimes[strategy.runtime]
+    # A runtime's file that raised here is told by the process that needs it.
+    needs_module = runtime.value is not None and runtime.value.needs_module
+    model: Entry[Any] = registry.models[cell.model]
+    return ServeRequest(
+        folder=str(folder),
+        imports=runtime_imports(registry, strategy, cell.model),
+        threads=plan.policy.threads,
+        paths=plan.paths if needs_module else (),
+        runtime=strategy.runtime,
+        runtime_file=str(runtime.path),
+        kind=artifact["kind"],
+        artifact=artifact["path"],
+        device=cell.device,
+        built=str(built.folder),
+        input_names=tuple(artifact.get("input_names") or built.facts["inputs"]),
+        sets=tuple(sets),
+        measure_s=plan.policy.measure_s if timed else 0.0,
+        batch=0 if timed else built.facts.get("batch", 0),
+        model_file=str(model.path) if needs_module else "",
+    )
+
+
+def launch_of(done: Done, folder: Path, *, started: str) -> dict[str, Any]:
+    """What is kept of a launch that was timed in `folder`: its samples, in seconds, and under what conditions."""
+    result = done.trail.result or {}
+    return {
+        "started": started,
+        "samples_s": samples(folder),
+        **result.get("timing", {}),
+        **{name: done.trail.fact(name) for name in OF_A_PROCESS if name != "provider"},
+        "rss_peak_mb": result.get("rss_peak_mb"),
+    }
+
+
+def samples(folder: Path) -> list[float]:
+    """What a call took in each round of a launch that served in `folder`, in seconds."""
+    benchmark = folder / BENCHMARK_FILE
+    if not benchmark.exists() or not benchmark.stat().st_size:
+        return []
+    data: list[float] = json.loads(benchmark.read_text(encoding="utf-8"))["benchmarks"][0]["stats"]["data"]
+    return data
+
+
+def latency(launches: Sequence[Mapping[str, Any]]) -> dict[str, float | int | str]:
+    """The columns that the launches of a cell make; none where nothing was timed.
+
+    Latency is the median over launches of each launch's median, in milliseconds, and so is the interquartile range.
+    """
+    timed = [each for each in launches if each["samples_s"]]
+    if not timed:
+        return {}
+    rounds = [sorted(each["samples_s"]) for each in timed]
+    medians = [statistics.median(each) for each in rounds]
+    quartiles = [statistics.quantiles(each, n=4, method="inclusive") for each in rounds]
+    middle = statistics.median(medians)
+    columns: dict[str, float | int | str] = {
+        "latency_ms": middle * 1000,
+        "latency_iqr_ms": statistics.median(q[2] - q[0] for q in quartiles) * 1000,
+        "launches": len(timed),
+        "iterations": sum(len(each["samples_s"]) * each.get("calls", 1) for each in timed),
+    }
+    if len(timed) > 1:
+        columns["latency_spread"] = (max(medians) - min(medians)) / middle
+    if doubts := quality(timed, spread=columns.get("latency_spread")):
+        columns["latency_quality"] = ", ".join(doubts)
+    return columns
+
+
+def quality(launches: Sequence[Mapping[str, Any]], *, spread: Any) -> list[str]:
+    """What speaks against a latency, in the words of the column `latency_quality`; nothing where nothing does."""
+    told = {
+        "busy": any((each.get("busy_cores") or 0.0) > BUSY_CORES for each in launches),
+        "unsteady": any(each.get("steady") is False for each in launches),
+        "drift": any(abs(each.get("drift") or 0.0) > SPREAD for each in launches),
+        "spread": spread is not None and spread > SPREAD,
+    }
+    return [word for word, holds in told.items() if holds]
