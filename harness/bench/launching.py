@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,6 @@ from harness.bench.serve import BENCHMARK_FILE
 
 OF_A_PROCESS = ("rss_base_mb", "rss_import_mb", "rss_load_mb", "load_s", "provider")
 """What the trail of a serving process tells, each a column of the record."""
-
-BUSY_CORES = 0.2
-"""From how many cores that others keep busy a machine counts as busy."""
-
-SPREAD = 0.1
-"""From what spread over launches, and from what drift within one, a latency is to be taken with care."""
 
 
 def runtime_imports(registry: Registry, strategy: Strategy, model: str, *, own: bool = True) -> tuple[str, ...]:
@@ -96,39 +89,3 @@ def samples(folder: Path) -> list[float]:
         return []
     data: list[float] = json.loads(benchmark.read_text(encoding="utf-8"))["benchmarks"][0]["stats"]["data"]
     return data
-
-
-def latency(launches: Sequence[Mapping[str, Any]]) -> dict[str, float | int | str]:
-    """The columns that the launches of a cell make; none where nothing was timed.
-
-    Latency is the median over launches of each launch's median, in milliseconds, and so is the interquartile range.
-    """
-    timed = [each for each in launches if each["samples_s"]]
-    if not timed:
-        return {}
-    rounds = [sorted(each["samples_s"]) for each in timed]
-    medians = [statistics.median(each) for each in rounds]
-    quartiles = [statistics.quantiles(each, n=4, method="inclusive") for each in rounds]
-    middle = statistics.median(medians)
-    columns: dict[str, float | int | str] = {
-        "latency_ms": middle * 1000,
-        "latency_iqr_ms": statistics.median(q[2] - q[0] for q in quartiles) * 1000,
-        "launches": len(timed),
-        "iterations": sum(len(each["samples_s"]) * each.get("calls", 1) for each in timed),
-    }
-    if len(timed) > 1:
-        columns["latency_spread"] = (max(medians) - min(medians)) / middle
-    if doubts := quality(timed, spread=columns.get("latency_spread")):
-        columns["latency_quality"] = ", ".join(doubts)
-    return columns
-
-
-def quality(launches: Sequence[Mapping[str, Any]], *, spread: Any) -> list[str]:
-    """What speaks against a latency, in the words of the column `latency_quality`; nothing where nothing does."""
-    told = {
-        "busy": any((each.get("busy_cores") or 0.0) > BUSY_CORES for each in launches),
-        "unsteady": any(each.get("steady") is False for each in launches),
-        "drift": any(abs(each.get("drift") or 0.0) > SPREAD for each in launches),
-        "spread": spread is not None and spread > SPREAD,
-    }
-    return [word for word, holds in told.items() if holds]

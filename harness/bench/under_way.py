@@ -29,7 +29,8 @@ from harness.bench.failure import Failure, absent, columns_of, lacking, not_inst
 from harness.bench.fingerprint import normalise_paths, shorten
 from harness.bench.gpu import PeakSampler
 from harness.bench.kept import KeptArtifact, describe_artifact, keep, take_artifact
-from harness.bench.launching import OF_A_PROCESS, latency, launch_of, runtime_imports, serve_request
+from harness.bench.latency import latency
+from harness.bench.launching import OF_A_PROCESS, launch_of, runtime_imports, serve_request
 from harness.bench.logs import LOG_FILE, tail
 from harness.bench.own_code import roots_of
 from harness.bench.plan import Cell, Plan, imports_of, split
