@@ -14,7 +14,7 @@ from harness.bench.attempt import Attempt, State
 from harness.bench.environment import machine
 from harness.bench.errors import HarnessError, PausedError, UsageError
 from harness.bench.identity import identity, name_of
-from harness.bench.plan import model_of, split
+from harness.bench.plan import Plan, model_of, split
 from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.matrix.combination import extended
@@ -24,7 +24,7 @@ from harness.tables.decoding import check_device, check_tier, decode, moment, re
 from harness.tables.finding import Series
 from harness.tables.natives import Native, read_native
 from harness.tables.reading import read_table
-from harness.tables.schema import Table
+from harness.tables.schema import Run, Table
 
 _REMEDY = "Run the bench again with `--out` naming this folder."
 _NATIVE_REMEDY = (
@@ -147,10 +147,21 @@ def _is_of(table: Table, task: Task, registry: Registry, lock: str) -> bool:
         and run.harness_version == __version__
         and (run.combination, run.device, run.tier) == (plan.combination, plan.device, plan.tier)
         and run.lock_digest == lock_digest(lock)
-        and dict(run.policy) == asdict(plan.policy)
+        and _same_policy(run, plan)
         and {(record.model, record.strategy) for record in table.records} == planned
         and all(record.model_digest == registry.models[record.model].digest for record in table.records)
     )
+
+
+_OF_TIMING = ("launches", "measure_s")
+"""What of a policy only says how often calls are timed, and has no say in what becomes of a cell."""
+
+
+def _same_policy(run: Run, plan: Plan) -> bool:
+    """Whether cells were run as `plan` would, and timed if it would time them, however often."""
+    asked = asdict(plan.policy)
+    timed = bool(run.policy.get("launches")) or not plan.policy.launches
+    return timed and all(run.policy.get(name) == value for name, value in asked.items() if name not in _OF_TIMING)
 
 
 def cells_of_just_this(task: Task, tables: Iterable[Table]) -> dict[tuple[str, str], tuple[Table, Record]]:
@@ -168,13 +179,8 @@ def cells_of_just_this(task: Task, tables: Iterable[Table]) -> dict[tuple[str, s
         run = table.run
         extended_by = run.extensions.get(plan.extension)
         of = run.lock_digest if plan.extension == run.extension else extended_by.lock_digest if extended_by else None
-        same = (of, run.device, dict(run.policy), run.harness_version) == (
-            lock,
-            plan.device,
-            asdict(plan.policy),
-            __version__,
-        )
-        if not same or asdict(run.machine) != here or plan.plugins:
+        same = (of, run.device, run.harness_version) == (lock, plan.device, __version__)
+        if not (same and _same_policy(run, plan)) or asdict(run.machine) != here or plan.plugins:
             continue
         for record in table.records:
             key = record.model, record.strategy

@@ -99,6 +99,7 @@ def advise_command(
         strategies=("*",),
         tier="core",
         extensions=True,
+        launches=1,
         **given,
     )
     limits = Limits(relative_error=max_error, latency_ms=max_latency, memory_mb=max_memory)

@@ -24,7 +24,7 @@ from harness.bump.candidate import (
 )
 from harness.bump.moves import Move, moves_between
 from harness.cli.blaming import blame_options, budget_s
-from harness.cli.context import root_of, selection_options, shown
+from harness.cli.context import root_of, selection_options, shown, timing_options
 from harness.cli.policies import gate_policy
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
@@ -46,6 +46,7 @@ _OF_FILE = re.compile(r"/|\.(?:txt|in|toml|lock)\b")
 @click.argument("moves", nargs=-1, required=True, metavar="MOVE...")
 @requirements_options
 @selection_options
+@timing_options
 @click.option(
     "--save", "saved", default="", metavar="NAME", help="Keep the candidate as matrices/NAME.in, with its lock."
 )
@@ -90,6 +91,8 @@ def bump(
     def note(text: str) -> None:
         click.echo(text, err=quietly)
 
+    # No latency of two tables decides, so that one launch is all that a verdict needs.
+    given["launches"] = 1 if given["launches"] is None else given["launches"]
     _, (selection, *_) = select(root, (), matrix, instead=[base], extensions=False, **given)
     name = _base(root, base, selection, python=python, everything=everything, quietly=quietly)
     ground = foundation(root, name)

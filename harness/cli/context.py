@@ -84,3 +84,20 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_SELECTION_OPTIONS):
         command = option(command)
     return command
+
+
+_TIMING_OPTIONS = (
+    click.option(
+        "--launches",
+        type=click.IntRange(min=0),
+        help="How many fresh processes of a cell are timed (3; 1 for extensions beyond the quick tier); 0 times none.",
+    ),
+    click.option("--threads", type=click.IntRange(min=1), help="Threads of every framework and runtime (1)."),
+)
+
+
+def timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how cells are timed, instead of `[policy]` in the matrix file."""
+    for option in reversed(_TIMING_OPTIONS):
+        command = option(command)
+    return command

@@ -9,7 +9,7 @@ import click
 
 from harness.bench.errors import UsageError
 from harness.cli.blaming import blame_options, budget_s
-from harness.cli.context import INPUT_HELP, new_console, path_option, root_of
+from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, timing_options
 from harness.cli.policies import gate_policy
 from harness.cli.reading import compared, table_options
 from harness.cli.requirements import requirements_options, take
@@ -25,6 +25,8 @@ _OF_RUNS = {
     "inputs": "--input",
     "python": "--python-version",
     "everything": "--all",
+    "launches": "--launches",
+    "threads": "--threads",
     "no_blame": "--no-blame",
     "budget_min": "--blame-budget",
 }
@@ -37,6 +39,7 @@ _OF_RUNS = {
 @click.option("--base-requirements", metavar="FILE", help="Run these requirements, in the place of BASE.")
 @click.option("--candidate-requirements", metavar="FILE", help="Run these, in the place of CANDIDATE.")
 @requirements_options
+@timing_options
 @click.option("--strategies", multiple=True, metavar="GLOB", help="The strategies that requirements are run with.")
 @click.option("--input", "inputs", multiple=True, metavar="NAME:TYPE[SIZES]", help=INPUT_HELP)
 @path_option
@@ -91,7 +94,8 @@ def gate(
         )
         raise UsageError(msg)
     of_runs |= {"no_blame": no_blame, "budget_min": budget_min}
-    if idle := [option for name, option in _OF_RUNS.items() if of_runs[name]]:
+    # 0 launches are asked for as well.
+    if idle := [option for name, option in _OF_RUNS.items() if of_runs[name] or type(of_runs[name]) is int]:
         msg = (
             f"{', '.join(idle)}: only goes with --base-requirements and --candidate-requirements. {base} and "
             f"{candidate} are tables that are there: their runs chose the cells. Leave it out."
@@ -119,6 +123,8 @@ def _run(
 ) -> Sides:
     """Both files of requirements, each with its table."""
     root = root_of(context)
+    # No latency of two tables decides, so that one launch is all that a verdict needs.
+    given["launches"] = 1 if given["launches"] is None else given["launches"]
     _, (selection, *_) = select(root, (), matrix, instead=files, **given)
     names = take(root, files, [selection], python=python, everything=everything, quietly=as_markdown)
     return tables_of(root, selection, names, results=results, errors_only=as_markdown)

@@ -25,7 +25,7 @@ from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, Us
 from harness.bench.hold import hold
 from harness.bench.plan import Plan, split_models
 from harness.bench.series import path_names, series_of
-from harness.cli.context import new_console, root_of, selection_options, shown
+from harness.cli.context import new_console, root_of, selection_options, shown, timing_options
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
 from harness.cli.requirements import requirements_options, take
@@ -56,6 +56,7 @@ def select(
     values = given["models"] or file.models
     models, found = placed(root, values, given.get("inputs", ()))
     series = series_of(values, root=root) if split_models(models)[0] else ""
+    asked = {name: given[name] for name in ("launches", "threads") if given.get(name) is not None}
     selections = [
         Selection(
             tier=given["tier"] or file.tier,
@@ -64,7 +65,8 @@ def select(
             strategies=given["strategies"] or file.strategies,
             plugins=given["plugins"],
             paths=[*(given["paths"] or [root / folder for folder in file.paths]), *found],
-            policy=file.policy.policy(),
+            policy=replace(file.policy.policy(), **asked),
+            launches_by_default="launches" not in asked and file.policy.launches is None,
             keeping=file.keep.keeping(),
             extensions=given["extensions"] or file.extensions,
             series=series,
@@ -105,6 +107,7 @@ def plan(context: click.Context, /, names: tuple[str, ...], matrix: Path | None,
 )
 @requirements_options
 @selection_options
+@timing_options
 @click.option("--python", "interpreter", type=click.Path(path_type=Path), help="Run in this interpreter's environment.")
 @click.option("--name", default=AMBIENT, show_default=True, help="What to call that environment.")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")

@@ -24,13 +24,13 @@ class PolicyTable(_Strict):
 
     timeout_s: float = Field(default=Policy().timeout_s, gt=0)
     memory_limit_mb: int = Field(default=Policy().memory_limit_mb, gt=0)
-    launches: int = Field(default=Policy().launches, ge=0)
+    launches: int | None = Field(default=None, ge=0)
     measure_s: float = Field(default=Policy().measure_s, gt=0)
     threads: int = Field(default=Policy().threads, ge=1)
 
     def policy(self) -> Policy:
-        """The same for the bench."""
-        return Policy(**self.model_dump())
+        """The same for the bench, which has defaults for what is left out."""
+        return Policy(**self.model_dump(exclude_none=True))
 
 
 class KeepTable(_Strict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.bench import gpu
@@ -20,7 +20,8 @@ class Selection:
 
     Cells that need an extension are run where `extensions` asks for all of them, or where `strategies` (or, for a
     model that needs one itself, `models`) names them. `paths` are folders that a user's own models import from;
-    `series` names the series of these models, and is empty where there are none.
+    `series` names the series of these models, and is empty where there are none. With `launches_by_default` nobody said
+    how many launches are timed: cells of extensions beyond the quick tier, where they are slow, then have one.
     """
 
     tier: str
@@ -30,6 +31,7 @@ class Selection:
     plugins: Sequence[Path] = ()
     paths: Sequence[Path] = ()
     policy: Policy = field(default_factory=Policy)
+    launches_by_default: bool = True
     keeping: Keeping = field(default_factory=Keeping)
     extensions: bool = False
     series: str = ""
@@ -77,7 +79,7 @@ class Selection:
                 paths=tuple(map(str, paths)),
                 zoo=with_zoo,
                 lock=self._lock(root, combinations.extended(name, extension)),
-                policy=self.policy,
+                policy=self._policy(extension),
                 keeping=self.keeping,
                 selected=self.narrowed,
                 series=self.series,
@@ -85,6 +87,10 @@ class Selection:
             )
             for extension in groups
         ]
+
+    def _policy(self, extension: str) -> Policy:
+        seldom = self.launches_by_default and extension and self.tier != "quick"
+        return replace(self.policy, launches=min(1, self.policy.launches)) if seldom else self.policy
 
     def _wanted(self, cell: Cell, registry: Registry) -> bool:
         if not cell.extension or self.extensions:
