@@ -17,7 +17,7 @@ from harness.bench.gpu import PeakSampler
 from harness.bench.plan import Policy
 from harness.bench.processes import Child, Limits, Warm, WarmError, child_environ, start, watch
 from harness.bench.progress import Trail, read_trail
-from harness.bench.requests import Request
+from harness.bench.requests import Request, ServeRequest
 from harness.bench.stages import Outcome, Stage
 
 
@@ -106,13 +106,13 @@ class Children:
         child = child or start(request.role, folder, cwd=folder, environ=self._environ)
         return self._watched(child, folder, started, limits=limits)
 
-    def serve(self, request: Request, sampler: PeakSampler | None) -> Done:
-        """Serve in a fresh process; `sampler` follows the memory of the GPU."""
+    def serve(self, request: ServeRequest, sampler: PeakSampler | None) -> Done:
+        """Serve in a fresh process, which is hardly looked at while it is timed; `sampler` follows the GPU's memory."""
         folder = Path(request.folder)
         started = time.monotonic()
         request.write()
         child = start(request.role, folder, cwd=folder, environ=self._serving_environ)
-        return self._watched(child, folder, started, sampler, fallback=Stage.LOAD, quiet=True)
+        return self._watched(child, folder, started, sampler, fallback=Stage.LOAD, quiet=request.measure_s > 0)
 
     def _watched(
         self,

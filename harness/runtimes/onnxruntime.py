@@ -144,6 +144,9 @@ def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | N
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        for pool in ("intra_op", "inter_op"):
+            # Threads that wait by spinning take a core from whoever else has work, and are most of a latency's noise.
+            options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
         options.log_severity_level = 3
         options.enable_profiling = profiled
         session = onnxruntime.InferenceSession(str(artifact.path), options, providers=[(wanted, given)])

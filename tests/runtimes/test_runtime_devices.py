@@ -265,7 +265,9 @@ def with_onnxruntime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
             __version__=version,
             get_available_providers=lambda: [CUDA, CPU],
             preload_dlls=lambda: None,
-            SessionOptions=lambda: SimpleNamespace(profile=path, enable_profiling=False),
+            SessionOptions=lambda: SimpleNamespace(
+                profile=path, enable_profiling=False, add_session_config_entry=spinning.__setitem__
+            ),
             InferenceSession=FakeSession,
             OrtValue=SimpleNamespace(ortvalue_from_numpy=lambda value, device, index: value),
         )
@@ -274,10 +276,15 @@ def with_onnxruntime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
     return put
 
 
+spinning: dict[str, str] = {}
+"""What sessions were told of their threads."""
+
+
 def onnx_served() -> Any:
     """As a serving process does it: execute, measure, let go of the answer, and ask for facts."""
     servable = onnx_runtime.load(Artifact("onnx", Path("x")), "cuda", 1, None)
     assert len(servable.outputs(servable.prepare({"x": np.zeros(2)})())) == 1
+    assert spinning == {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
     assert check_provider(servable.provider, "cuda") == CUDA
     assert FakeSession.made[0][0] is False, "what is measured has no profile"
     return servable
