@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +127,8 @@ NO_FOLDER = [name for name in ELSEWHERE if "/" in name or "\\" in name or name.s
 @pytest.mark.parametrize("key", ["combination", "extension", "device", "tier", "started"])
 @pytest.mark.parametrize("name", NO_FOLDER)
 def test_what_an_attempt_says_of_itself_is_no_path(checkout: Path, key: str, name: str) -> None:
-    attempt = write_attempt(checkout / "attempt", [passed("lstm", "native")], **{key: name})
+    stated: dict[str, Any] = {key: name}
+    attempt = write_attempt(checkout / "attempt", [passed("lstm", "native")], **stated)
     attempt.lock.write_text("six==1.16.0\n", encoding="utf-8")
     before = contents(checkout.parent)
     done = harness(checkout, "ingest", checkout / "attempt")

@@ -10,6 +10,7 @@ from typing import Any
 from harness import __version__
 from harness.attempts.journal import open_runs
 from harness.attempts.tasks import Task
+from harness.attempts.timings import timings_in
 from harness.bench.attempt import Attempt, State
 from harness.bench.environment import machine
 from harness.bench.errors import HarnessError, PausedError, UsageError
@@ -22,6 +23,7 @@ from harness.tables.assembly import PlannedRun, assemble, merge
 from harness.tables.consistency import lock_digest
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
 from harness.tables.finding import Series
+from harness.tables.launches import Launch
 from harness.tables.natives import Native, read_native
 from harness.tables.reading import read_table
 from harness.tables.schema import Run, Table
@@ -50,10 +52,12 @@ def _table_of(attempt: Attempt, *, pins: Mapping[str, str]) -> Table:
         cause = f": {stated['cause']}" if stated["cause"] else ""
         msg = f"{attempt.folder} is {stated['state']}, and only what came to its end makes a table{cause}"
         raise PausedError(msg)
+    recorded = _recorded(attempt)
     return assemble(
         planned,
-        read_records(attempt),
+        [record for record, _ in recorded],
         pins=pins,
+        launches=[launch for _, launches in recorded for launch in launches],
         natives=_read_natives(attempt),
         identity=name_of(stated["identity"]),
         lock=attempt.lock.read_text(encoding="utf-8") if attempt.lock.exists() else "",
@@ -88,25 +92,37 @@ def _read(attempt: Attempt) -> tuple[PlannedRun, dict[str, Any]]:
     return planned, stated
 
 
-def read_records(attempt: Attempt) -> tuple[Record, ...]:
-    """Every record of an attempt, planned or not. Raises `UsageError` where one is wrong."""
-    paths = sorted(attempt.records.glob("*.json"))
-    return tuple(read_record(path) for path in paths if not path.name.startswith("."))
+def _recorded(attempt: Attempt) -> list[tuple[Record, list[Launch]]]:
+    """Every record of an attempt, planned or not, with its launches. Raises `UsageError` where one is wrong."""
+    found = []
+    for path in sorted(attempt.records.glob("[!.]*.json")):
+        value = _read_recorded(path)
+        record, details = _record_in(value, path), value.get("details")
+        timings = timings_in(details if isinstance(details, Mapping) else {}, where=str(path))
+        found.append((record, [timing.launch(record, number) for number, timing in enumerate(timings)]))
+    return found
 
 
 def read_record(path: Path) -> Record:
     """The record in a file of the bench's. Raises `UsageError` where it is none."""
+    return _record_in(_read_recorded(path), path)
+
+
+def _read_recorded(path: Path) -> Mapping[str, Any]:
     value = read_json(path, where=str(path), remedy=_REMEDY)
-    row: Any = value.get("row") if isinstance(value, Mapping) else None
-    if not isinstance(row, Mapping):
+    if not isinstance(value, Mapping) or not isinstance(value.get("row"), Mapping):
         msg = f"{path}: 'row': expected object. This is no record of the bench; move it away."
         raise UsageError(msg)
+    return value
+
+
+def _record_in(value: Mapping[str, Any], path: Path) -> Record:
     known = {each.name for each in fields(Record)}
-    for name in row:
+    for name in value["row"]:
         if name not in known:
             msg = f"{path}: the key 'row.{name}' is not known. Make the table with the harness that ran the bench."
             raise UsageError(msg)
-    return decode(Record, row, where=str(path), prefix="row")
+    return decode(Record, value["row"], where=str(path), prefix="row")
 
 
 def _read_natives(attempt: Attempt) -> dict[str, Native]:

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from pydantic import ConfigDict
 
 from harness.bench.record import Record
+from harness.tables.launches import Launch
 from harness.tables.natives import Native, in_model_order, merged
 from harness.tables.schema import BASELINE, SCHEMA_VERSION, Conditions, Extended, Run, Table, in_order
 
@@ -30,10 +31,11 @@ def assemble(
     *,
     pins: Mapping[str, str],
     natives: Mapping[str, Native] | None = None,
+    launches: Iterable[Launch] = (),
     identity: str = "",
     lock: str = "",
 ) -> Table:
-    """A table of `records` and `natives` as far as `planned_run` planned them, with `latency_ratio` filled in.
+    """A table of `records`, `launches` and `natives` as far as they were planned, with `latency_ratio` filled in.
 
     `pins` are the packages that the combination pins directly, name to version; empty for an ambient environment.
     `identity` is that of the attempt, `lock` the text of the lock that it is of.
@@ -61,8 +63,14 @@ def assemble(
     )
     models = {model for model, _ in planned}
     of_models = {model: native for model, native in (natives or {}).items() if model in models}
-    locks = {planned_run.extension: lock} if lock else {}
-    return Table(run=run, records=with_latency_ratio(in_order(kept)), natives=in_model_order(of_models), locks=locks)
+    cells = {record.cell for record in kept}
+    return Table(
+        run=run,
+        records=with_latency_ratio(in_order(kept)),
+        natives=in_model_order(of_models),
+        launches=in_order(launch for launch in launches if launch.cell in cells),
+        locks={planned_run.extension: lock} if lock else {},
+    )
 
 
 def merge(tables: Sequence[Table]) -> Table:
@@ -84,9 +92,13 @@ def merge(tables: Sequence[Table]) -> Table:
         ended=max(ends) if len(ends) == len(runs) else None,
         extensions={run.extension: Extended(lock_digest=run.lock_digest, packages=run.packages) for run in runs[1:]},
     )
-    records = with_latency_ratio(in_order(record for table in tables for record in table.records))
-    locks = {extension: text for table in tables for extension, text in table.locks.items()}
-    return Table(run=run, records=records, natives=merged(table.natives for table in tables), locks=locks)
+    return Table(
+        run=run,
+        records=with_latency_ratio(in_order(record for table in tables for record in table.records)),
+        natives=merged(table.natives for table in tables),
+        launches=in_order(launch for table in tables for launch in table.launches),
+        locks={extension: text for table in tables for extension, text in table.locks.items()},
+    )
 
 
 def with_latency_ratio(records: Iterable[Record]) -> tuple[Record, ...]:

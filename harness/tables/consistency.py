@@ -1,24 +1,28 @@
-"""Whether a table that was read can be of one run: its rows, each in itself and beside the others, and its locks."""
+"""Whether a table that was read can be of one run: its rows, its launches and its locks."""
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from harness.bench.consistency import contradictions
 from harness.bench.errors import UsageError
-from harness.tables.layout import RUN, lock_file
+from harness.tables.launches import Launch, cell_contradictions, launch_contradictions
+from harness.tables.layout import CELLS, LAUNCHES, RUN, lock_file
+from harness.tables.rows import row_name
 from harness.tables.schema import Table
 
 
-def check_table(table: Table, *, cells: str, remedy: str) -> None:
+def check_table(table: Table, *, folder: Path, remedy: str) -> None:
     """Raise `UsageError` where a row cannot be of the table's run, is there twice or contradicts itself.
 
-    The same where a lock beside them is not the run's. `cells` names the file of the rows in messages.
+    The same where launches do not make the latencies of the rows, and where a lock beside them is not the run's.
+    `folder` is where the files are that messages name.
     """
     seen: dict[tuple[str, str, str], int] = {}
     extensions = {"", table.run.extension, *table.run.extensions}
     for number, record in enumerate(table.records, start=1):
-        where = f"{cells}: row {number} (line {number + 1})"
+        where = f"{folder / CELLS}: {row_name(number)}"
         for name in ("combination", "device", "tier"):
             if getattr(record, name) != getattr(table.run, name):
                 msg = (
@@ -36,7 +40,43 @@ def check_table(table: Table, *, cells: str, remedy: str) -> None:
         if found := contradictions(record):
             msg = f"{where}, {record.model}/{record.strategy}, contradicts itself: {'; '.join(found)}. {remedy}"
             raise UsageError(msg)
+    if table.launches:
+        _check_launches(table, folder=folder, remedy=remedy)
     _check_locks(table, remedy=remedy)
+
+
+def _check_launches(table: Table, *, folder: Path, remedy: str) -> None:
+    """Hold the launches of a table that keeps them against its rows: every one that was timed has its own there."""
+    where = str(folder / LAUNCHES)
+    records = table.by_cell()
+    first: dict[tuple[str, str, str], int] = {}
+    of_cell: dict[tuple[str, str, str], list[Launch]] = {}
+    for number, launch in enumerate(table.launches, start=1):
+        record = records.get(launch.cell)
+        name = f"{launch.model}/{launch.strategy}"
+        if record is None or record.extension != launch.extension:
+            of = f" of the extension {launch.extension!r}" if launch.extension else ""
+            said = f"{where}: {row_name(number)} is of {name} on {launch.device}"
+            msg = f"{said}, and {CELLS} has no such cell{of}. {remedy}"
+            raise UsageError(msg)
+        first.setdefault(launch.cell, number)
+        of_cell.setdefault(launch.cell, []).append(launch)
+        found = launch_contradictions(launch)
+        if launch.launch != len(of_cell[launch.cell]) - 1:
+            found.append(f"'launch' is {launch.launch}, and it is number {len(of_cell[launch.cell]) - 1} of its cell")
+        if found:
+            msg = f"{where}: {row_name(number)}, {name}, contradicts itself: {'; '.join(found)}. {remedy}"
+            raise UsageError(msg)
+    for cell, record in records.items():
+        if record.latency_ms is None:
+            continue  # one that broke while it was timed keeps the launches that came before
+        if cell not in of_cell:
+            msg = f"{where}: no launch of {record.model}/{record.strategy}, and {CELLS} has a latency of it. {remedy}"
+            raise UsageError(msg)
+        if found := cell_contradictions(record, of_cell[cell]):
+            said = f"{where}: from {row_name(first[cell])} on, the launches of {record.model}/{record.strategy} do not "
+            msg = f"{said}make what {CELLS} says: {'; '.join(found)}. {remedy}"
+            raise UsageError(msg)
 
 
 def _check_locks(table: Table, *, remedy: str) -> None:

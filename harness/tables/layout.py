@@ -14,6 +14,7 @@ from harness.tables.decoding import moment
 from harness.tables.schema import Run
 
 CELLS = "cells.csv"
+LAUNCHES = "launches.csv"
 RUN = "run.json"
 NATIVE = "native.json"
 LOCK = "lock.txt"

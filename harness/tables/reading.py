@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.bench.errors import UsageError
-from harness.tables.cells import parse_cells, split_cells
+from harness.bench.record import Record
 from harness.tables.consistency import check_table
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
-from harness.tables.layout import CELLS, NATIVE, RUN, extension_of, is_hidden
+from harness.tables.launches import Launch
+from harness.tables.layout import CELLS, LAUNCHES, NATIVE, RUN, extension_of, is_hidden
 from harness.tables.migration import MIGRATIONS, Migration, RawTable, migrate, version_of
 from harness.tables.natives import read_natives
+from harness.tables.rows import parse_rows, split_rows
 from harness.tables.schema import Run, Table
 
 REMEDY = "Restore the table from git, or make it again with `harness run`."
@@ -22,7 +24,7 @@ _NATIVE_REMEDY = (
 
 
 def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS) -> Table:
-    """The table in `folder`; older schemas are migrated, native outputs and locks are read where they are there.
+    """The table in `folder`; older schemas are migrated, launches, native outputs and locks read where they are there.
 
     Raises `UsageError` where a file is missing, cut short, of a newer schema, or holds a wrong value or a row that
     contradicts itself: it says which file, what is wrong there, and what to do.
@@ -35,7 +37,7 @@ def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS
         raise UsageError(_no_table(folder))
     stated = read_json(folder / RUN, where=run_where, remedy=REMEDY)
     version_of(stated, where=run_where)
-    header, rows = split_cells(_read_text(folder / CELLS), where=cells_where, remedy=REMEDY)
+    header, rows = split_rows(_read_text(folder / CELLS), where=cells_where, remedy=REMEDY)
     raw = RawTable(run=stated, header=tuple(header), rows=tuple(tuple(row) for row in rows))
     raw = migrate(raw, where=run_where, migrations=migrations)
     run = decode_run(raw.run, where=run_where)
@@ -43,11 +45,18 @@ def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS
         what = "cut short" if len(raw.rows) < run.recorded else "not of this run"
         msg = f"{cells_where}: {what}, {len(raw.rows)} rows where {RUN} says {run.recorded} were recorded. {REMEDY}"
         raise UsageError(msg)
-    records = parse_cells(raw.header, raw.rows, where=cells_where, remedy=REMEDY)
+    records = parse_rows(Record, raw.header, raw.rows, where=cells_where, remedy=REMEDY)
     natives = read_natives(folder / NATIVE, remedy=_NATIVE_REMEDY) if (folder / NATIVE).exists() else {}
-    table = Table(run=run, records=records, natives=natives, locks=_read_locks(folder), folder=folder)
-    check_table(table, cells=cells_where, remedy=REMEDY)
+    launches = _read_launches(folder / LAUNCHES) if (folder / LAUNCHES).exists() else ()
+    locks = _read_locks(folder)
+    table = Table(run=run, records=records, natives=natives, launches=launches, locks=locks, folder=folder)
+    check_table(table, folder=folder, remedy=REMEDY)
     return table
+
+
+def _read_launches(path: Path) -> tuple[Launch, ...]:
+    header, rows = split_rows(_read_text(path), where=str(path), remedy=REMEDY)
+    return parse_rows(Launch, header, rows, where=str(path), remedy=REMEDY)
 
 
 def _read_locks(folder: Path) -> dict[str, str]:

@@ -1,17 +1,17 @@
-"""What a table holds: the columns of `cells.csv` and the keys of `run.json`, with their meaning."""
+"""What a table holds: the columns of `cells.csv` and `launches.csv`, and the keys of `run.json`, with their meaning."""
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import ConfigDict
 
 from harness.bench.record import Record
+from harness.tables.columns import about, columns_of
+from harness.tables.launches import Launch
 from harness.tables.natives import Native
 
 SCHEMA_VERSION = 5
@@ -19,35 +19,11 @@ SCHEMA_VERSION = 5
 BASELINE = "native"
 """The strategy that latencies are held against."""
 
+COLUMNS = columns_of(Record)
+"""Those of `cells.csv`."""
 
-def _about(description: str, *, unit: str = "") -> dict[str, str]:
-    return {"description": description, "unit": unit}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of `cells.csv`. `digits` is the format that fixes a number's digits."""
-
-    name: str
-    kind: type
-    optional: bool
-    description: str
-    unit: str
-    digits: str
-
-
-def _columns() -> tuple[Column, ...]:
-    hints = typing.get_type_hints(Record)
-    columns = []
-    for each in fields(Record):
-        hint = hints[each.name]
-        optional = isinstance(hint, types.UnionType)
-        kind = next(k for k in typing.get_args(hint) if k is not types.NoneType) if optional else hint
-        columns.append(Column(each.name, kind, optional, **each.metadata))
-    return tuple(columns)
-
-
-COLUMNS = _columns()
+LAUNCH_COLUMNS = columns_of(Launch)
+"""Those of `launches.csv`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +32,10 @@ class Machine:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    cpu: str = field(metadata=_about("name of the CPU"))
-    cores: int = field(metadata=_about("cores that the run could use"))
-    memory_mb: int = field(metadata=_about("memory", unit="MiB"))
-    os: str = field(metadata=_about("operating system"))
+    cpu: str = field(metadata=about("name of the CPU"))
+    cores: int = field(metadata=about("cores that the run could use"))
+    memory_mb: int = field(metadata=about("memory", unit="MiB"))
+    os: str = field(metadata=about("operating system"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +44,9 @@ class Gpu:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    name: str = field(metadata=_about("name of the GPU"))
-    memory_mb: int = field(metadata=_about("memory of one", unit="MiB"))
-    count: int = field(metadata=_about("how many there are"))
+    name: str = field(metadata=about("name of the GPU"))
+    memory_mb: int = field(metadata=about("memory of one", unit="MiB"))
+    count: int = field(metadata=about("how many there are"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,41 +55,41 @@ class Conditions:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    combination: str = field(metadata=_about("name of the combination"))
-    extension: str = field(metadata=_about("the extension that `packages` are of; empty for the combination's own"))
-    device: str = field(metadata=_about("`cpu` or `cuda`"))
-    tier: str = field(metadata=_about("`quick`, `core` or `full`"))
+    combination: str = field(metadata=about("name of the combination"))
+    extension: str = field(metadata=about("the extension that `packages` are of; empty for the combination's own"))
+    device: str = field(metadata=about("`cpu` or `cuda`"))
+    tier: str = field(metadata=about("`quick`, `core` or `full`"))
     selected: bool = field(
-        metadata=_about("whether the run was of selected cells; such a table never stands for its combination")
+        metadata=about("whether the run was of selected cells; such a table never stands for its combination")
     )
     models: str = field(
-        default="", metadata=_about("the series of a user's own models that the run was of; empty for the zoo")
+        default="", metadata=about("the series of a user's own models that the run was of; empty for the zoo")
     )
     paths: tuple[str, ...] = field(
         default=(),
-        metadata=_about("folders that these models import from, given by `--path`, relative to the repository's root"),
+        metadata=about("folders that these models import from, given by `--path`, relative to the repository's root"),
     )
-    started: str = field(metadata=_about("when the run started, in UTC"))
-    ended: str | None = field(metadata=_about("when it ended; null where it was killed"))
+    started: str = field(metadata=about("when the run started, in UTC"))
+    ended: str | None = field(metadata=about("when it ended; null where it was killed"))
     python: str = field(
-        metadata=_about("version of Python in the environment; empty where the environment could not be had")
+        metadata=about("version of Python in the environment; empty where the environment could not be had")
     )
-    machine: Machine = field(metadata=_about("the machine"))
-    gpu: Gpu | None = field(metadata=_about("its GPUs; null where there is none"))
-    driver: str | None = field(metadata=_about("version of the GPU's driver; null where there is none"))
-    threads: int = field(metadata=_about("threads that every runtime was given"))
+    machine: Machine = field(metadata=about("the machine"))
+    gpu: Gpu | None = field(metadata=about("its GPUs; null where there is none"))
+    driver: str | None = field(metadata=about("version of the GPU's driver; null where there is none"))
+    threads: int = field(metadata=about("threads that every runtime was given"))
     loadavg: tuple[float, float, float] = field(
-        metadata=_about("load of the machine over 1, 5 and 15 minutes when the run started")
+        metadata=about("load of the machine over 1, 5 and 15 minutes when the run started")
     )
-    harness_version: str = field(metadata=_about("version of the harness that ran the cells"))
+    harness_version: str = field(metadata=about("version of the harness that ran the cells"))
     policy: Mapping[str, int | float] = field(
-        metadata=_about("how cells were run: `timeout_s`, `memory_limit_mb`, `launches` and so on")
+        metadata=about("how cells were run: `timeout_s`, `memory_limit_mb`, `launches` and so on")
     )
     lock_digest: str = field(
-        metadata=_about("digest of the lock that the environment was installed from; empty where there is none")
+        metadata=about("digest of the lock that the environment was installed from; empty where there is none")
     )
     packages: Mapping[str, str] = field(
-        metadata=_about(
+        metadata=about(
             "every installed distribution, canonical name to version; empty where the environment could not be had"
         )
     )
@@ -125,9 +101,9 @@ class Extended:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    lock_digest: str = field(metadata=_about("digest of the extension's lock; empty where there is none"))
+    lock_digest: str = field(metadata=about("digest of the extension's lock; empty where there is none"))
     packages: Mapping[str, str] = field(
-        metadata=_about("every distribution installed there; empty where that environment could not be had")
+        metadata=about("every distribution installed there; empty where that environment could not be had")
     )
 
 
@@ -135,24 +111,24 @@ class Extended:
 class Run(Conditions):
     """`run.json`: what the rows of the same table are of."""
 
-    schema_version: int = field(metadata=_about("version of this schema, of the columns and of the keys"))
-    planned: int = field(metadata=_about("cells that the run had"))
-    recorded: int = field(metadata=_about("rows of `cells.csv`"))
-    complete: bool = field(metadata=_about("whether every planned cell is recorded"))
-    missing: tuple[str, ...] = field(metadata=_about("the planned cells without a record, as `model/strategy`"))
+    schema_version: int = field(metadata=about("version of this schema, of the columns and of the keys"))
+    planned: int = field(metadata=about("cells that the run had"))
+    recorded: int = field(metadata=about("rows of `cells.csv`"))
+    complete: bool = field(metadata=about("whether every planned cell is recorded"))
+    missing: tuple[str, ...] = field(metadata=about("the planned cells without a record, as `model/strategy`"))
     pins: Mapping[str, str] = field(
-        metadata=_about("the packages that the combination pins directly; empty for an ambient environment")
+        metadata=about("the packages that the combination pins directly; empty for an ambient environment")
     )
     identity: str = field(
         default="",
-        metadata=_about(
+        metadata=about(
             "identity of the combination's own attempt: equal where plan, lock, packages, policy and code are; "
             "empty for older tables"
         ),
     )
     extensions: Mapping[str, Extended] = field(
         default_factory=dict,
-        metadata=_about("the environments of the extensions whose cells are in the table, by the extension's name"),
+        metadata=about("the environments of the extensions whose cells are in the table, by the extension's name"),
     )
 
     @property
@@ -196,14 +172,15 @@ class Table:
     """The records of one run of one combination on one machine and device.
 
     `natives` are the native outputs by model; empty where they are not known, as of an environment that could not be
-    had. `locks` are the texts of the locks that the table is of, by extension, the combination's own under ""; a lock
-    without a solution is its reason. Older tables keep none. `folder` is where the table was read from; None for one
-    that was never written.
+    had. `launches` are those that the latencies are the medians of. `locks` are the texts of the locks that the table
+    is of, by extension, the combination's own under ""; a lock without a solution is its reason. Older tables keep
+    neither. `folder` is where the table was read from; None for one that was never written.
     """
 
     run: Run
     records: tuple[Record, ...]
     natives: Mapping[str, Native] = field(default_factory=dict)
+    launches: tuple[Launch, ...] = ()
     locks: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)
 
@@ -218,9 +195,17 @@ def strategy_order(spelling: str) -> tuple[str, int]:
     return name, int(value) if value.isdecimal() else -1
 
 
-def in_order(records: Iterable[Record]) -> tuple[Record, ...]:
-    """The stable order of a table's rows: by model, then by strategy."""
-    return tuple(sorted(records, key=lambda r: (r.model, strategy_order(r.strategy), r.strategy, r.device)))
+_Row = TypeVar("_Row", Record, Launch)
+
+
+def in_order(rows: Iterable[_Row]) -> tuple[_Row, ...]:
+    """The stable order of a table's rows: by model, then by strategy, and the launches of a cell as they came."""
+    return tuple(sorted(rows, key=_place))
+
+
+def _place(row: Record | Launch) -> tuple[object, ...]:
+    number = row.launch if isinstance(row, Launch) else 0
+    return row.model, strategy_order(row.strategy), row.strategy, row.device, number
 
 
 def _lines(rows: Iterable[tuple[str, str, str]], *, what: str) -> list[str]:
@@ -229,8 +214,7 @@ def _lines(rows: Iterable[tuple[str, str, str]], *, what: str) -> list[str]:
 
 
 def columns_markdown() -> str:
-    """The documentation of the columns of `cells.csv` and of the keys of `run.json`, as two Markdown tables."""
-    columns = [(c.name, c.unit, c.description) for c in COLUMNS]
+    """The documentation of the columns of both CSV files and of the keys of `run.json`, as Markdown tables."""
     nested: dict[str, tuple[str, type[Machine | Gpu | Extended]]] = {
         "machine": ("machine", Machine),
         "gpu": ("gpu", Gpu),
@@ -246,7 +230,11 @@ def columns_markdown() -> str:
     parts = [
         "### `cells.csv`",
         "",
-        *_lines(columns, what="column"),
+        *_lines(((c.name, c.unit, c.description) for c in COLUMNS), what="column"),
+        "",
+        "### `launches.csv`",
+        "",
+        *_lines(((c.name, c.unit, c.description) for c in LAUNCH_COLUMNS), what="column"),
         "",
         "### `run.json`",
         "",

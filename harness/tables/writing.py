@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.bench.errors import DiskFullError, HarnessError, NotWritableError, UsageError
-from harness.tables.cells import format_cells
-from harness.tables.layout import CELLS, NATIVE, RUN, extension_of, lock_file, table_folder
+from harness.bench.record import Record
+from harness.tables.launches import Launch
+from harness.tables.layout import CELLS, LAUNCHES, NATIVE, RUN, extension_of, lock_file, table_folder
 from harness.tables.natives import format_natives
+from harness.tables.rows import format_rows
 from harness.tables.schema import Run, Table, in_order
 
 _PARTIAL = ".partial"
@@ -62,7 +64,9 @@ def format_run(run: Run) -> str:
 
 def _content(table: Table) -> dict[str, bytes]:
     """The files of a table by name."""
-    texts = {CELLS: format_cells(in_order(table.records)), RUN: format_run(table.run)}
+    texts = {CELLS: format_rows(Record, in_order(table.records)), RUN: format_run(table.run)}
+    if table.launches:
+        texts[LAUNCHES] = format_rows(Launch, in_order(table.launches))
     if table.natives:
         texts[NATIVE] = format_natives(table.natives)
     texts |= {lock_file(extension): text for extension, text in sorted(table.locks.items())}
@@ -73,7 +77,8 @@ def _taken(target: Path, content: dict[str, bytes]) -> bool:
     """Whether the same table is there already; a `UsageError` where there is another."""
     if not target.exists() or not any(target.iterdir()):
         return False
-    known = {path.name for path in target.iterdir() if path.name == NATIVE or extension_of(path.name) is not None}
+    of_some = (LAUNCHES, NATIVE)
+    known = {path.name for path in target.iterdir() if path.name in of_some or extension_of(path.name) is not None}
     try:
         same = all((target / name).read_bytes() == data for name, data in content.items())
     except OSError:

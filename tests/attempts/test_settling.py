@@ -12,12 +12,24 @@ import pytest
 from harness.attempts.settling import table_of, unfinished
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import PausedError, UsageError
+from harness.bench.latency import latency
 from harness.tables.assembly import merge
 from harness.tables.finding import Series
 from harness.tables.reading import read_table
 from harness.tables.schema import Extended, Table
 from harness.tables.writing import write_table
-from tests.tables.samples import PACKAGES, PINS, failed, native, not_applicable, output, passed, table, write_attempt
+from tests.tables.samples import (
+    PACKAGES,
+    PINS,
+    failed,
+    native,
+    not_applicable,
+    output,
+    passed,
+    table,
+    timing,
+    write_attempt,
+)
 
 
 @pytest.fixture
@@ -48,6 +60,21 @@ def test_what_the_bench_left_becomes_a_table(out: Path, tmp_path: Path) -> None:
     assert made.run.pins == {"typing-extensions": "4.0"}
     assert made.run.packages == {"torch-vision": "0.15.2"}
     assert read_table(write_table(tmp_path, made)).run == made.run
+
+
+def test_the_launches_of_a_cell_are_rows_beside_it(out: Path, tmp_path: Path) -> None:
+    kept = [timing([0.002, 0.003, 0.004]), timing([]), timing([0.001, 0.001], steady=None, busy_cores=None)]
+    cell = passed("a", "native", **latency(kept))
+    stray = passed("b", "native", **latency(kept))
+    details = {("a", "native"): {"launches": kept}, ("b", "native"): {"launches": kept}}
+    write_attempt(out, [cell, stray], details=details, planned=[["a", "native"]])
+    made = table_of([Attempt(out)], pins={})
+    assert [(each.launch, each.latency_ms, each.rounds, each.steady) for each in made.launches] == [
+        (0, 3.0, 3, True),
+        (1, 1.0, 2, None),
+    ]
+    assert {each.model for each in made.launches} == {"a"}
+    assert len(read_table(write_table(tmp_path, made)).launches) == 2
 
 
 def test_planned_cells_without_a_record_are_missing_and_unplanned_records_are_passed_over(out: Path) -> None:
@@ -112,6 +139,12 @@ def test_keys_of_the_bench_s_own_are_passed_over(out: Path) -> None:
             "'row.outcome': input should be",
         ),
         (json.dumps({"row": {"model": "a"}}), "the key 'row.combination' is missing"),
+        (
+            json.dumps(
+                {"row": passed("a", "native").to_json(), "details": {"launches": [{"started": "", "samples_s": 1}]}}
+            ),
+            "'details.launches.0.samples_s': expected list, got int",
+        ),
     ],
 )
 def test_a_wrong_record_is_told_by_file_and_key(out: Path, content: str, message: str) -> None:

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from harness.bench.record import Record
 from harness.bench.text import one_line
 from harness.report import markdown
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.live import RunDisplay
 from harness.report.terminal import print_comparison, print_grid
-from harness.tables.cells import format_cells, parse_cells, split_cells
+from harness.tables.rows import format_rows, parse_rows, split_rows
 from harness.tables.schema import Table
 from harness.verdict.comparison import compare
 from harness.verdict.gate import judge
@@ -201,12 +202,12 @@ def test_markup_is_shown_as_it_stands() -> None:
 @pytest.mark.parametrize("harmful", HARMFUL)
 def test_a_table_is_text_to_git_and_to_a_spreadsheet(harmful: str) -> None:
     _, candidate = tables_of(harmful)
-    written = format_cells(candidate.records)
+    written = format_rows(Record, candidate.records)
     assert all(line.isprintable() for line in written.split("\n"))
     for row in csv.reader(io.StringIO(written)):
         assert not [field for field in row if re.search(r"(^|;)\s*[=+@-](?!\d[\d.e+-]*$)", field)]
-    header, rows = split_cells(written, where="", remedy="")
-    assert format_cells(parse_cells(header, rows, where="", remedy="")) == written
+    header, rows = split_rows(written, where="", remedy="")
+    assert format_rows(Record, parse_rows(Record, header, rows, where="", remedy="")) == written
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -8,11 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from harness.attempts.timings import timings_in
 from harness.bench.attempt import ATTEMPT_VERSION, Attempt
 from harness.bench.identity import PARTS
+from harness.bench.latency import latency
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.assembly import PlannedRun, assemble
+from harness.tables.launches import Launch
 from harness.tables.natives import Native, NativeOutput
 from harness.tables.schema import Gpu, Machine, Table
 
@@ -56,6 +59,27 @@ def mismatched(model: str, strategy: str, stage: Stage = Stage.MATCH, **values: 
 def not_applicable(model: str, strategy: str, reason: str = "needs torch 2.5") -> Record:
     """A record of a cell that cannot exist."""
     return record(model, strategy, Outcome.NOT_APPLICABLE, Stage.CONVERT, error_type="NotApplicable", error=reason)
+
+
+def timed(model: str, strategy: str, *launches_s: Iterable[float], **values: Any) -> tuple[Record, list[Launch]]:
+    """A record of a cell that passed, and its launches; of each the seconds of a call in its rounds of ten calls."""
+    kept = [{**timing(samples), **values} for samples in launches_s]
+    made = passed(model, strategy, **latency(kept))
+    return made, [each.launch(made, i) for i, each in enumerate(timings_in({"launches": kept}, where=""))]
+
+
+def timing(samples_s: Iterable[float], **values: Any) -> dict[str, Any]:
+    """A launch as the bench keeps it in a record's details."""
+    quiet = {"calls": 10, "warm_up_s": 0.1, "steady": True, "drift": 0.0, "busy_cores": 0.0}
+    memory = {"rss_base_mb": 20.0, "rss_import_mb": 60.0, "rss_load_mb": 80.0, "rss_peak_mb": 90.0, "load_s": 0.5}
+    return {
+        "started": "2026-01-31T12:01:00Z",
+        "samples_s": list(samples_s),
+        **quiet,
+        **memory,
+        "seconds": 2.0,
+        **values,
+    }
 
 
 def record(model: str, strategy: str, outcome: Outcome, stage: Stage, **values: Any) -> Record:
@@ -105,23 +129,32 @@ def table(
     pins: dict[str, str] | None = None,
     missing: Iterable[tuple[str, str]] = (),
     natives: Mapping[str, Native] | None = None,
+    launches: Iterable[Launch] = (),
     **values: Any,
 ) -> Table:
     """A table of `records`, which take on its combination, device and tier; `missing` was planned as well."""
     planned = (*((r.model, r.strategy) for r in records), *missing)
     made = planned_run(planned=planned, **values)
     belonging = [replace(r, combination=made.combination, device=made.device, tier=made.tier) for r in records]
-    return assemble(made, belonging, pins=PINS if pins is None else pins, natives=natives)
+    return assemble(made, belonging, pins=PINS if pins is None else pins, natives=natives, launches=launches)
 
 
-def write_attempt(folder: Path, records: Iterable[Record], **values: Any) -> Attempt:
-    """An ended attempt, as the bench leaves it; `values` replace keys of `attempt.json`."""
+def write_attempt(
+    folder: Path, records: Iterable[Record], *, details: Mapping[tuple[str, str], Any] | None = None, **values: Any
+) -> Attempt:
+    """An ended attempt, as the bench leaves it.
+
+    `details` are those of records by model and strategy; `values` replace keys of `attempt.json`.
+    """
     records = list(records)
     attempt = Attempt(folder)
     attempt.records.mkdir(parents=True)
     for record in records:
         path = attempt.records / f"{record.model}--{record.strategy.replace(':', '@')}.json"
-        path.write_text(json.dumps({"row": record.to_json(), "details": {}}), encoding="utf-8")
+        path.write_text(
+            json.dumps({"row": record.to_json(), "details": (details or {}).get((record.model, record.strategy), {})}),
+            encoding="utf-8",
+        )
     planned = [[record.model, record.strategy] for record in records]
     stated = {
         "version": ATTEMPT_VERSION,

@@ -29,6 +29,7 @@ def edit(folder: Path, *, drop: str = "", **values: Any) -> None:
 
 OF_SCHEMA_2 = {"probes_relative_error", "probes_derived", "cpu_nodes", "tf32"}
 OF_SCHEMA_4 = {"operator", "place", "begins_at"}
+OF_SCHEMA_5 = {"latency_spread", "latency_quality", "rss_source"}
 
 
 def drop_columns(folder: Path, names: set[str]) -> None:
@@ -243,8 +244,8 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
     text = (folder / "cells.csv").read_text()
     (folder / "cells.csv").write_text(text.replace("latency_ms", "latency_s", 1).replace("2.0000", "0.0020"))
     edit(folder, drop="machine", schema_version=0, host=vars(MACHINE))
-    drop_columns(folder, OF_SCHEMA_4)
-    later = {version: MIGRATIONS[version] for version in (2, 3)}
+    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5)
+    later = {version: MIGRATIONS[version] for version in (2, 3, 4)}
     back = read_table(folder, migrations={0: rename_host, 1: seconds_to_milliseconds, **later})
     assert back.run == table(*RESNET).run
     assert back.records[0].latency_ms == 2.0
@@ -255,7 +256,7 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
 @pytest.mark.parametrize("version", [2, 1])
 def test_a_table_from_before_there_were_series_of_own_models_is_of_the_zoo(folder: Path, version: int) -> None:
     edit(folder, drop="models", schema_version=version)
-    drop_columns(folder, OF_SCHEMA_4)
+    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5)
     if version == 1:
         edit(folder, drop="identity")
         drop_columns(folder, OF_SCHEMA_2)

@@ -10,14 +10,18 @@ from hypothesis import strategies as st
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
-from harness.tables.cells import HEADER, format_cells, parse_cells, split_cells
-from harness.tables.schema import COLUMNS, Column
+from harness.tables.columns import Column, columns_of
+from harness.tables.launches import Launch
+from harness.tables.rows import format_rows, parse_rows, split_rows
+from harness.tables.schema import COLUMNS, LAUNCH_COLUMNS
 from tests.tables.samples import failed, passed
+
+HEADER = tuple(column.name for column in COLUMNS)
 
 
 def read(text: str) -> tuple[Record, ...]:
-    header, rows = split_cells(text, where="cells.csv", remedy="Run it again.")
-    return parse_cells(header, rows, where="cells.csv", remedy="Run it again.")
+    header, rows = split_rows(text, where="cells.csv", remedy="Run it again.")
+    return parse_rows(Record, header, rows, where="cells.csv", remedy="Run it again.")
 
 
 def values_of(column: Column) -> st.SearchStrategy[Any]:
@@ -25,6 +29,7 @@ def values_of(column: Column) -> st.SearchStrategy[Any]:
         str: st.text(),
         int: st.integers(),
         # The largest floats round up to infinity at four digits.
+        bool: st.booleans(),
         float: st.floats(-1e300, 1e300) | st.sampled_from([math.inf, -math.inf, math.nan]),
         Outcome: st.sampled_from(Outcome),
         Stage: st.sampled_from(Stage),
@@ -40,35 +45,39 @@ def values_of(column: Column) -> st.SearchStrategy[Any]:
 
 
 records = st.builds(Record, **{column.name: values_of(column) for column in COLUMNS})
+launches = st.builds(Launch, **{column.name: values_of(column) for column in LAUNCH_COLUMNS})
 
 
-@given(records)
-@settings(max_examples=60, deadline=None)
-def test_what_is_read_is_what_was_written(written: Record) -> None:
-    text = format_cells([written])
+@given(records | launches)
+@settings(max_examples=120, deadline=None)
+def test_what_is_read_is_what_was_written(written: Record | Launch) -> None:
+    kind: Any = type(written)
+    text = format_rows(kind, [written])
     assert text.count("\n") == 2
-    (back,) = read(text)
-    assert format_cells([back]) == text
-    for column in COLUMNS:
+    (back,) = parse_rows(kind, *split_rows(text, where="", remedy=""), where="", remedy="")
+    assert format_rows(kind, [back]) == text
+    for column in columns_of(kind):
         if column.kind not in (str, float):
             assert getattr(back, column.name) == getattr(written, column.name)
 
 
 def test_text_is_one_line_and_none_is_nothing() -> None:
-    text = format_cells([failed("m", "native", error='line one\r\nline "two", more\x85end', stage=Stage.LOAD)])
+    text = format_rows(Record, [failed("m", "native", error='line one\r\nline "two", more\x85end', stage=Stage.LOAD)])
     assert text.splitlines()[1].startswith(
         'torch2.0,,m,native,cpu,quick,failed,load,Fail,"line one line ""two"", more end",ffffffff,,,,'
     )
 
 
 def test_what_was_no_utf8_is_written_all_the_same() -> None:
-    assert read(format_cells([failed("m", "native", error="bad byte \udc80")]))[0].error == "bad byte \\udc80"
+    assert read(format_rows(Record, [failed("m", "native", error="bad byte \udc80")]))[0].error == "bad byte \\udc80"
 
 
 def test_numbers_have_the_digits_of_their_column() -> None:
     row = dict(
         zip(
-            HEADER, format_cells([passed("m", "native", mse=1 / 3, cosine=0.5)]).splitlines()[1].split(","), strict=True
+            HEADER,
+            format_rows(Record, [passed("m", "native", mse=1 / 3, cosine=0.5)]).splitlines()[1].split(","),
+            strict=True,
         )
     )
     assert (row["mse"], row["cosine"], row["latency_ms"], row["artifact_bytes"]) == (
@@ -91,12 +100,12 @@ def test_numbers_have_the_digits_of_their_column() -> None:
     ],
 )
 def test_a_wrong_value_is_named_by_row_and_column(column: str, text: str, message: str) -> None:
-    header, rows = split_cells(
-        format_cells([passed("a", "native"), passed("b", "native")]), where="cells.csv", remedy=""
+    header, rows = split_rows(
+        format_rows(Record, [passed("a", "native"), passed("b", "native")]), where="cells.csv", remedy=""
     )
     rows[1][header.index(column)] = text
     with pytest.raises(UsageError) as caught:
-        parse_cells(header, rows, where="cells.csv", remedy="Run it again.")
+        parse_rows(Record, header, rows, where="cells.csv", remedy="Run it again.")
     assert message in str(caught.value)
     assert str(caught.value).endswith("Run it again.")
 
@@ -111,7 +120,7 @@ def test_a_wrong_value_is_named_by_row_and_column(column: str, text: str, messag
 )
 def test_the_header_is_that_of_the_schema(header: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        parse_cells(header, [], where="cells.csv", remedy="")
+        parse_rows(Record, header, [], where="cells.csv", remedy="")
 
 
 @pytest.mark.parametrize(
@@ -125,4 +134,4 @@ def test_the_header_is_that_of_the_schema(header: tuple[str, ...], message: str)
 )
 def test_text_that_is_cut_short_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        split_cells(text, where="cells.csv", remedy="")
+        split_rows(text, where="cells.csv", remedy="")

@@ -1,4 +1,4 @@
-"""`cells.csv` as text: records to lines and back."""
+"""Rows of a table as text, those of `cells.csv` and of `launches.csv`: dataclasses to lines of CSV and back."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.bench.errors import UsageError
-from harness.bench.record import Record
 from harness.bench.text import neutral, original, printable
-from harness.tables.schema import COLUMNS, Column
+from harness.tables.columns import Column, columns_of
 
-HEADER = tuple(column.name for column in COLUMNS)
+T = TypeVar("T")
 
 _MAY_BE_EMPTY = ("extension",)
 _INTEGER = re.compile(r"-?[0-9]+")
+_TRUTH = {"yes": True, "no": False}
 _NUMBER = re.compile(r"-?([0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|inf|nan)")
 
 
@@ -27,6 +27,8 @@ def format_value(column: Column, value: Any) -> str:
         return ""
     if isinstance(value, Enum):
         return str(value.value)
+    if column.kind is bool:
+        return next(word for word, truth in _TRUTH.items() if truth is value)
     if column.kind is float:
         return format(value, column.digits)
     if column.kind is str:
@@ -41,6 +43,8 @@ def parse_value(column: Column, text: str) -> Any:
     if issubclass(column.kind, Enum):
         known = [member.value for member in column.kind]
         expected, good = f"one of {', '.join(known)}", text in known
+    elif column.kind is bool:
+        expected, good = "yes or no", text in _TRUTH
     elif column.kind is int:
         expected, good = "a whole number", bool(_INTEGER.fullmatch(text))
     elif column.kind is float:
@@ -50,20 +54,23 @@ def parse_value(column: Column, text: str) -> Any:
     if not good:
         msg = f"column '{column.name}': expected {expected}, got {repr(text) if text else 'nothing'}"
         raise ValueError(msg)
+    if column.kind is bool:
+        return _TRUTH[text]
     return original(text) if column.kind is str else column.kind(text)
 
 
-def format_cells(records: Iterable[Record]) -> str:
-    """The text of `cells.csv`: a header, then a line a record, in the order given."""
+def format_rows(kind: type[T], rows: Iterable[T]) -> str:
+    """The text of a file of rows, dataclasses of one `kind`: a header, then a line a row, in the order given."""
+    columns = columns_of(kind)
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
-    writer.writerow(HEADER)
-    for record in records:
-        writer.writerow(format_value(column, getattr(record, column.name)) for column in COLUMNS)
+    writer.writerow(column.name for column in columns)
+    for row in rows:
+        writer.writerow(format_value(column, getattr(row, column.name)) for column in columns)
     return buffer.getvalue()
 
 
-def split_cells(text: str, *, where: str, remedy: str) -> tuple[list[str], list[list[str]]]:
+def split_rows(text: str, *, where: str, remedy: str) -> tuple[list[str], list[list[str]]]:
     """Header and rows as text, each row as long as the header.
 
     Raises `UsageError` where the text is cut short.
@@ -78,39 +85,45 @@ def split_cells(text: str, *, where: str, remedy: str) -> tuple[list[str], list[
         raise UsageError(msg) from None
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
-            msg = f"{where}: {_row(number)}: {len(row)} fields, and the header has {len(header)}. {remedy}"
+            msg = f"{where}: {row_name(number)}: {len(row)} fields, and the header has {len(header)}. {remedy}"
             raise UsageError(msg)
     return header, rows
 
 
-def parse_cells(header: Sequence[str], rows: Iterable[Sequence[str]], *, where: str, remedy: str) -> tuple[Record, ...]:
-    """The records of rows whose header is that of this schema.
+def parse_rows(
+    kind: type[T], header: Sequence[str], rows: Iterable[Sequence[str]], *, where: str, remedy: str
+) -> tuple[T, ...]:
+    """The dataclasses of `kind` that rows hold whose header is that of this schema.
 
     Raises `UsageError` with the row and the column of the first wrong value.
     """
-    if tuple(header) != HEADER:
-        msg = f"{where}: {_header_problem(header)}. {remedy}"
+    columns = columns_of(kind)
+    names = [column.name for column in columns]
+    if list(header) != names:
+        msg = f"{where}: {_header_problem(header, names)}. {remedy}"
         raise UsageError(msg)
     return tuple(
-        _record(row, where=f"{where}: {_row(number)}", remedy=remedy) for number, row in enumerate(rows, start=1)
+        _parsed(kind, columns, row, where=f"{where}: {row_name(number)}", remedy=remedy)
+        for number, row in enumerate(rows, start=1)
     )
 
 
-def _record(row: Sequence[str], *, where: str, remedy: str) -> Record:
+def _parsed(kind: type[T], columns: Sequence[Column], row: Sequence[str], *, where: str, remedy: str) -> T:
     try:
-        return Record(**{column.name: parse_value(column, text) for column, text in zip(COLUMNS, row, strict=True)})
+        return kind(**{column.name: parse_value(column, text) for column, text in zip(columns, row, strict=True)})
     except ValueError as error:
         msg = f"{where}, {error}. {remedy}"
         raise UsageError(msg) from None
 
 
-def _row(number: int) -> str:
+def row_name(number: int) -> str:
+    """The row that is number `number` of a file, from 1, for a message: the first is in the second line."""
     return f"row {number} (line {number + 1})"
 
 
-def _header_problem(header: Sequence[str]) -> str:
-    lacks = [name for name in HEADER if name not in header]
-    extra = [name for name in header if name not in HEADER]
+def _header_problem(header: Sequence[str], names: Sequence[str]) -> str:
+    lacks = [name for name in names if name not in header]
+    extra = [name for name in header if name not in names]
     if lacks:
         return f"the header lacks {', '.join(lacks)}"
     if extra:

@@ -1,0 +1,166 @@
+"""`launches.csv`: what a latency is the median of, beside the row that has it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.bench.errors import UsageError
+from harness.bench.record import Record
+from harness.tables.assembly import merge
+from harness.tables.consistency import check_table
+from harness.tables.launches import Launch
+from harness.tables.reading import read_table
+from harness.tables.rows import format_rows, parse_rows, split_rows
+from harness.tables.schema import Table
+from harness.tables.writing import write_table
+from tests.tables.samples import failed, not_applicable, passed, table, timed
+
+FAST, OF_FAST = timed("lstm", "onnx-torchscript:16", [0.001, 0.002, 0.003], [0.004, 0.004, 0.004, 0.005])
+SLOW, OF_SLOW = timed("lstm", "native", [0.010, 0.011, 0.012], steady=None, drift=None)
+
+
+def with_launches() -> Table:
+    return table(FAST, SLOW, not_applicable("lstm", "twin"), launches=[*OF_FAST, *OF_SLOW])
+
+
+def edited(folder: Path, row: int, **values: str) -> None:
+    """Change fields of one row, the first being 0."""
+    path = folder / "launches.csv"
+    header, *rows = list(csv.reader(io.StringIO(path.read_text())))
+    for name, value in values.items():
+        rows[row][header.index(name)] = value
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def test_launches_are_written_beside_the_cells_and_read_back(tmp_path: Path) -> None:
+    folder = write_table(tmp_path, with_launches())
+    assert sorted(path.name for path in folder.iterdir()) == ["cells.csv", "launches.csv", "run.json"]
+    back = read_table(folder).launches
+    assert [(each.strategy, each.launch, each.rounds, each.steady) for each in back] == [
+        ("native", 0, 3, None),
+        ("onnx-torchscript:16", 0, 3, True),
+        ("onnx-torchscript:16", 1, 4, True),
+    ]
+    assert (back[1].q1_ms, back[1].latency_ms, back[1].q3_ms) == (1.5, 2.0, 2.5)
+    assert (back[0].drift, back[1].drift, back[1].rss_peak_mb) == (None, 0.0, 90.0)
+    assert write_table(tmp_path, with_launches()) == folder
+
+
+def test_a_table_without_launches_has_no_such_file(tmp_path: Path) -> None:
+    folder = write_table(tmp_path, table(passed("lstm", "native")))
+    assert not (folder / "launches.csv").exists()
+    assert read_table(folder).launches == ()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_another_tables_launches_are_never_written_over(tmp_path: Path, there: bool) -> None:
+    made, without = with_launches(), table(FAST, SLOW, not_applicable("lstm", "twin"))
+    write_table(tmp_path, made if there else without)
+    with pytest.raises(UsageError, match="there is another table already"):
+        write_table(tmp_path, without if there else made)
+
+
+def test_launches_of_cells_that_are_not_planned_are_passed_over() -> None:
+    assert table(SLOW, launches=[*OF_FAST, *OF_SLOW]).launches == tuple(OF_SLOW)
+
+
+def test_the_launches_of_extensions_come_into_the_same_table(tmp_path: Path) -> None:
+    record, launches = timed("lstm", "onnx2tf", [0.1, 0.1], [0.1, 0.1])
+    of_tools = Record(**{**vars(record), "extension": "tools"})
+    moved = [Launch(**{**vars(each), "extension": "tools"}) for each in launches]
+    made = merge([with_launches(), table(of_tools, launches=moved, extension="tools", lock_digest="")])
+    back = read_table(write_table(tmp_path, made)).launches
+    assert [(each.extension, each.strategy, each.launch) for each in back] == [
+        ("", "native", 0),
+        ("", "onnx-torchscript:16", 0),
+        ("", "onnx-torchscript:16", 1),
+        ("tools", "onnx2tf", 0),
+        ("tools", "onnx2tf", 1),
+    ]
+
+
+def test_a_cell_that_broke_while_it_was_timed_keeps_the_launches_before(tmp_path: Path) -> None:
+    made = table(SLOW, failed("lstm", "onnx-torchscript:16"), launches=[*OF_SLOW, OF_FAST[0]])
+    assert len(read_table(write_table(tmp_path, made)).launches) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "values", "message"),
+    [
+        (0, {"strategy": "onnx"}, "row 1 (line 2) is of lstm/onnx on cpu, and cells.csv has no such cell."),
+        (0, {"extension": "tools"}, "and cells.csv has no such cell of the extension 'tools'."),
+        (2, {"launch": "2"}, "row 3 (line 4), lstm/onnx-torchscript:16, contradicts itself: 'launch' is 2, and it is"),
+        (1, {"q1_ms": "2.1"}, "row 2 (line 3), lstm/onnx-torchscript:16, contradicts itself: 'latency_ms' 2.0 is not"),
+        (1, {"busy_cores": "-1"}, "contradicts itself: 'busy_cores' is -1.0"),
+        (1, {"rss_peak_mb": "inf"}, "contradicts itself: 'rss_peak_mb' is inf, which is no measurement"),
+        (1, {"rounds": "0"}, "contradicts itself: 'rounds' is 0"),
+        (1, {"rounds": "4"}, "do not make what cells.csv says: 'iterations' is 70, and they make 80."),
+        (
+            0,
+            {"latency_ms": "11.0002"},
+            "do not make what cells.csv says: 'latency_ms' is 11.0000, and they make 11.0002.",
+        ),
+        (0, {"q3_ms": "12"}, "'latency_iqr_ms' is 1.0000, and they make 1.5000."),
+        (1, {"steady": "perhaps"}, "row 2 (line 3), column 'steady': expected yes or no, got 'perhaps'."),
+        (1, {"latency_ms": ""}, "row 2 (line 3), column 'latency_ms': expected a number, got nothing."),
+    ],
+)
+def test_launches_that_do_not_make_the_cells_are_refused(
+    tmp_path: Path, row: int, values: dict[str, str], message: str
+) -> None:
+    folder = write_table(tmp_path, with_launches())
+    edited(folder, row, **values)
+    with pytest.raises(UsageError) as caught:
+        read_table(folder)
+    assert str(caught.value).startswith(f"{folder / 'launches.csv'}: ")
+    assert message in str(caught.value)
+    assert str(caught.value).endswith("Restore the table from git, or make it again with `harness run`.")
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        (slice(1, 3), "no launch of lstm/native, and cells.csv has a latency of it."),
+        (slice(0, 2), "'launches' is 2, and they make 1; 'iterations' is 70, and they make 30; "),
+    ],
+)
+def test_launches_that_were_taken_out_are_missed(tmp_path: Path, kept: slice, message: str) -> None:
+    folder = write_table(tmp_path, with_launches())
+    header, *rows = (folder / "launches.csv").read_text().splitlines(keepends=True)
+    (folder / "launches.csv").write_text("".join([header, *rows[kept]]))
+    with pytest.raises(UsageError) as caught:
+        read_table(folder)
+    assert message in str(caught.value)
+
+
+def test_text_that_is_cut_short_is_told_by_its_file(tmp_path: Path) -> None:
+    folder = write_table(tmp_path, with_launches())
+    path = folder / "launches.csv"
+    path.write_text(path.read_text()[:-3])
+    with pytest.raises(UsageError, match=r"launches\.csv: cut short"):
+        read_table(folder)
+
+
+T = TypeVar("T")
+samples = st.lists(st.floats(1e-6, 10), min_size=2, max_size=9)
+
+
+@given(st.lists(samples, min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_what_the_bench_makes_of_launches_is_what_the_table_makes_of_their_rows(made: list[list[float]]) -> None:
+    """From 1 microsecond to 10 s a call, whatever digits a table leaves out."""
+    record, launches = timed("lstm", "native", *made)
+    rows = [_back(Record, record)], [_back(Launch, each) for each in launches]
+    check_table(table(*rows[0], launches=rows[1]), folder=Path("somewhere"), remedy="")
+
+
+def _back(kind: type[T], row: T) -> T:
+    return parse_rows(kind, *split_rows(format_rows(kind, [row]), where="", remedy=""), where="", remedy="")[0]
