@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,39 @@ from tests.real.conftest import bench, pinned  # noqa: F401 - fixtures
 pytestmark = pytest.mark.real
 
 QUICK_TIER_S = 240.0
+THREE_LAUNCHES_S = 480.0
 ADDED_MEDIAN_S = 0.7
 ADDED_LARGEST_S = 1.5
 
 
 def added_s(record: dict[str, Any]) -> float:
-    """Seconds of a cell less those that import, build, convert, load, execute, probe and measure."""
+    """Seconds of a cell less those that import, build, convert, load, execute, probe and time."""
     details = record["details"]["seconds"]
     accounted: float = sum(s for part in details.values() for stage, s in part.items() if stage != "whole")
-    return float(record["row"]["duration_s"]) - accounted
+    return float(record["row"]["duration_s"]) - accounted - timed_s(record)
+
+
+def timed_s(record: dict[str, Any]) -> float:
+    """Seconds of a cell's launches."""
+    return sum(float(launch["seconds"]) for launch in record["details"].get("launches", ()))
+
+
+@pytest.mark.long
+def test_the_quick_tier_with_three_launches_and_the_share_that_is_timing(
+    bench: Callable[..., subprocess.CompletedProcess[str]],  # noqa: F811
+    pinned: Callable[[str], Path],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    pinned("torch2.0")
+    started = time.monotonic()
+    done = bench("torch2.0", "--tier=quick", "--launches=3", "--out", tmp_path)
+    seconds = time.monotonic() - started
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    records = [json.loads(p.read_text(encoding="utf-8")) for p in (tmp_path / "records").glob("*.json")]
+    timed = sum(map(timed_s, records))
+    print(f"\n{len(records)} cells in {seconds:.0f} s, of which timing took {timed:.0f} s, {timed / seconds:.0%}")
+    assert all(record["row"]["launches"] == 3 for record in records if record["row"]["outcome"] == "passed")
+    assert seconds <= THREE_LAUNCHES_S
 
 
 def test_the_quick_tier_and_what_the_bench_adds_to_a_cell(
