@@ -1,9 +1,10 @@
-"""What a table has no room for, kept on the machine that made it: records whole, logs, artifacts of what broke.
+"""What a table has no room for, kept on the machine that made it: records, samples, logs, artifacts of what broke.
 
 It lies in ``.harness/details/``, in a folder that is called as the table's own is, and is nobody's to commit::
 
     plan.json, plan+tools.json   what the bench was told, of the combination and of each extension
     records/                     one file a cell: the row, and all that the bench knows beside it
+    samples.parquet              the raw samples of the launches (`harness.attempts.samples`), which records leave out
     kept/                        one folder a cell that broke: its artifacts, logs and what it answered
 
 An attempt gives these away when its table is written, so that the next run of the same, which begins anew in the same
@@ -12,11 +13,14 @@ attempt, takes nothing with it. All of it together is bounded: see `bound`.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.attempts.recorded import RecordedCell, read_recorded
+from harness.attempts.samples import SAMPLES, write_samples
 from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
 from harness.bench.hold import hold
@@ -49,6 +53,12 @@ def recorded_at(root: Path, table: Table, model: str, strategy: str) -> str:
     return str(file.relative_to(root)) if file else f"{table.folder}/{CELLS}"
 
 
+def samples_file(root: Path, run: Run) -> Path | None:
+    """The raw samples of the launches of a table; None where they are not here."""
+    path = folder_of(root, run) / SAMPLES
+    return path if path.is_file() else None
+
+
 def kept_folder(root: Path, run: Run, model: str, strategy: str) -> Path:
     """Where what a cell left is kept, or would be."""
     return folder_of(root, run) / KEPT / slug_of(model, strategy)
@@ -77,6 +87,7 @@ def give(root: Path, attempts: Sequence[Attempt], run: Run, *, limit_mb: int) ->
         partial = target.with_name(f".{target.name}{_PARTIAL}")
         for part in (RECORDS, KEPT):
             (partial / part).mkdir(parents=True)
+        write_samples(partial, (cell for attempt in attempts for cell in _take_records(attempt, partial)))
         for attempt in attempts:
             _take(attempt, partial, own=attempt.folder.is_relative_to(own_folder(root).resolve()))
         remove_tree(target)
@@ -84,12 +95,18 @@ def give(root: Path, attempts: Sequence[Attempt], run: Run, *, limit_mb: int) ->
         return bound(root, limit_mb)
 
 
+def _take_records(attempt: Attempt, partial: Path) -> Iterator[RecordedCell]:
+    for path in sorted(attempt.records.glob("[!.]*.json")):
+        cell = read_recorded(path)
+        text = json.dumps(cell.without_samples(), indent=1)
+        (partial / RECORDS / path.name).write_text(f"{text}\n", encoding="utf-8")
+        yield cell
+
+
 def _take(attempt: Attempt, partial: Path, *, own: bool) -> None:
     stated = attempt.read() or {}
     if attempt.plan.is_file():
         shutil.copyfile(attempt.plan, partial / _plan_name(stated.get("extension", "")))
-    for record in attempt.records.glob("[!.]*.json"):
-        shutil.copyfile(record, partial / RECORDS / record.name)
     for cell in attempt.kept.glob("[!.]*"):
         if own:
             shutil.move(cell, partial / KEPT / cell.name)
@@ -101,19 +118,19 @@ def bound(root: Path, limit_mb: int, *, spared: Path | None = None) -> list[str]
     """Remove the oldest of what is kept until all details take no more than `limit_mb`; what a person is told.
 
     What cells of older tables left goes first, then the rest of these, then what cells of each series' newest table
-    left. The records of a newest table stay, and so does the folder `spared`, which is about to be used.
+    left, and its samples. The records of a newest table stay, and so does the folder `spared`, which is about to be
+    used.
     """
     store = root / OWN / STORE
     total = size_of(store)
     limit = limit_mb * MIB
     before, removed = total, 0
-    for folder in _oldest_first(store):
+    for path in _oldest_first(store):
         if total <= limit:
             break
-        if spared is not None and spared.is_relative_to(folder):
+        if spared is not None and spared.is_relative_to(path):
             continue
-        total -= size_of(folder)
-        remove_tree(folder)
+        total -= _removed(path)
         removed += 1
     if not removed:
         return []
@@ -124,8 +141,19 @@ def bound(root: Path, limit_mb: int, *, spared: Path | None = None) -> list[str]
     return [told]
 
 
+def _removed(path: Path) -> int:
+    """Remove a folder or a file; the bytes that it took."""
+    if path.is_dir():
+        size = size_of(path)
+        remove_tree(path)
+    else:
+        size = path.lstat().st_blocks * 512
+        path.unlink()
+    return size
+
+
 def _oldest_first(store: Path) -> Iterator[Path]:
-    """The folders that may go, in the order in which they do."""
+    """What may go, in the order in which it does."""
     series = [folder for folder in store.glob("*/*") if folder.is_dir()]
     tables = {each: sorted(path for path in each.iterdir() if not is_hidden(path)) for each in series}
     newest = sorted((every[-1] for every in tables.values() if every), key=lambda path: path.name)
@@ -135,6 +163,7 @@ def _oldest_first(store: Path) -> Iterator[Path]:
     yield from older
     for table in newest:
         yield from _kept_in(table)
+    yield from (path for path in (table / SAMPLES for table in newest) if path.is_file())
 
 
 def _kept_in(table: Path) -> list[Path]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness import __version__
 from harness.attempts.journal import open_runs
+from harness.attempts.recorded import REMEDY, read_recorded
 from harness.attempts.tasks import Task
-from harness.attempts.timings import timings_in
 from harness.bench.attempt import Attempt, State
 from harness.bench.environment import machine
 from harness.bench.errors import HarnessError, PausedError, UsageError
@@ -28,7 +28,6 @@ from harness.tables.natives import Native, read_native
 from harness.tables.reading import read_table
 from harness.tables.schema import Run, Table
 
-_REMEDY = "Run the bench again with `--out` naming this folder."
 _NATIVE_REMEDY = (
     "Move it away to make the table without this model's native outputs, or run the bench again into an empty folder."
 )
@@ -52,12 +51,17 @@ def _table_of(attempt: Attempt, *, pins: Mapping[str, str]) -> Table:
         cause = f": {stated['cause']}" if stated["cause"] else ""
         msg = f"{attempt.folder} is {stated['state']}, and only what came to its end makes a table{cause}"
         raise PausedError(msg)
-    recorded = _recorded(attempt)
+    records: list[Record] = []
+    launches: list[Launch] = []
+    for path in sorted(attempt.records.glob("[!.]*.json")):
+        cell = read_recorded(path)
+        records.append(cell.record)
+        launches += cell.launches
     return assemble(
         planned,
-        [record for record, _ in recorded],
+        records,
         pins=pins,
-        launches=[launch for _, launches in recorded for launch in launches],
+        launches=launches,
         natives=_read_natives(attempt),
         identity=name_of(stated["identity"]),
         lock=attempt.lock.read_text(encoding="utf-8") if attempt.lock.exists() else "",
@@ -78,10 +82,10 @@ def _read(attempt: Attempt) -> tuple[PlannedRun, dict[str, Any]]:
     if not attempt.file.is_file():
         msg = f"{attempt.folder}: no {attempt.file.name} in it. Name the folder that the bench was given with `--out`."
         raise UsageError(msg)
-    value = read_json(attempt.file, where=where, remedy=_REMEDY)
+    value = read_json(attempt.file, where=where, remedy=REMEDY)
     stated = attempt.read()
     if stated is None:
-        msg = f"{where}: not an attempt that this harness reads. {_REMEDY}"
+        msg = f"{where}: not an attempt that this harness reads. {REMEDY}"
         raise UsageError(msg)
     planned = decode(PlannedRun, value, where=where)
     check_device(planned.device)
@@ -90,39 +94,6 @@ def _read(attempt: Attempt) -> tuple[PlannedRun, dict[str, Any]]:
     if planned.ended is not None:
         moment(planned.ended, where=where, key="ended")
     return planned, stated
-
-
-def _recorded(attempt: Attempt) -> list[tuple[Record, list[Launch]]]:
-    """Every record of an attempt, planned or not, with its launches. Raises `UsageError` where one is wrong."""
-    found = []
-    for path in sorted(attempt.records.glob("[!.]*.json")):
-        value = _read_recorded(path)
-        record, details = _record_in(value, path), value.get("details")
-        timings = timings_in(details if isinstance(details, Mapping) else {}, where=str(path))
-        found.append((record, [timing.launch(record, number) for number, timing in enumerate(timings)]))
-    return found
-
-
-def read_record(path: Path) -> Record:
-    """The record in a file of the bench's. Raises `UsageError` where it is none."""
-    return _record_in(_read_recorded(path), path)
-
-
-def _read_recorded(path: Path) -> Mapping[str, Any]:
-    value = read_json(path, where=str(path), remedy=_REMEDY)
-    if not isinstance(value, Mapping) or not isinstance(value.get("row"), Mapping):
-        msg = f"{path}: 'row': expected object. This is no record of the bench; move it away."
-        raise UsageError(msg)
-    return value
-
-
-def _record_in(value: Mapping[str, Any], path: Path) -> Record:
-    known = {each.name for each in fields(Record)}
-    for name in value["row"]:
-        if name not in known:
-            msg = f"{path}: the key 'row.{name}' is not known. Make the table with the harness that ran the bench."
-            raise UsageError(msg)
-    return decode(Record, value["row"], where=str(path), prefix="row")
 
 
 def _read_natives(attempt: Attempt) -> dict[str, Native]:

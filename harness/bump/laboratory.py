@@ -20,7 +20,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from harness.attempts.execution import execute
-from harness.attempts.settling import read_record
+from harness.attempts.recorded import read_recorded
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
@@ -179,7 +179,7 @@ class Trials:
             self._busy(f"{mix}: {', '.join('/'.join(cell) for cell in missing)}")
             reason, made = self._execute(mix, closed, key, missing, files, artifacts)
             kept.note(mix, closed, self.base.python, reason=reason, seconds=time.monotonic() - began, installed=made)
-        records = {} if reason else {cell: read_record(files[cell]) for cell in cells}
+        records = {} if reason else {cell: read_recorded(files[cell]).record for cell in cells}
         trial = Trial(
             id=key,
             mix=mix,
@@ -263,7 +263,7 @@ class Trials:
     def _kept_of(self, attempt: Attempt, plan: Plan, files: Mapping[TrialCell, Path]) -> str:
         """Keep the records of an attempt that ended; or return why it could not be installed."""
         recorded = {(cell.model, cell.strategy): attempt.record_of(cell) for cell in plan.cells}
-        records = {cell: read_record(path) for cell, path in recorded.items()}
+        records = {cell: read_recorded(path).record for cell, path in recorded.items()}
         wrong = next((record for record in records.values() if record.stage in NOT_INSTALLED), None)
         if wrong is not None:
             return f"it does not install: {wrong.error}"

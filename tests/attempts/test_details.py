@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+from pyarrow import parquet
+
 from harness.attempts import details
 from harness.bench.attempt import Attempt
+from harness.bench.latency import latency
 from harness.tables.schema import Run
-from tests.tables.samples import failed, passed, table, write_attempt
+from tests.tables.samples import failed, passed, table, timing, write_attempt
 
 RECORDS = (passed("mlp", "native"), failed("mlp", "onnx-torchscript:16"))
 MIB = 2**20
@@ -45,6 +50,55 @@ def test_an_attempt_gives_its_details_to_the_table_and_the_next_run_of_the_same_
     details.give(tmp_path, [attempt], run_at(2), limit_mb=100)
     assert details.record_file(tmp_path, run_at(1), "mlp", "native") is not None
     assert details.record_file(tmp_path, run_at(3), "mlp", "native") is None
+
+
+def timed_attempt(folder: Path) -> Attempt:
+    kept = [timing([0.002, 0.003, 0.004]), timing([0.001, 0.001], calls=40)]
+    cell = passed("mlp", "onnx-torchscript:16", **latency(kept))
+    return write_attempt(folder, [passed("mlp", "native"), cell], details={cell.cell[:2]: {"launches": kept, "own": 1}})
+
+
+def test_raw_samples_are_kept_in_a_file_of_their_own_and_not_in_the_records(tmp_path: Path) -> None:
+    attempt = timed_attempt(tmp_path / "out")
+    details.give(tmp_path, [attempt], run_at(1), limit_mb=100)
+    path = details.samples_file(tmp_path, run_at(1))
+    assert path is not None
+    rows = parquet.read_table(path).to_pylist()
+    of_cell = {"extension": "", "model": "mlp", "strategy": "onnx-torchscript:16", "device": "cpu"}
+    assert rows[0] == {**of_cell, "launch": 0, "round": 0, "calls": 10, "call_s": 0.002}
+    assert rows[4] == {**of_cell, "launch": 1, "round": 1, "calls": 40, "call_s": 0.001}
+    assert len(rows) == 5
+    assert parquet.ParquetFile(path).metadata.row_group(0).column(7).compression == "ZSTD"
+
+    record = details.record_file(tmp_path, run_at(1), "mlp", "onnx-torchscript:16")
+    assert record is not None
+    left = json.loads(record.read_text(encoding="utf-8"))
+    own = json.loads((attempt.records / record.name).read_text(encoding="utf-8"))
+    assert left["row"] == own["row"]
+    assert left["details"]["own"] == 1
+    for launch, whole in zip(left["details"]["launches"], own["details"]["launches"], strict=True):
+        samples = whole.pop("samples_s")
+        assert samples, "the attempt itself, which lies elsewhere, keeps them"
+        assert launch == whole
+
+
+def test_where_nothing_was_timed_there_are_no_samples_and_nothing_is_imported_to_write_them(tmp_path: Path) -> None:
+    attempt = attempt_in(tmp_path / "out")
+    details.give(tmp_path, [attempt], run_at(1), limit_mb=100)
+    assert details.samples_file(tmp_path, run_at(1)) is None
+    code = "import sys, harness.cli; sys.exit('pyarrow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_samples_of_a_newest_table_go_last(tmp_path: Path) -> None:
+    for second in (1, 2):
+        attempt = timed_attempt(tmp_path / ".harness" / "attempts" / "torch2.0" / str(second))
+        details.give(tmp_path, [attempt], run_at(second), limit_mb=100)
+    assert details.samples_file(tmp_path, run_at(1)) is not None
+    details.bound(tmp_path, 0)
+    assert not details.folder_of(tmp_path, run_at(1)).exists()
+    assert details.samples_file(tmp_path, run_at(2)) is None
+    assert details.record_file(tmp_path, run_at(2), "mlp", "native") is not None
 
 
 def test_an_attempt_that_lies_elsewhere_keeps_its_own_too(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harness.attempts.timings import timings_in
+from harness.attempts.recorded import timings_in
 from harness.bench.attempt import ATTEMPT_VERSION, Attempt
 from harness.bench.identity import PARTS
 from harness.bench.latency import latency
