@@ -379,8 +379,9 @@ def test_an_outcome_edited_to_passed(root: Path, sides: tuple[Path, Path], side:
         result,
         2,
         f"{sides[side] / CELLS}: row ",
-        "contradicts itself: 'outcome' is passed, and 'stage' is convert, where a passed cell ends in measure; "
-        "'outcome' is passed, and 'error_type', 'error', 'fingerprint', 'operator' say that something went wrong",
+        "contradicts itself: 'outcome' is passed, and 'stage' is convert, where a passed cell ends in measure, or "
+        "untimed in probe; 'outcome' is passed, and 'error_type', 'error', 'fingerprint', 'operator' say that "
+        "something went wrong",
         "Restore the table from git, or make it again with `harness run`.",
     )
 
