@@ -42,6 +42,7 @@ def recorded(context: click.Context, found: FoundCell) -> Recorded:
     """What is known of a cell that was found."""
     root, table, record = root_of(context), found.table, found.record
     kept = details.kept_folder(root, table.run, record.model, record.strategy)
+    samples = details.samples_file(root, table.run)
     again = cell_command(context, "rerun", table, record, "--keep", _folder_name(record))
     return Recorded(
         table=replace(table, folder=shown(table.folder)) if table.folder else table,
@@ -49,6 +50,7 @@ def recorded(context: click.Context, found: FoundCell) -> Recorded:
         details=json.loads(found.details.read_text(encoding="utf-8"))["details"] if found.details else None,
         details_file=shown(found.details) if found.details else None,
         kept=shown(kept) if kept.is_dir() else None,
+        samples=shown(samples) if samples else None,
         alike=alike(table, record),
         following=_following(context, table, record, again),
         only_the_row=(

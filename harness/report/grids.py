@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.bench.failure import signature_of
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
+from harness.report.latency import care_legend
 from harness.report.wording import MARK_LEGENDS, SHORT_ERROR, detail, mark, outcomes, state
 from harness.tables.schema import BASELINE, Table, strategy_order
 from harness.verdict.comparison import count_of
@@ -85,7 +86,8 @@ def summary(table: Table) -> str:
 def legends(table: Table) -> list[str]:
     """What the marks mean that the grid has on passed cells, and how many there are."""
     counts = Counter(mark(record) for record in table.records)
-    return [f"{name} ({count_of(counts[name])}): {meaning}." for name, meaning in MARK_LEGENDS.items() if counts[name]]
+    marks = [f"{name} ({count_of(counts[name])}): {meaning}." for name, meaning in MARK_LEGENDS.items() if counts[name]]
+    return marks + [legend for legend in (care_legend(table.records),) if legend]
 
 
 def success_rates(table: Table) -> dict[str, SuccessRate]:

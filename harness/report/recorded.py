@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from harness.bench.kept import ARTIFACT_FILE
 from harness.bench.record import Record
 from harness.bench.text import one_line, printable
 from harness.report.diagnoses import told_of
+from harness.report.launches import launch_lines
 from harness.report.wording import number, run_line, state
+from harness.tables.launches import Launch
 from harness.tables.schema import COLUMNS, Table
 from harness.verdict.expectations import packages_of
 
@@ -32,9 +34,9 @@ _LOG_LINES = 40
 class Recorded:
     """What is known of a cell.
 
-    `details` are None where only the row is there. `kept` is the folder of what the cell left, None where there is
-    none. `alike` are the other cells with its fingerprint, `following` commands, and `only_the_row` is told where there
-    are no details.
+    `details` are None where only the row is there. `kept` is the folder of what the cell left, and `samples` the file
+    with the samples of its table's launches; None where there is none. `alike` are the other cells with its
+    fingerprint, `following` commands, and `only_the_row` is told where there are no details.
     """
 
     table: Table
@@ -42,9 +44,15 @@ class Recorded:
     details: Mapping[str, Any] | None
     details_file: Path | None = None
     kept: Path | None = None
+    samples: Path | None = None
     alike: Sequence[str] = ()
     following: Sequence[str] = ()
     only_the_row: str = ""
+
+    @property
+    def launches(self) -> list[Launch]:
+        """The launches of it that were timed, as far as its table keeps them."""
+        return [launch for launch in self.table.launches if launch.cell == self.record.cell]
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -56,6 +64,8 @@ class Recorded:
             "details": None if self.details is None else dict(self.details),
             "details_file": None if self.details_file is None else str(self.details_file),
             "kept": None if self.kept is None else str(self.kept),
+            "launches": [asdict(launch) for launch in self.launches],
+            "samples": None if self.samples is None else str(self.samples),
             "packages": dict(packages_of(run, self.record.extension)),
             "python": run.python,
             "known": dict(told_of(self.record, run)),
@@ -112,6 +122,7 @@ def _parts(told: Recorded, *, whole: bool) -> Iterator[tuple[str, list[str]]]:
     begins = details.get("begins") or {}
     yield "Where the mismatch begins", [f"{name}: {_figure(value)}" for name, value in begins.items() if value]
     yield "Input sets, against the native output", list(_sets(details.get("errors") or {}))
+    yield "Launches", list(_launches(told))
     yield "Seconds", list(_seconds(details))
     crossed = details.get("crossed") or {}
     if crossed:
@@ -123,6 +134,16 @@ def _parts(told: Recorded, *, whole: bool) -> Iterator[tuple[str, list[str]]]:
     yield "Environment", list(_environment(told))
     yield f"Other cells with the fingerprint {record.fingerprint}", list(told.alike)
     yield "Next", list(told.following)
+
+
+def _launches(told: Recorded) -> Iterator[str]:
+    if not told.launches:
+        return
+    yield from launch_lines(told.record, told.launches)
+    if told.samples is not None:
+        yield f"raw samples: {told.samples}, one row a round"
+    else:
+        yield "raw samples: not here; they stay on the machine that made the table, as long as there is room"
 
 
 def _sets(errors: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from harness.bench.record import ERROR_LENGTH, Record
 from harness.bench.series import from_here, values_of
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line
+from harness.report.latency import CARE, care_note
 from harness.tables.schema import Run
 from harness.verdict.comparison import NOT_INSTALLED, Category, CellChange, Comparison, count_of
 from harness.verdict.environments import PackageChange, packages_known
@@ -68,7 +69,8 @@ def grid_text(record: Record | None) -> str:
     if record.outcome is Outcome.NOT_APPLICABLE:
         return "n/a"
     if record.outcome is Outcome.PASSED:
-        latency = "" if record.latency_ms is None else f" {number(record.latency_ms)} ms"
+        care = CARE if record.latency_quality else ""
+        latency = "" if record.latency_ms is None else f" {care}{number(record.latency_ms)} ms"
         return f"ok{latency}{f', {marked}' if (marked := mark(record)) else ''}"
     return state(record)
 
@@ -235,6 +237,7 @@ def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[str, ...]:
     """What to know before believing the comparison, and what the verdict does not rest on."""
     left_out = comparison.numbers_left_out
     said = [f"Latency and memory are left out: {left_out}."] if left_out else []
+    said += [care] if (care := care_note(comparison)) else []
     return (*comparison.notes, *said, *(verdict.notes if verdict else (LATENCY_NOTE,)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from harness.bench.record import Record
@@ -110,12 +110,4 @@ def cell_contradictions(record: Record, launches: Sequence[Launch]) -> list[str]
         stated = getattr(record, name)
         if stated is not None and abs(stated - value) > _ROUNDED_MS:
             found.append(f"'{name}' is {stated:.4f}, and they make {value:.4f}")
-    return found
-
-
-def by_cell(launches: Iterable[Launch]) -> dict[tuple[str, str, str], list[Launch]]:
-    """Launches by model, strategy and device, in the order given."""
-    found: dict[tuple[str, str, str], list[Launch]] = {}
-    for each in launches:
-        found.setdefault(each.cell, []).append(each)
     return found

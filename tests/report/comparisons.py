@@ -135,6 +135,21 @@ def clean() -> Comparison:
     return compare(*tables, notes=["There are tables of runs with extensions too: --extensions reads those."])
 
 
+def doubtful() -> Comparison:
+    """A run and its repetition, on a machine that was not quiet, of a cell whose launches differ."""
+    quiet = (passed("resnet18", "native"), passed("lstm", "native"), passed("lstm", "onnx-torchscript"))
+    busy = (
+        passed("resnet18", "native", latency_quality="busy, spread", latency_spread=0.31),
+        passed("lstm", "native", latency_quality="busy", latency_spread=0.02),
+        passed("lstm", "onnx-torchscript"),
+    )
+    tables = (
+        table(*records, natives={"resnet18": native(output(1.0)), "lstm": native(output(2.0))}, started=started)
+        for records, started in ((quiet, "2026-01-31T12:00:00Z"), (busy, "2026-01-31T13:00:00Z"))
+    )
+    return compare(*tables)
+
+
 def same() -> Comparison:
     """One table against itself."""
     return compare(base_table(), base_table())

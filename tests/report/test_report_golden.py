@@ -29,7 +29,7 @@ def expected(name: str) -> str:
     return (EXPECTED / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["mixed", "moved", "untold", "unresolvable", "clean", "same"])
+@pytest.mark.parametrize("name", ["mixed", "moved", "untold", "unresolvable", "clean", "same", "doubtful"])
 def test_gate(name: str) -> None:
     comparison = getattr(comparisons, name)()
     made = console()
@@ -50,6 +50,14 @@ def test_a_grid() -> None:
     print_grid(made, comparisons.candidate_table())
     assert printed(made) == expected("grid.txt")
     assert markdown.grid(comparisons.candidate_table()) == expected("grid.md")
+
+
+def test_a_grid_with_latencies_that_are_to_be_taken_with_care() -> None:
+    table = comparisons.doubtful().tables[1]
+    made = console()
+    print_grid(made, table)
+    assert printed(made) == expected("grid-doubtful.txt")
+    assert markdown.grid(table) == expected("grid-doubtful.md")
 
 
 def test_a_grid_of_what_was_expected_and_what_was_not() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.bench.record import Record
 from harness.report.recorded import Recorded, recorded_lines
-from tests.tables.samples import failed, table
+from harness.tables.launches import Launch
+from tests.tables.samples import failed, passed, table, timed
 
 TRACEBACK = (
     'Traceback (most recent call last):\n  File "mine.py", line 3, in build\n    raise KeyError("x")\nKeyError: x'
@@ -59,3 +62,42 @@ def test_the_chain_the_beginning_and_each_input_set_are_told() -> None:
 
 def test_without_details_it_says_so() -> None:
     assert "Only the row is here\n  on the other machine" in shown(None, only_the_row="on the other machine")
+
+
+def test_the_launches_of_a_cell_are_told_with_what_speaks_against_them() -> None:
+    samples = [0.0020, 0.0020, 0.0021, 0.0023], [3e-6, 3.05e-6, 3.1e-6], [0.0030, 0.0030]
+    quiet, of_quiet = timed("mlp", "native", *samples[:1])
+    assert launches_shown(quiet, of_quiet, samples=Path("details/samples.parquet")) == [
+        "latency 2.05 ms, of one launch",
+        "launch 0: 2.05 ms, half of 4 rounds of 10 calls between 2.00 ms and 2.15 ms; steady after 0.100 s of warm-up",
+        "raw samples: details/samples.parquet, one row a round",
+    ]
+    doubts = {"steady": False, "drift": -0.14, "busy_cores": 1.3, "calls": 1}
+    doubtful, of_doubtful = timed("mlp", "native", *samples, **doubts)
+    expected = """
+latency 2.05 ms, the median of 3 launches, which differ by 146.2 %
+  spread: launches that differ by more than 10 % do not tell a small change: ask for more of them, by `--launches`, or \
+let `harness duel` hold two sides against each other
+launch 1: 3.05 us, half of 3 rounds of 1 call between 3.02 us and 3.08 us; not steady after 0.100 s of warm-up
+  busy: other programs kept 1.3 cores busy: run it again on a quiet machine, or use `harness duel`, which has two \
+sides take turns
+  unsteady: calls did not come to take equally long, so that the median may be of a model that is not warm yet: warm \
+up longer, by `measure_s` in [policy]
+  drift: the later half of the rounds took 14 % less than the earlier one: the machine changed its speed, or calls \
+leave something behind: time it longer, by `measure_s` in [policy]
+raw samples: not here; they stay on the machine that made the table, as long as there is room
+"""
+    assert launches_shown(doubtful, of_doubtful[1:2]) == expected.strip().splitlines()
+
+
+def test_a_table_that_keeps_no_launches_says_nothing_of_them() -> None:
+    assert launches_shown(passed("mlp", "native"), []) == []
+
+
+def launches_shown(record: Record, launches: list[Launch], samples: Path | None = None) -> list[str]:
+    other = timed("other", "native", [0.5, 0.5])[1]
+    made = Recorded(table=table(record, passed("other", "native")), record=record, details={}, samples=samples)
+    told = replace(made, table=replace(made.table, launches=(*other, *launches)))
+    assert [each["launch"] for each in told.to_json()["launches"]] == [each.launch for each in launches]
+    text = "\n".join(line.plain for line in recorded_lines(told))
+    return [line.removeprefix("  ") for line in text.partition("\nLaunches\n")[2].partition("\n\n")[0].splitlines()]
