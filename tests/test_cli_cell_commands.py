@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from pyarrow import parquet
 
 from harness import cli
 from harness.bench.kept import read_artifact
@@ -95,6 +97,25 @@ def test_explain_tells_all_and_paths_that_messages_name_exist(root: Path) -> Non
     assert "KeyError" in raised["details"]["traceback"]
     assert raised["alike"] == ["ambient/linear/also-raises"]
     assert raised["packages"]["pytest"]
+
+
+def test_explain_tells_each_launch_and_where_the_samples_of_it_are(root: Path) -> None:
+    told = json.loads(call(root, "explain", "ambient/linear/good", "--json").stdout)
+    assert [launch["launch"] for launch in told["launches"]] == [0, 1, 2]
+    text = call(root, "explain", "ambient/linear/good").stdout
+    assert f"the median of 3 launches, which differ by {told['row']['latency_spread'] * 100:.1f} %" in text
+    assert f"raw samples: {told['samples']}, one row a round" in text
+    columns = ["strategy", "launch", "round", "calls", "call_s"]
+    rows = parquet.read_table(root / told["samples"], columns=columns).to_pylist()
+    for launch in told["launches"]:
+        of_launch = [row for row in rows if (row["strategy"], row["launch"]) == ("good", launch["launch"])]
+        assert [row["round"] for row in of_launch] == list(range(launch["rounds"]))
+        assert {row["calls"] for row in of_launch} == {launch["calls"]}
+        assert abs(statistics.median(row["call_s"] for row in of_launch) * 1000 - launch["latency_ms"]) < 1e-6
+        assert f"launch {launch['launch']}: " in text
+        assert "samples_s" not in told["details"]["launches"][launch["launch"]]
+    broken = call(root, "explain", "ambient/linear/raises").stdout
+    assert "Launches" not in broken
 
 
 def test_the_commands_that_explain_names_work_as_printed(root: Path, ambient: Path) -> None:

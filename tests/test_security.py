@@ -176,7 +176,7 @@ def test_a_link_in_the_place_of_a_table_is_not_written_through(checkout: Path, o
     assert contents(outside) == before
 
 
-@pytest.mark.parametrize("file", ["cells.csv", "run.json", "native.json", "lock.txt"])
+@pytest.mark.parametrize("file", ["cells.csv", "launches.csv", "run.json", "native.json", "lock.txt"])
 def test_a_link_to_something_else_is_refused_and_not_quoted(checkout: Path, outside: Path, file: str) -> None:
     folder = write_table(checkout / "results", table(passed("lstm", "native")))
     (folder / file).unlink(missing_ok=True)

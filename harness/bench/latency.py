@@ -29,7 +29,9 @@ class Quartiles(NamedTuple):
 
 
 def quartiles(samples_s: Sequence[float]) -> Quartiles:
-    """The quartiles of at least two rounds, interpolated as the method `inclusive` of `statistics.quantiles` does."""
+    """The quartiles of one round or more, interpolated as the method `inclusive` of `statistics.quantiles` does."""
+    if len(samples_s) == 1:
+        return Quartiles(*samples_s, *samples_s, *samples_s)
     return Quartiles(*statistics.quantiles(samples_s, n=4, method="inclusive"))
 
 

@@ -28,6 +28,7 @@ def test_quartiles_of_a_launch_are_those_of_its_rounds() -> None:
     found = quartiles([4.0, 1.0, 2.0, 3.0])
     assert found == (1.75, 2.5, 3.25)
     assert found.median_s == statistics.median([1.0, 2.0, 3.0, 4.0])
+    assert quartiles([0.5]) == (0.5, 0.5, 0.5)
 
 
 def test_one_launch_has_no_spread_and_what_was_not_timed_no_latency() -> None:
