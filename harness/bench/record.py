@@ -83,10 +83,10 @@ class Record:
     convert_s: float | None = _column("time of all steps together", unit="s", digits=".3f")
     load_s: float | None = _column("time to load the artifact into the runtime", unit="s", digits=".3f")
     latency_ms: float | None = _column(
-        "median over launches of each launch's median, for the example input", unit="ms", digits=".4f"
+        "median over launches of each launch's median, for the example input", unit="ms", digits=".6f"
     )
     latency_iqr_ms: float | None = _column(
-        "median over launches of each launch's interquartile range", unit="ms", digits=".4f"
+        "median over launches of each launch's interquartile range", unit="ms", digits=".6f"
     )
     latency_spread: float | None = _column(
         "largest less smallest of the launches' medians, over `latency_ms`; empty for a single launch", digits=".3f"

@@ -12,8 +12,8 @@ from harness.tables.columns import about
 
 _COUNTS = ("rounds", "calls")
 
-_ROUNDED_MS = 0.5e-4 + 1e-6 + 1e-9
-"""Half of the last digit that a latency has in `cells.csv`, and what two figures of `launches.csv` may add to it."""
+_ROUNDED_MS = 1.5e-6 + 1e-9
+"""Half of the last digit of a latency, for it and for each of two figures that it may be made from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,5 +109,5 @@ def cell_contradictions(record: Record, launches: Sequence[Launch]) -> list[str]
     for name, value in made.items():
         stated = getattr(record, name)
         if stated is not None and abs(stated - value) > _ROUNDED_MS:
-            found.append(f"'{name}' is {stated:.4f}, and they make {value:.4f}")
+            found.append(f"'{name}' is {stated:.6f}, and they make {value:.6f}")
     return found

@@ -236,13 +236,13 @@ def rename_host(raw: RawTable) -> RawTable:
 def seconds_to_milliseconds(raw: RawTable) -> RawTable:
     """A made-up migration: the column `latency_s` became `latency_ms`."""
     at = raw.header.index("latency_s")
-    rows = (tuple(f"{float(v) * 1000:.4f}" if n == at and v else v for n, v in enumerate(row)) for row in raw.rows)
+    rows = (tuple(f"{float(v) * 1000:.6f}" if n == at and v else v for n, v in enumerate(row)) for row in raw.rows)
     return replace(raw, header=(*raw.header[:at], "latency_ms", *raw.header[at + 1 :]), rows=tuple(rows))
 
 
 def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
     text = (folder / "cells.csv").read_text()
-    (folder / "cells.csv").write_text(text.replace("latency_ms", "latency_s", 1).replace("2.0000", "0.0020"))
+    (folder / "cells.csv").write_text(text.replace("latency_ms", "latency_s", 1).replace("2.000000", "0.002000"))
     edit(folder, drop="machine", schema_version=0, host=vars(MACHINE))
     drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5)
     later = {version: MIGRATIONS[version] for version in (2, 3, 4)}

@@ -106,9 +106,9 @@ def test_a_cell_that_broke_while_it_was_timed_keeps_the_launches_before(tmp_path
         (
             0,
             {"latency_ms": "11.0002"},
-            "do not make what cells.csv says: 'latency_ms' is 11.0000, and they make 11.0002.",
+            "do not make what cells.csv says: 'latency_ms' is 11.000000, and they make 11.000200.",
         ),
-        (0, {"q3_ms": "12"}, "'latency_iqr_ms' is 1.0000, and they make 1.5000."),
+        (0, {"q3_ms": "12"}, "'latency_iqr_ms' is 1.000000, and they make 1.500000."),
         (1, {"steady": "perhaps"}, "row 2 (line 3), column 'steady': expected yes or no, got 'perhaps'."),
         (1, {"latency_ms": ""}, "row 2 (line 3), column 'latency_ms': expected a number, got nothing."),
     ],

@@ -83,7 +83,7 @@ def test_numbers_have_the_digits_of_their_column() -> None:
     assert (row["mse"], row["cosine"], row["latency_ms"], row["artifact_bytes"]) == (
         "3.333e-01",
         "0.500000000",
-        "2.0000",
+        "2.000000",
         "1000",
     )
 
