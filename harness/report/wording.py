@@ -128,7 +128,8 @@ def machine_line(run: Run) -> str:
     """One line on the machine of a run."""
     machine = run.machine
     gpu = f", {run.gpu.count} x {run.gpu.name} (driver {run.driver or 'unknown'})" if run.gpu else ""
-    return f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MiB, {machine.os}{gpu}, {run.threads} threads"
+    threads = f"{run.threads} thread{'' if run.threads == 1 else 's'}"
+    return f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MiB, {machine.os}{gpu}, {threads}"
 
 
 def package_text(change: PackageChange, *, arrow: str = "->") -> str:

@@ -144,7 +144,12 @@ def doubtful() -> Comparison:
         passed("lstm", "onnx-torchscript"),
     )
     tables = (
-        table(*records, natives={"resnet18": native(output(1.0)), "lstm": native(output(2.0))}, started=started)
+        table(
+            *records,
+            natives={"resnet18": native(output(1.0)), "lstm": native(output(2.0))},
+            started=started,
+            threads=1,
+        )
         for records, started in ((quiet, "2026-01-31T12:00:00Z"), (busy, "2026-01-31T13:00:00Z"))
     )
     return compare(*tables)
