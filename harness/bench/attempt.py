@@ -8,7 +8,9 @@
     records/       one file a cell, written as it ends: the row, and details that a table has no room for
     natives/       one file a model: what is kept of its native outputs
     builds/        one file a model: the modules that only its build could tell, with their digests
-    waiting/       one folder a cell that waits to be timed (`harness.bench.waiting`); none is left at the end
+    waiting/       one folder a cell that waits to be timed (`harness.bench.waiting`); none is left at the end, but for
+                   those that wait for a duel
+    built/         one folder a model, of cells that wait for a duel: inputs and native outputs
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
     events.jsonl   cells as they begin, wait, are timed and end, for a live display
     scratch/       everything else that a run writes; nothing in it outlives the run
@@ -63,6 +65,7 @@ class Attempt:
         self.natives = folder / "natives"
         self.builds = folder / "builds"
         self.waiting = folder / "waiting"
+        self.built = folder / "built"
         self.kept = folder / "kept"
         self.events = folder / "events.jsonl"
         self.log = folder / "pytest.log"
@@ -101,7 +104,7 @@ class Attempt:
         the run of several combinations that this is part of.
         """
         self.file.unlink(missing_ok=True)
-        for folder in (self.records, self.natives, self.builds, self.waiting, self.kept, self.scratch):
+        for folder in (self.records, self.natives, self.builds, self.waiting, self.built, self.kept, self.scratch):
             remove_tree(folder)
         for file in (self.events, self.log, self.lock):
             file.unlink(missing_ok=True)
@@ -204,7 +207,7 @@ class Attempt:
         """Whether the folder holds what is no attempt's: somebody's own files, which nothing here may remove."""
         if not self.folder.exists() or self.file.exists():
             return False
-        folders = (self.records, self.natives, self.builds, self.waiting, self.kept, self.scratch)
+        folders = (self.records, self.natives, self.builds, self.waiting, self.built, self.kept, self.scratch)
         own = (self.plan, self.lock, self.events, self.log, *folders)
         names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
         # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
@@ -252,10 +255,11 @@ class Attempt:
         """Tell that a cell that waited is timed."""
         self._event("timing", cell)
 
-    def write(self, cell: Cell, record: Record, details: Mapping[str, Any]) -> None:
-        """Keep the record of a cell, and tell that it ended."""
+    def write(self, cell: Cell, record: Record, details: Mapping[str, Any], *, waits_on: bool = False) -> None:
+        """Keep the record of a cell, and tell that it ended; what is left of it goes, unless it `waits_on`."""
         write_json(self.record_of(cell), {"row": record.to_json(), "details": details})
-        remove_tree(self.waiting / cell.slug)
+        if not waits_on:
+            remove_tree(self.waiting / cell.slug)
         self._event("ended", cell, outcome=record.outcome.value, stage=record.stage.value)
 
     def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:

@@ -31,6 +31,17 @@ class Built:
         return [name for name, digest in self.facts.get("digests", {}).items() if _digest(self.folder / name) != digest]
 
 
+def build_folder(folder: Path, model: str) -> Path:
+    """What the build of a model leaves, below the `folder` of all builds."""
+    return folder / file_stem_of(model)
+
+
+def read_built(folder: Path, model: str) -> Built:
+    """A model that was built before, below the `folder` of all builds. Raises `OSError` where it was not."""
+    own = build_folder(folder, model)
+    return Built(own, json.loads((own / BUILT_FILE).read_text(encoding="utf-8")))
+
+
 def _digest(path: Path) -> str:
     try:
         return file_digest(path)
@@ -39,12 +50,16 @@ def _digest(path: Path) -> str:
 
 
 class Builds:
-    """Builds each model of a plan where it is first asked for, and again where somebody changed what was built."""
+    """Builds each model of a plan where it is first asked for, and again where somebody changed what was built.
 
-    def __init__(self, plan: Plan, registry: Registry, children: Children) -> None:
+    What builds leave lies in folders below `folder`.
+    """
+
+    def __init__(self, plan: Plan, registry: Registry, children: Children, folder: Path) -> None:
         self._plan = plan
         self._registry = registry
         self._children = children
+        self._folder = folder
         self._models = tuple(dict.fromkeys(cell.model for cell in plan.cells))
         self._built: dict[str, Built] = {}
         self._new: set[str] = set()
@@ -58,7 +73,7 @@ class Builds:
         made = self._built.get(model)
         if made is not None and not made.edited():
             return made
-        folder = self._children.scratch / "built" / file_stem_of(model)
+        folder = build_folder(self._folder, model)
         remove_tree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         request = BuildRequest(

@@ -26,8 +26,8 @@ from harness.bench.waiting import read_waiting
 class Cells:
     """Runs the cells of one plan, one after the other; each model is built once. `close` ends what is kept warm.
 
-    What waits to be timed lies in `waiting`. What a cell that broke has left is kept in `kept`, and what any cell has
-    left where the plan names a folder for it.
+    What waits to be timed lies in `waiting`, and what builds leave in `built` or, without that, in the scratch folder.
+    What a cell that broke has left is kept in `kept`, and what any cell has left where the plan names a folder for it.
     """
 
     def __init__(
@@ -40,13 +40,14 @@ class Cells:
         fresh: bool,
         waiting: Path,
         kept: Path | None = None,
+        built: Path | None = None,
     ) -> None:
         self.plan = plan
         self.registry = registry
         self.scratch = scratch
         self.waiting = waiting
         self.children = Children(scratch, plan.policy, plan.device, marker=marker, fresh=fresh)
-        self.builds = Builds(plan, registry, self.children)
+        self.builds = Builds(plan, registry, self.children, built or scratch / "built")
         self._means = Means(plan, registry, self.children, self.builds)
         self._kept = Path(plan.keep) if plan.keep else kept
 
@@ -58,7 +59,7 @@ class Cells:
     def run(self, cell: Cell) -> tuple[Record, dict[str, Any]] | None:
         """All but timing: the record of one cell and its details, or None where it came through and waits to be timed.
 
-        Raises `InfrastructureError` where there is no result.
+        What waits for a duel has its record already. Raises `InfrastructureError` where there is no result.
         """
         folder = self.waiting / cell.slug
         remove_tree(folder)
@@ -66,6 +67,8 @@ class Cells:
         under_way = CellRun(self._means, cell, folder)
         try:
             failure = under_way.run()
+            if failure is None and self.plan.duel_side and under_way.wait():
+                return under_way.record(None)
             if failure is None and self.plan.policy.launches and under_way.wait():
                 return None
             return self._ended(under_way, failure)
@@ -74,8 +77,8 @@ class Cells:
             raise
 
     def waits(self, cell: Cell) -> bool:
-        """Whether a cell came through all but timing."""
-        return read_waiting(self.waiting / cell.slug) is not None
+        """Whether a cell came through all but timing, and is to be timed."""
+        return not self.plan.duel_side and read_waiting(self.waiting / cell.slug) is not None
 
     def bytes_waiting(self, cell: Cell) -> int:
         """What a cell that waits takes on disk."""

@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
         children = Children(scratch, plan.policy, plan.device, marker=str(folder), fresh=False)
         context.callback(end_leftovers, str(folder))
         context.callback(children.close)
-        builds = Builds(plan, registry, children)
+        builds = Builds(plan, registry, children, scratch / "built")
         names = dict.fromkeys(cell.model for cell in plan.cells)
         write_json(
             folder / CHECKED_FILE,

@@ -34,7 +34,7 @@ PARTS: Mapping[str, str] = {
 """The parts, and what a person is told where one differs."""
 
 
-_NO_PART = ("policy", "lock", "keep", "keeping", "artifacts")
+_NO_PART = ("policy", "lock", "keep", "keeping", "artifacts", "duel_side")
 """What of a plan is a part of its own, or changes nothing of what is recorded."""
 
 
@@ -55,6 +55,8 @@ def identity(plan: Plan, registry: Registry, *, inside: Mapping[str, Any], lock:
     described = {name: value for name, value in asdict(plan).items() if name not in _NO_PART}
     if plan.artifacts:
         described["artifacts"] = [[*names, _text(Path(folder, ARTIFACT_FILE))] for *names, folder in plan.artifacts]
+    if plan.duel_side:
+        described["duel_side"] = plan.duel_side
     return {
         "plan": short(json.dumps(described, sort_keys=True)),
         "policy": short(json.dumps(asdict(plan.policy), sort_keys=True)),

@@ -69,7 +69,7 @@ class CellItem(pytest.Item):
             if self._ended is None:
                 attempt.waits(self.cell)
             else:
-                attempt.write(self.cell, *self._ended)
+                attempt.write(self.cell, *self._ended, waits_on=bool(cells.plan.duel_side))
         except (InfrastructureError, OSError) as error:
             self._stop(error)
         return self._ended is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.bench.builds import Built
 from harness.bench.children import Done
@@ -14,6 +14,8 @@ from harness.bench.plan import Cell, Plan, imports_of
 from harness.bench.registry import Entry, Registry
 from harness.bench.requests import ServeRequest
 from harness.bench.serve import BENCHMARK_FILE
+
+R = TypeVar("R", bound=ServeRequest)
 
 OF_A_PROCESS = ("rss_base_mb", "rss_import_mb", "rss_load_mb", "load_s", "provider")
 """What the trail of a serving process tells, each a column of the record."""
@@ -42,16 +44,17 @@ def serve_request(
     folder: Path,
     sets: Sequence[int],
     timed: bool,
-) -> ServeRequest:
+    kind: type[R],
+) -> R:
     """The request to serve `artifact` on the input sets `sets`, in a process that works in `folder`.
 
-    One that is timed serves no labelled data.
+    One that is timed serves no labelled data. `kind` is the request: to serve, or to serve in a duel.
     """
     runtime = registry.runtimes[strategy.runtime]
     # A runtime's file that raised here is told by the process that needs it.
     needs_module = runtime.value is not None and runtime.value.needs_module
     model: Entry[Any] = registry.models[cell.model]
-    return ServeRequest(
+    return kind(
         folder=str(folder),
         imports=runtime_imports(registry, strategy, cell.model),
         threads=plan.policy.threads,

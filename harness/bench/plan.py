@@ -102,6 +102,9 @@ class Plan:
     What a cell that broke has left is kept within `keeping`; with `keep`, a folder, what every cell has left is moved
     there (`harness.bench.kept`). `artifacts` are model, strategy and the folder of a kept cell: such a cell does not
     convert, but serves that artifact, and is held against the model as it is built here.
+
+    With `duel_side`, "a" or "b", cells are made ready for that side of a duel: what came through is recorded without
+    having been timed, and waits on (`harness.bench.waiting`), beside what the builds of the models left.
     """
 
     combination: str
@@ -121,6 +124,7 @@ class Plan:
     keep: str = ""
     keeping: Keeping = field(default_factory=Keeping)
     artifacts: tuple[tuple[str, str, str], ...] = ()
+    duel_side: str = ""
 
     def registry(self) -> Registry:
         """Where this plan's names are looked up."""

@@ -233,7 +233,14 @@ def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.Exi
     attempt.clear_scratch()
     fresh = config.getoption("--fresh")
     cells = Cells(
-        plan, registry, attempt.scratch, marker=marker, fresh=fresh, waiting=attempt.waiting, kept=attempt.kept
+        plan,
+        registry,
+        attempt.scratch,
+        marker=marker,
+        fresh=fresh,
+        waiting=attempt.waiting,
+        kept=attempt.kept,
+        built=attempt.built if plan.duel_side else None,
     )
     config.stash[CELLS] = cells
     context.callback(end_leftovers, marker)

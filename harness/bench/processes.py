@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,13 +95,17 @@ class Child(Protocol):
         ...
 
 
-def child_environ(device: str, threads: int, *, marker: str = "") -> dict[str, str]:
+def child_environ(
+    device: str, threads: int, *, marker: str = "", base: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The variables of every child: equal threads for every runtime, no GPU for CPU cells, no downloads, less noise.
 
-    `marker` is the attempt's folder, by which the next start finds what outlived a killed bench.
+    `marker` is the attempt's folder, by which the next start finds what outlived a killed bench. `base` is what they
+    are added to: this process's own, where it is left out.
     """
     # What is set for the outer pytest is not meant for the one that serves.
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    around = os.environ if base is None else base
+    environ = {name: value for name, value in around.items() if not name.startswith("PYTEST_")}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each import of TensorFlow would take twice as long
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         environ[name] = str(threads)
@@ -121,6 +125,65 @@ def child_environ(device: str, threads: int, *, marker: str = "") -> dict[str, s
     return environ
 
 
+class Watch:
+    """What is seen of a child's group while it runs; once it is to end, no process of it is left.
+
+    `look` counts anew, and says in `stopped` why it has to end, where it outran its limits. `end` ends it, and
+    afterwards `ended` says how it did.
+    """
+
+    def __init__(self, child: Child, limits: Limits) -> None:
+        self.stopped = ""
+        self._child, self._limits = child, limits
+        self._kills_before = memory.oom_kills()
+        self._group, self._shared = Group(child.pid, child.keeper), SharedMemory()
+        self._peak_mb = 0.0
+        self._least_space: Space | None = None
+        self._started = self._searched = time.monotonic()
+        self._members = [child.pid]
+
+    def look(self, *, search_s: float = _SEARCH_S) -> list[int]:
+        """The pids of the group, searched for anew where that was done more than `search_s` ago."""
+        now = time.monotonic()
+        if now - self._searched > search_s:
+            self._search(now)
+        used = memory.resident_mb(self._members) + self._shared.beyond_resident_mb
+        if used > self._limits.memory_limit_mb:  # what came to be shared since counts for each until then
+            self._search(now, closely=True)
+            used = memory.unshared_mb(self._members) + self._shared.files_mb
+        self._peak_mb = max(self._peak_mb, used)
+        space = space_at(self._child.folder)
+        self._least_space = min(space, self._least_space or space)
+        if used > self._limits.memory_limit_mb:
+            self.stopped = "out-of-memory"
+        elif now - self._started > self._limits.timeout_s:
+            self.stopped = "timed-out"
+        return self._members
+
+    def _search(self, now: float, *, closely: bool = False) -> None:
+        self._members, self._searched = self._group.members(), now
+        self._shared.look(self._members, closely=closely)
+
+    def end(self) -> None:
+        """End the group, and remove what it left in shared memory."""
+        self._group.end()
+        self._shared.remove_what_was_left()
+
+    def ended(self) -> Ended:
+        """How the child ended, whose group was ended."""
+        try:
+            returncode = self._child.poll(_END_S)
+        except KeeperError:
+            returncode = None
+        how = Ended(-signal.SIGKILL, self.stopped, peak_mb=self._peak_mb, least_space=self._least_space)
+        if returncode is None:
+            self._child.forsake()
+            self._group.end()  # what the keeper had adopted came to this process
+            return replace(how, keeper_died=True)
+        killed = returncode == -signal.SIGKILL and not self.stopped and memory.oom_kills() > self._kills_before
+        return replace(how, returncode=returncode, oom_killed=killed)
+
+
 def watch(
     child: Child, limits: Limits, *, sample: Callable[[list[int]], None] | None = None, quiet: bool = False
 ) -> Ended:
@@ -129,70 +192,18 @@ def watch(
     `quiet` looks less often, for a child that is timed. However this ends, no process of the group is left, and none
     of the files that it made in shared memory and left behind.
     """
-    kills_before = memory.oom_kills()
-    group, shared = Group(child.pid, child.keeper), SharedMemory()
-    seen = _Seen()
-    try:
-        _until_ended(child, limits, group, shared, seen, sample, quiet=quiet)
-    except KeeperError:
-        pass  # told below
-    finally:
-        group.end()
-        shared.remove_what_was_left()
-    try:
-        returncode = child.poll(_END_S)
-    except KeeperError:
-        returncode = None
-    if returncode is None:
-        child.forsake()
-        group.end()  # what the keeper had adopted came to this process
-        return Ended(-signal.SIGKILL, seen.stopped, False, seen.peak_mb, keeper_died=True, least_space=seen.least_space)
-    killed = returncode == -signal.SIGKILL and not seen.stopped and memory.oom_kills() > kills_before
-    return Ended(returncode, seen.stopped, killed, seen.peak_mb, least_space=seen.least_space)
-
-
-@dataclass
-class _Seen:
-    """What was seen of a group while it ran, and why it has to end."""
-
-    stopped: str = ""
-    peak_mb: float = 0.0
-    least_space: Space | None = None
-
-
-def _until_ended(
-    child: Child,
-    limits: Limits,
-    group: Group,
-    shared: SharedMemory,
-    seen: _Seen,
-    sample: Callable[[list[int]], None] | None,
-    *,
-    quiet: bool,
-) -> None:
-    """Wait until the child has ended or must be ended."""
     look_s, search_s = (_QUIET_LOOK_S, _QUIET_SEARCH_S) if quiet else (_LOOK_S, _SEARCH_S)
-    started = searched = time.monotonic()
-    members = [child.pid]
-    while not seen.stopped and child.poll(look_s) is None:
-        now = time.monotonic()
-        if now - searched > search_s:
-            members, searched = group.members(), now
-            shared.look(members)
-        used = memory.resident_mb(members) + shared.beyond_resident_mb
-        if used > limits.memory_limit_mb:  # what came to be shared since the last search counts for each until then
-            members, searched = group.members(), now
-            shared.look(members, closely=True)
-            used = memory.unshared_mb(members) + shared.files_mb
-        seen.peak_mb = max(seen.peak_mb, used)
-        space = space_at(child.folder)
-        seen.least_space = min(space, seen.least_space or space)
-        if sample is not None:
-            sample(members)
-        if used > limits.memory_limit_mb:
-            seen.stopped = "out-of-memory"
-        elif now - started > limits.timeout_s:
-            seen.stopped = "timed-out"
+    seen = Watch(child, limits)
+    try:
+        while not seen.stopped and child.poll(look_s) is None:
+            members = seen.look(search_s=search_s)
+            if sample is not None:
+                sample(members)
+    except KeeperError:
+        pass  # told by how it ended
+    finally:
+        seen.end()
+    return seen.ended()
 
 
 class Keeper:
@@ -286,6 +297,10 @@ class Keeper:
             return None
         self._busy = False
         return answer["returncode"]
+
+    def is_alive(self) -> bool:
+        """Whether it can start another child."""
+        return self._process.poll() is None
 
     def close(self) -> None:
         """End the process and whatever it still has."""

@@ -121,6 +121,18 @@ class ServeRequest(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DuelRequest(ServeRequest):
+    """Serve one artifact on one input set, and be timed in turns, as `harness.bench.duelling` tells.
+
+    Reads what a `ServeRequest` does, and orders from the named pipe ``orders`` in its folder; answers go to the named
+    pipe ``answers``. `measure_s` is for how long it is timed in all. Leaves ``outputs-<i>.npz`` and
+    ``outputs-after.npz``. The result has `warm_up` and the memory's peak.
+    """
+
+    role = "duelling"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LocateRequest(Request):
     """Say where a mismatch of an ONNX artifact begins, on the input set `index`.
 
@@ -162,6 +174,7 @@ _KINDS: tuple[type[Request], ...] = (
     BuildRequest,
     ConvertRequest,
     ServeRequest,
+    DuelRequest,
     LocateRequest,
     ReproduceRequest,
 )

@@ -37,7 +37,7 @@ from harness.bench.plan import Cell, Plan, imports_of, split
 from harness.bench.progress import described
 from harness.bench.record import Record, now
 from harness.bench.registry import Registry
-from harness.bench.requests import ConvertRequest
+from harness.bench.requests import ConvertRequest, ServeRequest
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import Waiting
 
@@ -380,6 +380,7 @@ class CellRun:
             folder=folder,
             sets=sets,
             timed=timed,
+            kind=ServeRequest,
         )
         sampler = PeakSampler() if self.cell.device == "cuda" and not timed else None
         done = self.means.children.serve(request, sampler)
