@@ -28,14 +28,14 @@ MAY_IMPORT = {
     "tables": BENCH_ONLY | {"harness.tables"},
     "verdict": BENCH_ONLY | {"harness.tables", "harness.verdict"},
     "diagnosis": BENCH_ONLY | {"harness.diagnosis"},
-    "report": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "bump", "report")},
+    "report": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "bump", "duel", "report")},
     "matrix": BENCH_ONLY | {"harness.tables", "harness.matrix"},
     "attempts": BENCH_ONLY | {"harness.tables", "harness.matrix", "harness.attempts"},
     "bump": BENCH_ONLY
     | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "matrix", "attempts", "bump")},
     "reproducing": BENCH_ONLY | {"harness.matrix", "harness.reproducing"},
     "given": BENCH_ONLY | {"harness.matrix", "harness.given"},
-    "duel": BENCH_ONLY | {"harness.duel"},
+    "duel": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "attempts", "duel")},
     "doctor": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "attempts", "doctor")},
     "cli": BENCH_ONLY
     | {

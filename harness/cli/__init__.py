@@ -11,6 +11,7 @@ from harness.cli.advising import advise_command
 from harness.cli.bumping import bump
 from harness.cli.checking import check
 from harness.cli.doctor import doctor
+from harness.cli.duelling import duel
 from harness.cli.expecting import expect
 from harness.cli.explaining import explain
 from harness.cli.gating import gate
@@ -40,7 +41,7 @@ def cli(context: click.Context, root: Path | None) -> None:
     context.obj = root
 
 
-_JUDGING = (bump, run, gate, advise_command, expect)
+_JUDGING = (bump, run, gate, duel, advise_command, expect)
 _READING = (plan, show, compare_command)
 _LOOKING_INTO = (explain, rerun, open_command, reproduce)
 _KEEPING = (lock, ingest_command, init, new_model, check, doctor)

@@ -7,7 +7,7 @@ import click
 from harness.cli.exits import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Get a verdict": ("bump", "run", "gate", "advise", "expect"),
+    "Get a verdict": ("bump", "run", "gate", "duel", "advise", "expect"),
     "Look at results": ("show", "compare", "plan"),
     "Look into a cell": ("explain", "rerun", "open", "reproduce"),
     "Bring your own": ("init", "new-model", "check", "ingest"),
@@ -19,6 +19,7 @@ EXAMPLES = (
     ("harness bump torch2.0 'onnx==1.15.0'", "what breaks when this moves?"),
     ("harness run torch2.0 torch2.1", "the tables of two combinations"),
     ("harness gate torch2.0 torch2.1", "may I merge?"),
+    ("harness duel torch2.0 torch2.1", "what got slower?"),
     ("harness run torch2.1 --models mine.py", "a model of your own"),
     ("harness doctor", "what would stop a run here?"),
 )

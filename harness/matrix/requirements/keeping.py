@@ -182,6 +182,15 @@ def keep(root: Path, given: Given, wish: Wish, closed: Closed, *, name: str, pyt
         return _write(root, given, wish, closed, name=name, python=python, why="as the base is", asked=python)
 
 
+def keep_lock(root: Path, lock: str, *, name: str, python: str, source: Path, note: Tell) -> Kept:
+    """Keep the text of a lock that lies in `source`, such as a table's, as `name`: all of it is installed as it is."""
+    content = hashlib.sha256(lock.encode()).hexdigest()
+    given = Given(source=Source(path=source), content=content, locked=True, python=python)
+    wish, closed = Wish(modules=frozenset(), everything=True), Closed(full=lock, lock=lock)
+    with tooling.told_as_infrastructure(f"locking {name}"), hold(given_folder(root, name), name, note):
+        return _write(root, given, wish, closed, name=name, python=python, why="as the table is", asked=python)
+
+
 def again(root: Path, name: str, *, modules: Iterable[str] = (), upgrade: bool = False, note: Tell) -> Kept:
     """Lock what is kept as `name` once more, for `modules` as well."""
     stated = _stated(given_folder(root, name))

@@ -1,0 +1,302 @@
+"""A duel under way: pairs of every cell in turn, looked at as they come, until all is decided or the budget is spent.
+
+Every pair is kept as it comes, below `.harness/duels`, so that a duel that was interrupted, or that its budget cut
+short, goes on where it was. What is decided rests on `harness.duel.deciding`, which holds wherever one stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from harness.bench.disk import remove_tree
+from harness.bench.group import end_leftovers
+from harness.bench.hold import hold
+from harness.bench.identity import short
+from harness.bench.record import now, write_json
+from harness.duel.deciding import CellDecision, Contest, Decision, decide
+from harness.duel.machines import MachineFile, Setting
+from harness.duel.pairing import Pair, Pairing, Turns
+from harness.duel.preparing import Key, Side
+from harness.duel.sequential import Design
+from harness.duel.thresholds import UNMEASURED, AlarmRate, alarm_rate, bound_of
+from harness.matrix.locks import write_whole
+from harness.matrix.places import own_folder
+
+DUEL_FILE = "duel.json"
+PAIRS_FILE = "pairs.jsonl"
+
+_VERSION = 1
+_PAIR_S = 3.0
+"""What a pair is taken to cost before there was any."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How a duel is fought and decided. `limit` is the share from which the gate policy fails a cell, where it does.
+
+    After `budget_s` seconds no pair is begun that would not bring its cell to the next look in time.
+    """
+
+    design: Design = field(default_factory=Design)
+    turns: Turns = field(default_factory=Turns)
+    limit: float | None = None
+    budget_s: float = 1200.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duel:
+    """What a duel came to.
+
+    `decisions` are of each cell that took part. `absent` says why others did not, `fell_out` of which process and why
+    a cell fell out, and `cut` names the cells that the budget left undecided. `thresholds` are those of this machine
+    that were measured before; `learnt` those that this duel, of a combination against itself, came to, and `alarms`
+    its false alarms. `seconds` are those of all its pairs. `folder` has every pair.
+    """
+
+    sides: tuple[str, str]
+    device: str
+    threads: int
+    machine: Mapping[str, Any]
+    rules: Rules
+    decisions: Mapping[Key, CellDecision]
+    absent: Mapping[Key, str]
+    fell_out: Mapping[Key, str]
+    cut: tuple[Key, ...]
+    thresholds: Mapping[Key, float]
+    learnt: Mapping[Key, float]
+    alarms: AlarmRate | None
+    pairs: int
+    seconds: float
+    folder: Path
+
+    def of(self, *decisions: Decision) -> list[Key]:
+        """The cells of these decisions."""
+        return [key for key, cell in self.decisions.items() if cell.decision in decisions]
+
+
+class Journal:
+    """The folder of a duel: what it is of, and its pairs. It is to be held by whoever writes to it."""
+
+    def __init__(self, root: Path, sides: tuple[Side, Side], rules: Rules) -> None:
+        of = [[side.name, side.identity] for side in sides]
+        settings = {"design": asdict(rules.design), "turns": asdict(rules.turns)}
+        self.name = short(json.dumps([of, settings], sort_keys=True))[:12]
+        self.folder = root / ".harness" / "duels" / f"{sides[0].name}--{sides[1].name}" / self.name
+        self.scratch = self.folder / "scratch"
+        self._stated = {"version": _VERSION, "sides": of, **settings}
+
+    def take_up(self, tell: Tell) -> list[Pair]:
+        """The pairs of a duel that was interrupted or cut short, or none, for one that begins anew.
+
+        What fell out is tried once more. What a dead one left running or in scratch is removed.
+        """
+        end_leftovers(str(self.folder))
+        remove_tree(self.scratch)
+        stated, pairs = self._read()
+        if stated is None or stated["state"] == "ended":
+            pairs = []
+            self._stated["started"] = now()
+        else:
+            self._stated["started"] = stated["started"]
+            if pairs:
+                tell(f"going on with {len(pairs)} pairs that were taken before")
+        # What a kill cut short, or fell out, goes from the file: it is taken once more.
+        write_whole(self.folder / PAIRS_FILE, "".join(map(_line_of, pairs)).encode())
+        self.state("running")
+        return pairs
+
+    @property
+    def id(self) -> str:
+        """Tells this duel from others of the same sides."""
+        return f"{self.name} {self._stated['started']}"
+
+    def state(self, state: str) -> None:
+        """Write down how far it is: running, cut (by its budget) or ended."""
+        write_json(self.folder / DUEL_FILE, {**self._stated, "state": state})
+
+    def add(self, pair: Pair) -> None:
+        """Keep a pair, in one write."""
+        with (self.folder / PAIRS_FILE).open("ab") as file:
+            file.write(_line_of(pair).encode())
+
+    def _read(self) -> tuple[dict[str, Any] | None, list[Pair]]:
+        try:
+            stated: dict[str, Any] = json.loads((self.folder / DUEL_FILE).read_text(encoding="utf-8"))
+            lines = (self.folder / PAIRS_FILE).read_bytes().splitlines(keepends=True)
+        except (OSError, ValueError):
+            return None, []
+        if stated.get("version") != _VERSION:
+            return None, []
+        pairs = [Pair(**json.loads(line)) for line in lines if line.endswith(b"\n")]  # the last may be cut short
+        return stated, [pair for pair in pairs if pair.difference is not None]
+
+
+def _line_of(pair: Pair) -> str:
+    return json.dumps(asdict(pair)) + "\n"
+
+
+@contextlib.contextmanager
+def alone(root: Path, tell: Tell) -> Iterator[None]:
+    """Have this repository's duels to oneself until the end of the context: two at once would time each other."""
+    own_folder(root)
+    with hold(root / ".harness" / "duels", "the duels of this repository", tell):
+        yield
+
+
+def contest(
+    root: Path,
+    sides: tuple[Side, Side],
+    keys: Iterable[Key],
+    *,
+    rules: Rules,
+    spent_s: float = 0.0,
+    tell: Tell,
+    busy: Tell,
+    chance: random.Random | None = None,
+) -> Duel:
+    """Duel the cells `keys`, which are ready on both sides, and return what it came to; to be called `alone`.
+
+    `spent_s` seconds of the budget are over before it begins. `tell` is told what a person should know, `busy` how far
+    it is. Raises `InfrastructureError` where that stops it; the next call goes on.
+    """
+    journal = Journal(root, sides, rules)
+    with hold(journal.folder, f"the duel in {journal.folder}", tell):
+        pairs = journal.take_up(tell)
+        under_way = _UnderWay(root, sides, tuple(keys), rules, pairs)
+        try:
+            with Pairing(journal.scratch, marker=str(journal.folder), turns=rules.turns) as pairing:
+                for pair in under_way.fight(pairing, chance or random.Random(), busy, spent_s=spent_s):
+                    journal.add(pair)
+        finally:
+            end_leftovers(str(journal.folder))
+            remove_tree(journal.scratch)
+        found = under_way.found(journal)
+        journal.state("cut" if found.cut else "ended")
+        return found
+
+
+class _UnderWay:
+    """The pairs of a duel so far, and what they decide."""
+
+    def __init__(
+        self, root: Path, sides: tuple[Side, Side], keys: tuple[Key, ...], rules: Rules, pairs: list[Pair]
+    ) -> None:
+        self._sides, self._rules, self._pairs = sides, rules, list(pairs)
+        self._keys = {"/".join(key): key for key in keys}
+        ready = [side.cells[keys[0]] for side in sides]
+        self._device, self._threads = ready[0].cell.device, ready[0].policy.threads
+        self._settings = [Setting(combination=side.name, device=self._device, threads=self._threads) for side in sides]
+        self._kept = MachineFile(root)
+        self._thresholds = self._kept.thresholds(keys, self._settings)
+        self._fell_out: dict[str, str] = {}
+        self._ended = ""
+
+    def _decided(self) -> Contest:
+        bounds = {
+            name: bound_of(threshold=self._thresholds.get(key, UNMEASURED), limit=self._rules.limit)
+            for name, key in self._keys.items()
+        }
+        return decide(self._differences(), slower_than=bounds, design=self._rules.design, ended=self._ended)
+
+    def _differences(self) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {name: [] for name in self._keys}
+        for pair in self._pairs:
+            name = "/".join(pair.key)
+            if pair.difference is not None and name in found:
+                found[name].append(pair.difference)
+        return found
+
+    def fight(self, pairing: Pairing, chance: random.Random, busy: Tell, *, spent_s: float) -> Iterator[Pair]:
+        """Take pair after pair, one of each cell before the next of any, and yield each as it is taken."""
+        deadline = time.monotonic() + self._rules.budget_s - spent_s
+        while True:
+            standing = self._decided()
+            left = [name for name in standing.going_on if name not in self._fell_out]
+            if not left:
+                return
+            busy(f"{len(self._pairs)} pairs taken, {len(self._keys) - len(left)} of {len(self._keys)} cells decided")
+            going_on = replace(standing, going_on=tuple(left))
+            chosen = going_on.affordable(left=deadline - time.monotonic(), cost=self._costs())
+            if not chosen:
+                self._ended = f"the budget of {self._rules.budget_s / 60:.3g} minutes was spent"
+                return
+            for name in chosen:
+                key = self._keys[name]
+                pair = pairing.take((self._sides[0].cells[key], self._sides[1].cells[key]), chance=chance)
+                self._pairs.append(pair)
+                if pair.failed:
+                    side = self._sides["ab".index(pair.failed)].name
+                    self._fell_out[name] = f"side {pair.failed.upper()} ({side}) {pair.reason}"
+                yield pair
+
+    def _costs(self) -> dict[str, float]:
+        """What a pair of each cell takes, in seconds."""
+        spent: dict[str, list[float]] = {}
+        for pair in self._pairs:
+            spent.setdefault("/".join(pair.key), []).append(pair.seconds)
+        usual = fmean(pair.seconds for pair in self._pairs) if self._pairs else _PAIR_S
+        return {name: fmean(spent.get(name, [usual])) for name in self._keys}
+
+    def found(self, journal: Journal) -> Duel:
+        """What it came to; of a combination against itself, what is learnt of this machine is kept."""
+        standing = self._decided()
+        decisions = {self._keys[name]: self._told(name, cell) for name, cell in standing.cells.items()}
+        against_itself = self._sides[0].name == self._sides[1].name
+        learnt: dict[Key, float] = {}
+        rate: AlarmRate | None = None
+        if against_itself:
+            shown = {self._keys[name]: values for name, values in self._differences().items()}
+            self._kept.learn(journal.id, self._settings[0], shown)
+            learnt = self._kept.thresholds(self._keys.values(), self._settings)
+            looked_at = [cell for cell in decisions.values() if cell.look]
+            alarms = sum(cell.decision in (Decision.SLOWER, Decision.FASTER) for cell in looked_at)
+            rate = alarm_rate(alarms, len(looked_at))
+        return Duel(
+            sides=(self._sides[0].name, self._sides[1].name),
+            device=self._device,
+            threads=self._threads,
+            machine={"name": self._kept.name, **self._kept.machine},
+            rules=self._rules,
+            decisions=decisions,
+            absent=_absent(self._sides),
+            fell_out={self._keys[name]: reason for name, reason in self._fell_out.items()},
+            cut=tuple(self._cut(decisions)),
+            thresholds=self._thresholds,
+            learnt=learnt,
+            alarms=rate,
+            pairs=sum(pair.difference is not None for pair in self._pairs),
+            seconds=sum(pair.seconds for pair in self._pairs),
+            folder=journal.folder,
+        )
+
+    def _told(self, name: str, cell: CellDecision) -> CellDecision:
+        fell_out = name in self._fell_out and cell.decision is Decision.INCONCLUSIVE
+        return replace(cell, next_look=None, reason=self._fell_out[name]) if fell_out else cell
+
+    def _cut(self, decisions: Mapping[Key, CellDecision]) -> list[Key]:
+        """The cells that the budget left undecided: of those that took all pairs there are, nothing was cut off."""
+        if not self._ended:
+            return []
+        last = self._rules.design.looks[-1]
+        undecided = [key for key, cell in decisions.items() if cell.decision is Decision.INCONCLUSIVE]
+        fell_out = {self._keys[name] for name in self._fell_out}
+        return [key for key in undecided if key not in fell_out and decisions[key].pairs < last]
+
+
+def _absent(sides: tuple[Side, Side]) -> dict[Key, str]:
+    """Why cells do not take part, by the first side that cannot."""
+    found: dict[Key, str] = {}
+    for side in sides:
+        for key, reason in side.absent.items():
+            found.setdefault(key, f"{side.name}: {reason}")
+    return found

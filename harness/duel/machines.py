@@ -1,0 +1,75 @@
+"""What is known of this machine: how cells differ from themselves on it (A/A), in `.harness/machines`.
+
+A machine is its CPU model, its cores and its memory. Latencies and thresholds hold for it alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.bench.environment import machine
+from harness.bench.record import now, write_json
+from harness.duel.preparing import Key
+from harness.duel.thresholds import threshold_of
+
+_VERSION = 1
+_MOST_KEPT = 5
+"""How many A/A duels of a cell count, the newest ones: a machine changes with its kernel and its neighbours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a latency is of besides the cell and the machine."""
+
+    combination: str
+    device: str
+    threads: int
+
+
+class MachineFile:
+    """What is kept of this machine below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.machine: Mapping[str, Any] = {name: value for name, value in machine().items() if name != "os"}
+        words = f"{self.machine['cpu']} {self.machine['cores']} cores {round(self.machine['memory_mb'] / 1024)} GiB"
+        self.name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+        self.path = root / ".harness" / "machines" / f"{self.name}.json"
+
+    def thresholds(self, keys: Iterable[Key], settings: Sequence[Setting]) -> dict[Key, float]:
+        """The threshold of each cell that was held against itself under any of `settings`, as a share."""
+        found: dict[Key, list[Sequence[float]]] = {}
+        wanted = {(each.combination, each.device, each.threads) for each in settings}
+        for entry in self._entries():
+            if (entry["combination"], entry["device"], entry["threads"]) in wanted:
+                found.setdefault((entry["model"], entry["strategy"]), []).append(entry["differences"])
+        return {key: threshold_of(found[key]) for key in keys if key in found}
+
+    def learn(self, duel: str, setting: Setting, differences: Mapping[Key, Sequence[float]]) -> None:
+        """Keep what an A/A duel showed, in the place of what was kept of `duel` before."""
+        kept = [entry for entry in self._entries() if entry["duel"] != duel]
+        for (model, strategy), values in differences.items():
+            if values:
+                told = {"duel": duel, "at": now(), "model": model, "strategy": strategy, "differences": list(values)}
+                kept.append({**told, **vars(setting)})
+        counts: dict[tuple[Any, ...], int] = {}
+        newest = []
+        for entry in reversed(kept):
+            of = tuple(entry[name] for name in ("combination", "device", "threads", "model", "strategy"))
+            counts[of] = counts.get(of, 0) + 1
+            if counts[of] <= _MOST_KEPT:
+                newest.append(entry)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, {"version": _VERSION, "machine": self.machine, "aa": newest[::-1]})
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            told = json.loads(self.path.read_text(encoding="utf-8"))
+            entries: list[dict[str, Any]] = told["aa"] if told["version"] == _VERSION else []
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return entries

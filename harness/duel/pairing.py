@@ -1,0 +1,297 @@
+"""Pairs: a serving process of each side, both alive, that are timed in turns, and only one of which runs at a time.
+
+The processes are those of `harness.bench.duelling`, each in the interpreter of its own environment. Both load at once,
+since loading is not timed. Then each warms up alone, and they are timed block by block, a short turn of each side in
+random order. Outputs are held against the native ones as they were before and after, once both have ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import select
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from harness.bench.answers import hold_against
+from harness.bench.disk import remove_tree
+from harness.bench.duelling import ANSWERS, ORDERS
+from harness.bench.errors import BenchBrokenError, InterpreterGoneError
+from harness.bench.failure import Failure, failure_of, infrastructure_of
+from harness.bench.launching import OF_A_PROCESS
+from harness.bench.places import PACKAGE
+from harness.bench.processes import Child, Keeper, KeeperError, Limits, Watch
+from harness.bench.progress import described, read_trail
+from harness.bench.record import now
+from harness.bench.stages import Outcome, Stage
+from harness.duel.pairs import pair_difference
+from harness.duel.preparing import Key, ReadyCell
+
+_LAUNCHER = PACKAGE / "bench" / "launch.py"
+_LOOK_S = 0.2
+"""How often it is looked whether a process that answers nothing is still there: never within a turn of 25 ms."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turns:
+    """How a pair is timed: so many blocks of a turn of each side, of `turn_s` seconds at least."""
+
+    blocks: int = 10
+    turn_s: float = 0.025
+
+    @property
+    def measure_s(self) -> float:
+        """For how long each side is timed in all."""
+        return self.blocks * self.turn_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One pair of a cell. Turns are in seconds a call, in the order of time; `first` has the side that began, a block.
+
+    `difference` is ln(B / A), None where a side failed: then `failed` is that side's letter, and `reason` says of what.
+    `processes` has what each process told of itself.
+    """
+
+    model: str
+    strategy: str
+    started: str
+    seconds: float
+    turns_a_s: tuple[float, ...] = ()
+    turns_b_s: tuple[float, ...] = ()
+    first: str = ""
+    difference: float | None = None
+    noise: float | None = None
+    failed: str = ""
+    reason: str = ""
+    processes: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """The cell that it is of."""
+        return self.model, self.strategy
+
+
+class FellOutError(Exception):
+    """A side of a pair cannot go on; `failure` says why."""
+
+    def __init__(self, letter: str, failure: Failure) -> None:
+        super().__init__(failure.error)
+        self.letter = letter
+        self.failure = failure
+
+
+class Pairing:
+    """Takes pairs, one at a time, in folders below `scratch`. A context: in the end nothing of it runs any more.
+
+    `marker` is in the environment of every process, so that the next start finds what outlived a killed one.
+    """
+
+    def __init__(self, scratch: Path, *, marker: str, turns: Turns | None = None) -> None:
+        self.turns = turns or Turns()
+        self._scratch = scratch
+        self._marker = marker
+        self._keepers: dict[str, Keeper] = {}
+
+    def __enter__(self) -> Pairing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for keeper in self._keepers.values():
+            keeper.close()
+        self._keepers.clear()
+
+    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random) -> Pair:
+        """A pair of one cell. Raises `InfrastructureError` where that is no result of the cell."""
+        began, started = time.monotonic(), now()
+        contenders = [self._contender(letter, side) for letter, side in zip("ab", sides, strict=True)]
+        contenders[0].beside, contenders[1].beside = contenders[1], contenders[0]
+        cell = sides[0].cell
+        pair: dict[str, Any] = {"model": cell.model, "strategy": cell.strategy, "started": started}
+        try:
+            with contextlib.ExitStack() as stack:
+                for each in contenders:
+                    stack.enter_context(each.running(self._keeper(each.letter, each.ready)))
+                timed = self._timed(contenders, chance)
+            for each in contenders:
+                each.require_same_answers()
+            pair |= timed
+        except KeeperError as error:
+            msg = f"what starts the processes of a duel {error}."
+            raise BenchBrokenError(msg) from error
+        except FellOutError as fell:
+            at = fell.failure.stage.value
+            pair |= {"failed": fell.letter, "reason": f"{fell.failure.outcome.value} at {at}: {fell.failure.error}"}
+        pair["processes"] = tuple(each.told() for each in contenders)
+        for each in contenders:
+            remove_tree(each.folder)
+        return Pair(seconds=time.monotonic() - began, **pair)
+
+    def _contender(self, letter: str, ready: ReadyCell) -> _Contender:
+        folder = self._scratch / letter
+        remove_tree(folder)
+        folder.mkdir(parents=True)
+        return _Contender(letter, ready, folder, measure_s=self.turns.measure_s, marker=self._marker)
+
+    def _keeper(self, letter: str, ready: ReadyCell) -> Keeper:
+        """What starts the processes of a side; anew where one of them has killed it."""
+        keeper = self._keepers.get(letter)
+        if keeper is None or not keeper.is_alive():
+            if keeper is not None:
+                keeper.close()
+            keeper = self._keepers[letter] = Keeper(None, environ=ready.environ(marker=self._marker))
+        return keeper
+
+    def _timed(self, contenders: Sequence[_Contender], chance: random.Random) -> dict[str, Any]:
+        """Warm both up, and time them block by block."""
+        for each in contenders:
+            each.answer("loaded")
+        for each in chance.sample(contenders, 2):
+            each.order(warm_up=True)
+            each.answer("warm")
+        turns: dict[str, list[float]] = {each.letter: [] for each in contenders}
+        first = ""
+        for _ in range(self.turns.blocks):
+            order = chance.sample(contenders, 2)
+            first += order[0].letter
+            for each in order:
+                each.order(turn_s=self.turns.turn_s)
+                turns[each.letter].append(each.answer("median_s"))
+        for each in contenders:
+            each.order(end=True)
+        for each in contenders:
+            each.end()
+        found = pair_difference(turns["a"], turns["b"])
+        return {
+            "turns_a_s": tuple(turns["a"]),
+            "turns_b_s": tuple(turns["b"]),
+            "first": first,
+            "difference": found.difference,
+            "noise": found.noise,
+        }
+
+
+class _Contender:
+    """One process of a pair."""
+
+    def __init__(self, letter: str, ready: ReadyCell, folder: Path, *, measure_s: float, marker: str) -> None:
+        self.letter, self.ready, self.folder = letter, ready, folder
+        self._measure_s, self._marker = measure_s, marker
+        self._limits = Limits(ready.policy.timeout_s, ready.policy.memory_limit_mb)
+        self.beside: _Contender | None = None
+        self._incoming = b""
+
+    @contextlib.contextmanager
+    def running(self, keeper: Keeper) -> Iterator[None]:
+        """Started; in the end it has ended, with all that it started."""
+        ready = self.ready
+        ready.request(self.folder, measure_s=self._measure_s).write()
+        if not ready.python.exists():
+            msg = f"the interpreter {ready.python} of {ready.plan.combination} has gone."
+            raise InterpreterGoneError(msg)
+        environ = {**ready.environ(marker=self._marker), "TMPDIR": str(self.folder)}
+        command = [str(ready.python), str(_LAUNCHER), "duelling", str(self.folder)]
+        with _pipe(self.folder / ORDERS) as self._orders, _pipe(self.folder / ANSWERS) as self._answers:
+            self._child: Child = keeper.child(self.folder, cwd=self.folder, command=command, environ=environ)
+            self._watch = Watch(self._child, self._limits)
+            try:
+                yield
+            finally:
+                self._watch.end()
+
+    def order(self, **what: Any) -> None:
+        """Tell the process what to do."""
+        os.write(self._orders, json.dumps(what).encode() + b"\n")
+
+    def answer(self, name: str) -> Any:
+        """What the process says next, which has to be `name`; raises `FellOutError` where it says nothing any more."""
+        while b"\n" not in self._incoming:
+            # That of the other one is looked at meanwhile, which may be loading.
+            ready, _, _ = select.select([self._answers], [], [], _LOOK_S)
+            if ready:
+                self._incoming += os.read(self._answers, 2**16)
+            else:
+                for each in filter(None, (self, self.beside)):
+                    each.require_there()
+        line, _, self._incoming = self._incoming.partition(b"\n")
+        try:
+            return json.loads(line)[name]
+        except (ValueError, KeyError, TypeError):
+            text = f"the process answered {line[:80]!r}, where {name!r} was asked for"
+            failure = Failure(Outcome.CRASHED, Stage.MEASURE, "NoResult", text)
+            raise FellOutError(self.letter, failure) from None
+
+    def require_there(self) -> None:
+        """Raise `FellOutError` where the process has ended, or must be ended for what it takes."""
+        if self._is_running(0.0):
+            return
+        self._watch.end()
+        failure = self._failure()
+        if failure is None:
+            failure = Failure(Outcome.CRASHED, Stage.MEASURE, "NoResult", "the process ended before it was told to")
+        raise FellOutError(self.letter, failure)
+
+    def end(self) -> None:
+        """Wait until the process, which was told to, has ended. Raises `FellOutError` where that is no good end."""
+        while self._is_running(_LOOK_S):
+            pass
+        self._watch.end()
+        failure = self._failure()
+        if failure is not None:
+            raise FellOutError(self.letter, failure)
+
+    def _is_running(self, wait_s: float) -> bool:
+        """Whether it runs on after so many seconds, and may."""
+        try:
+            if self._child.poll(wait_s) is not None:
+                return False
+        except KeeperError:
+            return False
+        self._watch.look()
+        return not self._watch.stopped
+
+    def _failure(self) -> Failure | None:
+        ended, trail = self._watch.ended(), read_trail(self.folder)
+        cause = infrastructure_of(trail, ended, self.folder)
+        if cause is not None:
+            raise cause
+        return failure_of(trail, ended, self._limits, fallback=Stage.LOAD)
+
+    def require_same_answers(self) -> None:
+        """Raise `FellOutError` unless it answered as PyTorch does, before it was timed and after."""
+        ready, built = self.ready, self.ready.built
+        try:
+            answers = hold_against(built.folder, self.folder, built.facts, [0], ready.tolerance, {}, own=ready.own)
+        except Exception as error:  # a process may leave anything; it costs one cell
+            told = described(error)
+            text = f"what it left cannot be used: {told['error']}"
+            failure = Failure(Outcome.FAILED, Stage.MEASURE, told["error_type"], text)
+            raise FellOutError(self.letter, failure) from error
+        if answers.failure is not None:
+            raise FellOutError(self.letter, answers.failure)
+
+    def told(self) -> dict[str, Any]:
+        """What the process told of itself."""
+        trail = read_trail(self.folder)
+        result = trail.result or {}
+        facts = {name: trail.fact(name) for name in OF_A_PROCESS}
+        return {**facts, **result.get("warm_up", {}), "rss_peak_mb": result.get("peak_mb")}
+
+
+@contextlib.contextmanager
+def _pipe(path: Path) -> Iterator[int]:
+    """A named pipe with both ends open here, so that neither side's opening waits, and none reads its end too early."""
+    os.mkfifo(path)
+    descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,165 @@
+"""A side of a duel made ready: its cells converted once in its environment, and left waiting to be served.
+
+What a side leaves is an attempt like any other (`harness.bench.attempt`), of a plan that says which side of a duel it
+is for. It is gone on with where it was interrupted, and never makes a table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.attempts.execution import execute
+from harness.attempts.observing import Observer
+from harness.attempts.recorded import read_recorded
+from harness.attempts.tasks import Task
+from harness.bench.attempt import Attempt
+from harness.bench.builds import Built, read_built
+from harness.bench.disk import remove_tree
+from harness.bench.errors import NoEvidenceError
+from harness.bench.failure import describe_failure
+from harness.bench.identity import Identity, name_of
+from harness.bench.launching import serve_request
+from harness.bench.plan import Cell, Plan, Policy, split
+from harness.bench.processes import child_environ
+from harness.bench.registry import Registry
+from harness.bench.requests import DuelRequest
+from harness.bench.stages import Outcome, Stage
+from harness.bench.waiting import Waiting, read_waiting
+from harness.matrix.environment import clean_environ, python_of
+
+SIDES = ("a", "b")
+
+_NOT_INSTALLED = (Stage.RESOLVE, Stage.INSTALL)
+
+Key = tuple[str, str]
+"""A model, and the spelling of a strategy: what a cell is called on both sides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyCell:
+    """A cell of one side that waits to be served, with what it is served by: `python` is its interpreter."""
+
+    cell: Cell
+    python: Path
+    plan: Plan
+    registry: Registry
+    built: Built
+    waiting: Waiting
+
+    @property
+    def policy(self) -> Policy:
+        """Limits and threads of its processes."""
+        return self.plan.policy
+
+    @property
+    def tolerance(self) -> float:
+        """The relative error from which it is mismatched."""
+        return float(self.waiting.columns["tolerance"])
+
+    @property
+    def own(self) -> bool:
+        """Whether PyTorch itself serves it, whose outputs may be put together differently from input to input."""
+        strategy = self.registry.strategies[split(self.cell.strategy)[0]].declared
+        value = self.registry.runtimes[strategy.runtime].value
+        return value is not None and value.needs_module
+
+    def request(self, folder: Path, *, measure_s: float) -> DuelRequest:
+        """The request to serve it in turns, `measure_s` seconds in all, in a process that works in `folder`."""
+        request = serve_request(
+            self.plan,
+            self.registry,
+            self.cell,
+            self.registry.strategies[split(self.cell.strategy)[0]].declared,
+            self.built,
+            self.waiting.artifact,
+            folder=folder,
+            sets=[0],
+            timed=True,
+            kind=DuelRequest,
+        )
+        return replace(request, measure_s=measure_s)
+
+    def environ(self, *, marker: str) -> dict[str, str]:
+        """The variables of its process; `marker` is the folder by which leftovers of a killed duel are found."""
+        base = clean_environ(pinned=bool(self.plan.lock))
+        return child_environ(self.cell.device, self.policy.threads, marker=marker, base=base)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One side of a duel. `absent` says of each cell that cannot take part why, in a sentence.
+
+    `identity` stands for all that it was made of: the lock, the installed packages, plan, policy and code.
+    """
+
+    name: str
+    cells: Mapping[Key, ReadyCell]
+    identity: str
+    absent: Mapping[Key, str] = field(default_factory=dict)
+    attempts: tuple[Attempt, ...] = ()
+
+    def let_go(self, duel: Path) -> None:
+        """Remove what was made ready, once the duel in the folder `duel` needs it no more; it has to be held still."""
+        for attempt in self.attempts:
+            attempt.settle(str(duel))
+            remove_tree(attempt.waiting)
+            remove_tree(attempt.built)
+
+
+def prepare(root: Path, tasks: Sequence[Task], observer: Observer, holds: contextlib.ExitStack, *, side: str) -> Side:
+    """Make the cells of `tasks`, which are of one combination, ready for `side` ("a" or "b") of a duel.
+
+    What is ready is held until `holds` is closed. What is there from a duel that was interrupted is not made again.
+    Raises `NoEvidenceError` where an environment cannot be had, and what `execute` raises.
+    """
+    cells: dict[Key, ReadyCell] = {}
+    absent: dict[Key, str] = {}
+    attempts, parts = [], []
+    for task in tasks:
+        plan = replace(task.plan, duel_side=side, selected=True, keep="", artifacts=())
+        attempt = execute(root, replace(task, plan=plan), observer, holds, run=f"duel of {plan.combination}")
+        attempts.append(attempt)
+        parts.append(_identity(attempt))
+        ready, missing = _ready(attempt, plan, task.interpreter or python_of(root, task.name))
+        cells |= ready
+        absent |= missing
+    return Side(
+        name=tasks[0].plan.combination,
+        cells=cells,
+        identity="+".join(parts),
+        absent=absent,
+        attempts=tuple(attempts),
+    )
+
+
+def _identity(attempt: Attempt) -> str:
+    stated: Mapping[str, Any] = attempt.read() or {}
+    parts: Identity = stated["identity"]
+    return name_of(parts)
+
+
+def _ready(attempt: Attempt, plan: Plan, python: Path) -> tuple[dict[Key, ReadyCell], dict[Key, str]]:
+    registry = plan.registry()
+    cells: dict[Key, ReadyCell] = {}
+    absent: dict[Key, str] = {}
+    built: dict[str, Built] = {}
+    for cell in plan.cells:
+        key = cell.model, cell.strategy
+        record = read_recorded(attempt.record_of(cell)).record
+        if record.stage in _NOT_INSTALLED and not record.extension:
+            msg = f"the environment of {plan.combination} cannot be had, so that nothing can be timed: {record.error}"
+            raise NoEvidenceError(msg)
+        waiting = read_waiting(attempt.waiting / cell.slug)
+        if record.outcome is not Outcome.PASSED or waiting is None:
+            absent[key] = describe_failure(record) if record.outcome.broken else record.outcome.value
+            continue
+        if cell.model not in built:
+            built[cell.model] = read_built(attempt.built, cell.model)
+        cells[key] = ReadyCell(
+            cell=cell, python=python, plan=plan, registry=registry, built=built[cell.model], waiting=waiting
+        )
+    return cells, absent

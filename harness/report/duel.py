@@ -1,0 +1,168 @@
+"""What a duel came to, as text and as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.bench.text import one_line
+from harness.duel.contesting import Duel
+from harness.duel.deciding import CellDecision, Decision
+from harness.duel.preparing import Key
+from harness.duel.thresholds import UNMEASURED
+
+_ORDER = (Decision.SLOWER, Decision.FASTER, Decision.INCONCLUSIVE, Decision.EQUAL)
+_HEADER = ("cell", "B is", "effect", "interval", "pairs", "")
+_NUMBERS = (2, 3, 4)
+"""The columns that stand on the right."""
+
+
+def as_text(duel: Duel) -> str:
+    """A line a cell, those that are slower first; then a summary, and what was left out and why."""
+    lines = [*_head(duel), "", *_columns([_HEADER, *(_row(duel, key) for key in _in_order(duel))]), "", _summary(duel)]
+    if duel.alarms is not None:
+        lines.append(_alarms(duel))
+    if duel.cut:
+        lines.append(
+            f"The budget cut off {_count(duel.cut)}: {_named(duel.cut)}. The same command goes on where it stopped."
+        )
+    if duel.absent:
+        lines += ["", "Not timed, since a side does not pass:"]
+        lines += [f"  {'/'.join(key)}: {one_line(reason)}" for key, reason in duel.absent.items()]
+    return "\n".join(lines)
+
+
+def _head(duel: Duel) -> list[str]:
+    machine, rules = duel.machine, duel.rules
+    a, b = duel.sides
+    sides = f"{a} against itself (A and B)" if a == b else f"{a} (A) against {b} (B)"
+    threads = "1 thread" if duel.threads == 1 else f"{duel.threads} threads"
+    turns = f"{rules.turns.blocks} turns of {rules.turns.turn_s * 1000:g} ms a side and pair"
+    memory = f"{machine['memory_mb'] / 1024:.0f} GiB"
+    return [
+        f"{sides} on the {duel.device.upper()} with {threads}: {_count(duel.decisions)}, {turns}",
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, {memory}",
+    ]
+
+
+def _in_order(duel: Duel) -> list[Key]:
+    """Slower ones first, and of equal decisions the largest effect."""
+
+    def rank(key: Key) -> tuple[int, float]:
+        cell = duel.decisions[key]
+        return _ORDER.index(cell.decision), -abs(cell.effect or 0.0)
+
+    return sorted(duel.decisions, key=rank)
+
+
+def _row(duel: Duel, key: Key) -> tuple[str, ...]:
+    cell = duel.decisions[key]
+    known = cell.lower is not None and cell.upper is not None
+    return (
+        "/".join(key),
+        words(cell),
+        "" if cell.effect is None else _percent(cell.effect),
+        f"{_percent(cell.lower or 0.0)} to {_percent(cell.upper or 0.0)}" if known else "",
+        str(cell.pairs),
+        _note(duel, key),
+    )
+
+
+def words(cell: CellDecision) -> str:
+    """The decision as people read it; what counts as equal is named."""
+    if cell.decision is Decision.EQUAL:
+        return f"equal within {100 * cell.equal_within:.3g} %"
+    return str(cell.decision.value)
+
+
+def _note(duel: Duel, key: Key) -> str:
+    cell = duel.decisions[key]
+    if cell.decision is Decision.INCONCLUSIVE:
+        return one_line(cell.reason)
+    if duel.alarms is not None and key in duel.learnt:
+        return f"its threshold: {100 * duel.learnt[key]:.1f} %"
+    return ""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:+.1f} %"
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if column in _NUMBERS else f"{cell:{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _summary(duel: Duel) -> str:
+    counts = {decision: len(duel.of(decision)) for decision in Decision}
+    told = ", ".join(f"{counts[decision]} {decision.value}" for decision in Decision)
+    confidence = 100 * (1 - 2 * duel.rules.design.error)
+    unmeasured = sum(key not in duel.thresholds for key in duel.decisions)
+    text = (
+        f"{told[0].upper()}{told[1:]}. {duel.pairs} pairs took {duel.seconds / 60:.1f} minutes; "
+        f"intervals hold at {confidence:g} %."
+    )
+    if unmeasured:
+        text += (
+            f" {_count(range(unmeasured))} of no known threshold on this machine: {100 * UNMEASURED:g} % is taken "
+            f"(`harness duel {duel.sides[0]} {duel.sides[0]}` measures it)."
+        )
+    return text
+
+
+def _alarms(duel: Duel) -> str:
+    rate = duel.alarms
+    assert rate is not None
+    return (
+        f"False alarms: {rate.alarms} of {rate.cells} cells, so at most {100 * rate.at_most:.3g} % of such cells "
+        "(95 % confidence). Thresholds are kept for later duels on this machine."
+    )
+
+
+def _count(cells: Any) -> str:
+    return "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+
+
+def _named(keys: Sequence[Key]) -> str:
+    return ", ".join("/".join(key) for key in keys)
+
+
+def to_json(duel: Duel) -> dict[str, Any]:
+    """The same as plain values; shares are of A's time, 0.1 being 10 % slower."""
+    design = duel.rules.design
+    return {
+        "a": duel.sides[0],
+        "b": duel.sides[1],
+        "device": duel.device,
+        "threads": duel.threads,
+        "machine": dict(duel.machine),
+        "looks": list(design.looks),
+        "error": design.error,
+        "equal_within": design.equal_within,
+        "limit": duel.rules.limit,
+        "pairs": duel.pairs,
+        "seconds": duel.seconds,
+        "folder": str(duel.folder),
+        "cells": [_cell_as_json(duel, key) for key in _in_order(duel)],
+        "absent": [{"cell": "/".join(key), "reason": reason} for key, reason in duel.absent.items()],
+        "cut": ["/".join(key) for key in duel.cut],
+        "false_alarms": None if duel.alarms is None else vars(duel.alarms),
+    }
+
+
+def _cell_as_json(duel: Duel, key: Key) -> dict[str, Any]:
+    cell = duel.decisions[key]
+    names = ("effect", "lower", "upper", "pairs", "slower_than", "equal_within", "q_slower", "q_faster", "p_equal")
+    return {
+        "cell": "/".join(key),
+        "decision": cell.decision.value,
+        **{name: getattr(cell, name) for name in names},
+        "reason": cell.reason,
+        "threshold": duel.learnt.get(key, duel.thresholds.get(key)),
+    }
