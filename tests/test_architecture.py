@@ -149,7 +149,7 @@ FILE_MODULES = {"os", "io", "pathlib", "shutil", "subprocess", "tempfile", "sock
 
 
 # What a duel decides by; how its pairs are taken is another matter.
-DUEL_STATISTICS = ("deciding", "memory", "pairs", "power", "sequential", "statistics", "thresholds")
+DUEL_STATISTICS = ("deciding", "pairs", "power", "sequential", "statistics", "thresholds")
 PURE = [*_sources("harness/verdict"), *(ROOT / "harness" / "duel" / f"{name}.py" for name in DUEL_STATISTICS)]
 
 

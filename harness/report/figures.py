@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.report.wording import number
 from harness.verdict.comparison import CellChange, Comparison, count_of
 from harness.verdict.numbers import GREW, ROUNDING, Magnitude, NumberChange, Quantity
+from harness.verdict.shifts import CellMemory
 
 FIGURES_TITLE = "Numbers of cells that pass on both sides"
 
@@ -29,20 +30,25 @@ class Figures:
         """What to say of the cells that are not shown; empty where all are."""
         level = self.cells - len(self.rows) - self.hidden
         if level and not self.rows:
-            return f"none moved by 1 % or more ({count_of(level)})."
+            return f"neither size nor error nor memory of their own moved ({count_of(level)})."
         parts = [f"{count_of(self.hidden)} that moved less"] if self.hidden else []
-        parts += [f"{count_of(level)} of which no number moved by 1 % or more"] if level else []
+        parts += [f"{count_of(level)} of which neither size nor error nor memory of their own moved"] if level else []
         return f"Left out: {', '.join(parts)}." if parts else ""
 
 
 def figures(comparison: Comparison, *, arrow: str = "->") -> Figures:
-    """The numbers of the cells that pass on both sides; without latency and memory where the machines differ.
+    """The numbers of the cells that pass on both sides; without latency and memory where they are left out.
 
     Cells of which nothing moved are left out. A relative error moves by orders and means little as long as it is of
-    the size of rounding: it counts where it rose tenfold to more than that.
+    the size of rounding: it counts where it rose tenfold to more than that. Memory counts as far as a cell was found
+    to move by itself. Latency, which is no evidence here, puts no cell into the table and none at its head.
     """
     changes = [change for change in comparison.changes if change.numbers]
-    notable = sorted((change for change in changes if _moved(change)), key=_moved, reverse=True)
+    memory = comparison.memory.by_cell()
+    far = {
+        change.name: _moved(change, memory.get((change.model, change.strategy, change.device))) for change in changes
+    }
+    notable = sorted((change for change in changes if far[change.name]), key=lambda c: far[c.name], reverse=True)
     shown = notable[:SHOWN]
     quantities = [q for q in Quantity if not (q.of_machine and comparison.numbers_left_out)]
     header = ["cell"]
@@ -81,14 +87,18 @@ def _ratio(change: NumberChange | None) -> str:
     return "" if change is None or change.ratio is None else f"x{change.ratio:.2f}"
 
 
-def _moved(change: CellChange) -> float:
+def _moved(change: CellChange, memory: CellMemory | None) -> float:
     """The largest factor by which a number moved, either way, as a logarithm; 0 where none moved notably."""
-    return max((_distance(each) for each in change.numbers), default=0.0)
+    return max((_distance(each, memory) for each in change.numbers), default=0.0)
 
 
-def _distance(change: NumberChange) -> float:
+def _distance(change: NumberChange, memory: CellMemory | None) -> float:
     level = change.magnitude is Magnitude.NONE
-    if change.quantity is Quantity.ERROR:
+    if change.quantity is Quantity.LATENCY:
+        level = True
+    elif change.quantity is Quantity.MEMORY:
+        level = memory is None or not memory.own_mb
+    elif change.quantity is Quantity.ERROR:
         level = change.candidate <= max(ROUNDING, GREW * change.base)
     if level:
         return 0.0

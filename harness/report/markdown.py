@@ -16,6 +16,7 @@ from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.expected import EXPECTED, PASSING, UNEXPECTED, expected_groups, passing_groups
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
+from harness.report.shifts import LATENCY_TITLE, MEMORY_TITLE, latency_lines, memory_line, memory_lines
 from harness.report.wayout import next_step_of, way_out_markdown
 from harness.report.wording import (
     MOVED_HEADER,
@@ -97,7 +98,8 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None, bump: Bum
                 parts += _cause(cause, comparison.candidate)
     parts += [*moved, unchanged_line(comparison)]
     parts += [text(line) for line in (natives_line(comparison),) if line]
-    parts += [*_accuracy(accuracy_changes(comparison, arrow=_ARROW)), *_figures(comparison)]
+    parts += _accuracy(accuracy_changes(comparison, arrow=_ARROW))
+    parts += [*_shifts(comparison), *_figures(comparison)]
     steps = (look_at(comparison, verdict), next_step_of(comparison, verdict, bump))
     parts += [f"Next: {sentence(step)}" for step in steps if step]
     return "\n\n".join(parts) + "\n"
@@ -163,6 +165,14 @@ def _accuracy(found: Accuracies) -> list[str]:
         return [f"{accuracy.TITLE}: {found.rest}"] if found.rest else []
     rows = [(code(name), *cells) for name, *cells in found.rows]
     return [f"#### {accuracy.TITLE}", markdown_table(found.header, rows), *([found.rest] if found.rest else [])]
+
+
+def _shifts(comparison: Comparison) -> list[str]:
+    memory, latency = memory_lines(comparison), latency_lines(comparison)
+    parts = [] if memory or not (none := memory_line(comparison)) else [none]
+    for title, said in ((MEMORY_TITLE, memory), (LATENCY_TITLE, latency)):
+        parts += [f"#### {title}", "\n".join(f"- {text(line)}" for line in said)] if said else []
+    return parts
 
 
 def _figures(comparison: Comparison) -> list[str]:

@@ -20,6 +20,7 @@ from harness.report.diagnoses import told_of
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.lines import wrapped
+from harness.report.shifts import LATENCY_TITLE, MEMORY_TITLE, latency_lines, memory_line, memory_lines
 from harness.report.wayout import next_step_of, way_out_lines
 from harness.report.wording import (
     COMPACT_LEGEND,
@@ -263,8 +264,8 @@ def comparison_lines(
                 lines += _cause_lines(cause, comparison.candidate, width=width)
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
     lines += wrapped(natives_line(comparison), width=width, indent=0)
-    lines += [*_accuracy_lines(accuracy_changes(comparison)), *_figure_lines(comparison)]
-    lines.append(Text())
+    lines += _accuracy_lines(accuracy_changes(comparison))
+    lines += [*_shift_lines(comparison, width=width), *_figure_lines(comparison), Text()]
     for step in (look_at(comparison, verdict), next_step_of(comparison, verdict, bump)):
         lines += wrapped(f"Next: {step}", width=width, indent=0) if step else []
     return lines
@@ -307,6 +308,15 @@ def _accuracy_lines(found: Accuracies) -> list[Text]:
         return [Text(), Text(f"{accuracy.TITLE}: {found.rest}")] if found.rest else []
     lines = [Text(), Text(accuracy.TITLE, style="bold"), *_table_lines(found.header, found.rows)]
     return lines + ([Text(f"{_GAP}{found.rest}")] if found.rest else [])
+
+
+def _shift_lines(comparison: Comparison, *, width: int) -> list[Text]:
+    memory, latency = memory_lines(comparison), latency_lines(comparison)
+    lines = [] if memory or not (none := memory_line(comparison)) else [Text(), Text(none)]
+    for title, said in ((MEMORY_TITLE, memory), (LATENCY_TITLE, latency)):
+        lines += [Text(), Text(title, style="bold")] if said else []
+        lines += [line for text in said for line in wrapped(plain(text), width=width, indent=2)]
+    return lines
 
 
 def _figure_lines(comparison: Comparison) -> list[Text]:

@@ -35,9 +35,11 @@ from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.schema import Run, Table, in_order
-from harness.verdict.environments import PackageChange, also_differs, bumped, machine_difference, run_notes
+from harness.verdict.environments import PackageChange, also_differs, bumped, numbers_left_out, run_notes
+from harness.verdict.latencies import LatencyChanges, latency_changes
 from harness.verdict.natives import NativeChange, changed_code, compare_natives, moved, natives_notes
 from harness.verdict.numbers import NumberChange, error_grew, number_changes
+from harness.verdict.shifts import MemoryChanges, launches_of, memory_changes
 
 Key = tuple[str, str, str]
 
@@ -133,7 +135,8 @@ class Comparison:
     """All cells of two tables, the native outputs of their models, and what differs between their environments.
 
     `not_run` are the base's cells that the candidate's run never had, being of a smaller tier or without an extension.
-    `numbers_left_out` says why latency and memory are left out; empty where they are compared.
+    `numbers_left_out` says why latency and memory are left out; empty where they are compared. `memory` and `latency`
+    are what those of the cells that pass on both sides did.
     """
 
     tables: tuple[Table, Table]
@@ -144,6 +147,8 @@ class Comparison:
     also_differs: tuple[PackageChange, ...]
     notes: tuple[str, ...]
     numbers_left_out: str
+    memory: MemoryChanges
+    latency: LatencyChanges
 
     @property
     def base(self) -> Run:
@@ -200,7 +205,7 @@ def compare(base: Table, candidate: Table, *, notes: Sequence[str] = ()) -> Comp
             "no cell. Compare two tables of one device."
         )
         raise UsageError(msg)
-    difference = machine_difference(base.run, candidate.run)
+    left_out_since = numbers_left_out(base.run, candidate.run)
     before, after = base.by_cell(), candidate.by_cell()
     unshared = _beyond_extensions(base, candidate)
     left_out = _beyond_tier(base, candidate) - unshared.keys()
@@ -209,7 +214,7 @@ def compare(base: Table, candidate: Table, *, notes: Sequence[str] = ()) -> Comp
             key,
             before.get(key),
             after.get(key),
-            same_machine=not difference,
+            same_machine=not left_out_since,
             changed=changed_code(key[0], base, candidate),
         )
         for key in _keys([*base.records, *candidate.records])
@@ -231,6 +236,8 @@ def compare(base: Table, candidate: Table, *, notes: Sequence[str] = ()) -> Comp
     said += _error_notes(changes)
     said += _probe_notes(changes)
     said += _not_had_notes(changes)
+    # What passed on both sides, and by numbers that mean the same.
+    passed = [(c.base, c.candidate) for c in changes if c.base and c.candidate and c.passed and not left_out_since]
     natives = compare_natives(base, candidate)
     said += natives_notes(base, candidate, natives)
     return Comparison(
@@ -241,7 +248,9 @@ def compare(base: Table, candidate: Table, *, notes: Sequence[str] = ()) -> Comp
         bumped=bumped(base.run, candidate.run),
         also_differs=also_differs(base.run, candidate.run),
         notes=tuple(said),
-        numbers_left_out=f"the machines differ: {difference}" if difference else "",
+        numbers_left_out=left_out_since,
+        memory=memory_changes(passed, launches=(launches_of(base), launches_of(candidate))),
+        latency=latency_changes(passed),
     )
 
 

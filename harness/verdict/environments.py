@@ -88,19 +88,23 @@ def _differing(
     return tuple(change for change in changes if change.base != change.candidate)
 
 
-def machine_difference(base: Run, candidate: Run) -> str:
-    """What differs between the machines of two runs; empty where latency and memory can be compared."""
+def numbers_left_out(base: Run, candidate: Run) -> str:
+    """Why latency and memory of two runs cannot be compared: other machines, other threads; empty where they can."""
     before, after = _machine(base), _machine(candidate)
-    return ", ".join(
+    different = ", ".join(
         f"{name} {_shown(before.get(name))} and {_shown(after.get(name))}"
         for name in dict.fromkeys([*before, *after])
         if before.get(name) != after.get(name)
     )
+    found = [f"the machines differ: {different}"] if different else []
+    if base.threads != candidate.threads:
+        found.append(f"the runs had different numbers of threads, {base.threads} and {candidate.threads}")
+    return "; ".join(found)
 
 
 def _machine(run: Run) -> dict[str, Any]:
     gpu = run.gpu and f"{run.gpu.count} x {run.gpu.name}, {run.gpu.memory_mb} MiB"
-    return {**asdict(run.machine), "gpu": gpu, "driver": run.driver, "threads": run.threads}
+    return {**asdict(run.machine), "gpu": gpu, "driver": run.driver}
 
 
 def _shown(value: object) -> str:

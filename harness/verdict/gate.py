@@ -12,6 +12,7 @@ from harness.verdict.comparison import Category, CellChange, Comparison, count_o
 from harness.verdict.evidence import Lack, models_of, weigh
 from harness.verdict.natives import NativeChange
 from harness.verdict.policy import DEFAULT_POLICY, GatePolicy
+from harness.verdict.shifts import CellMemory
 
 
 class Decision(Enum):
@@ -40,12 +41,29 @@ class AccuracyDrop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemoryGrowth:
+    """A cell whose memory was found to have grown by more percent than the policy allows it."""
+
+    memory: CellMemory
+    limit: float
+
+    @property
+    def together(self) -> bool:
+        """Whether what its runtime's or strategy's cells share is above the limit by itself."""
+        return self.memory.common_percent > self.limit
+
+    def __str__(self) -> str:
+        grown = self.memory
+        return f"{grown.name} by {grown.found_mb:.0f} MiB, {grown.percent:.1f} % (limit {self.limit:g} %)"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The decision, the reasons for it, and what it does not rest on.
 
     `failing` are the cells that the policy fails on, and `allowed` those that got worse and that it lets through;
-    `moved` are the native outputs, and `dropped` the accuracies, that it fails on. `remedy` is what to do where the
-    evidence for a zero is lacking; empty elsewhere.
+    `moved` are the native outputs, `dropped` the accuracies and `grown` the memories, that it fails on. `remedy` is
+    what to do where the evidence for a zero is lacking; empty elsewhere.
     """
 
     decision: Decision
@@ -56,6 +74,7 @@ class Verdict:
     allowed: tuple[CellChange, ...] = ()
     moved: tuple[NativeChange, ...] = ()
     dropped: tuple[AccuracyDrop, ...] = ()
+    grown: tuple[MemoryGrowth, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -78,19 +97,24 @@ def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY, unfini
     allowed = tuple(each for each in comparison.changes if each.category.worse and not _fails(policy, each))
     natives = [each for each in comparison.moved_natives if policy.fails_natives(each.model)]
     dropped, unknown, judged = _accuracy(comparison, policy)
+    grown, unmeasured = _memory(comparison, policy)
     worse = counted(failing)
     worse += [natives_words(natives)] if natives else []
     worse += [f"accuracy of {count_of(len(dropped))} dropped by more than [gate] allows"] if dropped else []
+    worse += [f"memory of {count_of(len(grown))} grew by more than [gate] allows"] if grown else []
     evidence = weigh(comparison, unfinished=unfinished)
-    lacking = (*evidence.lacking, *unknown)
+    lacking = (*evidence.lacking, *unknown, *unmeasured)
     open_cells = [each for each in comparison.changes if each.category.untold and not _fails(policy, each)]
     untold = [*counted(open_cells), *(lack.reason for lack in lacking)]
     compared = len(comparison.changes) - len(open_cells)
     excused = [*counted(allowed), *_allowed_natives(comparison, natives)]
     notes = [*_allowed_notes(allowed, comparison, natives), *evidence.notes]
     notes += [f"Accuracy dropped: {listed([str(each) for each in dropped])}."] if dropped else []
+    notes += _memory_notes(comparison, grown)
     notes += [*_idle_notes(comparison, policy, judged=judged), *policy.notes()]
-    found = partial(Verdict, failing=failing, allowed=allowed, moved=tuple(natives), dropped=tuple(dropped))
+    found = partial(
+        Verdict, failing=failing, allowed=allowed, moved=tuple(natives), dropped=tuple(dropped), grown=tuple(grown)
+    )
     but = f" but what [gate] allows ({', '.join(excused)})" if excused else ""
     if worse:
         beside = [f"Beside that, not all could be told: {', '.join(untold)}."] if untold else []
@@ -133,13 +157,16 @@ def _allowed_notes(allowed: Sequence[CellChange], comparison: Comparison, native
 
 
 def _idle_notes(comparison: Comparison, policy: GatePolicy, *, judged: int) -> list[str]:
-    """The rules that are about no cell here, and a limit of accuracy where no cell has one."""
+    """The rules that are about no cell here, and the limits that no cell here can be held against."""
     cells = [(each.model, each.strategy) for each in comparison.changes]
     idle = [rule.scope for rule in policy.rules if not any(rule.covers(*cell) for cell in cells)]
     said = [f"Rules of [gate] that match no cell here: {'; '.join(idle)}."] if idle else []
     limited = any(policy.accuracy_points(*cell) is not None for cell in cells)
     if limited and not judged:
         said.append("[gate] names accuracy_points, and no cell that it is for has an accuracy on both sides.")
+    limited = any(policy.memory_percent(*cell) is not None for cell in cells)
+    if limited and not any(policy.memory_percent(c.model, c.strategy) is not None for c in comparison.memory.cells):
+        said.append("[gate] names memory_percent, and the memory of no cell that it is for can be compared.")
     return said
 
 
@@ -167,3 +194,52 @@ def _accuracy(comparison: Comparison, policy: GatePolicy) -> tuple[list[Accuracy
     reason = f"{count_of(len(unknown))} had an accuracy in the base and none now: {listed(unknown)}"
     remedy = "run the candidate with the labelled data that the base had."
     return dropped, [Lack(reason=reason, remedy=remedy)], judged
+
+
+def _memory(comparison: Comparison, policy: GatePolicy) -> tuple[list[MemoryGrowth], list[Lack]]:
+    """The cells whose memory grew too far, and why that is not known of all that had a figure in the base."""
+    grown = [
+        MemoryGrowth(memory=each, limit=limit)
+        for each in comparison.memory.cells
+        if (limit := policy.memory_percent(each.model, each.strategy)) is not None and each.percent > limit
+    ]
+    unknown = [
+        change.name
+        for change in comparison.changes
+        if change.passed
+        and change.base
+        and change.candidate
+        and policy.memory_percent(change.model, change.strategy) is not None
+        and change.base.rss_peak_mb is not None
+        and change.candidate.rss_peak_mb is None
+        and not comparison.numbers_left_out
+    ]
+    if not unknown:
+        return grown, []
+    reason = f"{count_of(len(unknown))} had a peak of memory in the base and none now: {listed(unknown)}"
+    remedy = "find out why the candidate has no peak: `rss_source` in its table says so."
+    return grown, [Lack(reason=reason, remedy=remedy)]
+
+
+def _memory_notes(comparison: Comparison, grown: Sequence[MemoryGrowth]) -> list[str]:
+    """What failed on memory: of what cells share the share is named once, the rest by cell."""
+    said = []
+    above = {each.memory.cell: each for each in grown if each.together}
+    for shift in comparison.memory.common:
+        cells = [above[cell] for cell in shift.cells if cell in above]
+        if cells and shift.difference_mb > 0:
+            shares = sorted(each.memory.common_percent for each in cells)
+            limits = sorted({each.limit for each in cells})
+            said.append(
+                f"{shift.group.words} by {shift.difference_mb:.0f} MiB in {count_of(len(cells))} alike, "
+                f"{_range(shares, '.1f')} % (limit {_range(limits, 'g')} %): {shift.whose}"
+            )
+    own = [str(each) for each in grown if not each.together]
+    said += [listed(own)] if own else []
+    return [f"Memory grew: {'; '.join(said)}."] if said else []
+
+
+def _range(values: Sequence[float], digits: str) -> str:
+    """`5.0`, or `5.0 to 7.2`, of sorted values."""
+    low, high = (format(value, digits) for value in (values[0], values[-1]))
+    return low if low == high else f"{low} to {high}"

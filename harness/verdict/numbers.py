@@ -1,7 +1,8 @@
 """Numbers of a cell that passes on both sides: how much they moved, which way, and whether that is evidence.
 
 Three questions, three types. `Magnitude` is how far a number moved, `Direction` which way, `Significance` whether the
-move is more than chance. None of them decides a verdict yet: one launch a side is no evidence of a change.
+move is more than chance. None of them decides a verdict: of memory `harness.verdict.shifts` says what was found, and
+two runs are no evidence of latency.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class NumberChange:
         """Whether the move is more than chance.
 
         The size of an artifact does not vary between runs. A relative error is below its cell's tolerance on both
-        sides, or the cell had not passed. Latency and memory vary from launch to launch, and one launch cannot tell.
+        sides, or the cell had not passed. Latency and memory vary from launch to launch, and two figures cannot tell.
         """
         if self.quantity is Quantity.SIZE:
             return Significance.NOT_SIGNIFICANT if self.base == self.candidate else Significance.SIGNIFICANT
@@ -122,7 +123,10 @@ def error_grew(base: Record, candidate: Record) -> bool:
 
 
 def number_changes(base: Record, candidate: Record, *, same_machine: bool) -> tuple[NumberChange, ...]:
-    """What both records measured; latency and memory only where both runs were on the same machine."""
+    """What both records measured.
+
+    Latency and memory only where both runs were on one machine with equal threads, memory only of one source.
+    """
     columns = {
         Quantity.LATENCY: (base.latency_ms, candidate.latency_ms),
         Quantity.MEMORY: (base.rss_peak_mb, candidate.rss_peak_mb),
@@ -132,5 +136,8 @@ def number_changes(base: Record, candidate: Record, *, same_machine: bool) -> tu
     return tuple(
         NumberChange(quantity=quantity, base=before, candidate=after)
         for quantity, (before, after) in columns.items()
-        if before is not None and after is not None and (same_machine or not quantity.of_machine)
+        if before is not None
+        and after is not None
+        and (same_machine or not quantity.of_machine)
+        and (quantity is not Quantity.MEMORY or base.rss_source == candidate.rss_source)
     )

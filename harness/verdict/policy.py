@@ -12,15 +12,19 @@ from fnmatch import fnmatchcase
 
 from harness.verdict.comparison import WORSE, Category
 
-LATENCY_NOTE = "Latency and memory never decide: one launch a side is no evidence."
-
-NOT_JUDGED = ("latency_percent", "memory_percent")
-"""Limits that a policy may name, and that nothing is judged by yet."""
+LATENCY_NOTE = "Latency does not decide: the tables of two runs are no evidence of it. `harness duel` tells."
+NUMBERS_NOTE = (
+    "Latency and memory do not decide: the tables of two runs are no evidence of latency, which `harness duel` tells, "
+    "and no limit of memory is named."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much may get worse without failing: accuracy in points, latency and memory in percent. None is no limit."""
+    """How much may get worse without failing: accuracy in points, latency and memory in percent. None is no limit.
+
+    No two tables fail on latency, whatever the limit: a duel does.
+    """
 
     accuracy_points: float | None = None
     latency_percent: float | None = None
@@ -28,12 +32,8 @@ class Limits:
 
     def words(self) -> list[str]:
         """A phrase for each limit that is judged: `accuracy may drop 0.5 points`."""
-        return [] if self.accuracy_points is None else [f"accuracy may drop {self.accuracy_points:g} points"]
-
-    @property
-    def not_judged(self) -> tuple[str, ...]:
-        """The limits that are named though nothing is judged by them yet."""
-        return tuple(name for name in NOT_JUDGED if getattr(self, name) is not None)
+        said = [] if self.accuracy_points is None else [f"accuracy may drop {self.accuracy_points:g} points"]
+        return said + ([] if self.memory_percent is None else [f"memory may grow {self.memory_percent:g} %"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,8 @@ class GateRule:
         parts += [f"{' and '.join(_named(self.ignore))} does not fail"] if self.ignore else []
         if self.moved_natives is not None:
             parts.append(f"moved native outputs {'fail' if self.moved_natives else 'do not fail'}")
-        parts += [*self.limits.words(), *(f"{name} is named" for name in self.limits.not_judged)]
+        parts += self.limits.words()
+        parts += [] if self.limits.latency_percent is None else ["latency_percent is named"]
         return f"{self.scope} {', '.join(parts)}"
 
 
@@ -110,16 +111,23 @@ class GatePolicy:
 
     def accuracy_points(self, model: str, strategy: str) -> float | None:
         """By how many points the accuracy of a cell may drop; None where that is not judged."""
-        for rule in reversed(self.rules):
-            if rule.limits.accuracy_points is not None and rule.covers(model, strategy):
-                return rule.limits.accuracy_points
-        return self.limits.accuracy_points
+        return self._limit("accuracy_points", model, strategy)
 
-    @property
-    def not_judged(self) -> tuple[str, ...]:
-        """The limits that it names anywhere though nothing is judged by them yet."""
-        named = {name for limits in (self.limits, *(rule.limits for rule in self.rules)) for name in limits.not_judged}
-        return tuple(name for name in NOT_JUDGED if name in named)
+    def memory_percent(self, model: str, strategy: str) -> float | None:
+        """By how many percent the memory of a cell may grow; None where that is not judged."""
+        return self._limit("memory_percent", model, strategy)
+
+    def _limit(self, name: str, model: str, strategy: str) -> float | None:
+        for rule in reversed(self.rules):
+            limit: float | None = getattr(rule.limits, name)
+            if limit is not None and rule.covers(model, strategy):
+                return limit
+        default: float | None = getattr(self.limits, name)
+        return default
+
+    def names(self, limit: str) -> bool:
+        """Whether it names a limit anywhere: `latency_percent`."""
+        return any(getattr(limits, limit) is not None for limits in (self.limits, *(r.limits for r in self.rules)))
 
     def differences(self) -> tuple[str, ...]:
         """A phrase for each thing in which it differs from the default policy."""
@@ -130,16 +138,14 @@ class GatePolicy:
         return (*found, *self.limits.words(), *(rule.words() for rule in self.rules))
 
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what a verdict by this policy is judged by. The default one has none but that on latency."""
+        """Sentences on what a verdict by this policy is judged by; of the default one, on what it is not judged by."""
         said = []
         if self.source:
             different = "; ".join(self.differences())
             told = f"which differs from the default: {different}" if different else "which is the default policy"
             said.append(f"Judged by [gate] of {self.source}, {told}.")
-        if not self.not_judged:
-            return (*said, LATENCY_NOTE)
-        names = " and ".join(self.not_judged)
-        return (*said, f"[gate] names {names}: not judged yet, since one launch a side is no evidence.")
+        note = LATENCY_NOTE if self.names("memory_percent") else NUMBERS_NOTE
+        return (*said, f"[gate] names latency_percent. {note}" if self.names("latency_percent") else note)
 
 
 DEFAULT_POLICY = GatePolicy()

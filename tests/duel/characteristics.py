@@ -14,12 +14,12 @@ from scipy import special, stats
 
 from harness.duel import sequential
 from harness.duel.deciding import Decision
-from harness.duel.memory import memory_shift
 from harness.duel.pairs import pair_difference
 from harness.duel.power import Power, simulated
 from harness.duel.sequential import Design
 from harness.duel.statistics import Floats, centre, p_above, p_below
 from harness.duel.thresholds import threshold_of
+from harness.verdict.memory import memory_shift
 from tests.duel.contests import played
 from tests.duel.machines import MACHINES
 

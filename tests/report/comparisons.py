@@ -180,6 +180,39 @@ def moved() -> Comparison:
     return compare(_moved_table(), _moved_table(pins=pins, started="2026-01-31T13:00:00Z", factor=1.5))
 
 
+def shifts() -> Comparison:
+    """Nothing is worse; a runtime takes more memory and time in every cell, and two cells more memory of their own."""
+    return compare(_shifted_table(), _shifted_table(newer=True))
+
+
+def _shifted_table(*, newer: bool = False) -> Table:
+    models = ["embedding", "gru", "lstm", "resnet18", "vgg11"]
+    own = {"resnet18": 26.4, "vgg11": 26.2} if newer else {}
+    records = [
+        passed(
+            model,
+            "native",
+            provider="torch-cpu",
+            latency_ms=(1.0 + number) * (1.08 + number / 50 if newer else 1.0),
+            rss_import_mb=323.1 + (78.9 if newer else 0.0) + own.get(model, 0.0),
+            rss_load_mb=328.0 + (78.9 if newer else 0.0) + own.get(model, 0.0),
+            rss_peak_mb=335.2 + (79.3 if newer else 0.0) + own.get(model, 0.0),
+        )
+        for number, model in enumerate(models)
+    ]
+    for model in models:
+        loaded = 80.0 if model == "vgg11" else 5.0
+        more = 35.0 if newer and model == "vgg11" else 0.0
+        figures = {"rss_import_mb": 62.9, "rss_load_mb": 62.9 + loaded + more, "rss_peak_mb": 64.0 + loaded + more}
+        source = {"rss_source": "VmRSS" if newer else None} if model == "gru" else {}
+        records.append(passed(model, "onnx-torchscript", provider="CPUExecutionProvider", **figures, **source))
+    pins = {**PINS, "torch": "2.1.0"} if newer else PINS
+    packages = {**PACKAGES, "torch": pins["torch"]}
+    started = f"2026-01-31T1{3 if newer else 2}:00:00Z"
+    natives = {model: native(output(1.0)) for model in models}
+    return table(*records, natives=natives, pins=pins, packages=packages, started=started)
+
+
 def _moved_table(*, pins: dict[str, str] = PINS, started: str = "2026-01-31T12:00:00Z", factor: float = 1.0) -> Table:
     newer = factor > 1
     bits = {"digest": f"{'new' if newer else 'old':>16}"}

@@ -18,6 +18,7 @@ from harness.report import markdown
 from harness.report.accuracy import accuracies, accuracy_changes
 from harness.report.figures import figures
 from harness.report.grids import breakages, success_rates
+from harness.report.shifts import latency_lines, memory_lines
 from harness.report.terminal import comparison_lines, grid_lines, print_comparison
 from harness.report.wording import (
     COMPACT_LEGEND,
@@ -154,12 +155,25 @@ def test_causes_of_two_sides_differ_where_either_side_does() -> None:
 
 def test_of_many_numbers_those_that_moved_most_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures_module, "SHOWN", 2)
-    base = table(*(passed(name, "s", latency_ms=1.0) for name in "abcd"))
-    moved = {"a": 1.0, "b": 2.0, "c": 1.1, "d": 0.1}
-    found = figures(compare(base, table(*(passed(name, "s", latency_ms=ms) for name, ms in moved.items()))))
+    base = table(*(passed(name, "s", artifact_bytes=1000) for name in "abcd"))
+    moved = {"a": 1000, "b": 2000, "c": 1100, "d": 100}
+    found = figures(compare(base, table(*(passed(name, "s", artifact_bytes=size) for name, size in moved.items()))))
     assert [row[0] for row in found.rows] == ["d/s", "b/s"]
     assert (found.cells, found.hidden) == (4, 1)
-    assert found.rest == "Left out: 1 cell that moved less, 1 cell of which no number moved by 1 % or more."
+    assert found.rest == (
+        "Left out: 1 cell that moved less, 1 cell of which neither size nor error nor memory of their own moved."
+    )
+
+
+def test_no_ratio_of_latencies_heads_a_table_of_numbers() -> None:
+    """Two calls of microseconds, one of them in a bad moment: x2018, and no evidence of anything."""
+    base = table(passed("a", "s", latency_ms=0.001), passed("b", "s"))
+    made = compare(base, table(passed("a", "s", latency_ms=2.018), passed("b", "s", artifact_bytes=1100)))
+    assert [row[0] for row in figures(made).rows] == ["b/s"]
+    assert latency_lines(made) == ["by 20 % or more: 1 slower of 2 cells."]
+    text = markdown.comparison(made, judge(made))
+    assert "x2018" not in text
+    assert "2.02" not in text
 
 
 def test_a_relative_error_moved_where_it_rose_by_orders_above_rounding() -> None:
@@ -169,9 +183,26 @@ def test_a_relative_error_moved_where_it_rose_by_orders_above_rounding() -> None
 
 
 def test_a_screenful_of_numbers_at_most() -> None:
-    base = table(*(passed(f"m{n}", "s", latency_ms=1.0) for n in range(60)))
-    found = figures(compare(base, table(*(passed(f"m{n}", "s", latency_ms=2.0) for n in range(60)))))
+    base = table(*(passed(f"m{n}", "s", artifact_bytes=1000) for n in range(60)))
+    found = figures(compare(base, table(*(passed(f"m{n}", "s", artifact_bytes=2000) for n in range(60)))))
     assert (len(found.rows), found.hidden) == (25, 35)
+
+
+def test_forty_cells_that_move_are_few_lines() -> None:
+    """A runtime that takes memory by the size of the model: each cell by itself, and told in one line."""
+
+    def side(share: float) -> Table:
+        sizes = {f"m{n}": 20.0 + 10 * n for n in range(40)}
+        return table(
+            *(
+                passed(model, "onnx", provider="cpu", rss_import_mb=60.0, rss_peak_mb=60.0 + share * size)
+                for model, size in sizes.items()
+            )
+        )
+
+    (line,) = memory_lines(compare(side(1.0), side(2.0)))
+    assert line.startswith("cpu: 20 to 410 MiB more while running in 40 cells: m39/onnx, m38/onnx, ")
+    assert line.endswith(" and 35 more.")
 
 
 def test_numbers_that_one_side_lacks_are_blank() -> None:

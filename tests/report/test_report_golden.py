@@ -11,6 +11,7 @@ from rich.console import Console
 from harness.report import markdown
 from harness.report.terminal import print_comparison, print_foreseen, print_grid
 from harness.verdict.gate import judge
+from harness.verdict.policy import GatePolicy, Limits
 from tests.report import comparisons
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -29,13 +30,22 @@ def expected(name: str) -> str:
     return (EXPECTED / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["mixed", "moved", "untold", "unresolvable", "clean", "same", "doubtful"])
+@pytest.mark.parametrize("name", ["mixed", "moved", "untold", "unresolvable", "clean", "same", "doubtful", "shifts"])
 def test_gate(name: str) -> None:
     comparison = getattr(comparisons, name)()
     made = console()
     print_comparison(made, comparison, judge(comparison))
     assert printed(made) == expected(f"gate-{name}.txt")
     assert markdown.comparison(comparison, judge(comparison)) == expected(f"gate-{name}.md")
+
+
+def test_a_gate_that_fails_on_memory() -> None:
+    comparison = comparisons.shifts()
+    verdict = judge(comparison, policy=GatePolicy(limits=Limits(memory_percent=10.0), source="nightly.toml"))
+    made = console()
+    print_comparison(made, comparison, verdict)
+    assert printed(made) == expected("gate-memory.txt")
+    assert markdown.comparison(comparison, verdict) == expected("gate-memory.md")
 
 
 def test_a_comparison_without_a_verdict() -> None:

@@ -162,7 +162,11 @@ def test_numbers_stand_beside_a_cell_that_passes_on_both_sides() -> None:
     ("conditions", "reason"),
     [
         ({"machine": replace(MACHINE, cpu="Other CPU")}, "the machines differ: cpu 'Example CPU' and 'Other CPU'"),
-        ({"threads": 4}, "the machines differ: threads 2 and 4"),
+        ({"threads": 4}, "the runs had different numbers of threads, 2 and 4"),
+        (
+            {"threads": 4, "driver": "550"},
+            "the machines differ: driver none and '550'; the runs had different numbers of threads, 2 and 4",
+        ),
         ({"gpu": GPU}, "the machines differ: gpu none and '1 x Example GPU, 81559 MiB'"),
         ({"driver": "550"}, "the machines differ: driver none and '550'"),
     ],

@@ -11,7 +11,7 @@ from harness.tables.assembly import merge
 from harness.tables.schema import Table
 from harness.verdict.comparison import Category, compare
 from harness.verdict.gate import Decision, Verdict, judge
-from harness.verdict.policy import LATENCY_NOTE, GatePolicy
+from harness.verdict.policy import NUMBERS_NOTE, GatePolicy
 from tests.tables.samples import failed, mismatched, native, not_applicable, output, passed, record, table
 
 PASSED = passed("m", "s")
@@ -43,7 +43,7 @@ def test_nothing_worse_may_merge() -> None:
         "which rests on 1 cell of 1 model that passed on both sides",
     )
     without = "The base has no native cell of 4 models: differs, fixed, m, new."
-    assert found.notes == (NATIVES_NOTE, without, LATENCY_NOTE)
+    assert found.notes == (NATIVES_NOTE, without, NUMBERS_NOTE)
 
 
 def test_each_way_of_getting_worse_is_a_reason() -> None:
@@ -179,7 +179,7 @@ def test_native_cells_that_need_not_pass_are_counted_and_said() -> None:
         "Native is not applicable in the base for 1 model: triton.",
         "Left in train mode, so that native itself does not match: 1 model: dropout.",
         "The base has no native cell of 1 model: twin.",
-        LATENCY_NOTE,
+        NUMBERS_NOTE,
     )
     silent = verdict(in_train_mode(says=False), in_train_mode(says=False))
     assert silent.reasons == ("the native cell of 1 model is broken in the base: dropout (mismatched at match)",)

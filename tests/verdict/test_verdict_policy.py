@@ -16,7 +16,7 @@ from harness.tables.reading import read_table
 from harness.tables.schema import Table
 from harness.verdict.comparison import UNTOLD, WORSE, Category, Comparison, compare
 from harness.verdict.gate import Decision, Verdict, judge
-from harness.verdict.policy import DEFAULT_POLICY, LATENCY_NOTE, GatePolicy, GateRule, Limits
+from harness.verdict.policy import DEFAULT_POLICY, LATENCY_NOTE, NUMBERS_NOTE, GatePolicy, GateRule, Limits
 from tests.report import comparisons
 from tests.tables.samples import failed, mismatched, native, output, passed, table
 from tests.verdict.test_verdict_property import Side, sides
@@ -155,20 +155,22 @@ def test_accuracy_may_drop_by_the_points_that_a_policy_names(
     )
 
 
-@pytest.mark.parametrize("name", ["latency_percent", "memory_percent"])
-def test_a_limit_of_latency_or_memory_is_told_and_never_fails(name: str) -> None:
-    base = table(passed("a", "s"))
-    now = table(passed("a", "s", latency_ms=2000.0, rss_peak_mb=30000.0), started="2026-02-01T12:00:00Z")
-    found = compare(base, now)
+def test_two_tables_never_fail_on_latency_whatever_the_limit() -> None:
+    base = table(*(passed(model, "s", provider="cpu") for model in "abcd"))
+    slow = [passed(model, "s", provider="cpu", latency_ms=2000.0) for model in "abcd"]
+    found = compare(base, table(*slow, started="2026-02-01T12:00:00Z"))
+    assert found.latency.together
+    limits = Limits(latency_percent=1.0)
     for policy in (
-        GatePolicy(limits=Limits(**{name: 1.0}), source="x.toml"),
-        GatePolicy(rules=(GateRule(limits=Limits(**{name: 1.0})),), source="x.toml"),
+        GatePolicy(limits=limits, source="x.toml"),
+        GatePolicy(rules=(GateRule(limits=limits),), source="x.toml"),
     ):
         told = judge(found, policy=policy)
         assert told.exit_code == 0
-        assert f"[gate] names {name}: not judged yet, since one launch a side is no evidence." in told.notes
-        assert LATENCY_NOTE not in told.notes
-    assert judge(found).notes[-1] == LATENCY_NOTE
+        assert told.notes[-1] == f"[gate] names latency_percent. {NUMBERS_NOTE}"
+    both = GatePolicy(limits=Limits(latency_percent=1.0, memory_percent=1.0), source="x.toml")
+    assert judge(found, policy=both).notes[-1] == f"[gate] names latency_percent. {LATENCY_NOTE}"
+    assert judge(found).notes[-1] == NUMBERS_NOTE
 
 
 def test_a_rule_that_is_about_no_cell_is_told() -> None:
@@ -184,13 +186,14 @@ def test_a_policy_says_where_it_is_the_default_one() -> None:
     strict = GatePolicy(
         fail=WORSE - {Category.FAILING_EARLIER} | {Category.FAILING_DIFFERENTLY},
         moved_natives=False,
-        limits=Limits(accuracy_points=0.5),
+        limits=Limits(accuracy_points=0.5, memory_percent=15.0),
     )
     assert strict.differences() == (
         "failing-differently fails",
         "failing-earlier does not fail",
         "moved native outputs do not fail",
         "accuracy may drop 0.5 points",
+        "memory may grow 15 %",
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.duel.memory import memory_shift
+from harness.verdict.memory import memory_shift
 
 LAUNCHES = st.lists(st.floats(1.0, 4000.0), min_size=3, max_size=8)
 

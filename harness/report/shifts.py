@@ -1,0 +1,80 @@
+"""What memory and latency of cells that pass on both sides did, a line each for what moved together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.verdict.comparison import Comparison, count_of, listed
+from harness.verdict.latencies import FAR_FACTOR, LatencyShift
+from harness.verdict.shifts import CommonShift, OwnShifts
+
+MEMORY_TITLE = "Memory of cells that pass on both sides"
+LATENCY_TITLE = "Latency between two runs: not evidence, `harness duel` tells"
+
+
+def memory_lines(comparison: Comparison) -> list[str]:
+    """What was found of memory, the shared shifts first, and why that of some cells is left out; empty where nothing.
+
+    What is left out of all cells since the runs differ is among the notes.
+    """
+    memory = comparison.memory
+    said = [_common(shift) for shift in memory.common]
+    said += [_own(shift) for shift in memory.own]
+    said += [f"left out of {count_of(count)}: {reason}." for reason, count in sorted(memory.left_out.items())]
+    return said
+
+
+def memory_line(comparison: Comparison) -> str:
+    """What to say of memory where `memory_lines` has nothing: empty where none was compared."""
+    cells = len(comparison.memory.cells)
+    return f"{MEMORY_TITLE}: no shift was found ({count_of(cells)})." if cells else ""
+
+
+def latency_lines(comparison: Comparison) -> list[str]:
+    """Whose latencies moved together, by runtime and strategy, and how many cells moved far; empty where none did."""
+    latency = comparison.latency
+    said = [_together(shift) for shift in latency.together]
+    far = [(latency.slower, "slower"), (latency.faster, "faster")]
+    if counts := [f"{count} {way}" for count, way in far if count]:
+        said.append(f"by {100 * (FAR_FACTOR - 1):.0f} % or more: {' and '.join(counts)} of {count_of(latency.cells)}.")
+    return said
+
+
+def _common(shift: CommonShift) -> str:
+    """As in "torch-cpu: 79 MiB more in each of 10 cells (native), all of it at import"."""
+    count = len(shift.cells)
+    cells = f"each of {count_of(count)}" if count == shift.of else f"{count} of {count_of(shift.of)}"
+    spellings = "" if shift.group.strategy else f" ({listed(shift.spellings)})"
+    if not shift.beyond_mb:
+        when = "all of it at import"
+    elif not shift.import_mb:
+        when = "none of it at import"
+    else:
+        when = f"{_signed(shift.import_mb)} at import and {_signed(shift.beyond_mb)} beyond it"
+    amount = _amount([shift.difference_mb])
+    return f"{shift.group.words}: {amount} in {cells}{spellings}, {when}: {shift.whose}."
+
+
+def _own(shift: OwnShifts) -> str:
+    """As in "torch-cpu: 26 MiB more at import beyond that in 3 cells: resnet18/native"."""
+    names = listed([each.name for each in shift.cells])
+    when = shift.phase.value + (" beyond that" if shift.beyond else "")
+    runtime = f"{shift.runtime}: " if shift.runtime else ""
+    return f"{runtime}{_amount(shift.sizes_mb)} {when} in {count_of(len(shift.cells))}: {names}."
+
+
+def _amount(sizes_mb: Sequence[float]) -> str:
+    """`26 MiB more`, `8 to 150 MiB less`, of shifts that go one way."""
+    least, most = sorted((abs(sizes_mb[0]), abs(sizes_mb[-1])))
+    sizes = f"{least:.0f}" if f"{least:.0f}" == f"{most:.0f}" else f"{least:.0f} to {most:.0f}"
+    return f"{sizes} MiB {'more' if sizes_mb[0] > 0 else 'less'}"
+
+
+def _signed(moved_mb: float) -> str:
+    return f"{moved_mb:+.0f} MiB"
+
+
+def _together(shift: LatencyShift) -> str:
+    """As in "torch-cpu: x1.06 in the middle of 10 cells, half of them between x1.02 and x1.10"."""
+    spread = f"half of them between x{shift.low:.2f} and x{shift.high:.2f}"
+    return f"{shift.group.words}: x{shift.ratio:.2f} in the middle of {count_of(shift.cells)}, {spread}."
