@@ -36,6 +36,8 @@ PAIRS_FILE = "pairs.jsonl"
 _VERSION = 1
 _PAIR_S = 3.0
 """What a pair is taken to cost before there was any."""
+_TELL_S = 60.0
+"""How often it is told how far it is, where nothing was decided meanwhile."""
 
 Tell = Callable[[str], None]
 
@@ -219,12 +221,16 @@ class _UnderWay:
     def fight(self, pairing: Pairing, chance: random.Random, busy: Tell, *, spent_s: float) -> Iterator[Pair]:
         """Take pair after pair, one of each cell before the next of any, and yield each as it is taken."""
         deadline = time.monotonic() + self._rules.budget_s - spent_s
+        told, told_at = -1, 0.0
         while True:
             standing = self._decided()
             left = [name for name in standing.going_on if name not in self._fell_out]
             if not left:
                 return
-            busy(f"{len(self._pairs)} pairs taken, {len(self._keys) - len(left)} of {len(self._keys)} cells decided")
+            decided = len(self._keys) - len(left)
+            if decided != told or time.monotonic() - told_at > _TELL_S:
+                busy(f"{len(self._pairs)} pairs taken, {decided} of {len(self._keys)} cells decided")
+                told, told_at = decided, time.monotonic()
             going_on = replace(standing, going_on=tuple(left))
             chosen = going_on.affordable(left=deadline - time.monotonic(), cost=self._costs())
             if not chosen:

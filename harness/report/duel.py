@@ -108,7 +108,7 @@ def _summary(duel: Duel) -> str:
         f"{told[0].upper()}{told[1:]}. {duel.pairs} pairs took {duel.seconds / 60:.1f} minutes; "
         f"intervals hold at {confidence:g} %."
     )
-    if unmeasured:
+    if unmeasured and duel.alarms is None:
         text += (
             f" {_count(range(unmeasured))} of no known threshold on this machine: {100 * UNMEASURED:g} % is taken "
             f"(`harness duel {duel.sides[0]} {duel.sides[0]}` measures it)."
