@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.bench import match, tensors
 from harness.bench.failure import Failure
-from harness.bench.serve import AFTER_FILE
+from harness.bench.requests import AFTER_FILE
 from harness.bench.stages import Outcome, Stage
 
 

@@ -12,8 +12,7 @@ from harness.bench.children import Done
 from harness.bench.definitions import Strategy
 from harness.bench.plan import Cell, Plan, imports_of
 from harness.bench.registry import Entry, Registry
-from harness.bench.requests import ServeRequest
-from harness.bench.serve import BENCHMARK_FILE
+from harness.bench.requests import BENCHMARK_FILE, ServeRequest
 
 R = TypeVar("R", bound=ServeRequest)
 

@@ -28,11 +28,8 @@ from harness.bench.child import work_on
 from harness.bench.definitions import Artifact, Model, Runtime, Servable
 from harness.bench.progress import Progress, described
 from harness.bench.registry import Entry, load
-from harness.bench.requests import BUILT_FILE, ServeRequest
+from harness.bench.requests import AFTER_FILE, BENCHMARK_FILE, BUILT_FILE, ServeRequest
 from harness.bench.stages import Stage
-
-BENCHMARK_FILE = "benchmark.json"
-AFTER_FILE = "outputs-after.npz"
 
 # What a provider's name says of the device it runs on; other words are a user's runtime's own business.
 _DEVICE_WORDS = {"cuda": re.compile("cuda|gpu|tensorrt", re.IGNORECASE), "cpu": re.compile("cpu", re.IGNORECASE)}

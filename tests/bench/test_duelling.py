@@ -19,8 +19,7 @@ from harness.bench.duelling import ANSWERS, ORDERS, Turns
 from harness.bench.pacing import ROUND_S
 from harness.bench.processes import LAUNCHER
 from harness.bench.progress import read_trail
-from harness.bench.requests import DuelRequest
-from harness.bench.serve import AFTER_FILE
+from harness.bench.requests import AFTER_FILE, DuelRequest
 
 RUNTIME = """
 from harness.bench import Runtime

@@ -19,8 +19,8 @@ from harness.bench.children import Children, Done
 from harness.bench.failure import Failure
 from harness.bench.plan import Policy
 from harness.bench.progress import Progress
-from harness.bench.requests import BUILT_FILE, ServeRequest
-from harness.bench.serve import AFTER_FILE, BENCHMARK_FILE, Serving, WrongDeviceError, check_provider, checked_facts
+from harness.bench.requests import AFTER_FILE, BENCHMARK_FILE, BUILT_FILE, ServeRequest
+from harness.bench.serve import Serving, WrongDeviceError, check_provider, checked_facts
 
 RUNTIME = """
 import ctypes, os, sys, time
