@@ -28,12 +28,9 @@ from typing import Any
 from harness.bench import memory, pacing, tensors
 from harness.bench.child import work_on
 from harness.bench.progress import Progress
-from harness.bench.requests import AFTER_FILE, DuelRequest
+from harness.bench.requests import AFTER_FILE, ANSWERS, ORDERS, DuelRequest
 from harness.bench.serve import Serving, check_provider
 from harness.bench.stages import Stage
-
-ORDERS = "orders"
-ANSWERS = "answers"
 
 
 class OrdersEndedError(RuntimeError):

@@ -25,6 +25,9 @@ REQUEST_FILE = "request.json"
 BUILT_FILE = "built.json"
 """What a `BuildRequest` leaves beside the inputs and native outputs; read by whoever converts or serves."""
 
+ORDERS, ANSWERS = "orders", "answers"
+"""The named pipes in the folder of a process of a duel; `harness.bench.duelling` says what goes through them."""
+
 AFTER_FILE, BENCHMARK_FILE = "outputs-after.npz", "benchmark.json"
 """What a process that was timed leaves beside its outputs: the example's once more, and pytest-benchmark's own file."""
 

@@ -21,7 +21,6 @@ from typing import Any
 
 from harness.bench.answers import hold_against
 from harness.bench.disk import remove_tree
-from harness.bench.duelling import ANSWERS, ORDERS
 from harness.bench.errors import BenchBrokenError, InterpreterGoneError
 from harness.bench.failure import Failure, failure_of, infrastructure_of
 from harness.bench.launching import OF_A_PROCESS
@@ -29,6 +28,7 @@ from harness.bench.places import PACKAGE
 from harness.bench.processes import Child, Keeper, KeeperError, Limits, Watch
 from harness.bench.progress import described, read_trail
 from harness.bench.record import now
+from harness.bench.requests import ANSWERS, ORDERS
 from harness.bench.stages import Outcome, Stage
 from harness.duel.pairs import pair_difference
 from harness.duel.preparing import Key, ReadyCell

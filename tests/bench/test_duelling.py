@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from harness.bench import tensors
-from harness.bench.duelling import ANSWERS, ORDERS, Turns
+from harness.bench.duelling import Turns
 from harness.bench.pacing import ROUND_S
 from harness.bench.processes import LAUNCHER
 from harness.bench.progress import read_trail
-from harness.bench.requests import AFTER_FILE, DuelRequest
+from harness.bench.requests import AFTER_FILE, ANSWERS, ORDERS, DuelRequest
 
 RUNTIME = """
 from harness.bench import Runtime
