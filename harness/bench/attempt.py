@@ -98,13 +98,13 @@ class Attempt:
     def begin(
         self, plan: Plan, parts: Identity, conditions: Mapping[str, Any], *, lock: str = "", run: str = ""
     ) -> None:
-        """Begin anew: what was there goes, and what runs where is written down.
+        """Begin anew: what was there goes, but for the scratch, which is in use; and write down what runs where.
 
         `conditions` is what the environment and the machine say of themselves; `lock` is the lock's text; `run` names
         the run of several combinations that this is part of.
         """
         self.file.unlink(missing_ok=True)
-        for folder in (self.records, self.natives, self.builds, self.waiting, self.built, self.kept, self.scratch):
+        for folder in (self.records, self.natives, self.builds, self.waiting, self.built, self.kept):
             remove_tree(folder)
         for file in (self.events, self.log, self.lock):
             file.unlink(missing_ok=True)
