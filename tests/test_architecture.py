@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "strategies": BENCH_ONLY,
     "runtimes": BENCH_ONLY | {"harness.runtimes"},
     "tables": BENCH_ONLY | {"harness.tables"},
-    "verdict": BENCH_ONLY | {"harness.tables", "harness.verdict"},
+    "verdict": BENCH_ONLY | {"harness.tables", "harness.duel", "harness.verdict"},
     "diagnosis": BENCH_ONLY | {"harness.diagnosis"},
     "report": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "bump", "duel", "report")},
     "matrix": BENCH_ONLY | {"harness.tables", "harness.matrix"},
@@ -124,6 +124,12 @@ def test_imports_point_one_way(package: str) -> None:
             if name.startswith("harness."):
                 layer = ".".join(name.split(".")[:2])
                 assert layer in MAY_IMPORT[package], f"{_named(path)} imports {name}"
+
+
+def test_of_a_duel_a_verdict_knows_what_it_decides_by_alone() -> None:
+    for path in _sources("harness/verdict"):
+        for name in _imported(ast.walk(ast.parse(path.read_text(encoding="utf-8"))), path):
+            assert not name.startswith("harness.duel") or name.split(".")[2] in DUEL_STATISTICS, _named(path)
 
 
 def test_the_zoo_knows_the_bench_alone() -> None:

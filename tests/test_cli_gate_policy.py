@@ -96,7 +96,9 @@ def test_nobody_is_sought_to_blame_for_what_is_allowed(root: Path) -> None:
     @click.pass_context
     def judging(context: click.Context) -> int:
         context.obj = root
-        return judged(context, sides, policy=gate_policy(root, path), results=None, form="json", budget_s=60)
+        return judged(
+            context, sides, policy=gate_policy(root, path), results=None, form="json", budget_s=60, duel_s=None
+        )
 
     told = CliRunner().invoke(judging, standalone_mode=False)
     assert told.exception is None, told.output

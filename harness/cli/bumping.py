@@ -25,6 +25,7 @@ from harness.bump.candidate import (
 from harness.bump.moves import Move, moves_between
 from harness.cli.blaming import blame_options, budget_s
 from harness.cli.context import root_of, selection_options, shown, timing_options
+from harness.cli.duels import duel_options, duel_s
 from harness.cli.policies import gate_policy
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
@@ -53,6 +54,7 @@ _OF_FILE = re.compile(r"/|\.(?:txt|in|toml|lock)\b")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
 @click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for a pull request.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@duel_options
 @blame_options
 @click.pass_context
 def bump(
@@ -70,6 +72,8 @@ def bump(
     as_json: bool,
     no_blame: bool,
     budget_min: float | None,
+    with_duel: bool,
+    duel_min: float | None,
     **given: Any,
 ) -> int:
     """Judge what moving pins of BASE does: 0 nothing worse, 1 something is worse, 3 could not tell.
@@ -86,6 +90,7 @@ def bump(
         msg = "--json and --markdown are two forms of one thing. Leave one out."
         raise UsageError(msg)
     trials_s = budget_s(no_blame=no_blame, budget_min=budget_min)
+    timing_s = duel_s(with_duel=with_duel, duel_min=duel_min)
     quietly = as_json or as_markdown
 
     def note(text: str) -> None:
@@ -118,6 +123,7 @@ def bump(
         results=results,
         form="json" if as_json else "markdown" if as_markdown else "",
         budget_s=trials_s,
+        duel_s=timing_s,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,31 +11,28 @@ from typing import Any
 
 import click
 
-from harness.attempts.tasks import Task
 from harness.bench import gpu
 from harness.bench.errors import HarnessError, NoEvidenceError, UsageError, unknown
 from harness.bench.plan import Plan
 from harness.bench.record import write_json
 from harness.bench.stages import Outcome
 from harness.cli.context import new_console, root_of, selection_options
+from harness.cli.duels import BUDGET_MIN, fought, of_cells
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.reading import locks_of
+from harness.cli.replanning import standing_for
 from harness.cli.running import jobs_of, select
 from harness.cli.storing import RESULTS
-from harness.duel.contesting import Duel, Rules, alone, contest
+from harness.duel.contesting import Duel, Rules
 from harness.duel.deciding import Decision
-from harness.duel.preparing import SIDES, Key, Side, prepare
+from harness.duel.preparing import Key
 from harness.duel.sequential import Design
-from harness.matrix import combination as combinations
-from harness.matrix.installing import holding
-from harness.matrix.requirements import keeping
 from harness.matrix.selection import Selection
 from harness.report import duel as report
 from harness.report.live import RunDisplay
 from harness.tables.finding import Series, find_table, is_path, read_path
 from harness.tables.schema import Table
 
-BUDGET_MIN = 20.0
 WITHIN_PERCENT = 5.0
 
 
@@ -95,25 +91,21 @@ def duel(
     below which difference each cell cannot be believed.
     """
     began = time.monotonic()
-    rules = _rules(budget_min, within_percent, limit_percent)
+    _check(budget_min, within_percent, limit_percent)
     root = root_of(context)
     names = [_combination(root, each, click.echo) for each in (a, b)]
     _, (selection, *_) = select(root, list(dict.fromkeys(names)), matrix, **given)
     plans = {name: selection.plans(name, root) for name in names}
     plans, broken = _of_these(root, results or root / RESULTS, selection, plans, cells)
     tasks = dict(zip(plans, jobs_of(root, list(plans.values())), strict=True))
-    console = new_console()
-    with RunDisplay(console) as display, alone(root, display.note), contextlib.ExitStack() as held:
-        sides = _prepared(root, [tasks[name] for name in names], display, held)
-        for name in sorted({task.name for each in tasks.values() for task in each}):
-            held.enter_context(holding(root, name, display.note))
-        keys = [key for key in sides[0].cells if key in sides[1].cells]
-        if not keys:
-            raise NoEvidenceError(_nothing_to_time(sides))
-        spent_s = time.monotonic() - began
-        found = contest(root, sides, keys, rules=rules, spent_s=spent_s, tell=display.note, busy=display.busy)
-        for side in sides if not found.cut else ():
-            side.let_go(found.folder)
+    cells_meant = {(cell.model, cell.strategy) for each in plans.values() for plan in each for cell in plan.cells}
+    rules = Rules(
+        design=Design(equal_within=within_percent / 100),
+        limits={} if limit_percent is None else dict.fromkeys(cells_meant, limit_percent / 100),
+        budget_s=budget_min * 60,
+    )
+    with RunDisplay(new_console()) as display:
+        found = fought(root, [tasks[name] for name in names], rules=rules, display=display, began=began).duel
     found = replace(found, absent={**broken, **found.absent})
     if written is not None:
         write_json(written, report.to_json(found))
@@ -121,45 +113,16 @@ def duel(
     return _exit_code(found)
 
 
-def _rules(budget_min: float, within_percent: float, limit_percent: float | None) -> Rules:
+def _check(budget_min: float, within_percent: float, limit_percent: float | None) -> None:
     for option, value in (("--budget", budget_min), ("--within", within_percent), ("--limit", limit_percent)):
         if value is not None and not value > 0:
             msg = f"{option} is {value:g}, and must be above 0."
             raise UsageError(msg)
-    return Rules(
-        design=Design(equal_within=within_percent / 100),
-        limit=None if limit_percent is None else limit_percent / 100,
-        budget_s=budget_min * 60,
-    )
 
 
 def _combination(root: Path, reference: str, tell: Callable[[str], None]) -> str:
-    """The combination that a name, or the table at a path, stands for.
-
-    A table of another lock than its combination has now is what its own lock makes of it, as requirements that are
-    given. Raises `NoEvidenceError` where a table has no lock.
-    """
-    if not is_path(reference):
-        return reference
-    table = read_path(reference)
-    run = table.run
-    if run.combination in combinations.known(root):
-        locks = locks_of(root, run.combination, extensions=False)
-        if locks is not None and locks.own == run.lock_digest:
-            return run.combination
-    if not run.lock_digest or not run.packages:
-        msg = (
-            f"{reference} keeps no lock of an environment that could be had again, so that nothing can be timed in it."
-        )
-        raise NoEvidenceError(msg)
-    return keeping.keep_lock(
-        root,
-        table.locks[""],
-        name=f"{run.combination}-{run.lock_digest[:8]}",
-        python=".".join(run.python.split(".")[:2]),
-        source=Path(reference),
-        note=tell,
-    ).name
+    """The combination that a name, or the table at a path, stands for."""
+    return standing_for(root, read_path(reference), tell) if is_path(reference) else reference
 
 
 def _of_these(
@@ -177,7 +140,7 @@ def _of_these(
             key = record.model, record.strategy
             if key in meant and record.outcome is not Outcome.PASSED:
                 broken.setdefault(key, f"{name}: {record.outcome.value} at {record.stage.value} in its newest table")
-    kept = {name: _without(each, meant - broken.keys()) for name, each in plans.items()}
+    kept = {name: of_cells(each, meant - broken.keys()) for name, each in plans.items()}
     if not all(kept.values()):
         msg = "none of these cells passes on both sides by the newest tables, so that there is nothing to time."
         raise NoEvidenceError(msg)
@@ -197,15 +160,6 @@ def _named(plans: Sequence[Plan], patterns: Sequence[str]) -> set[Key]:
     return found
 
 
-def _without(plans: Sequence[Plan], meant: set[Key]) -> list[Plan]:
-    """The plans with the cells that are meant alone; those that are empty then are left out."""
-    narrowed = [
-        replace(plan, cells=tuple(cell for cell in plan.cells if (cell.model, cell.strategy) in meant))
-        for plan in plans
-    ]
-    return [plan for plan in narrowed if plan.cells]
-
-
 def _newest(root: Path, store: Path, selection: Selection, name: str) -> Table | None:
     """The newest table of just what is selected, where there is one."""
     device = gpu.resolve(selection.device)
@@ -214,22 +168,6 @@ def _newest(root: Path, store: Path, selection: Selection, name: str) -> Table |
         return find_table(store, name, series, locks=locks_of(root, name, extensions=selection.extensions)).table
     except HarnessError:
         return None
-
-
-def _prepared(
-    root: Path, jobs: Sequence[Sequence[Task]], display: RunDisplay, holds: contextlib.ExitStack
-) -> tuple[Side, Side]:
-    """Both sides, converted. The second one need not convert what does not pass on the first."""
-    first = prepare(root, jobs[0], display, holds, side=SIDES[0])
-    left = [replace(task, plan=plan) for task in jobs[1] for plan in _without([task.plan], set(first.cells))]
-    if not left:
-        raise NoEvidenceError(_nothing_to_time((first,)))
-    return first, prepare(root, left, display, holds, side=SIDES[1])
-
-
-def _nothing_to_time(sides: Sequence[Side]) -> str:
-    why = next((f": {'/'.join(key)}: {reason}" for side in sides for key, reason in side.absent.items()), "")
-    return f"no cell passes on both sides, so that there is nothing to time{why}"
 
 
 def _exit_code(found: Duel) -> int:

@@ -10,12 +10,15 @@ import click
 from harness.bench.errors import UsageError
 from harness.cli.blaming import blame_options, budget_s
 from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, timing_options
+from harness.cli.duels import duel_options, duel_s, told_by_duel
 from harness.cli.policies import gate_policy
 from harness.cli.reading import compared, table_options
+from harness.cli.replanning import duellists_of
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
 from harness.cli.sides import Sides, judged, tables_of
 from harness.report import markdown, terminal
+from harness.report.wording import headline
 from harness.verdict.gate import judge
 
 _OF_RUNS = {
@@ -56,6 +59,7 @@ _OF_RUNS = {
     help="The matrix file, which says under [gate] what fails (matrices/nightly.toml).",
 )
 @table_options
+@duel_options
 @blame_options
 @click.pass_context
 def gate(
@@ -69,6 +73,8 @@ def gate(
     as_markdown: bool,
     no_blame: bool,
     budget_min: float | None,
+    with_duel: bool,
+    duel_min: float | None,
     **given: Any,
 ) -> int:
     """Judge whether CANDIDATE may replace BASE: 0 nothing worse, 1 something is worse, 3 could not tell.
@@ -77,6 +83,7 @@ def gate(
     that was done before.
     """
     policy = gate_policy(root_of(context), matrix)
+    timing_s = duel_s(with_duel=with_duel, duel_min=duel_min)
     of_runs = {name: given.pop(name) for name in _OF_RUNS if name in given}
     if base_requirements and candidate_requirements:
         if base or candidate:
@@ -86,7 +93,9 @@ def gate(
         sides = _run(context, files, as_markdown, matrix=matrix, **given, **of_runs)
         form = "markdown" if as_markdown else ""
         trials_s = budget_s(no_blame=no_blame, budget_min=budget_min)
-        return judged(context, sides, policy=policy, results=given["results"], form=form, budget_s=trials_s)
+        return judged(
+            context, sides, policy=policy, results=given["results"], form=form, budget_s=trials_s, duel_s=timing_s
+        )
     if base_requirements or candidate_requirements or not base or not candidate:
         msg = (
             "a verdict needs two sides: BASE and CANDIDATE, or --base-requirements FILE and "
@@ -103,6 +112,18 @@ def gate(
         raise UsageError(msg)
     comparison, unfinished = compared(context, base, candidate, **given)
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
+    if timing_s is not None:
+        root = root_of(context)
+        click.echo(headline(comparison, verdict), err=as_markdown)  # the rest takes minutes
+        duelled = told_by_duel(
+            root,
+            comparison,
+            lambda meant, display: duellists_of(root, comparison.tables, meant, display.note),
+            policy=policy,
+            budget_s=timing_s,
+            quietly=as_markdown,
+        )
+        verdict = judge(comparison, policy=policy, unfinished=unfinished, duelled=duelled)
     if as_markdown:
         click.echo(markdown.comparison(comparison, verdict), nl=False)
     else:

@@ -26,6 +26,7 @@ def gate_policy(root: Path, matrix: Path | None) -> GatePolicy:
         fail=DEFAULT_POLICY.fail if table.fail is None else frozenset(map(Category, table.fail)),
         moved_natives=table.moved_natives,
         limits=_limits(table),
+        latency_must_be_told=table.latency_must_be_told,
         rules=tuple(map(_rule, table.rules)),
         source=path.name,
     )

@@ -13,22 +13,21 @@ from typing import Any
 
 import click
 
-from harness.attempts import details
 from harness.attempts.execution import execute
 from harness.attempts.tasks import Task
 from harness.bench.disk import remove_tree
 from harness.bench.errors import UsageError
 from harness.bench.failure import describe_failure
 from harness.bench.kept import ARTIFACT_FILE, TRACEBACK_FILE
-from harness.bench.places import ZOO
-from harness.bench.plan import Cell, Plan, Policy
+from harness.bench.plan import Plan
 from harness.bench.record import Record, write_json
 from harness.bench.series import values_of
 from harness.bench.stages import Outcome
 from harness.cli.cells import FoundCell, cell_options, find_cell
 from harness.cli.context import new_console, root_of, shown
 from harness.cli.exits import COULD_NOT_TELL
-from harness.cli.running import jobs_of, select
+from harness.cli.replanning import kept_plan, plan_by_table
+from harness.cli.running import jobs_of
 from harness.matrix import combination as combinations
 from harness.matrix.locks import lock_path
 from harness.report.live import RunDisplay
@@ -249,18 +248,12 @@ def plan_of(root: Path, found: FoundCell, plugins: Sequence[Path] = ()) -> tuple
     Raises `UsageError` where it cannot be had: the model's file has gone, or is not named by the table.
     """
     run, record = found.table.run, found.record
-    file = details.plan_file(root, run, record.extension)
-    if file.is_file():
-        plan = Plan.from_json(json.loads(file.read_text(encoding="utf-8")))
-        gone = [path for path in (*plan.models, *plan.plugins, *plan.paths) if not Path(path).exists()]
-        if gone:
-            msg = f"{gone[0]} has gone, and the cell was made of it. Put it back, or run the models as they are now."
-            raise UsageError(msg)
-        differing: list[str] = []
-    else:
-        plan = _plan_by_table(root, found, plugins)
+    plan = kept_plan(root, run, record.extension)
+    differing: list[str] = []
+    if plan is None:
+        plan = plan_by_table(root, run, [record], plugins=plugins)
         differing = ["only the table is here, which has the policy and no folders of --plugin-folder"]
-    cells = tuple(cell for cell in plan.cells if _is_of(cell, record))
+    cells = tuple(cell for cell in plan.cells if (cell.model, cell.strategy) == (record.model, record.strategy))
     if not cells:
         msg = (
             f"{record.model} with {record.strategy} cannot be run from its table alone: no such model or strategy is "
@@ -268,31 +261,3 @@ def plan_of(root: Path, found: FoundCell, plugins: Sequence[Path] = ()) -> tuple
         )
         raise UsageError(msg)
     return replace(plan, cells=cells[:1]), differing
-
-
-def _is_of(cell: Cell, record: Record) -> bool:
-    return (cell.model, cell.strategy) == (record.model, record.strategy)
-
-
-def _plan_by_table(root: Path, found: FoundCell, plugins: Sequence[Path]) -> Plan:
-    """A plan as that of the table was, as far as `run.json` tells."""
-    run, record = found.table.run, found.record
-    models = [str(root / value) if (root / value).exists() else value for value in values_of(run.models)]
-    _, (selection, *_) = select(
-        root,
-        (),
-        None,
-        instead=[run.combination],
-        models=models or [f"zoo:{record.model}" if (ZOO / f"{record.model}.py").is_file() else record.model],
-        inputs=(),
-        tier=record.tier,
-        device=record.device,
-        strategies=[record.strategy],
-        plugins=tuple(plugins),
-        paths=[root / path for path in run.paths],
-        extensions=True,
-    )
-    known: dict[str, Any] = {name: value for name, value in run.policy.items() if name in vars(Policy())}
-    plans = replace(selection, policy=Policy(**known)).plans(run.combination, root)
-    with_cell = [plan for plan in plans if any(_is_of(cell, record) for cell in plan.cells)]
-    return with_cell[0] if with_cell else plans[0]

@@ -22,11 +22,13 @@ from harness.bump.bumpfile import to_json
 from harness.bump.schema import Bump
 from harness.cli.blaming import looked_into
 from harness.cli.context import new_console, root_of, shown
+from harness.cli.duels import Duellists, of_cells, told_by_duel
 from harness.cli.reading import compared
 from harness.cli.running import jobs_of, run_all
 from harness.cli.storing import store_of
 from harness.matrix.selection import Selection
 from harness.report import markdown, terminal
+from harness.report.duelled import duelled_as_json
 from harness.report.wording import headline
 from harness.tables.layout import series_folder
 from harness.verdict.comparison import WORSE, CellChange, Comparison
@@ -101,10 +103,12 @@ def judged(
     results: Path | None,
     form: str,
     budget_s: float | None,
+    duel_s: float | None,
 ) -> int:
     """Compare the sides, judge, look for who is to blame, and tell; the exit code.
 
-    `form` is "", "markdown" or "json". Trials take `budget_s` seconds at most; None is for no blame.
+    `form` is "", "markdown" or "json". Trials take `budget_s` seconds at most; None is for no blame. A duel takes
+    `duel_s` seconds at most; None is for none.
     """
     plan = sides.tasks[1].plan
     comparison, unfinished = compared(
@@ -118,6 +122,17 @@ def judged(
     )
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
     root, bump = root_of(context), None
+    if duel_s is not None:
+        click.echo(headline(comparison, verdict), err=bool(form))  # the rest takes minutes
+        duelled = told_by_duel(
+            root,
+            comparison,
+            lambda meant, _: Duellists(jobs=[_of_cells(task, meant) for task in sides.tasks], untimed={}),
+            policy=policy,
+            budget_s=duel_s,
+            quietly=bool(form),
+        )
+        verdict = judge(comparison, policy=policy, unfinished=unfinished, duelled=duelled)
     if budget_s is not None:
         # What a policy allows is nobody's to blame for.
         counted = tuple(change for change in comparison.changes if change not in verdict.allowed)
@@ -132,6 +147,10 @@ def judged(
     else:
         terminal.print_comparison(new_console(), comparison, verdict, bump)
     return verdict.exit_code
+
+
+def _of_cells(task: Task, meant: set[tuple[str, str]]) -> list[Task]:
+    return [replace(task, plan=plan) for plan in of_cells([task.plan], meant)]
 
 
 def _with_blame(
@@ -157,6 +176,7 @@ def _as_json(root: Path, comparison: Comparison, verdict: Verdict, bump: Bump | 
         "notes": [*comparison.notes, *verdict.notes],
         "base": _side_as_json(comparison, 0),
         "candidate": _side_as_json(comparison, 1),
+        "latency": duelled_as_json(verdict.duelled) if verdict.duelled else None,
         "cells": [
             {**_cell_as_json(root, comparison, change), "by_policy": verdict.by_policy(change)}
             for change in comparison.changes

@@ -44,14 +44,14 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How a duel is fought and decided. `limit` is the share from which the gate policy fails a cell, where it does.
+    """How a duel is fought and decided. `limits` are the shares by which cells may be slower, of those that have one.
 
     After `budget_s` seconds no pair is begun that would not bring its cell to the next look in time.
     """
 
     design: Design = field(default_factory=Design)
     turns: Turns = field(default_factory=Turns)
-    limit: float | None = None
+    limits: Mapping[Key, float] = field(default_factory=dict)
     budget_s: float = 1200.0
 
 
@@ -205,7 +205,7 @@ class _UnderWay:
 
     def _decided(self) -> Contest:
         bounds = {
-            name: bound_of(threshold=self._thresholds.get(key, UNMEASURED), limit=self._rules.limit)
+            name: bound_of(threshold=self._thresholds.get(key, UNMEASURED), limit=self._rules.limits.get(key))
             for name, key in self._keys.items()
         }
         return decide(self._differences(), slower_than=bounds, design=self._rules.design, ended=self._ended)

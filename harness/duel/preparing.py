@@ -41,7 +41,10 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class ReadyCell:
-    """A cell of one side that waits to be served, with what it is served by: `python` is its interpreter."""
+    """A cell of one side that waits to be served, with what it is served by: `python` is its interpreter.
+
+    `model_digest` is of the model's file as it was converted, None where it has none.
+    """
 
     cell: Cell
     python: Path
@@ -49,6 +52,7 @@ class ReadyCell:
     registry: Registry
     built: Built
     waiting: Waiting
+    model_digest: str | None = None
 
     @property
     def policy(self) -> Policy:
@@ -160,6 +164,12 @@ def _ready(attempt: Attempt, plan: Plan, python: Path) -> tuple[dict[Key, ReadyC
         if cell.model not in built:
             built[cell.model] = read_built(attempt.built, cell.model)
         cells[key] = ReadyCell(
-            cell=cell, python=python, plan=plan, registry=registry, built=built[cell.model], waiting=waiting
+            cell=cell,
+            python=python,
+            plan=plan,
+            registry=registry,
+            built=built[cell.model],
+            waiting=waiting,
+            model_digest=record.model_digest,
         )
     return cells, absent

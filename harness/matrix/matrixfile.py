@@ -96,6 +96,7 @@ class GateTable(Limits):
 
     fail: list[Category] | None = None
     moved_natives: bool = True
+    latency_must_be_told: bool = False
     rules: list[GateRuleTable] = []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.bench.text import one_line
@@ -12,14 +12,15 @@ from harness.duel.preparing import Key
 from harness.duel.thresholds import UNMEASURED
 
 _ORDER = (Decision.SLOWER, Decision.FASTER, Decision.INCONCLUSIVE, Decision.EQUAL)
-_HEADER = ("cell", "B is", "effect", "interval", "pairs", "")
+HEADER = ("cell", "B is", "effect", "interval", "pairs")
 _NUMBERS = (2, 3, 4)
 """The columns that stand on the right."""
 
 
 def as_text(duel: Duel) -> str:
     """A line a cell, those that are slower first; then a summary, and what was left out and why."""
-    lines = [*_head(duel), "", *_columns([_HEADER, *(_row(duel, key) for key in _in_order(duel))]), "", _summary(duel)]
+    rows = [(*row(key, duel.decisions[key]), _note(duel, key)) for key in in_order(duel.decisions)]
+    lines = [*_head(duel), "", *_columns([(*HEADER, ""), *rows]), "", _summary(duel)]
     if duel.alarms is not None:
         lines.append(_alarms(duel))
     if duel.cut:
@@ -33,30 +34,34 @@ def as_text(duel: Duel) -> str:
 
 
 def _head(duel: Duel) -> list[str]:
-    machine, rules = duel.machine, duel.rules
+    rules = duel.rules
     a, b = duel.sides
     sides = f"{a} against itself (A and B)" if a == b else f"{a} (A) against {b} (B)"
     threads = "1 thread" if duel.threads == 1 else f"{duel.threads} threads"
     turns = f"{rules.turns.blocks} turns of {rules.turns.turn_s * 1000:g} ms a side and pair"
-    memory = f"{machine['memory_mb'] / 1024:.0f} GiB"
     return [
         f"{sides} on the {duel.device.upper()} with {threads}: {_count(duel.decisions)}, {turns}",
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, {memory}",
+        f"Machine: {machine_words(duel.machine)}",
     ]
 
 
-def _in_order(duel: Duel) -> list[Key]:
+def machine_words(machine: Mapping[str, Any]) -> str:
+    """`AMD EPYC, 2 cores, 24 GiB`."""
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_mb'] / 1024:.0f} GiB"
+
+
+def in_order(decisions: Mapping[Key, CellDecision]) -> list[Key]:
     """Slower ones first, and of equal decisions the largest effect."""
 
     def rank(key: Key) -> tuple[int, float]:
-        cell = duel.decisions[key]
+        cell = decisions[key]
         return _ORDER.index(cell.decision), -abs(cell.effect or 0.0)
 
-    return sorted(duel.decisions, key=rank)
+    return sorted(decisions, key=rank)
 
 
-def _row(duel: Duel, key: Key) -> tuple[str, ...]:
-    cell = duel.decisions[key]
+def row(key: Key, cell: CellDecision) -> tuple[str, ...]:
+    """What is said of a cell, under `HEADER`."""
     known = cell.lower is not None and cell.upper is not None
     return (
         "/".join(key),
@@ -64,7 +69,6 @@ def _row(duel: Duel, key: Key) -> tuple[str, ...]:
         "" if cell.effect is None else _percent(cell.effect),
         f"{_percent(cell.lower or 0.0)} to {_percent(cell.upper or 0.0)}" if known else "",
         str(cell.pairs),
-        _note(duel, key),
     )
 
 
@@ -89,13 +93,13 @@ def _percent(share: float) -> str:
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
             f"{cell:>{width}}" if column in _NUMBERS else f"{cell:{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
-        for row in rows
+        for line in rows
     ]
 
 
@@ -145,11 +149,10 @@ def to_json(duel: Duel) -> dict[str, Any]:
         "looks": list(design.looks),
         "error": design.error,
         "equal_within": design.equal_within,
-        "limit": duel.rules.limit,
         "pairs": duel.pairs,
         "seconds": duel.seconds,
         "folder": str(duel.folder),
-        "cells": [_cell_as_json(duel, key) for key in _in_order(duel)],
+        "cells": [_cell_as_json(duel, key) for key in in_order(duel.decisions)],
         "absent": [{"cell": "/".join(key), "reason": reason} for key, reason in duel.absent.items()],
         "cut": ["/".join(key) for key in duel.cut],
         "false_alarms": None if duel.alarms is None else vars(duel.alarms),
@@ -157,12 +160,19 @@ def to_json(duel: Duel) -> dict[str, Any]:
 
 
 def _cell_as_json(duel: Duel, key: Key) -> dict[str, Any]:
-    cell = duel.decisions[key]
+    return {
+        **cell_values(key, duel.decisions[key]),
+        "limit": duel.rules.limits.get(key),
+        "threshold": duel.learnt.get(key, duel.thresholds.get(key)),
+    }
+
+
+def cell_values(key: Key, cell: CellDecision) -> dict[str, Any]:
+    """What is said of a cell as plain values."""
     names = ("effect", "lower", "upper", "pairs", "slower_than", "equal_within", "q_slower", "q_faster", "p_equal")
     return {
         "cell": "/".join(key),
         "decision": cell.decision.value,
         **{name: getattr(cell, name) for name in names},
         "reason": cell.reason,
-        "threshold": duel.learnt.get(key, duel.thresholds.get(key)),
     }

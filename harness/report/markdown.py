@@ -12,6 +12,7 @@ from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.bump import blame_markdown
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
+from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows, is_told
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.expected import EXPECTED, PASSING, UNEXPECTED, expected_groups, passing_groups
 from harness.report.figures import FIGURES_TITLE, figures
@@ -99,7 +100,7 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None, bump: Bum
     parts += [*moved, unchanged_line(comparison)]
     parts += [text(line) for line in (natives_line(comparison),) if line]
     parts += _accuracy(accuracy_changes(comparison, arrow=_ARROW))
-    parts += [*_shifts(comparison), *_figures(comparison)]
+    parts += [*_duelled(verdict), *_shifts(comparison, verdict), *_figures(comparison)]
     steps = (look_at(comparison, verdict), next_step_of(comparison, verdict, bump))
     parts += [f"Next: {sentence(step)}" for step in steps if step]
     return "\n\n".join(parts) + "\n"
@@ -167,8 +168,20 @@ def _accuracy(found: Accuracies) -> list[str]:
     return [f"#### {accuracy.TITLE}", markdown_table(found.header, rows), *([found.rest] if found.rest else [])]
 
 
-def _shifts(comparison: Comparison) -> list[str]:
-    memory, latency = memory_lines(comparison), latency_lines(comparison)
+def _duelled(verdict: Verdict | None) -> list[str]:
+    if verdict is None or verdict.duelled is None or not is_told(verdict):
+        return []
+    rows = [(code(name), *map(text, cells)) for name, *cells in duelled_rows(verdict.duelled)]
+    rest = "\n".join(f"- {text(line)}" for line in duelled_rest(verdict.duelled))
+    return [
+        f"#### {DUELLED_TITLE}",
+        *([markdown_table(DUELLED_HEADER, rows)] if rows else []),
+        *([rest] if rest else []),
+    ]
+
+
+def _shifts(comparison: Comparison, verdict: Verdict | None) -> list[str]:
+    memory, latency = memory_lines(comparison), [] if is_told(verdict) else latency_lines(comparison)
     parts = [] if memory or not (none := memory_line(comparison)) else [none]
     for title, said in ((MEMORY_TITLE, memory), (LATENCY_TITLE, latency)):
         parts += [f"#### {title}", "\n".join(f"- {text(line)}" for line in said)] if said else []

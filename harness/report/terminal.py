@@ -17,6 +17,7 @@ from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.bump import blame_lines
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
+from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows, is_told
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.lines import wrapped
@@ -265,7 +266,8 @@ def comparison_lines(
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
     lines += wrapped(natives_line(comparison), width=width, indent=0)
     lines += _accuracy_lines(accuracy_changes(comparison))
-    lines += [*_shift_lines(comparison, width=width), *_figure_lines(comparison), Text()]
+    lines += [*_duelled_lines(verdict, width=width), *_shift_lines(comparison, verdict, width=width)]
+    lines += [*_figure_lines(comparison), Text()]
     for step in (look_at(comparison, verdict), next_step_of(comparison, verdict, bump)):
         lines += wrapped(f"Next: {step}", width=width, indent=0) if step else []
     return lines
@@ -310,8 +312,18 @@ def _accuracy_lines(found: Accuracies) -> list[Text]:
     return lines + ([Text(f"{_GAP}{found.rest}")] if found.rest else [])
 
 
-def _shift_lines(comparison: Comparison, *, width: int) -> list[Text]:
-    memory, latency = memory_lines(comparison), latency_lines(comparison)
+def _duelled_lines(verdict: Verdict | None, *, width: int) -> list[Text]:
+    if verdict is None or verdict.duelled is None or not is_told(verdict):
+        return []
+    rows = duelled_rows(verdict.duelled)
+    lines = [Text(), Text(DUELLED_TITLE, style="bold"), *(_table_lines(DUELLED_HEADER, rows) if rows else [])]
+    return lines + [
+        line for text in duelled_rest(verdict.duelled) for line in wrapped(plain(text), width=width, indent=2)
+    ]
+
+
+def _shift_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:
+    memory, latency = memory_lines(comparison), [] if is_told(verdict) else latency_lines(comparison)
     lines = [] if memory or not (none := memory_line(comparison)) else [Text(), Text(none)]
     for title, said in ((MEMORY_TITLE, memory), (LATENCY_TITLE, latency)):
         lines += [Text(), Text(title, style="bold")] if said else []

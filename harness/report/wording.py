@@ -266,7 +266,7 @@ def next_step(comparison: Comparison, verdict: Verdict | None, *, hold_back: Seq
         model = moved[0].model
         hold = f" Hold back {pins} until that is known." if pins else ""
         return f"find in the release notes of {pins or 'what differs'} whether {model} is meant to move.{hold}"
-    if verdict and (verdict.dropped or verdict.grown):
+    if verdict and (verdict.dropped or verdict.grown or verdict.slower):
         return _of_limits(verdict, pins or "what differs")
     more = _next_run(comparison, base, candidate) or (verdict.remedy if verdict else "")
     allowed = " and is not allowed to break by [gate]" if verdict and verdict.allowed else ""
@@ -277,6 +277,10 @@ def _of_limits(verdict: Verdict, pins: str) -> str:
     """What to do where a limit of the policy is all that failed."""
     if verdict.dropped:
         return f"find out why {verdict.dropped[0].change.name} is less accurate, or hold back {pins}."
+    if verdict.slower:
+        return (
+            f"hold back {pins}, or raise latency_percent in [gate] where {verdict.slower[0].name} may take that long."
+        )
     name = verdict.grown[0].memory.name
     return f"hold back {pins}, or raise memory_percent in [gate] where {name} may take that much."
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from harness.bench.stages import Outcome
 from harness.verdict.comparison import Category, CellChange, Comparison, count_of, listed
+from harness.verdict.duelled import Duelled, LatencyJudged, Slower, judge_latency
 from harness.verdict.evidence import Lack, models_of, weigh
 from harness.verdict.natives import NativeChange
 from harness.verdict.policy import DEFAULT_POLICY, GatePolicy
@@ -62,8 +63,9 @@ class Verdict:
     """The decision, the reasons for it, and what it does not rest on.
 
     `failing` are the cells that the policy fails on, and `allowed` those that got worse and that it lets through;
-    `moved` are the native outputs, `dropped` the accuracies and `grown` the memories, that it fails on. `remedy` is
-    what to do where the evidence for a zero is lacking; empty elsewhere.
+    `moved` are the native outputs, `dropped` the accuracies, `grown` the memories and `slower` the latencies that it
+    fails on. `remedy` is what to do where the evidence for a zero is lacking; empty elsewhere. `duelled` is the duel
+    that it rests on; None where there was to be none.
     """
 
     decision: Decision
@@ -75,6 +77,8 @@ class Verdict:
     moved: tuple[NativeChange, ...] = ()
     dropped: tuple[AccuracyDrop, ...] = ()
     grown: tuple[MemoryGrowth, ...] = ()
+    slower: tuple[Slower, ...] = ()
+    duelled: Duelled | None = None
 
     @property
     def exit_code(self) -> int:
@@ -88,32 +92,48 @@ class Verdict:
         return "fails by [gate]" if change in self.failing and not change.category.worse else ""
 
 
-def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY, unfinished: Iterable[str] = ()) -> Verdict:
+def judge(
+    comparison: Comparison,
+    *,
+    policy: GatePolicy = DEFAULT_POLICY,
+    unfinished: Iterable[str] = (),
+    duelled: Duelled | None = None,
+) -> Verdict:
     """The verdict on `comparison`. Something worse outweighs what could not be told, and a zero says what it rests on.
 
-    `unfinished` says what is newer than one of the tables and has not come to its end, a phrase each.
+    `unfinished` says what is newer than one of the tables and has not come to its end, a phrase each. `duelled` is what
+    a duel of the sides told of latency, where there was to be one.
     """
     failing = tuple(each for each in comparison.changes if _fails(policy, each))
     allowed = tuple(each for each in comparison.changes if each.category.worse and not _fails(policy, each))
     natives = [each for each in comparison.moved_natives if policy.fails_natives(each.model)]
     dropped, unknown, judged = _accuracy(comparison, policy)
     grown, unmeasured = _memory(comparison, policy)
+    latency = judge_latency(duelled, policy) if duelled else LatencyJudged()
     worse = counted(failing)
     worse += [natives_words(natives)] if natives else []
     worse += [f"accuracy of {count_of(len(dropped))} dropped by more than [gate] allows"] if dropped else []
     worse += [f"memory of {count_of(len(grown))} grew by more than [gate] allows"] if grown else []
+    worse += [f"{count_of(len(latency.slower))} slower than [gate] allows"] if latency.slower else []
     evidence = weigh(comparison, unfinished=unfinished)
-    lacking = (*evidence.lacking, *unknown, *unmeasured)
+    lacking = (*evidence.lacking, *unknown, *unmeasured, *latency.lacking)
     open_cells = [each for each in comparison.changes if each.category.untold and not _fails(policy, each)]
     untold = [*counted(open_cells), *(lack.reason for lack in lacking)]
     compared = len(comparison.changes) - len(open_cells)
     excused = [*counted(allowed), *_allowed_natives(comparison, natives)]
     notes = [*_allowed_notes(allowed, comparison, natives), *evidence.notes]
     notes += [f"Accuracy dropped: {listed([str(each) for each in dropped])}."] if dropped else []
-    notes += _memory_notes(comparison, grown)
-    notes += [*_idle_notes(comparison, policy, judged=judged), *policy.notes()]
+    notes += [*latency.notes, *_memory_notes(comparison, grown)]
+    notes += [*_idle_notes(comparison, policy, judged=judged), *policy.notes(duelled=duelled is not None)]
     found = partial(
-        Verdict, failing=failing, allowed=allowed, moved=tuple(natives), dropped=tuple(dropped), grown=tuple(grown)
+        Verdict,
+        failing=failing,
+        allowed=allowed,
+        moved=tuple(natives),
+        dropped=tuple(dropped),
+        grown=tuple(grown),
+        slower=latency.slower,
+        duelled=duelled,
     )
     but = f" but what [gate] allows ({', '.join(excused)})" if excused else ""
     if worse:
@@ -123,8 +143,9 @@ def judge(comparison: Comparison, *, policy: GatePolicy = DEFAULT_POLICY, unfini
         beside = [f"Nothing is worse among the cells that could be compared{but}."] if compared else []
         remedy = lacking[0].remedy if lacking else ""
         return found(decision=Decision.CANNOT_TELL, reasons=tuple(untold), notes=(*beside, *notes), remedy=remedy)
-    reasons = (f"nothing is worse among {count_of(compared)}{but}", f"which rests on {evidence.words}")
-    return found(decision=Decision.MAY_MERGE, reasons=reasons, notes=tuple(notes))
+    reasons = [f"nothing is worse among {count_of(compared)}{but}", f"which rests on {evidence.words}"]
+    reasons += [latency.words] if latency.words else []
+    return found(decision=Decision.MAY_MERGE, reasons=tuple(reasons), notes=tuple(notes))
 
 
 def natives_words(moved: Sequence[NativeChange]) -> str:

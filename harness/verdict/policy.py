@@ -17,13 +17,15 @@ NUMBERS_NOTE = (
     "Latency and memory do not decide: the tables of two runs are no evidence of latency, which `harness duel` tells, "
     "and no limit of memory is named."
 )
+_UNUSED_LIMIT = "[gate] names latency_percent: add --duel."
+MEMORY_NOTE = "Memory does not decide: no limit of it is named."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """How much may get worse without failing: accuracy in points, latency and memory in percent. None is no limit.
 
-    No two tables fail on latency, whatever the limit: a duel does.
+    No two tables fail on latency, whatever the limit: what a duel confirms does.
     """
 
     accuracy_points: float | None = None
@@ -31,8 +33,9 @@ class Limits:
     memory_percent: float | None = None
 
     def words(self) -> list[str]:
-        """A phrase for each limit that is judged: `accuracy may drop 0.5 points`."""
+        """A phrase for each limit that is named: `accuracy may drop 0.5 points`."""
         said = [] if self.accuracy_points is None else [f"accuracy may drop {self.accuracy_points:g} points"]
+        said += [] if self.latency_percent is None else [f"latency may grow {self.latency_percent:g} %"]
         return said + ([] if self.memory_percent is None else [f"memory may grow {self.memory_percent:g} %"])
 
 
@@ -75,7 +78,6 @@ class GateRule:
         if self.moved_natives is not None:
             parts.append(f"moved native outputs {'fail' if self.moved_natives else 'do not fail'}")
         parts += self.limits.words()
-        parts += [] if self.limits.latency_percent is None else ["latency_percent is named"]
         return f"{self.scope} {', '.join(parts)}"
 
 
@@ -83,13 +85,15 @@ class GateRule:
 class GatePolicy:
     """Which categories fail, whether a moved native output does, how much accuracy may drop, and rules for some cells.
 
-    Of the rules that cover a cell and say something of the matter, the last one counts. `source` names the file that
-    the policy is from; empty for the default one.
+    Of the rules that cover a cell and say something of the matter, the last one counts. With `latency_must_be_told` a
+    duel that leaves a cell with a limit undecided leaves the verdict open. `source` names the file that the policy is
+    from; empty for the default one.
     """
 
     fail: frozenset[Category] = WORSE
     moved_natives: bool = True
     limits: Limits = field(default_factory=Limits)
+    latency_must_be_told: bool = False
     rules: tuple[GateRule, ...] = ()
     source: str = ""
 
@@ -113,6 +117,10 @@ class GatePolicy:
         """By how many points the accuracy of a cell may drop; None where that is not judged."""
         return self._limit("accuracy_points", model, strategy)
 
+    def latency_percent(self, model: str, strategy: str) -> float | None:
+        """By how many percent the latency of a cell may grow; None where that is not judged."""
+        return self._limit("latency_percent", model, strategy)
+
     def memory_percent(self, model: str, strategy: str) -> float | None:
         """By how many percent the memory of a cell may grow; None where that is not judged."""
         return self._limit("memory_percent", model, strategy)
@@ -135,17 +143,24 @@ class GatePolicy:
         found = [f"{name} fails" for name in _named(more)]
         found += [f"{name} does not fail" for name in _named(less)]
         found += [] if self.moved_natives else ["moved native outputs do not fail"]
+        found += ["a latency that a duel leaves inconclusive is not passed over"] if self.latency_must_be_told else []
         return (*found, *self.limits.words(), *(rule.words() for rule in self.rules))
 
-    def notes(self) -> tuple[str, ...]:
-        """Sentences on what a verdict by this policy is judged by; of the default one, on what it is not judged by."""
+    def notes(self, *, duelled: bool = False) -> tuple[str, ...]:
+        """Sentences on what a verdict by this policy is judged by, and which numbers it is not judged by.
+
+        `duelled` says whether it is judged by a duel as well.
+        """
         said = []
         if self.source:
             different = "; ".join(self.differences())
             told = f"which differs from the default: {different}" if different else "which is the default policy"
             said.append(f"Judged by [gate] of {self.source}, {told}.")
-        note = LATENCY_NOTE if self.names("memory_percent") else NUMBERS_NOTE
-        return (*said, f"[gate] names latency_percent. {note}" if self.names("latency_percent") else note)
+        memory = self.names("memory_percent")
+        if duelled:
+            return (*said, *([] if memory else [MEMORY_NOTE]))
+        note = LATENCY_NOTE if memory else NUMBERS_NOTE
+        return (*said, f"{note} {_UNUSED_LIMIT}" if self.names("latency_percent") else note)
 
 
 DEFAULT_POLICY = GatePolicy()

@@ -167,9 +167,9 @@ def test_two_tables_never_fail_on_latency_whatever_the_limit() -> None:
     ):
         told = judge(found, policy=policy)
         assert told.exit_code == 0
-        assert told.notes[-1] == f"[gate] names latency_percent. {NUMBERS_NOTE}"
+        assert told.notes[-1] == f"{NUMBERS_NOTE} [gate] names latency_percent: add --duel."
     both = GatePolicy(limits=Limits(latency_percent=1.0, memory_percent=1.0), source="x.toml")
-    assert judge(found, policy=both).notes[-1] == f"[gate] names latency_percent. {LATENCY_NOTE}"
+    assert judge(found, policy=both).notes[-1] == f"{LATENCY_NOTE} [gate] names latency_percent: add --duel."
     assert judge(found).notes[-1] == NUMBERS_NOTE
 
 

@@ -1,0 +1,184 @@
+"""Duels as commands fight them: both sides made ready, timed in pairs and let go; and what a verdict takes from it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.attempts.tasks import Task
+from harness.bench.errors import HarnessError, NoEvidenceError, RunInterruptedError, UsageError
+from harness.bench.plan import Plan
+from harness.bench.text import one_line
+from harness.cli.context import new_console
+from harness.duel.contesting import Duel, Rules, alone, contest
+from harness.duel.preparing import SIDES, Key, Side, prepare
+from harness.duel.sequential import Design
+from harness.matrix.installing import holding
+from harness.report.duel import machine_words
+from harness.report.live import RunDisplay
+from harness.verdict.comparison import Comparison, listed
+from harness.verdict.duelled import Duelled
+from harness.verdict.policy import GatePolicy
+
+BUDGET_MIN = 20.0
+
+Jobs = Sequence[Sequence[Task]]
+"""The tasks of each of the two sides: of a combination itself, and of its extensions."""
+
+_OPTIONS = (
+    click.option("--duel", "with_duel", is_flag=True, help="Time the cells that pass on both sides, in pairs."),
+    click.option(
+        "--duel-budget",
+        "duel_min",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="MINUTES",
+        help=f"How long that may take, converting included ({BUDGET_MIN:g}).",
+    ),
+)
+
+
+def duel_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a verdict that rests on a duel; the command is given `with_duel` and `duel_min`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def duel_s(*, with_duel: bool, duel_min: float | None) -> float | None:
+    """Seconds that a duel may take; None where there is to be none. Raises `UsageError` where only a time is given."""
+    if not with_duel and duel_min is not None:
+        msg = "--duel-budget: only goes with --duel."
+        raise UsageError(msg)
+    return 60 * (BUDGET_MIN if duel_min is None else duel_min) if with_duel else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fought:
+    """A duel, and the sides that it was of."""
+
+    duel: Duel
+    sides: tuple[Side, Side]
+
+
+def fought(root: Path, jobs: Jobs, *, rules: Rules, display: RunDisplay, began: float) -> Fought:
+    """A whole duel of the cells of `jobs`; the clock of its budget has run since `began`, in monotonic seconds.
+
+    Raises `NoEvidenceError` where an environment cannot be had or no cell passes on both sides, and what executing
+    raises.
+    """
+    with alone(root, display.note), contextlib.ExitStack() as held:
+        sides = _prepared(root, jobs, display, held)
+        for name in sorted({task.name for each in jobs for task in each}):
+            held.enter_context(holding(root, name, display.note))
+        keys = [key for key in sides[0].cells if key in sides[1].cells]
+        if not keys:
+            raise NoEvidenceError(_nothing_to_time(sides))
+        spent_s = time.monotonic() - began
+        duel = contest(root, sides, keys, rules=rules, spent_s=spent_s, tell=display.note, busy=display.busy)
+        for side in sides if not duel.cut else ():
+            side.let_go(duel.folder)
+        return Fought(duel=duel, sides=sides)
+
+
+def of_cells(plans: Sequence[Plan], meant: set[Key]) -> list[Plan]:
+    """The plans with the cells that are meant alone; those that are empty then are left out."""
+    narrowed = [
+        replace(plan, cells=tuple(cell for cell in plan.cells if (cell.model, cell.strategy) in meant))
+        for plan in plans
+    ]
+    return [plan for plan in narrowed if plan.cells]
+
+
+def _prepared(root: Path, jobs: Jobs, display: RunDisplay, holds: contextlib.ExitStack) -> tuple[Side, Side]:
+    """Both sides, converted. The second one need not convert what does not pass on the first."""
+    first = prepare(root, jobs[0], display, holds, side=SIDES[0])
+    left = [replace(task, plan=plan) for task in jobs[1] for plan in of_cells([task.plan], set(first.cells))]
+    if not left:
+        raise NoEvidenceError(_nothing_to_time((first,)))
+    return first, prepare(root, left, display, holds, side=SIDES[1])
+
+
+def _nothing_to_time(sides: Sequence[Side]) -> str:
+    why = next((f": {'/'.join(key)}: {reason}" for side in sides for key, reason in side.absent.items()), "")
+    return f"no cell passes on both sides, so that there is nothing to time{why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duellists:
+    """What is to be timed for a verdict: the tasks of both sides, and why other cells that pass cannot be."""
+
+    jobs: Jobs
+    untimed: Mapping[Key, str]
+
+
+def told_by_duel(
+    root: Path,
+    comparison: Comparison,
+    duellists: Callable[[set[Key], RunDisplay], Duellists],
+    *,
+    policy: GatePolicy,
+    budget_s: float,
+    quietly: bool,
+) -> Duelled:
+    """What a duel tells of the cells that pass on both sides: of those that the policy has a limit for, or of all.
+
+    `duellists` is asked for the sides of these cells. What stands in the way of a duel is told in its place, since the
+    verdict stands without it. `quietly` shows how far it is on the standard error.
+    """
+    began = time.monotonic()
+    passing = [(each.model, each.strategy) for each in comparison.changes if each.passed]
+    if not passing:
+        return Duelled(none="no cell passes on both sides")
+    limits = {cell: limit / 100 for cell in passing if (limit := policy.latency_percent(*cell)) is not None}
+    if policy.names("latency_percent") and not limits:
+        return Duelled(notes=("[gate] names latency_percent for no cell that passes on both sides.",))
+    base, candidate = comparison.base, comparison.candidate
+    if base.lock_digest and (base.combination, base.lock_digest) == (candidate.combination, candidate.lock_digest):
+        return Duelled(notes=("Both tables are of one environment, so that a duel has nothing to tell.",))
+    # What a limit allows is proved like anything else: a cell is not passed for being equal within more than that.
+    rules = Rules(
+        design=Design(equal_within=min([Design().equal_within, *limits.values()])), limits=limits, budget_s=budget_s
+    )
+    try:
+        with RunDisplay(new_console(stderr=quietly)) as display:
+            wanted = duellists(set(limits or passing), display)
+            if not all(wanted.jobs):
+                return Duelled(untimed=wanted.untimed)
+            found = fought(root, wanted.jobs, rules=rules, display=display, began=began)
+    except RunInterruptedError:
+        raise
+    except HarnessError as error:
+        return Duelled(none=one_line(str(error)).rstrip("."), remedy="mend that, and gate again.")
+    return _told(found, wanted.untimed, comparison)
+
+
+def _told(found: Fought, untimed: Mapping[Key, str], comparison: Comparison) -> Duelled:
+    duel = found.duel
+    tabled = {(each.model, each.strategy): each.candidate for each in comparison.changes if each.candidate}
+    changed = {
+        key[0]
+        for side in found.sides
+        for key, ready in side.cells.items()
+        if key in tabled
+        and None not in (digests := (ready.model_digest, tabled[key].model_digest))
+        and len({*digests}) > 1
+    }
+    notes = []
+    if changed:
+        named = listed(sorted(changed))
+        notes.append(f"The duel is of the models' code as it is now, which is not that of the tables: {named}.")
+    return Duelled(
+        cells=duel.decisions,
+        untimed={**untimed, **duel.absent},
+        machine=machine_words(duel.machine),
+        pairs=duel.pairs,
+        seconds=duel.seconds,
+        unmeasured=sum(key not in duel.thresholds for key in duel.decisions),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,52 @@
+"""The latencies that a verdict rests on: what a duel said of each cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.duel.deciding import Decision
+from harness.report.duel import cell_values, in_order, row
+from harness.verdict.comparison import count_of, listed
+from harness.verdict.duelled import Duelled
+from harness.verdict.gate import Verdict
+
+DUELLED_TITLE = "Latency, by a duel"
+DUELLED_HEADER = ("cell", "candidate is", "effect", "interval", "pairs")
+
+
+def duelled_rows(duelled: Duelled) -> list[tuple[str, ...]]:
+    """The cells that are not equal, under `DUELLED_HEADER`, the slower ones first."""
+    return [
+        row(cell, duelled.cells[cell])
+        for cell in in_order(duelled.cells)
+        if duelled.cells[cell].decision is not Decision.EQUAL
+    ]
+
+
+def duelled_rest(duelled: Duelled) -> list[str]:
+    """The cells that are equal, by what counted as that, and those that were not timed; empty where there are none."""
+    within: dict[float, list[str]] = {}
+    for cell in duelled.of(Decision.EQUAL):
+        within.setdefault(round(100 * duelled.cells[cell].equal_within, 1), []).append("/".join(cell))
+    said = [
+        f"equal within {percent:g} % ({count_of(len(names))}): {listed(names)}."
+        for percent, names in sorted(within.items())
+    ]
+    return said + [f"not timed: {'/'.join(cell)}, {reason}." for cell, reason in duelled.untimed.items()]
+
+
+def is_told(verdict: Verdict | None) -> bool:
+    """Whether a duel told the latencies, in the place of two tables, which cannot."""
+    return bool(verdict and verdict.duelled and verdict.duelled.cells)
+
+
+def duelled_as_json(duelled: Duelled) -> dict[str, Any]:
+    """The same as plain values; shares are of the base's time, 0.1 being 10 % slower."""
+    return {
+        "cells": [cell_values(cell, duelled.cells[cell]) for cell in in_order(duelled.cells)],
+        "untimed": [{"cell": "/".join(cell), "reason": reason} for cell, reason in duelled.untimed.items()],
+        "none": duelled.none,
+        "machine": duelled.machine,
+        "pairs": duelled.pairs,
+        "seconds": duelled.seconds,
+    }

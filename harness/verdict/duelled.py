@@ -1,0 +1,165 @@
+"""What a duel of the two sides told of latency, and what a policy makes of it.
+
+The latencies of two tables are no evidence. Those of a duel are, where the environments of both tables can be had and
+the cells that pass on both sides could be timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.duel.deciding import CellDecision, Decision
+from harness.verdict.comparison import count_of, listed
+from harness.verdict.evidence import Lack
+from harness.verdict.policy import GatePolicy
+
+Cell = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duelled:
+    """What a duel said of cells that pass in both tables.
+
+    `cells` are those that were timed, `untimed` says of others why they were not. Where there was no duel at all,
+    `none` says why and `remedy` what to do. `pairs` of processes took `seconds` on a machine, `machine` in words.
+    `unmeasured` counts the cells whose own threshold on that machine is not known, and `notes` are what else to know.
+    """
+
+    cells: Mapping[Cell, CellDecision] = field(default_factory=dict)
+    untimed: Mapping[Cell, str] = field(default_factory=dict)
+    none: str = ""
+    remedy: str = ""
+    machine: str = ""
+    pairs: int = 0
+    seconds: float = 0.0
+    unmeasured: int = 0
+    notes: tuple[str, ...] = ()
+
+    def of(self, decision: Decision) -> list[Cell]:
+        """The cells of a decision."""
+        return [key for key, cell in self.cells.items() if cell.decision is decision]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slower:
+    """A cell that was found to be slower by more than the policy allows it; `limit` is in percent."""
+
+    model: str
+    strategy: str
+    found: CellDecision
+    limit: float
+
+    @property
+    def name(self) -> str:
+        """The cell without its combination."""
+        return f"{self.model}/{self.strategy}"
+
+    def __str__(self) -> str:
+        return f"{self.name} by {effect_words(self.found)} (limit {self.limit:g} %)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyJudged:
+    """What a policy makes of a duel.
+
+    `slower` fail. `lacking` is what leaves the question open where the policy asks for an answer, `open_cells` counts
+    the cells with a limit that were not decided. `limited` counts those with a limit, decided or not.
+    """
+
+    slower: tuple[Slower, ...] = ()
+    lacking: tuple[Lack, ...] = ()
+    notes: tuple[str, ...] = ()
+    limited: int = 0
+    open_cells: int = 0
+
+    @property
+    def words(self) -> str:
+        """What a verdict that fails on none of it rests on, as far as latency goes; empty where no cell has a limit."""
+        if not self.limited:
+            return ""
+        decided = self.limited - self.open_cells
+        told = f"none of {count_of(decided)} found slower than [gate] allows" if decided else ""
+        left = f"the latency of {count_of(self.open_cells)} inconclusive" if self.open_cells else ""
+        return ", ".join(filter(None, (told, left)))
+
+
+def judge_latency(duelled: Duelled, policy: GatePolicy) -> LatencyJudged:
+    """What `policy` makes of a duel: who is slower than it allows, and what it leaves open."""
+    if duelled.none:
+        return LatencyJudged(
+            lacking=(Lack(reason=f"no latency was told: {duelled.none}", remedy=duelled.remedy),), notes=duelled.notes
+        )
+    limits = {
+        cell: limit
+        for cell in (*duelled.cells, *duelled.untimed)
+        if (limit := policy.latency_percent(*cell)) is not None
+    }
+    slower = tuple(
+        Slower(model=cell[0], strategy=cell[1], found=duelled.cells[cell], limit=limits[cell])
+        for cell in duelled.of(Decision.SLOWER)
+        if cell in limits
+    )
+    unlimited = [cell for cell in duelled.of(Decision.SLOWER) if cell not in limits]
+    undecided = {cell: duelled.cells[cell].reason for cell in duelled.of(Decision.INCONCLUSIVE)} | {**duelled.untimed}
+    open_cells = [cell for cell in undecided if cell in limits]
+    notes = [*([_summary(duelled)] if duelled.cells else []), *duelled.notes]
+    notes += [f"Slower than [gate] allows: {listed([str(each) for each in slower])}."] if slower else []
+    notes += _coarse(limits, duelled)
+    if unlimited:
+        named = listed([f"{_name(cell)} by {effect_words(duelled.cells[cell])}" for cell in unlimited])
+        notes.append(f"Slower, and no latency_percent of [gate] is for it: {named}.")
+    notes += _open(undecided)
+    lacking = []
+    if open_cells and policy.latency_must_be_told:
+        names = listed([_name(cell) for cell in open_cells])
+        remedy = "give the duel more time (--duel-budget), on a quiet machine."
+        reason = f"the latency of {count_of(len(open_cells))} is inconclusive, and [gate] asks for it: {names}"
+        lacking.append(Lack(reason=reason, remedy=remedy))
+    return LatencyJudged(
+        slower=slower,
+        lacking=tuple(lacking),
+        notes=tuple(notes),
+        limited=len(limits),
+        open_cells=len(open_cells),
+    )
+
+
+def effect_words(found: CellDecision) -> str:
+    """`12.3 % (10.9 to 14.0 %)`: by what share it is slower, or faster where that is below 0, with its interval."""
+    told = "not known" if found.effect is None else f"{100 * found.effect:.1f} %"
+    if found.lower is None or found.upper is None:
+        return told
+    return f"{told} ({100 * found.lower:.1f} to {100 * found.upper:.1f} %)"
+
+
+def _summary(duelled: Duelled) -> str:
+    counts = {decision: len(duelled.of(decision)) for decision in Decision}
+    counted = ", ".join(f"{count} {decision.value}" for decision, count in counts.items())
+    untimed = f", {len(duelled.untimed)} not timed" if duelled.untimed else ""
+    took = f"{duelled.pairs} pairs in {duelled.seconds / 60:.1f} minutes"
+    return (
+        f"Latency is told by a duel of {count_of(len(duelled.cells))}: {counted}{untimed}; {took}, {duelled.machine}."
+    )
+
+
+def _coarse(limits: Mapping[Cell, float], duelled: Duelled) -> list[str]:
+    """The cells of which this machine cannot tell as little as their limit."""
+    coarse = [
+        f"{_name(cell)} (limit {limits[cell]:g} %, told from {100 * found.slower_than:.3g} %)"
+        for cell, found in duelled.cells.items()
+        if cell in limits and 100 * found.slower_than > limits[cell] * (1 + 1e-9)
+    ]
+    return [f"This machine does not tell as little as the limit: {listed(coarse)}."] if coarse else []
+
+
+def _open(undecided: Mapping[Cell, str]) -> list[str]:
+    """Why cells were not decided, a note a reason."""
+    of: dict[str, list[str]] = {}
+    for cell, reason in undecided.items():
+        of.setdefault(reason, []).append(_name(cell))
+    return [f"Latency inconclusive, {reason}: {listed(names)}." for reason, names in of.items()]
+
+
+def _name(cell: Sequence[str]) -> str:
+    return "/".join(cell)

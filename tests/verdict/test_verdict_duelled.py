@@ -1,0 +1,176 @@
+"""Latency in a verdict: what a duel confirmed fails by the policy's limits, and what it left open is said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.duel import deciding
+from harness.duel.deciding import CellDecision
+from harness.report import markdown
+from harness.report.duelled import duelled_as_json
+from harness.report.terminal import comparison_lines
+from harness.report.wording import next_step
+from harness.verdict.comparison import Comparison, compare
+from harness.verdict.duelled import Cell, Duelled
+from harness.verdict.gate import Decision, Verdict, judge
+from harness.verdict.policy import MEMORY_NOTE, GatePolicy, GateRule, Limits
+from tests.tables.samples import failed, passed, table
+
+SLOWER, FASTER = deciding.Decision.SLOWER, deciding.Decision.FASTER
+EQUAL, INCONCLUSIVE = deciding.Decision.EQUAL, deciding.Decision.INCONCLUSIVE
+
+TEN = GatePolicy(limits=Limits(latency_percent=10.0), source="x.toml")
+
+
+def cell(decision: deciding.Decision, effect: float = 0.0, **values: Any) -> CellDecision:
+    given: dict[str, Any] = {
+        "lower": effect - 0.01,
+        "upper": effect + 0.01,
+        "pairs": 12,
+        "look": 12,
+        "slower_than": 0.10,
+        "equal_within": 0.10,
+        "reason": "undecided after all 48 pairs" if decision is INCONCLUSIVE else "",
+    }
+    p = dict.fromkeys(("p_slower", "p_faster", "p_equal", "q_slower", "q_faster"), 0.5)
+    return CellDecision(decision=decision, effect=effect, next_look=None, **{**p, **given, **values})
+
+
+def duelled(cells: dict[Cell, CellDecision], **values: Any) -> Duelled:
+    return Duelled(cells=cells, machine="a CPU, 2 cores, 24 GiB", pairs=36, seconds=90.0, **values)
+
+
+def compared(*models: str) -> Comparison:
+    records = [passed(model, "onnx") for model in models]
+    return compare(table(*records), table(*records, started="2026-02-01T12:00:00Z"))
+
+
+ABC = {("a", "onnx"): cell(SLOWER, 0.15), ("b", "onnx"): cell(EQUAL, 0.01), ("c", "onnx"): cell(INCONCLUSIVE, 0.09)}
+
+
+def of(cells: dict[Cell, CellDecision], policy: GatePolicy = TEN, **values: Any) -> Verdict:
+    return judge(compared("a", "b", "c"), policy=policy, duelled=duelled(cells, **values))
+
+
+def test_what_is_slower_than_the_policy_allows_fails_with_its_effect_and_the_limit() -> None:
+    verdict = of(ABC)
+    assert (verdict.decision, verdict.exit_code) == (Decision.DO_NOT_MERGE, 1)
+    assert verdict.reasons == ("1 cell slower than [gate] allows",)
+    assert [each.name for each in verdict.slower] == ["a/onnx"]
+    said = "\n".join(verdict.notes)
+    assert "Slower than [gate] allows: a/onnx by 15.0 % (14.0 to 16.0 %) (limit 10 %)." in said
+    assert "a duel of 3 cells: 1 slower, 0 faster, 1 equal, 1 inconclusive; 36 pairs in 1.5 minutes" in said
+    assert "raise latency_percent in [gate] where a/onnx may take that long" in next_step(compared("a"), verdict)
+
+
+def test_inconclusive_cells_are_counted_and_leave_the_verdict_open_only_where_the_policy_asks() -> None:
+    cells = {**ABC, ("a", "onnx"): cell(EQUAL)}
+    verdict = of(cells)
+    assert verdict.exit_code == 0
+    assert verdict.reasons[-1] == (
+        "none of 2 cells found slower than [gate] allows, the latency of 1 cell inconclusive"
+    )
+    assert "Latency inconclusive, undecided after all 48 pairs: c/onnx." in verdict.notes
+    strict = GatePolicy(limits=Limits(latency_percent=10.0), latency_must_be_told=True)
+    asked = of(cells, strict)
+    assert (asked.decision, asked.exit_code) == (Decision.CANNOT_TELL, 3)
+    assert "the latency of 1 cell is inconclusive, and [gate] asks for it: c/onnx" in asked.reasons
+    assert "--duel-budget" in asked.remedy
+    assert of(ABC, strict).exit_code == 1  # what is worse outweighs it
+    assert of({key: cell(EQUAL) for key in ABC}, strict).exit_code == 0
+
+
+def test_a_cell_that_could_not_be_timed_is_inconclusive_with_the_reason() -> None:
+    untimed = {("c", "onnx"): "torch2.1: failed at load"}
+    cells = {("a", "onnx"): cell(EQUAL), ("b", "onnx"): cell(EQUAL)}
+    verdict = of(cells, untimed=untimed)
+    assert verdict.exit_code == 0
+    assert "Latency inconclusive, torch2.1: failed at load: c/onnx." in verdict.notes
+    strict = GatePolicy(limits=Limits(latency_percent=10.0), latency_must_be_told=True)
+    assert of(cells, strict, untimed=untimed).exit_code == 3
+
+
+def test_without_a_limit_slower_cells_are_told_and_fail_nothing() -> None:
+    verdict = of(ABC, GatePolicy())
+    assert verdict.exit_code == 0
+    assert "Slower, and no latency_percent of [gate] is for it: a/onnx by 15.0 % (14.0 to 16.0 %)." in verdict.notes
+    assert verdict.notes[-1] == MEMORY_NOTE
+    assert not any("Latency does not decide" in note or "Latency and memory do not" in note for note in verdict.notes)
+
+
+def test_the_last_rule_that_covers_a_cell_and_names_a_limit_counts() -> None:
+    policy = GatePolicy(
+        limits=Limits(latency_percent=10.0), rules=(GateRule(models=("a",), limits=Limits(latency_percent=20.0)),)
+    )
+    cells = {("a", "onnx"): cell(EQUAL, 0.15, slower_than=0.2, equal_within=0.2), ("b", "onnx"): cell(SLOWER, 0.12)}
+    verdict = judge(compared("a", "b"), policy=policy, duelled=duelled(cells))
+    assert [each.name for each in verdict.slower] == ["b/onnx"]
+
+
+def test_a_limit_below_what_the_machine_can_tell_is_said() -> None:
+    policy = GatePolicy(limits=Limits(latency_percent=1.0))
+    found = cell(EQUAL, slower_than=0.02, equal_within=0.02)
+    verdict = judge(compared("a"), policy=policy, duelled=duelled({("a", "onnx"): found}))
+    assert "This machine does not tell as little as the limit: a/onnx (limit 1 %, told from 2 %)." in verdict.notes
+    assert not any("as little as" in note for note in of(ABC).notes)
+
+
+def test_where_there_could_be_no_duel_nothing_was_told_unless_something_is_worse_anyhow() -> None:
+    none = Duelled(none="the environment of torch2.0 cannot be had", remedy="mend that, and gate again.")
+    verdict = judge(compared("a"), policy=TEN, duelled=none)
+    assert (verdict.exit_code, verdict.remedy) == (3, "mend that, and gate again.")
+    assert verdict.reasons == ("no latency was told: the environment of torch2.0 cannot be had",)
+    broken = compare(table(passed("a", "onnx")), table(failed("a", "onnx"), started="2026-02-01T12:00:00Z"))
+    assert judge(broken, policy=TEN, duelled=none).exit_code == 1
+
+
+def test_reports_have_the_cells_that_are_not_equal_and_count_the_others() -> None:
+    verdict = of(ABC)
+    assert verdict.duelled is not None
+    text = "\n".join(line.plain for line in comparison_lines(compared("a", "b", "c"), verdict, width=100))
+    assert "Latency, by a duel" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["a/onnx", "slower", "+15.0", "%", "+14.0", "%", "to", "+16.0", "%", "12"] in lines
+    assert "equal within 10 % (1 cell): b/onnx." in text
+    assert "Latency between two runs" not in text
+    told = markdown.comparison(compared("a", "b", "c"), verdict)
+    assert "| `a/onnx` | slower | +15.0 % | +14.0 % to +16.0 % | 12 |" in told
+    values = json.loads(json.dumps(duelled_as_json(verdict.duelled)))
+    assert [(each["cell"], each["decision"]) for each in values["cells"]] == [
+        ("a/onnx", "slower"),
+        ("c/onnx", "inconclusive"),
+        ("b/onnx", "equal"),
+    ]
+
+
+@given(
+    decisions=st.lists(st.sampled_from(list(deciding.Decision)), min_size=3, max_size=3),
+    limit=st.sampled_from([None, 5.0]),
+    asked=st.booleans(),
+)
+def test_a_duel_fails_a_verdict_exactly_where_a_cell_with_a_limit_is_slower(
+    decisions: list[deciding.Decision], limit: float | None, asked: bool
+) -> None:
+    policy = GatePolicy(limits=Limits(latency_percent=limit), latency_must_be_told=asked)
+    cells = {(model, "onnx"): cell(decision) for model, decision in zip("abc", decisions, strict=True)}
+    code = of(cells, policy).exit_code
+    if limit is not None and SLOWER in decisions:
+        assert code == 1
+    elif limit is not None and asked and INCONCLUSIVE in decisions:
+        assert code == 3
+    else:
+        assert code == 0
+
+
+@pytest.mark.parametrize("policy", [TEN, GatePolicy()])
+def test_a_duel_of_nothing_is_no_evidence_and_no_lack_of_it(policy: GatePolicy) -> None:
+    note = "Both tables are of one environment, so that a duel has nothing to tell."
+    verdict = judge(compared("a"), policy=policy, duelled=Duelled(notes=(note,)))
+    assert (verdict.exit_code, verdict.duelled and verdict.duelled.cells) == (0, {})
+    assert note in verdict.notes
+    assert not any("duel of 0 cells" in each for each in verdict.notes)
