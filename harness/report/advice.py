@@ -13,6 +13,7 @@ from harness.bench.text import one_line
 from harness.bump.advising import Advice, Answer, Branch, BranchAdvice, Limits, Seen, memory_mb
 from harness.report.diagnoses import told_of
 from harness.report.escaping import sentence, text
+from harness.report.latency import CARE, doubts_in
 from harness.report.wording import SHORT_ERROR, detail, mark, number, state
 
 _NAMES = 8
@@ -239,7 +240,9 @@ def _cost(seen: Seen) -> Iterator[str]:
     record = seen.record
     if record.latency_ms is not None:
         ratio = f" (x{record.latency_ratio:.2f} of PyTorch)" if record.latency_ratio is not None else ""
-        yield f"{number(record.latency_ms)} ms{ratio}"
+        doubts = doubts_in([record])
+        care = f", to be taken with care: {', '.join(doubts)}" if doubts else ""
+        yield f"{CARE if doubts else ''}{number(record.latency_ms)} ms{ratio}{care}"
     memory, native = memory_mb(record), seen.native and memory_mb(seen.native)
     if memory is not None:
         processes = " in two processes" if record.service_rss_mb else ""

@@ -195,7 +195,7 @@ def test_the_code_that_a_model_imported_on_its_way_is_told(builds: Builds) -> No
 
 
 EDIT = (
-    "import numpy; built = context.folder.parents[3] / 'built' / context.model_name; "
+    "import numpy; built = context.folder.parents[3] / 'scratch' / 'built' / context.model_name; "
     "[(file.chmod(0o644), numpy.savez(file, numpy.zeros((2, 4), 'f4'))) for file in built.glob('native-*.npz')]"
 )
 

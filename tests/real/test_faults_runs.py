@@ -53,7 +53,13 @@ def test_a_cell_that_edits_its_environment_is_found_out_and_the_others_run_in_a_
 def test_a_run_killed_in_its_second_combination_goes_on_there(harness: Call, pinned: Callable[[str], Path]) -> None:
     for name in ("torch2.0", "torch2.1"):
         pinned(name)
-    selected = ("--models=grid-sample", "--strategies=native", "--strategies=onnx-torchscript*", "--device=cpu")
+    selected = (
+        "--models=grid-sample",
+        "--strategies=native",
+        "--strategies=onnx-torchscript*",
+        "--device=cpu",
+        "--launches=1",
+    )
     arguments = [sys.executable, "-m", "harness.cli", "run", "torch2.0", "torch2.1", *selected]
     process = subprocess.Popen(
         [*arguments, "--restart"],

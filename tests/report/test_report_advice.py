@@ -59,6 +59,13 @@ def test_a_recommendation_stands_first_with_what_was_seen_below() -> None:
     assert text.endswith("\nNext: harness explain t/cell")
 
 
+def test_a_latency_to_be_taken_with_care_says_so() -> None:
+    model = "autograd-function"
+    doubtful = passed(model, "onnx-torchscript", latency_ratio=2.0, latency_quality="busy, spread")
+    text = told(advised(model, passed(model, "native", **NATIVE), doubtful))
+    assert ", ~2.00 ms (x2.00 of PyTorch), to be taken with care: busy, spread, 300 MiB" in text
+
+
 def test_failures_alike_share_a_line_and_what_is_known_of_them() -> None:
     model = "custom-operator"
     error = "ONNX export failed on an operator with unrecognized namespace conversion_harness::soft_clip."
