@@ -212,4 +212,12 @@ def test_a_flood_ends_within_its_limit(ran: Ran) -> None:
 
 def test_the_bench_itself_lived(ran: Ran) -> None:
     events = [json.loads(line) for line in (ran.out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [event["event"] for event in events] == ["started", "ended"] * len(ran.records)
+    told: dict[str, list[str]] = {}
+    for event in events:
+        told.setdefault(event["strategy"], []).append(event["event"])
+    assert set(told) == set(ran.records)
+    for strategy, record in ran.records.items():
+        timed = record["row"]["stage"] == "measure"
+        assert told[strategy] == (["started", "waiting", "timing", "ended"] if timed else ["started", "ended"])
+    kinds = [event["event"] for event in events]
+    assert kinds.index("timing") > len(kinds) - 1 - kinds[::-1].index("waiting"), "nothing is run once timing began"
