@@ -26,8 +26,8 @@ from harness.duel.deciding import Decision
 from harness.duel.preparing import SIDES, Side, prepare
 from harness.matrix.selection import Selection
 from harness.report.duel import as_text
+from tests.attempts.conftest import Observer
 from tests.duel.injected import add_plugins
-from tests.duel.sides import Observer
 
 
 @contextlib.contextmanager

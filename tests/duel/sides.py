@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sysconfig
-import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +11,7 @@ from harness.bench.plan import Plan, Policy, expand
 from harness.bench.registry import discover
 from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.preparing import SIDES, prepare
-
-ROOT = Path(__file__).resolve().parents[2]
-STAND_IN = ROOT / "tests" / "bench" / "stand_in"
+from tests.attempts.conftest import Observer
 
 MODEL = """
 from harness.bench import Model, uniform
@@ -100,42 +96,6 @@ BUSY = "until = began + 300e-6\n            while time.perf_counter() < until: p
 def slowed(share: float) -> str:
     """The same, slower by a share."""
     return BUSY.replace("300e-6", f"{300e-6 * (1 + share)}")
-
-
-class Observer:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
-        self.told.append(f"begin {combination} {planned} {dict(done)}")
-
-    def started(self, model: str, strategy: str) -> None:
-        self.told.append(f"started {model} {strategy}")
-
-    def waiting(self, model: str, strategy: str) -> None:
-        self.told.append(f"waiting {model} {strategy}")
-
-    def timing(self, model: str, strategy: str) -> None:
-        self.told.append(f"timing {model} {strategy}")
-
-    def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
-        self.told.append(f"ended {model} {strategy} {outcome} {stage}")
-
-    def note(self, text: str) -> None:
-        self.told.append(text)
-
-    def busy(self, text: str) -> None:
-        self.told.append(text)
-
-
-def make_interpreter(folder: Path) -> Path:
-    """An interpreter with all that the bench needs, and a stand-in for torch."""
-    venv.create(folder, with_pip=False)
-    (site,) = folder.glob("lib/python*/site-packages")
-    (site / "ambient.pth").write_text(f"{sysconfig.get_path('purelib')}\n{STAND_IN}\n{ROOT}\n", encoding="utf-8")
-    return folder / "bin" / "python"
 
 
 def task_of(folder: Path, python: Path, name: str, bodies: Mapping[str, str]) -> Task:

@@ -22,7 +22,8 @@ from harness.duel.machines import MachineFile, Setting
 from harness.duel.pairing import Turns
 from harness.duel.sequential import Design
 from harness.report.duel import as_text, to_json
-from tests.duel.sides import BUSY, ROOT, Observer, fight, make_interpreter, slowed, task_of
+from tests.attempts.conftest import ROOT, Observer, make_ambient
+from tests.duel.sides import BUSY, fight, slowed, task_of
 
 pytestmark = pytest.mark.alone
 
@@ -33,7 +34,7 @@ LIES = BUSY + "\n            if self.calls > 100: y = y * 2"
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_interpreter(tmp_path_factory.mktemp("interpreter"))
+    return make_ambient(tmp_path_factory.mktemp("interpreter"))
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,8 @@ def test_against_itself_a_combination_has_no_alarm_and_each_cell_a_threshold_tha
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.duel.sides import Observer, fight
+from tests.attempts.conftest import Observer
+from tests.duel.sides import fight
 from tests.duel.test_contesting import RULES, two_tasks
 root, python = map(Path, sys.argv[1:])
 fight(root, two_tasks(root, python), RULES, Observer())
