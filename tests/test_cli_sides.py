@@ -10,7 +10,7 @@ from harness.bench.errors import HarnessError, PausedError, RunInterruptedError,
 from harness.cli import sides
 from harness.verdict.comparison import compare
 from harness.verdict.gate import judge
-from harness.verdict.policy import GatePolicy
+from harness.verdict.policy import GatePolicy, Limits
 from tests.tables.samples import failed, passed, table
 
 
@@ -41,3 +41,10 @@ def test_a_verdict_outlasts_what_trials_raise(
     assert isinstance(judged, type(verdict))
     assert judged.exit_code == verdict.exit_code == 1
     assert "Who is to blame could not be told: files were edited while cells ran." in judged.notes
+
+
+def test_a_verdict_takes_one_launch_unless_memory_is_judged() -> None:
+    assert sides.launches_of(None, GatePolicy()) == 1
+    assert sides.launches_of(None, GatePolicy(limits=Limits(memory_percent=10.0))) is None
+    assert sides.launches_of(5, GatePolicy()) == 5
+    assert sides.launches_of(0, GatePolicy(limits=Limits(memory_percent=10.0))) == 0

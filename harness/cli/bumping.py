@@ -29,7 +29,7 @@ from harness.cli.duels import duel_options, duel_s
 from harness.cli.policies import gate_policy
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
-from harness.cli.sides import judged, tables_of
+from harness.cli.sides import judged, launches_of, tables_of
 from harness.matrix import combination as combinations
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
@@ -96,8 +96,7 @@ def bump(
     def note(text: str) -> None:
         click.echo(text, err=quietly)
 
-    # No latency of two tables decides, so that one launch is all that a verdict needs.
-    given["launches"] = 1 if given["launches"] is None else given["launches"]
+    given["launches"] = launches_of(given["launches"], policy)
     _, (selection, *_) = select(root, (), matrix, instead=[base], extensions=False, **given)
     name = _base(root, base, selection, python=python, everything=everything, quietly=quietly)
     ground = foundation(root, name)

@@ -16,10 +16,11 @@ from harness.cli.reading import compared, table_options
 from harness.cli.replanning import duellists_of
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
-from harness.cli.sides import Sides, judged, tables_of
+from harness.cli.sides import Sides, judged, launches_of, tables_of
 from harness.report import markdown, terminal
 from harness.report.wording import headline
 from harness.verdict.gate import judge
+from harness.verdict.policy import GatePolicy
 
 _OF_RUNS = {
     "strategies": "--strategies",
@@ -90,7 +91,7 @@ def gate(
             msg = "requirements stand in the place of BASE and CANDIDATE. Leave the names out, or the requirements."
             raise UsageError(msg)
         files = [base_requirements, candidate_requirements]
-        sides = _run(context, files, as_markdown, matrix=matrix, **given, **of_runs)
+        sides = _run(context, files, as_markdown, policy=policy, matrix=matrix, **given, **of_runs)
         form = "markdown" if as_markdown else ""
         trials_s = budget_s(no_blame=no_blame, budget_min=budget_min)
         return judged(
@@ -136,6 +137,7 @@ def _run(
     files: list[str],
     as_markdown: bool,
     *,
+    policy: GatePolicy,
     python: str,
     everything: bool,
     matrix: Path | None,
@@ -144,8 +146,7 @@ def _run(
 ) -> Sides:
     """Both files of requirements, each with its table."""
     root = root_of(context)
-    # No latency of two tables decides, so that one launch is all that a verdict needs.
-    given["launches"] = 1 if given["launches"] is None else given["launches"]
+    given["launches"] = launches_of(given["launches"], policy)
     _, (selection, *_) = select(root, (), matrix, instead=files, **given)
     names = take(root, files, [selection], python=python, everything=everything, quietly=as_markdown)
     return tables_of(root, selection, names, results=results, errors_only=as_markdown)

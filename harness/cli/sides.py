@@ -44,6 +44,14 @@ class Sides:
     folders: tuple[Path, Path]
 
 
+def launches_of(asked: int | None, policy: GatePolicy) -> int | None:
+    """How many launches of a cell a verdict needs; None is what any run has.
+
+    One, since no latency of two tables decides; where the policy has a limit for memory, enough to know its noise.
+    """
+    return 1 if asked is None and not policy.names("memory_percent") else asked
+
+
 def tables_of(
     root: Path, selection: Selection, names: Sequence[str], *, results: Path | None, errors_only: bool
 ) -> Sides:
