@@ -1,0 +1,148 @@
+"""What a verdict takes from a duel: of which cells it is, what stands in its way, and what it fails on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.bench.errors import NoEvidenceError, RunInterruptedError
+from harness.bench.record import Record
+from harness.cli.duels import Duellists, told_by_duel
+from harness.cli.replanning import duellists_of
+from harness.duel.deciding import Decision
+from harness.duel.preparing import Key
+from harness.matrix import combination as combinations
+from harness.matrix.locks import read_lock
+from harness.report.live import RunDisplay
+from harness.tables.consistency import lock_digest
+from harness.tables.schema import Table
+from harness.tables.writing import write_table
+from harness.verdict.comparison import Comparison, compare
+from harness.verdict.duelled import Duelled
+from harness.verdict.gate import judge
+from harness.verdict.policy import GatePolicy, GateRule, Limits
+from tests.attempts.conftest import make_ambient
+from tests.duel.sides import BUSY, slowed, task_of
+from tests.tables.samples import failed, passed, table
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def of(*records: Record, lock: str = "", started: str = "2026-02-01T12:00:00Z") -> Table:
+    made = table(*records, started=started)
+    return replace(made, run=replace(made.run, lock_digest=lock))
+
+
+def compared(*records: Record) -> Comparison:
+    return compare(of(*records, lock="one"), of(*records, lock="two", started="2026-02-02T12:00:00Z"))
+
+
+def told(
+    comparison: Comparison, policy: GatePolicy, *, raises: type[Exception] | None = None
+) -> tuple[Duelled, list[set[Key]]]:
+    """What a duel comes to that has nothing to time, or cannot be; and the cells that it was to be of."""
+    asked: list[set[Key]] = []
+
+    def duellists(meant: set[Key], _: RunDisplay) -> Duellists:
+        asked.append(meant)
+        if raises is not None:
+            msg = "its lock cannot be had.\nMend it."
+            raise raises(msg)
+        return Duellists(jobs=([], []), untimed=dict.fromkeys(meant, "no such environment"))
+
+    return told_by_duel(ROOT, comparison, duellists, policy=policy, budget_s=60, quietly=True), asked
+
+
+CELLS = (passed("a", "native"), passed("a", "onnx"), passed("b", "onnx"))
+
+
+def test_all_cells_that_pass_on_both_sides_are_timed_where_no_limit_is_named() -> None:
+    broken = compare(of(*CELLS, lock="one"), of(*CELLS[:2], failed("b", "onnx"), lock="two"))
+    found, asked = told(broken, GatePolicy())
+    assert asked == [{("a", "native"), ("a", "onnx")}]
+    assert set(found.untimed) == asked[0]
+
+
+def test_only_cells_with_a_limit_are_timed_where_one_is_named() -> None:
+    policy = GatePolicy(rules=(GateRule(strategies=("onnx*",), limits=Limits(latency_percent=5.0)),))
+    assert told(compared(*CELLS), policy)[1] == [{("a", "onnx"), ("b", "onnx")}]
+    nobody = GatePolicy(rules=(GateRule(models=("c",), limits=Limits(latency_percent=5.0)),))
+    found, asked = told(compared(*CELLS), nobody)
+    assert (asked, found.none) == ([], "")
+    assert found.notes == ("[gate] names latency_percent for no cell that passes on both sides.",)
+
+
+def test_what_stands_in_the_way_of_a_duel_is_told_and_the_verdict_is_left_open() -> None:
+    found, _ = told(compared(*CELLS), GatePolicy(), raises=NoEvidenceError)
+    assert found.none == "its lock cannot be had. Mend it"
+    assert judge(compared(*CELLS), duelled=found).exit_code == 3
+    with pytest.raises(RunInterruptedError):
+        told(compared(*CELLS), GatePolicy(), raises=RunInterruptedError)
+
+
+def test_tables_of_one_environment_need_no_duel_and_those_without_a_passing_cell_can_have_none() -> None:
+    same = compare(of(*CELLS, lock="one"), of(*CELLS, lock="one", started="2026-02-02T12:00:00Z"))
+    found, asked = told(same, GatePolicy())
+    assert (asked, found.none) == ([], "")
+    assert "one environment" in found.notes[0]
+    broken = compare(of(failed("a", "onnx"), lock="one"), of(failed("a", "onnx"), lock="two"))
+    assert told(broken, GatePolicy())[0].none == "no cell passes on both sides"
+
+
+LOCK = "# uv pip compile --python-version 3.11 --generate-hashes\nsix==1.16.0 \\\n    --hash=sha256:00\n"
+
+
+def test_each_table_is_duelled_in_the_environment_of_its_own_lock(tmp_path: Path) -> None:
+    (tmp_path / "matrices" / "locks").mkdir(parents=True)
+    for part in ("torch2.0.in", "locks/torch2.0.txt"):
+        (tmp_path / "matrices" / part).write_bytes((ROOT / "matrices" / part).read_bytes())
+    now = read_lock(tmp_path, combinations.read(tmp_path, "torch2.0"))
+    cells = (passed("lstm", "native"), passed("lstm", "onnx-torchscript"))
+
+    def written(text: str, digest: str, started: str) -> Table:
+        made = table(*(replace(cell, combination="torch2.0") for cell in cells), started=started)
+        run = replace(made.run, combination="torch2.0", lock_digest=digest, device="cpu", python="3.11.7")
+        made = replace(made, run=run, locks={"": text})
+        return replace(made, folder=write_table(tmp_path / "results", made))
+
+    other = written(LOCK, lock_digest(LOCK), "2026-02-01T12:00:00Z")
+    newest = written(now.text, now.digest, "2026-02-02T12:00:00Z")
+    found = duellists_of(tmp_path, (other, newest), {("lstm", "onnx-torchscript")}, print)
+    ((before,), (after,)) = found.jobs
+    assert (before.name, after.name) == (f"torch2.0-{other.run.lock_digest[:8]}", "torch2.0")
+    assert before.lock is not None
+    assert after.lock is not None
+    assert (before.lock.text, after.lock.text) == (LOCK, now.text)
+    for task in (before, after):
+        assert [(cell.model, cell.strategy) for cell in task.plan.cells] == [("lstm", "onnx-torchscript")]
+        assert {cell.combination for cell in task.plan.cells} == {task.plan.combination}
+    assert found.untimed == {}
+
+
+@pytest.mark.alone
+def test_a_verdict_fails_on_what_a_duel_confirms(tmp_path: Path) -> None:
+    python = make_ambient(tmp_path / "interpreter")
+    tasks = [
+        task_of(tmp_path, python, "before", {"same": BUSY, "moved": BUSY}),
+        task_of(tmp_path, python, "after", {"same": BUSY, "moved": slowed(0.3)}),
+    ]
+    comparison = compared(passed("linear", "by-same"), passed("linear", "by-moved"))
+    policy = GatePolicy(limits=Limits(latency_percent=10.0), latency_must_be_told=True)
+    found = told_by_duel(
+        tmp_path,
+        comparison,
+        lambda _meant, _display: Duellists(jobs=[[task] for task in tasks], untimed={}),
+        policy=policy,
+        budget_s=240,
+        quietly=True,
+    )
+    assert found.none == ""
+    decided = {strategy: cell.decision for (_, strategy), cell in found.cells.items()}
+    assert decided == {"by-same": Decision.EQUAL, "by-moved": Decision.SLOWER}
+    assert found.cells["linear", "by-same"].equal_within == pytest.approx(0.1)
+    verdict = judge(comparison, policy=policy, duelled=found)
+    assert verdict.exit_code == 1
+    assert [each.name for each in verdict.slower] == ["linear/by-moved"]
+    assert not list((tmp_path / ".harness" / "attempts").glob("*/*/waiting"))
