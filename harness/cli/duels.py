@@ -22,7 +22,7 @@ from harness.duel.sequential import Design
 from harness.matrix.installing import holding
 from harness.report.duel import machine_words
 from harness.report.live import RunDisplay
-from harness.verdict.comparison import Comparison, listed
+from harness.verdict.comparison import Comparison, count_of, listed
 from harness.verdict.duelled import Duelled
 from harness.verdict.policy import GatePolicy
 
@@ -173,6 +173,8 @@ def _told(found: Fought, untimed: Mapping[Key, str], comparison: Comparison) -> 
     if changed:
         named = listed(sorted(changed))
         notes.append(f"The duel is of the models' code as it is now, which is not that of the tables: {named}.")
+    if duel.cut:
+        notes.append(f"The budget cut off {count_of(len(duel.cut))}: the same command goes on where the duel stopped.")
     return Duelled(
         cells=duel.decisions,
         untimed={**untimed, **duel.absent},

@@ -15,16 +15,16 @@ DUELLED_HEADER = ("cell", "candidate is", "effect", "interval", "pairs")
 
 
 def duelled_rows(duelled: Duelled) -> list[tuple[str, ...]]:
-    """The cells that are not equal, under `DUELLED_HEADER`, the slower ones first."""
+    """The cells that are not equal and have a pair, under `DUELLED_HEADER`, the slower ones first."""
     return [
-        row(cell, duelled.cells[cell])
+        row(cell, found)
         for cell in in_order(duelled.cells)
-        if duelled.cells[cell].decision is not Decision.EQUAL
+        if (found := duelled.cells[cell]).decision is not Decision.EQUAL and found.pairs
     ]
 
 
 def duelled_rest(duelled: Duelled) -> list[str]:
-    """The cells that are equal, by what counted as that, and those that were not timed; empty where there are none."""
+    """The cells that are equal, by what counted as that, and those without a pair; empty where there are none."""
     within: dict[float, list[str]] = {}
     for cell in duelled.of(Decision.EQUAL):
         within.setdefault(round(100 * duelled.cells[cell].equal_within, 1), []).append("/".join(cell))
@@ -32,7 +32,13 @@ def duelled_rest(duelled: Duelled) -> list[str]:
         f"equal within {percent:g} % ({count_of(len(names))}): {listed(names)}."
         for percent, names in sorted(within.items())
     ]
-    return said + [f"not timed: {'/'.join(cell)}, {reason}." for cell, reason in duelled.untimed.items()]
+    untimed: dict[str, list[str]] = {}
+    without = {cell: found.reason for cell, found in duelled.cells.items() if not found.pairs}
+    for cell, reason in {**without, **duelled.untimed}.items():
+        untimed.setdefault(reason, []).append("/".join(cell))
+    return said + [
+        f"not timed ({count_of(len(names))}), {reason}: {listed(names)}." for reason, names in untimed.items()
+    ]
 
 
 def is_told(verdict: Verdict | None) -> bool:

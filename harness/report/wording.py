@@ -238,7 +238,8 @@ def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[str, ...]:
     """What to know before believing the comparison, and what the verdict does not rest on."""
     left_out = comparison.numbers_left_out
     said = [f"Latency and memory are left out: {left_out}."] if left_out else []
-    said += [care] if (care := care_note(comparison)) else []
+    told = verdict is not None and verdict.duelled is not None and verdict.duelled.cells
+    said += [care] if not told and (care := care_note(comparison)) else []
     return (*comparison.notes, *said, *(verdict.notes if verdict else (LATENCY_NOTE,)))
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from harness.duel import deciding
 from harness.duel.deciding import CellDecision
 from harness.report import markdown
-from harness.report.duelled import duelled_as_json
+from harness.report.duelled import duelled_as_json, duelled_rest, duelled_rows
 from harness.report.terminal import comparison_lines
-from harness.report.wording import next_step
+from harness.report.wording import next_step, notes
 from harness.verdict.comparison import Comparison, compare
 from harness.verdict.duelled import Cell, Duelled
 from harness.verdict.gate import Decision, Verdict, judge
@@ -146,6 +146,25 @@ def test_reports_have_the_cells_that_are_not_equal_and_count_the_others() -> Non
         ("c/onnx", "inconclusive"),
         ("b/onnx", "equal"),
     ]
+
+
+def test_cells_without_a_pair_share_a_line_a_reason() -> None:
+    spent = "the budget of 3 minutes, 2.9 of them for converting, was spent after 0 of 48 pairs"
+    without = cell(INCONCLUSIVE, pairs=0, reason=spent)
+    cells = {**ABC, ("c", "onnx"): without, ("d", "onnx"): without}
+    told = duelled(cells, untimed={("e", "onnx"): "torch2.1: failed at load"})
+    assert [each[0] for each in duelled_rows(told)] == ["a/onnx"]
+    assert duelled_rest(told)[1:] == [
+        f"not timed (2 cells), {spent}: c/onnx, d/onnx.",
+        "not timed (1 cell), torch2.1: failed at load: e/onnx.",
+    ]
+
+
+def test_what_is_to_be_done_about_doubtful_latencies_is_not_said_where_a_duel_told_them() -> None:
+    doubtful = [passed(model, "onnx", latency_quality="busy") for model in "abc"]
+    comparison = compare(table(*doubtful), table(*doubtful, started="2026-02-01T12:00:00Z"))
+    assert "to be taken with care" in "".join(notes(comparison, judge(comparison)))
+    assert "to be taken with care" not in "".join(notes(comparison, judge(comparison, duelled=duelled(ABC))))
 
 
 @given(
