@@ -46,6 +46,7 @@ class Cells:
         self.registry = registry
         self.scratch = scratch
         self.waiting = waiting
+        scratch.mkdir(parents=True, exist_ok=True)
         self.children = Children(scratch, plan.policy, plan.device, marker=marker, fresh=fresh)
         self.builds = Builds(plan, registry, self.children, built or scratch / "built")
         self._means = Means(plan, registry, self.children, self.builds)
@@ -89,7 +90,6 @@ class Cells:
         folder = self.waiting / cell.slug
         waiting = read_waiting(folder)
         assert waiting is not None, f"{cell.id} does not wait to be timed"
-        self.children.close()
         under_way = CellRun(self._means, cell, folder)
         failure = under_way.time(waiting)
         return self._ended(under_way, failure)

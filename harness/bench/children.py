@@ -8,12 +8,13 @@ is always fresh.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.bench.disk import remove_tree
 from harness.bench.failure import Failure, failure_of, infrastructure_of
 from harness.bench.gpu import PeakSampler
+from harness.bench.pacing import most_s
 from harness.bench.plan import Policy
 from harness.bench.processes import Child, Limits, Warm, WarmError, child_environ, start, watch
 from harness.bench.progress import Trail, read_trail
@@ -107,12 +108,17 @@ class Children:
         return self._watched(child, folder, started, limits=limits)
 
     def serve(self, request: ServeRequest, sampler: PeakSampler | None) -> Done:
-        """Serve in a fresh process, which is hardly looked at while it is timed; `sampler` follows the GPU's memory."""
+        """Serve in a fresh process, which is hardly looked at while it is timed; `sampler` follows the GPU's memory.
+
+        What timing may take comes on top of the limit of a process.
+        """
         folder = Path(request.folder)
         started = time.monotonic()
         request.write()
         child = start(request.role, folder, cwd=folder, environ=self._serving_environ)
-        return self._watched(child, folder, started, sampler, fallback=Stage.LOAD, quiet=request.measure_s > 0)
+        limits = replace(self._limits, timeout_s=self._limits.timeout_s + most_s(request.measure_s))
+        quiet = request.measure_s > 0
+        return self._watched(child, folder, started, sampler, fallback=Stage.LOAD, quiet=quiet, limits=limits)
 
     def _watched(
         self,

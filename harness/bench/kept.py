@@ -5,6 +5,7 @@
     artifact.json       what the conversion came to (`KeptArtifact`); absent where it came to none
     traceback.txt       the whole of it, where something was raised
     convert/ serve/     the folders of the cell's processes: artifacts, ``log.txt``, ``stages.jsonl``, outputs
+    time-0/ time-1/     those of its timed launches, the same
 
 Of what is larger than the plan's limit only logs and stages are kept. The content of an artifact has a digest, since
 another environment's runtime may serve it later (`harness.bench.plan.Plan.artifacts`).
@@ -31,6 +32,7 @@ from harness.bench.progress import RESERVE_FILE, RESULT_FILE, STAGES_FILE
 from harness.bench.record import write_json
 from harness.bench.requests import REQUEST_FILE
 from harness.bench.tensors import file_digest
+from harness.bench.waiting import WAITING_FILE
 
 ARTIFACT_FILE = "artifact.json"
 TRACEBACK_FILE = "traceback.txt"
@@ -146,6 +148,7 @@ def keep(
         return None
     for path in folder.glob(f"*/{RESERVE_FILE}"):
         path.unlink()
+    (folder / WAITING_FILE).unlink(missing_ok=True)  # it waits for nothing any more
     told: dict[str, Any] = {}
     size = size_of(folder)
     if limit_mb is not None and size > limit_mb * MIB:

@@ -79,6 +79,11 @@ def warm_up(call: Callable[[], Any], *, measure_s: float) -> WarmUp:
                 return WarmUp(calls, elapsed, max(statistics.median(windows[-3:]), 1e-9), steady)
 
 
+def most_s(measure_s: float) -> float:
+    """Seconds that warming up and timing may take together, but for calls so slow that a few of them take longer."""
+    return (_PATIENCE + 1) * measure_s
+
+
 def is_steady(windows: Sequence[float]) -> bool | None:
     """Whether the last windows take as long as those before them; None where there are too few to tell."""
     if len(windows) < _WINDOWS:

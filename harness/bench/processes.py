@@ -95,6 +95,9 @@ class Child(Protocol):
         ...
 
 
+_OF_TENSORFLOW = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
 def child_environ(
     device: str, threads: int, *, marker: str = "", base: Mapping[str, str] | None = None
 ) -> dict[str, str]:
@@ -107,7 +110,7 @@ def child_environ(
     around = os.environ if base is None else base
     environ = {name: value for name, value in around.items() if not name.startswith("PYTEST_")}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each import of TensorFlow would take twice as long
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", *_OF_TENSORFLOW):
         environ[name] = str(threads)
     environ.update(
         # Threads that have nothing to do sleep: spinning takes a core from whoever else has work.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,7 +23,7 @@ from harness.bench.children import Children, Done
 from harness.bench.consistency import validated
 from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
-from harness.bench.disk import NO_RESULT
+from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
 from harness.bench.failure import Failure, absent, columns_of, lacking, not_installed, with_log
 from harness.bench.fingerprint import normalise_paths, shorten
@@ -42,6 +42,8 @@ from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import Waiting
 
 _LOG_BYTES = 8000
+_TIMED = "time-"
+"""What the folders of timed launches begin with."""
 _LIFTED = ("cpu_nodes", "tf32")
 """Figures of a runtime that are columns of the record."""
 
@@ -112,13 +114,21 @@ class CellRun:
         return True
 
     def time(self, waiting: Waiting) -> Failure | None:
-        """The last stage: as many launches as the policy asks for, one after the other."""
+        """The last stage: as many launches as the policy asks for, one after the other.
+
+        Raises `InfrastructureError` where the model cannot be built again, which it was before.
+        """
         self.columns, self.details = dict(waiting.columns), dict(waiting.details)
         self._result = waiting.converted
+        for left in self.folder.glob(f"{_TIMED}*"):  # of a run that was stopped meanwhile
+            remove_tree(left)
 
         def stages() -> None:
             built = self.means.builds.built(self.cell.model)
-            self._ended_by(built.failure)
+            if built.failure is not None:
+                msg = f"{self.cell.model} was built before, and cannot be any more: {built.failure.error}."
+                raise InfrastructureError(msg)
+            self.means.children.close()  # nothing is kept warm beside what is timed
             with self._clocked():
                 for number in range(self.policy.launches):
                     self._timed(built, waiting.artifact, number)
@@ -355,12 +365,15 @@ class CellRun:
         """One launch: time it, and hold what it answered before and after that against the native outputs."""
         self.stage = Stage.MEASURE
         started = now()
-        folder = self._own_folder(f"time-{number}")
+        folder = self._own_folder(f"{_TIMED}{number}")
         done = self._launched(built, artifact, [0], folder, timed=True)
         self._untouched(built, Stage.MEASURE)
         if done.failure:
             self.details["log"] = normalise_paths(tail(folder / LOG_FILE, _LOG_BYTES), self.folder)
-        self._ended_by(self._matched(built, artifact, done, [0], folder, first=False))
+        failure = self._matched(built, artifact, done, [0], folder, first=False)
+        if failure is not None and failure.outcome is Outcome.NOT_APPLICABLE:  # it was applicable a moment ago
+            failure = replace(failure, outcome=Outcome.FAILED)
+        self._ended_by(failure)
         launch = launch_of(done, folder, started=started)
         self.details.setdefault("launches", []).append({**launch, "seconds": done.seconds})
 

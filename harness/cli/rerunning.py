@@ -151,7 +151,7 @@ def _refuse_foreign(folder: Path) -> None:
             raise UsageError(msg)
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
-    foreign = {name for name in names - _LEFT if not name.startswith("serve-")}
+    foreign = {name for name in names - _LEFT if not name.startswith(("serve-", "time-"))}
     if foreign or (names and RECORD_FILE not in names):
         msg = f"--keep {folder}: there are other things in it. Name an empty folder, or a new one."
         raise UsageError(msg)

@@ -17,6 +17,7 @@ import pytest
 from harness.attempts.settling import table_of
 from harness.bench.attempt import Attempt, State
 from harness.bench.cell import Cells
+from harness.bench.errors import InfrastructureError
 from harness.bench.plan import Cell, Plan, Policy, expand
 from harness.bench.record import Record
 from harness.bench.registry import discover
@@ -210,8 +211,9 @@ def cells(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ce
     assert not made.scratch.exists()
 
 
-def _cells(plan: Plan, scratch: Path, *, fresh: bool = False) -> Cells:
-    return Cells(plan, plan.registry(), scratch, marker=str(scratch), fresh=fresh, waiting=scratch / "waiting")
+def _cells(plan: Plan, scratch: Path, *, fresh: bool = False, waiting: Path | None = None) -> Cells:
+    waiting = waiting or scratch / "waiting"
+    return Cells(plan, plan.registry(), scratch, marker=str(scratch), fresh=fresh, waiting=waiting)
 
 
 def _run(cells: Cells, name: str) -> tuple[Record, dict[str, Any]]:
@@ -303,6 +305,52 @@ def test_fresh_processes_give_the_same_outcome_and_a_hang_ends(folder: Path, tmp
     ends = [(record.outcome.value, record.stage.value, record.error_type) for record in records]
     assert ends == [PASSED, ("timed-out", "convert", "Timeout")]
     assert (records[0].launches, records[1].launches) == (2, None)
+
+
+def test_a_run_that_was_stopped_while_it_timed_times_the_cell_anew(folder: Path, tmp_path: Path) -> None:
+    plan = _plan(folder, "good")
+    cell = Cell("none", "linear", "good", "cpu")
+    cells = _cells(plan, tmp_path / "scratch")
+    try:
+        assert cells.run(cell) is None
+        _write(cells.waiting / cell.slug / "time-0" / "half.json", "{")
+        record, details = cells.time(cell)
+    finally:
+        cells.close()
+    assert (record.outcome.value, record.stage.value, record.launches) == ("passed", "measure", plan.policy.launches)
+    assert len(details["launches"]) == plan.policy.launches
+
+
+def test_a_model_that_was_built_and_cannot_be_any_more_is_no_result(folder: Path, tmp_path: Path) -> None:
+    flag = tmp_path / "broken"
+    model = MODEL.replace(
+        "    import torch\n", f"    import os, torch\n    assert not os.path.exists({str(flag)!r})\n", 1
+    )
+    own = tmp_path / "linear.py"
+    _write(own, model)
+    plan = replace(_plan(folder, "good"), models=(str(own),))
+    cell = Cell("none", "linear", "good", "cpu")
+    waiting = tmp_path / "waiting"
+    first = _cells(plan, tmp_path / "scratch", waiting=waiting)
+    try:
+        assert first.run(cell) is None
+    finally:
+        first.close()
+    flag.touch()
+    again = _cells(plan, tmp_path / "again", waiting=waiting)
+    try:
+        with pytest.raises(InfrastructureError, match="linear was built before, and cannot be any more"):
+            again.time(cell)
+        assert again.waits(cell), "it is timed once the cause is mended"
+    finally:
+        again.close()
+    flag.unlink()
+    mended = _cells(plan, tmp_path / "mended", waiting=waiting)
+    try:
+        record, details = mended.time(cell)
+        assert record.outcome.value == "passed", (record.error, details)
+    finally:
+        mended.close()
 
 
 @pytest.mark.parametrize("pinned", [False, True])
