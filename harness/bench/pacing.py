@@ -56,11 +56,14 @@ def warm_up(call: Callable[[], Any], *, measure_s: float) -> WarmUp:
     """Call until the calls take equally long, for at most four times `measure_s` seconds, and three times at least.
 
     Windows of 10 ms are held against one another: steady is what has medians of the last three windows and of the three
-    before within 5 %. Raises `FrozenClockError` where no call took any time at all.
+    before within 5 %. The first call is in none of them, and its time is not counted: on a GPU it may search for
+    algorithms, or compile, for longer than all others take. Raises `FrozenClockError` where no call took any time.
     """
     began = perf_counter()
+    call()
+    patient_from = perf_counter()
     windows: list[float] = []
-    calls = 0
+    calls = 1
     while True:
         window = perf_counter()
         taken: list[float] = []
@@ -74,9 +77,9 @@ def warm_up(call: Callable[[], Any], *, measure_s: float) -> WarmUp:
         windows.append(statistics.median(taken))
         if calls >= _FEWEST_CALLS:
             steady = is_steady(windows)
-            elapsed = perf_counter() - began
-            if steady or elapsed > _PATIENCE * measure_s:
-                return WarmUp(calls, elapsed, max(statistics.median(windows[-3:]), 1e-9), steady)
+            now = perf_counter()
+            if steady or now - patient_from > _PATIENCE * measure_s:
+                return WarmUp(calls, now - began, max(statistics.median(windows[-3:]), 1e-9), steady)
 
 
 def most_s(measure_s: float) -> float:
