@@ -34,6 +34,7 @@ class Timing:
     steady: bool | None = None
     drift: float | None = None
     busy_cores: float | None = None
+    gpu_use: str | None = None
     load_s: float | None = None
     rss_base_mb: float | None = None
     rss_import_mb: float | None = None
@@ -59,6 +60,7 @@ class Timing:
             steady=self.steady,
             drift=self.drift,
             busy_cores=self.busy_cores,
+            gpu_use=self.gpu_use,
             load_s=self.load_s,
             rss_base_mb=self.rss_base_mb,
             rss_import_mb=self.rss_import_mb,

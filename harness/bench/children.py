@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.bench.disk import remove_tree
 from harness.bench.failure import Failure, failure_of, infrastructure_of
-from harness.bench.gpu import PeakSampler
+from harness.bench.gpu_use import SAMPLE_S, GpuWatch
 from harness.bench.pacing import most_s
 from harness.bench.plan import Policy
 from harness.bench.processes import Child, Limits, Warm, WarmError, child_environ, start, watch
@@ -107,8 +107,8 @@ class Children:
         child = child or start(request.role, folder, cwd=folder, environ=self._environ)
         return self._watched(child, folder, started, limits=limits)
 
-    def serve(self, request: ServeRequest, sampler: PeakSampler | None) -> Done:
-        """Serve in a fresh process, which is hardly looked at while it is timed; `sampler` follows the GPU's memory.
+    def serve(self, request: ServeRequest, gpu: GpuWatch | None) -> Done:
+        """Serve in a fresh process, which is hardly looked at while it is timed; `gpu` sees who uses the GPU.
 
         What timing may take comes on top of the limit of a process.
         """
@@ -118,21 +118,23 @@ class Children:
         child = start(request.role, folder, cwd=folder, environ=self._serving_environ)
         limits = replace(self._limits, timeout_s=self._limits.timeout_s + most_s(request.measure_s))
         quiet = request.measure_s > 0
-        return self._watched(child, folder, started, sampler, fallback=Stage.LOAD, quiet=quiet, limits=limits)
+        return self._watched(child, folder, started, gpu, fallback=Stage.LOAD, quiet=quiet, limits=limits)
 
     def _watched(
         self,
         child: Child,
         folder: Path,
         started: float,
-        sampler: PeakSampler | None = None,
+        gpu: GpuWatch | None = None,
         *,
         fallback: Stage = Stage.IMPORT,
         quiet: bool = False,
         limits: Limits | None = None,
     ) -> Done:
         limits = limits or self._limits
-        ended = watch(child, limits, sample=sampler, quiet=quiet)
+        ended = watch(child, limits, sample=gpu, sample_s=SAMPLE_S, quiet=quiet)
+        if gpu is not None:
+            gpu.end()
         trail = read_trail(folder)
         cause = infrastructure_of(trail, ended, folder)
         if cause is not None:

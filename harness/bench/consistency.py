@@ -51,9 +51,12 @@ _SERVED = (
     "rss_source",
     "service_rss_mb",
     "gpu_peak_mb",
+    "gpu_torch_peak_mb",
+    "gpu_tensorflow_peak_mb",
     "provider",
     "cpu_nodes",
     "tf32",
+    "host_copies",
 )
 _CONVERTED = ("convert_s", "artifact_bytes", "opset", "ir_version")
 _BUILT = ("noise_floor_mse", "weights_digest")

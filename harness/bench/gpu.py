@@ -3,9 +3,7 @@
 CUDA's first device is the GPU of every cell, and NVML has to be asked about that one: `CUDA_VISIBLE_DEVICES` names it
 by index, by the beginning of its UUID, or by a MIG device's. By index it is known only where CUDA counts as NVML does,
 by PCI bus (`CUDA_DEVICE_ORDER=PCI_BUS_ID`), or where there is one GPU alone; by default CUDA counts the fastest first.
-
-Memory has a ladder: what NVML counts for the serving process; else what is in use on the device less what was in
-use before, which holds only where nobody else uses it. Which one it was is recorded; unknown is never 0.
+Who uses it, and how much of its memory, is in `harness.bench.gpu_use`.
 """
 
 from __future__ import annotations
@@ -108,7 +106,7 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _or(otherwise: T, question: Callable[..., T], *arguments: Any) -> T:
+def answer_or(otherwise: T, question: Callable[..., T], *arguments: Any) -> T:
     """What NVML answers; `otherwise` where this driver or GPU does not know the question."""
     try:
         return question(*arguments)
@@ -121,9 +119,9 @@ def _listed(nvml: Any) -> list[Gpu]:
     gpus = []
     for index in range(nvml.nvmlDeviceGetCount()):
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        divided = _or([0], nvml.nvmlDeviceGetMigMode, handle)[0]
-        most = _or(0, nvml.nvmlDeviceGetMaxMigDeviceCount, handle) if divided else 0
-        parts = [_or("", _mig_uuid, nvml, handle, part) for part in range(most)]
+        divided = answer_or([0], nvml.nvmlDeviceGetMigMode, handle)[0]
+        most = answer_or(0, nvml.nvmlDeviceGetMaxMigDeviceCount, handle) if divided else 0
+        parts = [answer_or("", _mig_uuid, nvml, handle, part) for part in range(most)]
         gpus.append(Gpu(_text(nvml.nvmlDeviceGetUUID(handle)), tuple(filter(None, parts))))
     return gpus
 
@@ -186,52 +184,27 @@ def cuda_of_driver() -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-class PeakSampler:
-    """Samples the GPU memory of a process group; give it to `harness.bench.processes.watch`.
+@dataclass(frozen=True)
+class Opened:
+    """NVML itself, and its handles of the GPUs that CUDA's first device may be.
 
-    It never raises: what it cannot tell, it says in `result`.
+    `doubt` is that of `Choice`. Where there is no handle, `reason` says why.
     """
 
-    def __init__(self) -> None:
-        self._reason = ""
-        self._doubt = ""
-        self._process_peak = 0
-        self._growth: list[int] = []
-        self._handles: list[Any] = []
-        try:
-            self._nvml = _nvml()
-            choice = choose(_listed(self._nvml), os.environ)
-            self._reason, self._doubt = choice.reason, choice.doubt
-            handles = [_handle(self._nvml, uuid) for uuid in choice.uuids]
-            self._idle = [self._used(handle) for handle in handles]
-            self._growth = [0] * len(handles)
-            self._handles = handles
-        except ImportError:
-            self._reason = _NO_NVML
-        except Exception as error:  # noqa: BLE001 - NVML's errors are classes made at run time
-            self._reason = f"NVML: {error}"
+    nvml: Any = None
+    handles: tuple[Any, ...] = ()
+    doubt: str = ""
+    reason: str = ""
 
-    def _used(self, handle: Any) -> int:
-        return int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used)
 
-    def __call__(self, pids: Sequence[int]) -> None:
-        """Take one sample."""
-        own = 0
-        for index, handle in enumerate(self._handles):
-            try:
-                self._growth[index] = max(self._growth[index], self._used(handle) - self._idle[index])
-            except Exception as error:  # noqa: BLE001 - one sample that NVML refuses is none; the last reason is told
-                self._reason = f"NVML: {error}"
-            running: list[Any] = _or([], self._nvml.nvmlDeviceGetComputeRunningProcesses, handle)
-            # In a container, and on some drivers, NVML does not tell a process's memory, or names it by another id.
-            own += sum(process.usedGpuMemory or 0 for process in running if process.pid in pids)
-        self._process_peak = max(self._process_peak, own)
-
-    def result(self) -> tuple[float | None, str]:
-        """Peak in MiB and where the figure is from: `nvml-process`, `nvml-device`, or why there is none."""
-        if self._process_peak:
-            return self._process_peak / 2**20, "nvml-process"
-        grown = max(self._growth, default=0)
-        if grown > 0:
-            return grown / 2**20, f"nvml-device ({self._doubt})" if self._doubt else "nvml-device"
-        return None, self._reason or "NVML saw no memory in use"
+def opened() -> Opened:
+    """NVML, opened to be asked again and again; it never raises, also where there is no GPU."""
+    try:
+        nvml = _nvml()
+        choice = choose(_listed(nvml), os.environ)
+        handles = tuple(_handle(nvml, uuid) for uuid in choice.uuids)
+        return Opened(nvml, handles, choice.doubt, choice.reason)
+    except ImportError:
+        return Opened(reason=_NO_NVML)
+    except Exception as error:  # noqa: BLE001 - NVML's errors are classes made at run time
+        return Opened(reason=f"NVML: {error}")

@@ -10,8 +10,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-QUALITIES = ("busy", "unsteady", "drift", "spread")
+QUALITIES = ("busy", "shared", "unsteady", "drift", "spread")
 """The words of the column `latency_quality`. The last is of several launches, the others are of one."""
+
+EXCLUSIVE = "exclusive"
+"""Begins what a launch says of the GPU's use where nobody else was seen on it."""
 
 BUSY_CORES = 0.2
 """From how many cores that others keep busy a machine counts as busy."""
@@ -65,6 +68,7 @@ def doubts_of(launch: Mapping[str, Any]) -> list[str]:
     """What speaks against the latency of one launch, in the words of `QUALITIES`; nothing where nothing does."""
     told = {
         "busy": (launch.get("busy_cores") or 0.0) > BUSY_CORES,
+        "shared": not (launch.get("gpu_use") or EXCLUSIVE).startswith(EXCLUSIVE),
         "unsteady": launch.get("steady") is False,
         "drift": abs(launch.get("drift") or 0.0) > SPREAD,
     }

@@ -72,8 +72,11 @@ def serve_request(
     )
 
 
-def launch_of(done: Done, folder: Path, *, started: str) -> dict[str, Any]:
-    """What is kept of a launch that was timed in `folder`: its samples, in seconds, and under what conditions."""
+def launch_of(done: Done, folder: Path, *, started: str, gpu_use: str | None = None) -> dict[str, Any]:
+    """What is kept of a launch that was timed in `folder`: its samples, in seconds, and under what conditions.
+
+    `gpu_use` is who used the GPU meanwhile, as `harness.bench.gpu_use` says it; None on the CPU.
+    """
     result = done.trail.result or {}
     return {
         "started": started,
@@ -81,6 +84,7 @@ def launch_of(done: Done, folder: Path, *, started: str) -> dict[str, Any]:
         **result.get("timing", {}),
         **{name: done.trail.fact(name) for name in OF_A_PROCESS if name != "provider"},
         "rss_peak_mb": result.get("rss_peak_mb"),
+        "gpu_use": gpu_use,
     }
 
 

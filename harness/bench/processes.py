@@ -188,18 +188,27 @@ class Watch:
 
 
 def watch(
-    child: Child, limits: Limits, *, sample: Callable[[list[int]], None] | None = None, quiet: bool = False
+    child: Child,
+    limits: Limits,
+    *,
+    sample: Callable[[list[int]], None] | None = None,
+    sample_s: float = _LOOK_S,
+    quiet: bool = False,
 ) -> Ended:
     """Wait for `child`, ending its group when it outruns `limits`; `sample` is called with the group's pids meanwhile.
 
-    `quiet` looks less often, for a child that is timed. However this ends, no process of the group is left, and none
-    of the files that it made in shared memory and left behind.
+    That is every `sample_s` seconds. `quiet` is for a child that is timed: it looks less often, and samples no oftener
+    than that. However this ends, no process of the group is left, and none of the files that it made in shared memory
+    and left behind.
     """
     look_s, search_s = (_QUIET_LOOK_S, _QUIET_SEARCH_S) if quiet else (_LOOK_S, _SEARCH_S)
+    wait_s = look_s if quiet or sample is None else min(look_s, sample_s)
     seen = Watch(child, limits)
+    members, looked = [child.pid], time.monotonic()
     try:
-        while not seen.stopped and child.poll(look_s) is None:
-            members = seen.look(search_s=search_s)
+        while not seen.stopped and child.poll(wait_s) is None:
+            if wait_s == look_s or time.monotonic() - looked >= look_s:
+                members, looked = seen.look(search_s=search_s), time.monotonic()
             if sample is not None:
                 sample(members)
     except KeeperError:

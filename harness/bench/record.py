@@ -92,8 +92,9 @@ class Record:
         "largest less smallest of the launches' medians, over `latency_ms`; empty for a single launch", digits=".3f"
     )
     latency_quality: str | None = _column(
-        "what speaks against the latency: `busy` (others used the machine), `unsteady` (never warm), `drift` (within a "
-        "launch), `spread` (over launches); empty where nothing does"
+        "what speaks against the latency: `busy` (others used the machine), `shared` (others used the GPU, or it "
+        "cannot be told), `unsteady` (never warm), `drift` (within a launch), `spread` (over launches); empty where "
+        "nothing does"
     )
     launches: int | None = _column("fresh serving processes that were timed")
     iterations: int | None = _column("timed calls over all launches, those of a round each")
@@ -113,10 +114,19 @@ class Record:
     overhead_ms: float | None = _column(
         "latency of a request to such a service less that of the `native` cell of the same run", unit="ms", digits=".4f"
     )
-    gpu_peak_mb: float | None = _column("peak GPU memory while serving", unit="MiB", digits=".1f")
-    gpu_source: str | None = _column(
-        "where that figure is from: `nvml-process`, `nvml-device` (in use less idle), or why there is none"
+    gpu_peak_mb: float | None = _column(
+        "peak GPU memory while executing the example and the probes", unit="MiB", digits=".1f"
     )
+    gpu_source: str | None = _column(
+        "where that figure is from: `nvml-process`, `nvml-device` (in use less idle, of a GPU that nobody else used), "
+        "or why there is none"
+    )
+    gpu_torch_peak_mb: float | None = _column(
+        "what PyTorch's tensors took of it at most, by its own allocator; neither CUDA nor what is kept back is in it",
+        unit="MiB",
+        digits=".1f",
+    )
+    gpu_tensorflow_peak_mb: float | None = _column("the same of TensorFlow's", unit="MiB", digits=".1f")
     artifact_bytes: int | None = _column("size of what is served, with every file beside it", unit="B")
     opset: int | None = _column("opset of the default domain as written in the ONNX file")
     ir_version: int | None = _column("IR version as written in the ONNX file")
@@ -125,6 +135,10 @@ class Record:
         "nodes of the graph that ran on the CPU although the cell's device is `cuda`, by ONNX Runtime's own profile"
     )
     tf32: str | None = _column("`on` or `off`: whether the runtime was allowed TF32 while serving; empty on the CPU")
+    host_copies: int | None = _column(
+        "whether a timed call copies inputs to the GPU and outputs from it: 1, or 0 where both stay there (ONNX "
+        "Runtime: by I/O binding); empty on the CPU"
+    )
     duration_s: float | None = _column(
         "wall time of the whole cell, the build of its model left out", unit="s", digits=".2f"
     )

@@ -57,7 +57,8 @@ def check_provider(provider: Any, device: str) -> str:
 def checked_facts(value: Any) -> dict[str, int | float | str]:
     """What `Servable.facts()` returned, if a table can hold it; raises `TypeError` with what came where not.
 
-    Facts are finite numbers by name; `tf32` alone is a word, "on" or "off", and `cpu_nodes` is a count.
+    Facts are finite numbers by name; `tf32` alone is a word, "on" or "off", `cpu_nodes` is a count, and `host_copies`
+    0 or 1.
     """
     if not isinstance(value, Mapping):
         msg = f"facts() returned {type(value).__name__}, and must return a dict of name to number"
@@ -70,6 +71,8 @@ def checked_facts(value: Any) -> dict[str, int | float | str]:
             fits, wanted = fact in ("on", "off"), "'on' or 'off'"
         elif name == "cpu_nodes":
             fits, wanted = type(fact) is int and fact >= 0, "a count"
+        elif name == "host_copies":
+            fits, wanted = type(fact) is int and fact in (0, 1), "0 or 1"
         else:
             fits, wanted = type(fact) in (int, float) and math.isfinite(fact), "a finite int or float"
         if not fits:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +27,7 @@ from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
 from harness.bench.failure import Failure, absent, columns_of, lacking, not_installed, with_log
 from harness.bench.fingerprint import normalise_paths, shorten
-from harness.bench.gpu import PeakSampler
+from harness.bench.gpu_use import ExclusiveGpu, GpuWatch
 from harness.bench.kept import KeptArtifact, describe_artifact, keep, take_artifact
 from harness.bench.latency import latency
 from harness.bench.launching import OF_A_PROCESS, launch_of, runtime_imports, serve_request
@@ -44,7 +44,7 @@ from harness.bench.waiting import Waiting
 _LOG_BYTES = 8000
 _TIMED = "time-"
 """What the folders of timed launches begin with."""
-_LIFTED = ("cpu_nodes", "tf32")
+_LIFTED = ("cpu_nodes", "tf32", "host_copies", "gpu_torch_peak_mb", "gpu_tensorflow_peak_mb")
 """Figures of a runtime that are columns of the record."""
 
 _PYTORCH_ITSELF = ("state-dict", "torch-service")
@@ -67,6 +67,7 @@ class Means:
     registry: Registry
     children: Children
     builds: Builds
+    gpu: ExclusiveGpu = field(default_factory=ExclusiveGpu)
 
 
 class CellRun:
@@ -355,7 +356,9 @@ class CellRun:
         sets = [i for i in range(len(names)) if same[i] or self.strategy.shapes == "dynamic"]
         self.columns["probes_skipped"] = len(names) - len(sets)
         folder = self._own_folder("serve")
-        done = self._launched(built, artifact, sets, folder, timed=False)
+        done, gpu = self._launched(built, artifact, sets, folder, timed=False)
+        if gpu is not None:
+            self.columns["gpu_peak_mb"], self.columns["gpu_source"] = gpu.peak()
         self._spent("serve", done)
         self._memory(done)
         self._untouched(built, Stage.EXECUTE)
@@ -366,7 +369,7 @@ class CellRun:
         self.stage = Stage.MEASURE
         started = now()
         folder = self._own_folder(f"{_TIMED}{number}")
-        done = self._launched(built, artifact, [0], folder, timed=True)
+        done, gpu = self._launched(built, artifact, [0], folder, timed=True)
         self._untouched(built, Stage.MEASURE)
         if done.failure:
             self.details["log"] = normalise_paths(tail(folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -374,12 +377,13 @@ class CellRun:
         if failure is not None and failure.outcome is Outcome.NOT_APPLICABLE:  # it was applicable a moment ago
             failure = replace(failure, outcome=Outcome.FAILED)
         self._ended_by(failure)
-        launch = launch_of(done, folder, started=started)
+        launch = launch_of(done, folder, started=started, gpu_use=None if gpu is None else gpu.use())
         self.details.setdefault("launches", []).append({**launch, "seconds": done.seconds})
 
     def _launched(
         self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path, *, timed: bool
-    ) -> Done:
+    ) -> tuple[Done, GpuWatch | None]:
+        """What became of the serving process, and of a cell on CUDA who used the GPU meanwhile."""
         if self.strategy.runtime not in self.registry.runtimes:
             text = f"the strategy names an unknown runtime {self.strategy.runtime!r}"
             self._stop(Outcome.FAILED, Stage.LOAD, "UsageError", text)
@@ -395,11 +399,8 @@ class CellRun:
             timed=timed,
             kind=ServeRequest,
         )
-        sampler = PeakSampler() if self.cell.device == "cuda" and not timed else None
-        done = self.means.children.serve(request, sampler)
-        if sampler is not None:
-            self.columns["gpu_peak_mb"], self.columns["gpu_source"] = sampler.result()
-        return done
+        gpu = self.means.gpu.watch(timed=timed) if self.cell.device == "cuda" else None
+        return self.means.children.serve(request, gpu), gpu
 
     def _runtime_imports(self, *, own: bool = True) -> tuple[str, ...]:
         return runtime_imports(self.registry, self.strategy, self.cell.model, own=own)

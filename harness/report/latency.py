@@ -24,6 +24,7 @@ class _Doubt:
 
 _DOUBTS = {
     "busy": _Doubt("other programs used the machine", "run them again on a quiet one"),
+    "shared": _Doubt("others used the GPU, or it cannot be told", "run them again when it is free"),
     "unsteady": _Doubt("calls never took equally long", "warm up longer, by `measure_s` in [policy]"),
     "drift": _Doubt(
         f"calls got slower or faster by more than {SPREAD * 100:.0f} %", "time them longer, by `measure_s`"

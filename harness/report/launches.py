@@ -51,6 +51,9 @@ def _doubtful(launch: Launch) -> Iterator[str]:
             f"busy: other programs kept {launch.busy_cores:.1f} cores busy: run it again on a quiet machine, or use "
             "`harness duel`, which has two sides take turns"
         )
+    if "shared" in found:
+        who = (launch.gpu_use or "").removeprefix("shared: ")
+        yield f"shared: the GPU may not have been ours alone ({who}): run it again when nobody else uses it"
     if "unsteady" in found:
         yield (
             "unsteady: calls did not come to take equally long, so that the median may be of a model that is not warm "

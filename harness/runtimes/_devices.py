@@ -1,4 +1,4 @@
-"""What the runtimes of a framework share about devices: threads, TF32, and the refusal to fall back in silence.
+"""What the runtimes of a framework share about devices: threads, TF32, waiting, and no falling back in silence.
 
 TF32 is off, on every framework: figures are then held against float32 natives by the float32 tolerance, and those of
 two frameworks against each other (docs/decisions/0009). Each framework has a switch of its own and a default of its
@@ -39,12 +39,19 @@ def set_up_torch(device: str, threads: int) -> None:
     torch.backends.cudnn.allow_tf32 = False  # convolutions; True by default
 
 
-def torch_tf32(device: str) -> dict[str, str]:
-    """The fact `tf32` as PyTorch tells it now, after the model's own code ran; none on the CPU."""
+def torch_facts(device: str) -> dict[str, Any]:
+    """What PyTorch tells of the GPU now, after the model's own code ran: TF32, its allocator's peak; none on the CPU.
+
+    The peak is of what tensors took, in MiB, since the process began: neither CUDA itself nor what the allocator keeps
+    back is in it.
+    """
+    if device != "cuda":
+        return {}
     import torch
 
     allowed = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
-    return {"tf32": "on" if allowed else "off"} if device == "cuda" else {}
+    peak_mb = torch.cuda.max_memory_allocated() / 2**20
+    return {"tf32": "on" if allowed else "off", "gpu_torch_peak_mb": peak_mb}
 
 
 def set_up_tensorflow(device: str, threads: int) -> None:
@@ -70,12 +77,31 @@ def set_up_tensorflow(device: str, threads: int) -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)  # it is on by default
 
 
-def tensorflow_tf32(device: str) -> dict[str, str]:
-    """The fact `tf32` as TensorFlow tells it now; none on the CPU."""
+def tensorflow_facts(device: str) -> dict[str, Any]:
+    """What TensorFlow tells of the GPU now: TF32, and its allocator's peak in MiB; none on the CPU."""
+    if device != "cuda":
+        return {}
     import tensorflow as tf
 
     allowed = tf.config.experimental.tensor_float_32_execution_enabled()
-    return {"tf32": "on" if allowed else "off"} if device == "cuda" else {}
+    peak_mb = tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    return {"tf32": "on" if allowed else "off", "gpu_tensorflow_peak_mb": peak_mb}
+
+
+def wait_for_tensorflow() -> None:
+    """Wait until TensorFlow's devices have done all that was asked of them.
+
+    Before TensorFlow 2.12, which has no call for that, the GPU's stream is waited for by a copy of one number, queued
+    behind all else.
+    """
+    import tensorflow as tf
+
+    experimental = getattr(tf.test, "experimental", None)
+    if experimental is not None:
+        experimental.sync_devices()
+        return
+    with tf.device("/GPU:0"):
+        tf.zeros(()).numpy()
 
 
 def torch_devices(leaves: Iterable[Any]) -> str:

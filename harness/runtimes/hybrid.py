@@ -17,9 +17,10 @@ from harness.runtimes._devices import (
     set_up_tensorflow,
     set_up_torch,
     tensorflow_devices,
-    tensorflow_tf32,
+    tensorflow_facts,
     torch_devices,
-    torch_tf32,
+    torch_facts,
+    wait_for_tensorflow,
 )
 
 
@@ -81,6 +82,8 @@ class HybridServable:
             result = [as_array(leaf) for leaf in leaves]
         with tf.device(self._side):
             answer = list(self._around(*(tf.constant(array) for array in result)))
+        if self._device == "cuda":
+            wait_for_tensorflow()  # PyTorch is waited for by the copies of what it answered
         if self._release is not None:
             del given, leaves, result
             self._release()
@@ -92,10 +95,17 @@ class HybridServable:
         return [tensor.numpy() for tensor in result]
 
     def facts(self) -> Mapping[str, Any]:
-        """Memory after the last request, how much of malloc's share lies idle, and whether either allows TF32."""
-        told = [torch_tf32(self._device), tensorflow_tf32(self._device)]
-        tf32 = {"tf32": "on"} if {"tf32": "on"} in told else told[0]
-        return {"rss_after_mb": rss_mb(), **heap(), **tf32}
+        """Memory after the last request, and how much of malloc's share lies idle.
+
+        On CUDA also whether either framework allows TF32, and what the tensors of each took; a request goes from one to
+        the other by way of the host.
+        """
+        told = {"rss_after_mb": rss_mb(), **heap()}
+        if self._device != "cuda":
+            return told
+        ours, theirs = torch_facts(self._device), tensorflow_facts(self._device)
+        tf32 = "on" if "on" in (ours["tf32"], theirs["tf32"]) else "off"
+        return {**told, "host_copies": 1, **ours, **theirs, "tf32": tf32}
 
 
 def open_servable(

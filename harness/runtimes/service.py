@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import Artifact, Inputs, ModuleBuilder, NotApplicable, Runtime
-from harness.runtimes._devices import set_up_tensorflow, set_up_torch, torch_devices, torch_tf32
+from harness.runtimes._devices import set_up_tensorflow, set_up_torch, torch_devices, torch_facts
 
 SERVICE = "conversion_harness.Model"
 SOCKET = "unix:service.sock"
@@ -88,8 +88,8 @@ class ServiceServable:
         request_ms = statistics.median(self._spent) * 1000
         overhead_ms = request_ms - report["model_ms"]
         return {
-            **{f"service_{name}": value for name, value in report.items() if name not in ("provider", "tf32")},
-            **report["tf32"],
+            **{f"service_{name}": value for name, value in report.items() if name not in ("provider", "gpu")},
+            **({"host_copies": 1, **report["gpu"]} if report["gpu"] else {}),
             "request_ms": request_ms,
             "overhead_ms": overhead_ms,
         }
@@ -164,7 +164,7 @@ class _Server:
         return json.dumps(
             {
                 "provider": f"torch-{self._executed_on} over gRPC",
-                "tf32": torch_tf32(self._device),
+                "gpu": torch_facts(self._device),
                 "rss_mb": memory.rss_mb(),
                 "rss_peak_mb": memory.peak_rss_mb(),
                 "model_ms": statistics.median(last) * 1000,

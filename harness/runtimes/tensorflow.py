@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.bench import Artifact, Inputs, ModuleBuilder, Runtime
-from harness.runtimes._devices import set_up_tensorflow, tensorflow_devices, tensorflow_tf32
+from harness.runtimes._devices import set_up_tensorflow, tensorflow_devices, tensorflow_facts, wait_for_tensorflow
 from harness.runtimes._feeding import fed, in_order
 
 
@@ -32,7 +32,7 @@ class SavedModelServable:
         def call() -> Any:
             result = self._signature(**placed)
             if synchronize:
-                tf.test.experimental.sync_devices()
+                wait_for_tensorflow()
             return result
 
         return call
@@ -43,8 +43,8 @@ class SavedModelServable:
         return [result[name].numpy() for name in in_order(result)]
 
     def facts(self) -> Mapping[str, Any]:
-        """Whether TF32 was allowed, on CUDA."""
-        return tensorflow_tf32(self._device)
+        """On CUDA, whether TF32 was allowed, and what tensors took; calls have inputs and outputs on the device."""
+        return {"host_copies": 0, **tensorflow_facts(self._device)} if self._device == "cuda" else {}
 
 
 def load(artifact: Artifact, device: str, threads: int, build: ModuleBuilder | None) -> SavedModelServable:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.bench import Artifact, Inputs, ModuleBuilder, Runtime
 from harness.bench.tensors import as_array, flatten, to_arrays, to_tensors
-from harness.runtimes._devices import set_up_torch, torch_devices, torch_tf32
+from harness.runtimes._devices import set_up_torch, torch_devices, torch_facts
 
 
 class TorchServable:
@@ -54,8 +54,12 @@ class TorchServable:
         return to_arrays(result)
 
     def facts(self) -> Mapping[str, Any]:
-        """Whether TF32 was allowed, on CUDA; `inputs_copied` is 1 where each timed call had to copy its inputs."""
-        return {**torch_tf32(self._device), **({"inputs_copied": 1} if self._changes_inputs else {})}
+        """On CUDA, whether TF32 was allowed, and what tensors took; calls have inputs and outputs on the device.
+
+        `inputs_copied` is 1 where each timed call had to copy its inputs.
+        """
+        placed = {"host_copies": 0, **torch_facts(self._device)} if self._device == "cuda" else {}
+        return {**placed, **({"inputs_copied": 1} if self._changes_inputs else {})}
 
 
 def _hold(placed: Sequence[Any], inputs: Inputs) -> bool:

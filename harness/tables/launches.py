@@ -52,6 +52,12 @@ class Launch:
     busy_cores: float | None = field(
         metadata=about("cores that other processes kept busy while calls were timed", digits=".3f")
     )
+    gpu_use: str | None = field(
+        metadata=about(
+            "who used the GPU from before the process until after it: `exclusive`, `exclusive before and after` where "
+            "NVML does not list every process, `shared: ` with who else, `unknown: ` with the reason; empty on the CPU"
+        )
+    )
     load_s: float | None = field(metadata=about("time to load the artifact into the runtime", unit="s", digits=".3f"))
     rss_base_mb: float | None = field(
         metadata=about("memory of the process before it imports the runtime", unit="MiB", digits=".1f")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.bench.errors import UsageError
@@ -16,11 +16,16 @@ from harness.tables.schema import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True)
 class RawTable:
-    """A table as its files hold it: `run.json` parsed, `cells.csv` split. Each row is as long as the header."""
+    """A table as its files hold it: `run.json` parsed, `cells.csv` and `launches.csv` split.
+
+    Each row is as long as its header. A table without `launches.csv` has no header of it.
+    """
 
     run: Mapping[str, Any]
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    launch_header: tuple[str, ...] = ()
+    launch_rows: tuple[tuple[str, ...], ...] = ()
 
 
 Migration = Callable[[RawTable], RawTable]
@@ -40,11 +45,24 @@ _ADDED_IN_5 = {
     "latency_quality": "latency_spread",
     "rss_source": "rss_peak_mb",
 }
+_ADDED_IN_6 = {
+    "gpu_torch_peak_mb": "gpu_source",
+    "gpu_tensorflow_peak_mb": "gpu_torch_peak_mb",
+    "host_copies": "tf32",
+}
+_ADDED_TO_LAUNCHES_IN_6 = {"gpu_use": "busy_cores"}
 
 
 def _with_columns(raw: RawTable, added: Mapping[str, str]) -> RawTable:
-    """`raw` with empty columns, each after the one that it is given with."""
-    header, rows = list(raw.header), [list(row) for row in raw.rows]
+    """`raw` with empty columns in its cells, each after the one that it is given with."""
+    header, rows = _widened(raw.header, raw.rows, added)
+    return replace(raw, header=header, rows=rows)
+
+
+def _widened(
+    header_before: Sequence[str], rows_before: Iterable[Sequence[str]], added: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    header, rows = list(header_before), [list(row) for row in rows_before]
     for name, before in added.items():
         if before not in header:
             continue  # the header's own check tells what is wrong with it
@@ -52,18 +70,18 @@ def _with_columns(raw: RawTable, added: Mapping[str, str]) -> RawTable:
         header.insert(at, name)
         for row in rows:
             row.insert(at, "")
-    return RawTable(run=raw.run, header=tuple(header), rows=tuple(tuple(row) for row in rows))
+    return tuple(header), tuple(tuple(row) for row in rows)
 
 
 def _from_1(raw: RawTable) -> RawTable:
     """Schema 2 has more columns, and knows a run by its identity; what an older run did not measure is empty."""
     raw = _with_columns(raw, _ADDED_IN_2)
-    return RawTable(run={"identity": "", **raw.run}, header=raw.header, rows=raw.rows)
+    return replace(raw, run={"identity": "", **raw.run})
 
 
 def _from_2(raw: RawTable) -> RawTable:
     """Schema 3 knows series of a user's own models; before it, a table was of the zoo or of selected cells."""
-    return RawTable(run={"models": "", **raw.run}, header=raw.header, rows=raw.rows)
+    return replace(raw, run={"models": "", **raw.run})
 
 
 def _from_3(raw: RawTable) -> RawTable:
@@ -82,7 +100,7 @@ def _from_3(raw: RawTable) -> RawTable:
         if values[at["fingerprint"]]:
             _told_anew(values, at)
         rows.append(tuple(values))
-    return RawTable(run=raw.run, header=raw.header, rows=tuple(rows))
+    return replace(raw, rows=tuple(rows))
 
 
 _OF_A_FAILURE = ("model", "error_type", "error", "fingerprint", "operator", "place", "difference")
@@ -104,7 +122,13 @@ def _from_4(raw: RawTable) -> RawTable:
     return _with_columns(raw, _ADDED_IN_5)
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
+def _from_5(raw: RawTable) -> RawTable:
+    """Schema 6 says who used the GPU, what frameworks took of its memory, and whether calls copy."""
+    header, rows = _widened(raw.launch_header, raw.launch_rows, _ADDED_TO_LAUNCHES_IN_6)
+    return replace(_with_columns(raw, _ADDED_IN_6), launch_header=header, launch_rows=rows)
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}
 """By the version that a migration starts from. Whoever raises `SCHEMA_VERSION` adds the one from the version before."""
 
 
@@ -138,5 +162,5 @@ def migrate(raw: RawTable, *, where: str, migrations: Mapping[int, Migration] = 
             raise UsageError(msg)
         raw = migrations[version](raw)
         version += 1
-        raw = RawTable(run={**raw.run, "schema_version": version}, header=raw.header, rows=raw.rows)
+        raw = replace(raw, run={**raw.run, "schema_version": version})
     return raw

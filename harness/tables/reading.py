@@ -37,8 +37,9 @@ def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS
         raise UsageError(_no_table(folder))
     stated = read_json(folder / RUN, where=run_where, remedy=REMEDY)
     version_of(stated, where=run_where)
-    header, rows = split_rows(_read_text(folder / CELLS), where=cells_where, remedy=REMEDY)
-    raw = RawTable(run=stated, header=tuple(header), rows=tuple(tuple(row) for row in rows))
+    header, rows = _read_rows(folder / CELLS)
+    launch_header, launch_rows = _read_rows(folder / LAUNCHES) if (folder / LAUNCHES).exists() else ((), ())
+    raw = RawTable(run=stated, header=header, rows=rows, launch_header=launch_header, launch_rows=launch_rows)
     raw = migrate(raw, where=run_where, migrations=migrations)
     run = decode_run(raw.run, where=run_where)
     if len(raw.rows) != run.recorded:
@@ -47,16 +48,19 @@ def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS
         raise UsageError(msg)
     records = parse_rows(Record, raw.header, raw.rows, where=cells_where, remedy=REMEDY)
     natives = read_natives(folder / NATIVE, remedy=_NATIVE_REMEDY) if (folder / NATIVE).exists() else {}
-    launches = _read_launches(folder / LAUNCHES) if (folder / LAUNCHES).exists() else ()
+    launches: tuple[Launch, ...] = ()
+    if (folder / LAUNCHES).exists():
+        where = str(folder / LAUNCHES)
+        launches = parse_rows(Launch, raw.launch_header, raw.launch_rows, where=where, remedy=REMEDY)
     locks = _read_locks(folder)
     table = Table(run=run, records=records, natives=natives, launches=launches, locks=locks, folder=folder)
     check_table(table, folder=folder, remedy=REMEDY)
     return table
 
 
-def _read_launches(path: Path) -> tuple[Launch, ...]:
+def _read_rows(path: Path) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     header, rows = split_rows(_read_text(path), where=str(path), remedy=REMEDY)
-    return parse_rows(Launch, header, rows, where=str(path), remedy=REMEDY)
+    return tuple(header), tuple(tuple(row) for row in rows)
 
 
 def _read_locks(folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from harness.tables.columns import about, columns_of
 from harness.tables.launches import Launch
 from harness.tables.natives import Native
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 BASELINE = "native"
 """The strategy that latencies are held against."""

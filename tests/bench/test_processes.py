@@ -56,6 +56,13 @@ def test_samples_are_given_the_groups_processes(tmp_path: Path) -> None:
     assert len(seen) >= 2
 
 
+@pytest.mark.parametrize(("quiet", "least", "most"), [(False, 20, 10_000), (True, 1, 12)])
+def test_samples_are_as_many_as_are_asked_for_and_few_of_what_is_timed(quiet: bool, least: int, most: int) -> None:
+    seen: list[list[int]] = []
+    watch(Script("import time; time.sleep(1)"), LIMITS, sample=seen.append, sample_s=0.015, quiet=quiet)
+    assert least <= len(seen) <= most
+
+
 def test_an_exception_while_watching_leaves_no_process() -> None:
     script = Script("import time; time.sleep(60)")
 

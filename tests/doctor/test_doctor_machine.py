@@ -15,7 +15,7 @@ import pytest
 
 from harness.doctor import machine, variables
 from harness.doctor.finding import Finding, Severity
-from tests.bench.test_gpu import Device, Nvml
+from tests.bench.nvml import Device, Nvml
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -72,7 +72,7 @@ def test_the_launches_of_a_cell_are_told_with_what_speaks_against_them() -> None
         "launch 0: 2.05 ms, half of 4 rounds of 10 calls between 2.00 ms and 2.15 ms; steady after 0.100 s of warm-up",
         "raw samples: details/samples.parquet, one row a round",
     ]
-    doubts = {"steady": False, "drift": -0.14, "busy_cores": 1.3, "calls": 1}
+    doubts = {"steady": False, "drift": -0.14, "busy_cores": 1.3, "calls": 1, "gpu_use": "shared: 1 process of others"}
     doubtful, of_doubtful = timed("mlp", "native", *samples, **doubts)
     expected = """
 latency 2.05 ms, the median of 3 launches, which differ by 146.2 %
@@ -81,6 +81,7 @@ let `harness duel` hold two sides against each other
 launch 1: 3.05 us, half of 3 rounds of 1 call between 3.02 us and 3.08 us; not steady after 0.100 s of warm-up
   busy: other programs kept 1.3 cores busy: run it again on a quiet machine, or use `harness duel`, which has two \
 sides take turns
+  shared: the GPU may not have been ours alone (1 process of others): run it again when nobody else uses it
   unsteady: calls did not come to take equally long, so that the median may be of a model that is not warm yet: warm \
 up longer, by `measure_s` in [policy]
   drift: the later half of the rounds took 14 % less than the earlier one: the machine changed its speed, or calls \

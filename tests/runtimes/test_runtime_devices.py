@@ -83,7 +83,7 @@ def fake_torch(*, available: bool) -> Any:
         __version__="2.1.0",
         set_num_threads=lambda threads: None,
         load=lambda path, **options: {},
-        cuda=SimpleNamespace(is_available=lambda: available),
+        cuda=SimpleNamespace(is_available=lambda: available, max_memory_allocated=lambda: 3 * 2**20),
         backends=backends,
     )
 
@@ -98,9 +98,9 @@ def test_torch_is_told_to_leave_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     servable = torch_loaded()
     assert (fake.backends.cuda.matmul.allow_tf32, fake.backends.cudnn.allow_tf32) == (False, False)
     assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
-    assert checked_facts(servable.facts()) == {"tf32": "off"}
+    assert checked_facts(servable.facts()) == {"tf32": "off", "gpu_torch_peak_mb": 3.0, "host_copies": 0}
     fake.backends.cudnn.allow_tf32 = True  # as a model's own code may do
-    assert servable.facts() == {"tf32": "on"}
+    assert servable.facts()["tf32"] == "on"
 
 
 @pytest.mark.parametrize(("kind", "fits"), [("cuda", True), ("cpu", False)])
@@ -144,6 +144,7 @@ class FakeTensorFlow:
             set_memory_growth=lambda gpu, on: self.told.update({f"growth of {gpu}": on}),
             enable_tensor_float_32_execution=self._set_tf32,
             tensor_float_32_execution_enabled=lambda: self._tf32,
+            get_memory_info=lambda device: {"current": 0, "peak": {"GPU:0": 5 * 2**20}[device]},
         )
         self.config = SimpleNamespace(
             threading=threads,
@@ -165,7 +166,7 @@ def test_tensorflow_may_neither_fall_back_nor_use_tf32(monkeypatch: pytest.Monke
     servable = tensorflow_runtime.load(Artifact("saved-model", Path("x")), "cuda", 2, None)
     assert fake.told == {"intra": 2, "inter": 1, "growth of gpu 0": True, "soft": False}
     assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
-    assert checked_facts(servable.facts()) == {"tf32": "off"}
+    assert checked_facts(servable.facts()) == {"tf32": "off", "gpu_tensorflow_peak_mb": 5.0, "host_copies": 0}
     servable.outputs({"output_0": tensorflow_tensor("GPU")})
     assert check_provider(servable.provider, "cuda") == "tensorflow-cuda"
     servable.outputs({"output_0": tensorflow_tensor("CPU")})
@@ -293,7 +294,7 @@ def onnx_served() -> Any:
 def test_nodes_that_cuda_left_to_the_cpu_are_told(with_onnxruntime: Callable[[str, str], None]) -> None:
     with_onnxruntime("1.18.0", events(("conv", CUDA), ("shape", CPU)))
     servable = onnx_served()
-    assert checked_facts(servable.facts()) == {"cpu_nodes": 1, "tf32": "off"}
+    assert checked_facts(servable.facts()) == {"cpu_nodes": 1, "tf32": "off", "host_copies": 0}
     assert check_provider(servable.provider, "cuda") == CUDA
     assert [profiled for profiled, _ in FakeSession.made] == [False, True]
     assert FakeSession.most == 1, "two sessions at once would double the memory of the GPU"
@@ -310,7 +311,7 @@ def test_a_graph_that_ran_on_the_cpu_alone_says_so(with_onnxruntime: Callable[[s
 def test_a_profile_without_nodes_is_no_count(with_onnxruntime: Callable[[str, str], None]) -> None:
     with_onnxruntime("1.18.0", "[]")
     servable = onnx_served()
-    assert servable.facts() == {"tf32": "off"}
+    assert servable.facts() == {"tf32": "off", "host_copies": 0}
     assert servable.provider == CUDA
 
 

@@ -16,7 +16,7 @@ from harness.tables.migration import MIGRATIONS, RawTable
 from harness.tables.reading import read_table
 from harness.tables.schema import SCHEMA_VERSION
 from harness.tables.writing import write_table
-from tests.tables.samples import GPU, MACHINE, failed, passed, table
+from tests.tables.samples import GPU, MACHINE, failed, passed, table, timed
 
 RESNET = (passed("resnet18", "native"), failed("resnet18", "onnx-torchscript:16"))
 
@@ -30,12 +30,13 @@ def edit(folder: Path, *, drop: str = "", **values: Any) -> None:
 OF_SCHEMA_2 = {"probes_relative_error", "probes_derived", "cpu_nodes", "tf32"}
 OF_SCHEMA_4 = {"operator", "place", "begins_at"}
 OF_SCHEMA_5 = {"latency_spread", "latency_quality", "rss_source"}
+OF_SCHEMA_6 = {"gpu_torch_peak_mb", "gpu_tensorflow_peak_mb", "host_copies"}
 
 
-def drop_columns(folder: Path, names: set[str]) -> None:
-    header, *rows = list(csv.reader(io.StringIO((folder / "cells.csv").read_text())))
+def drop_columns(folder: Path, names: set[str], *, of: str = "cells.csv") -> None:
+    header, *rows = list(csv.reader(io.StringIO((folder / of).read_text())))
     kept = [at for at, name in enumerate(header) if name not in names]
-    with (folder / "cells.csv").open("w", newline="") as file:
+    with (folder / of).open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([row[at] for at in kept] for row in (header, *rows))
 
 
@@ -244,8 +245,8 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
     text = (folder / "cells.csv").read_text()
     (folder / "cells.csv").write_text(text.replace("latency_ms", "latency_s", 1).replace("2.000000", "0.002000"))
     edit(folder, drop="machine", schema_version=0, host=vars(MACHINE))
-    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5)
-    later = {version: MIGRATIONS[version] for version in (2, 3, 4)}
+    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5 | OF_SCHEMA_6)
+    later = {version: MIGRATIONS[version] for version in (2, 3, 4, 5)}
     back = read_table(folder, migrations={0: rename_host, 1: seconds_to_milliseconds, **later})
     assert back.run == table(*RESNET).run
     assert back.records[0].latency_ms == 2.0
@@ -256,7 +257,7 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
 @pytest.mark.parametrize("version", [2, 1])
 def test_a_table_from_before_there_were_series_of_own_models_is_of_the_zoo(folder: Path, version: int) -> None:
     edit(folder, drop="models", schema_version=version)
-    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5)
+    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5 | OF_SCHEMA_6)
     if version == 1:
         edit(folder, drop="identity")
         drop_columns(folder, OF_SCHEMA_2)
@@ -264,6 +265,22 @@ def test_a_table_from_before_there_were_series_of_own_models_is_of_the_zoo(folde
     assert back.run == table(*RESNET).run
     assert back.run.models == ""
     assert back.run.schema_version == SCHEMA_VERSION
+
+
+def test_launches_of_before_anybody_asked_who_used_the_gpu_are_read(tmp_path: Path) -> None:
+    made, launches = timed("resnet18", "native", [0.001, 0.002], gpu_use="exclusive")
+    written = table(made, launches=launches)
+    folder = write_table(tmp_path / "results", written)
+    assert [each.gpu_use for each in read_table(folder).launches] == ["exclusive"]
+    edit(folder, schema_version=5)
+    drop_columns(folder, OF_SCHEMA_6)
+    drop_columns(folder, {"gpu_use"}, of="launches.csv")
+    back = read_table(folder)
+    assert back.run == written.run
+    assert [(each.latency_ms, each.gpu_use) for each in back.launches] == [(1.5, None)]
+    drop_columns(folder, {"busy_cores"}, of="launches.csv")
+    with pytest.raises(UsageError, match=r"launches\.csv: the header lacks busy_cores, gpu_use"):
+        read_table(folder)
 
 
 def test_committed_tables_of_every_schema_are_read() -> None:

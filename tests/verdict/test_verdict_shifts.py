@@ -72,6 +72,7 @@ def launched(record: Record, *memory_mb: tuple[float, float, float]) -> list[Lau
             steady=None,
             drift=None,
             busy_cores=None,
+            gpu_use=None,
             load_s=None,
             rss_base_mb=None,
             rss_import_mb=imported,
