@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import Any
 
 from harness.bench.disk import remove_tree
+from harness.bench.gpu import describe
 from harness.bench.group import end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import short
@@ -62,7 +63,8 @@ class Duel:
     `decisions` are of each cell that took part. `absent` says why others did not, `fell_out` of which process and why
     a cell fell out, and `cut` names the cells that the budget left undecided. `thresholds` are those of this machine
     that were measured before; `learnt` those that this duel, of a combination against itself, came to, and `alarms`
-    its false alarms. `seconds` are those of all its pairs. `folder` has every pair.
+    its false alarms. `seconds` are those of all its pairs, and `shared` is how many of them were taken while others
+    used the GPU, or may have. `folder` has every pair.
     """
 
     sides: tuple[str, str]
@@ -78,6 +80,7 @@ class Duel:
     learnt: Mapping[Key, float]
     alarms: AlarmRate | None
     pairs: int
+    shared: int
     seconds: float
     folder: Path
 
@@ -197,7 +200,10 @@ class _UnderWay:
         self._keys = {"/".join(key): key for key in keys}
         ready = [side.cells[keys[0]] for side in sides]
         self._device, self._threads = ready[0].cell.device, ready[0].policy.threads
-        self._settings = [Setting(combination=side.name, device=self._device, threads=self._threads) for side in sides]
+        self._gpu = str((describe().gpu or {}).get("name", "")) if self._device == "cuda" else ""
+        self._settings = [
+            Setting(combination=side.name, device=self._device, threads=self._threads, gpu=self._gpu) for side in sides
+        ]
         self._kept = MachineFile(root)
         self._thresholds = self._kept.thresholds(keys, self._settings)
         self._fell_out: dict[str, str] = {}
@@ -272,7 +278,7 @@ class _UnderWay:
             sides=(self._sides[0].name, self._sides[1].name),
             device=self._device,
             threads=self._threads,
-            machine={"name": self._kept.name, **self._kept.machine},
+            machine={"name": self._kept.name, **self._kept.machine, "gpu": self._gpu},
             rules=self._rules,
             decisions=decisions,
             absent=_absent(self._sides),
@@ -282,6 +288,7 @@ class _UnderWay:
             learnt=learnt,
             alarms=rate,
             pairs=sum(pair.difference is not None for pair in self._pairs),
+            shared=sum(pair.shared for pair in self._pairs if pair.difference is not None),
             seconds=sum(pair.seconds for pair in self._pairs),
             folder=journal.folder,
         )

@@ -1,6 +1,6 @@
 """What is known of this machine: how cells differ from themselves on it (A/A), in `.harness/machines`.
 
-A machine is its CPU model, its cores and its memory. Latencies and thresholds hold for it alone.
+A machine is its CPU model, its cores and its memory, and on CUDA its GPU. Latencies and thresholds hold for it alone.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ _MOST_KEPT = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a latency is of besides the cell and the machine."""
+    """What a latency is of besides the cell and the machine. `gpu` is the GPU's name; empty on the CPU."""
 
     combination: str
     device: str
     threads: int
+    gpu: str = ""
 
 
 class MachineFile:
@@ -43,9 +44,8 @@ class MachineFile:
     def thresholds(self, keys: Iterable[Key], settings: Sequence[Setting]) -> dict[Key, float]:
         """The threshold of each cell that was held against itself under any of `settings`, as a share."""
         found: dict[Key, list[Sequence[float]]] = {}
-        wanted = {(each.combination, each.device, each.threads) for each in settings}
         for entry in self._entries():
-            if (entry["combination"], entry["device"], entry["threads"]) in wanted:
+            if _setting_of(entry) in settings:
                 found.setdefault((entry["model"], entry["strategy"]), []).append(entry["differences"])
         return {key: threshold_of(found[key]) for key in keys if key in found}
 
@@ -56,10 +56,10 @@ class MachineFile:
             if values:
                 told = {"duel": duel, "at": now(), "model": model, "strategy": strategy, "differences": list(values)}
                 kept.append({**told, **vars(setting)})
-        counts: dict[tuple[Any, ...], int] = {}
+        counts: dict[tuple[Setting, str, str], int] = {}
         newest = []
         for entry in reversed(kept):
-            of = tuple(entry[name] for name in ("combination", "device", "threads", "model", "strategy"))
+            of = _setting_of(entry), entry["model"], entry["strategy"]
             counts[of] = counts.get(of, 0) + 1
             if counts[of] <= _MOST_KEPT:
                 newest.append(entry)
@@ -73,3 +73,7 @@ class MachineFile:
         except (OSError, ValueError, KeyError, TypeError):
             return []
         return entries
+
+
+def _setting_of(entry: Mapping[str, Any]) -> Setting:
+    return Setting(**{each.name: entry[each.name] for each in fields(Setting) if each.name in entry})

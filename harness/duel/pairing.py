@@ -3,6 +3,10 @@
 The processes are those of `harness.bench.duelling`, each in the interpreter of its own environment. Both load at once,
 since loading is not timed. Then each warms up alone, and they are timed block by block, a short turn of each side in
 random order. Outputs are held against the native ones as they were before and after, once both have ended.
+
+On CUDA the pair waits until nobody else is on the GPU, and it is looked at again before the first block and after each,
+when neither side computes. A pair that was disturbed counts all the same, and says so: whoever else is there slows both
+turns of a block, and makes a pair noisier, not one side slower.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from harness.bench.answers import hold_against
 from harness.bench.disk import remove_tree
 from harness.bench.errors import BenchBrokenError, InterpreterGoneError
 from harness.bench.failure import Failure, failure_of, infrastructure_of
+from harness.bench.gpu_use import ExclusiveGpu, GpuWatch
+from harness.bench.latency import doubts_of
 from harness.bench.launching import OF_A_PROCESS
 from harness.bench.places import PACKAGE
 from harness.bench.processes import Child, Keeper, KeeperError, Limits, Watch
@@ -56,7 +62,8 @@ class Pair:
     """One pair of a cell. Turns are in seconds a call, in the order of time; `first` has the side that began, a block.
 
     `difference` is ln(B / A), None where a side failed: then `failed` is that side's letter, and `reason` says of what.
-    `processes` has what each process told of itself.
+    `processes` has what each process told of itself. `gpu_use` is who used the GPU meanwhile, as
+    `harness.bench.gpu_use` says it; empty on the CPU.
     """
 
     model: str
@@ -71,11 +78,17 @@ class Pair:
     failed: str = ""
     reason: str = ""
     processes: tuple[Mapping[str, Any], ...] = ()
+    gpu_use: str = ""
 
     @property
     def key(self) -> Key:
         """The cell that it is of."""
         return self.model, self.strategy
+
+    @property
+    def shared(self) -> bool:
+        """Whether others used the GPU meanwhile, or it cannot be told that none did."""
+        return bool(doubts_of({"gpu_use": self.gpu_use}))
 
 
 class FellOutError(Exception):
@@ -98,6 +111,7 @@ class Pairing:
         self._scratch = scratch
         self._marker = marker
         self._keepers: dict[str, Keeper] = {}
+        self._gpu = ExclusiveGpu()
 
     def __enter__(self) -> Pairing:
         return self
@@ -116,11 +130,12 @@ class Pairing:
         contenders[0].beside, contenders[1].beside = contenders[1], contenders[0]
         cell = sides[0].cell
         pair: dict[str, Any] = {"model": cell.model, "strategy": cell.strategy, "started": started}
+        gpu = self._gpu.watch(timed=True) if cell.device == "cuda" else None
         try:
             with contextlib.ExitStack() as stack:
                 for each in contenders:
                     stack.enter_context(each.running(self._keeper(each.letter, each.ready)))
-                timed = self._timed(contenders, chance)
+                timed = self._timed(contenders, chance, gpu)
             for each in contenders:
                 each.require_same_answers()
             pair |= timed
@@ -130,6 +145,9 @@ class Pairing:
         except FellOutError as fell:
             at = fell.failure.stage.value
             pair |= {"failed": fell.letter, "reason": f"{fell.failure.outcome.value} at {at}: {fell.failure.error}"}
+        if gpu is not None:
+            gpu.end()
+            pair["gpu_use"] = gpu.use()
         pair["processes"] = tuple(each.told() for each in contenders)
         for each in contenders:
             remove_tree(each.folder)
@@ -150,13 +168,14 @@ class Pairing:
             keeper = self._keepers[letter] = Keeper(None, environ=ready.environ(marker=self._marker))
         return keeper
 
-    def _timed(self, contenders: Sequence[_Contender], chance: random.Random) -> dict[str, Any]:
-        """Warm both up, and time them block by block."""
+    def _timed(self, contenders: Sequence[_Contender], chance: random.Random, gpu: GpuWatch | None) -> dict[str, Any]:
+        """Warm both up, and time them block by block; `gpu` is looked at between blocks."""
         for each in contenders:
             each.answer("loaded")
         for each in chance.sample(contenders, 2):
             each.order(warm_up=True)
             each.answer("warm")
+        _look_at(gpu, contenders)
         turns: dict[str, list[float]] = {each.letter: [] for each in contenders}
         first = ""
         for _ in range(self.turns.blocks):
@@ -165,6 +184,7 @@ class Pairing:
             for each in order:
                 each.order(turn_s=self.turns.turn_s)
                 turns[each.letter].append(each.answer("median_s"))
+            _look_at(gpu, contenders)
         for each in contenders:
             each.order(end=True)
         for each in contenders:
@@ -177,6 +197,11 @@ class Pairing:
             "difference": found.difference,
             "noise": found.noise,
         }
+
+
+def _look_at(gpu: GpuWatch | None, contenders: Sequence[_Contender]) -> None:
+    if gpu is not None:
+        gpu([pid for each in contenders for pid in each.pids()])
 
 
 class _Contender:
@@ -228,6 +253,10 @@ class _Contender:
             text = f"the process answered {line[:80]!r}, where {name!r} was asked for"
             failure = Failure(Outcome.CRASHED, Stage.MEASURE, "NoResult", text)
             raise FellOutError(self.letter, failure) from None
+
+    def pids(self) -> list[int]:
+        """The process, and all that it started."""
+        return self._watch.look()
 
     def require_there(self) -> None:
         """Raise `FellOutError` where the process has ended, or must be ended for what it takes."""

@@ -23,6 +23,11 @@ def as_text(duel: Duel) -> str:
     lines = [*_head(duel), "", *_columns([(*HEADER, ""), *rows]), "", _summary(duel)]
     if duel.alarms is not None:
         lines.append(_alarms(duel))
+    if duel.shared:
+        lines.append(
+            f"The GPU was not ours alone, or it cannot be told, during {duel.shared} of {duel.pairs} pairs: this makes "
+            "differences noisier. Run it again when nobody else uses the GPU."
+        )
     if duel.cut:
         lines.append(
             f"The budget cut off {_count(duel.cut)}: {_named(duel.cut)}. The same command goes on where it stopped."
@@ -46,8 +51,9 @@ def _head(duel: Duel) -> list[str]:
 
 
 def machine_words(machine: Mapping[str, Any]) -> str:
-    """`AMD EPYC, 2 cores, 24 GiB`."""
-    return f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_mb'] / 1024:.0f} GiB"
+    """`AMD EPYC, 2 cores, 24 GiB`, and on CUDA the GPU."""
+    words = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_mb'] / 1024:.0f} GiB"
+    return f"{words}, {machine['gpu']}" if machine.get("gpu") else words
 
 
 def in_order(decisions: Mapping[Key, CellDecision]) -> list[Key]:
@@ -150,6 +156,7 @@ def to_json(duel: Duel) -> dict[str, Any]:
         "error": design.error,
         "equal_within": design.equal_within,
         "pairs": duel.pairs,
+        "shared_pairs": duel.shared,
         "seconds": duel.seconds,
         "folder": str(duel.folder),
         "cells": [_cell_as_json(duel, key) for key in in_order(duel.decisions)],
