@@ -130,7 +130,7 @@ def drift_of(rounds: Sequence[float]) -> float | None:
 
 
 class Busyness:
-    """How much of this machine others used meanwhile, by /proc/stat and this process's own times.
+    """How much of this machine others used meanwhile, by /proc/stat and the times of this process's own session.
 
     In a container the figures are the whole machine's, which is what has a say.
     """
@@ -148,7 +148,7 @@ class Busyness:
 
 
 def _used_s() -> float | None:
-    """Seconds of all cores that were not idle, less this process's own."""
+    """Seconds of all cores that were not idle, less those of this session."""
     try:
         line = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0].split()
     except OSError:
@@ -156,6 +156,18 @@ def _used_s() -> float | None:
     if len(line) < 9 or line[0] != "cpu":  # noqa: PLR2004 - up to `steal`
         return None
     user, nice, system, _idle, _iowait, irq, softirq, steal = (int(value) for value in line[1:9])
-    own = os.times()
     ticks = os.sysconf("SC_CLK_TCK")
-    return (user + nice + system + irq + softirq + steal) / ticks - own.user - own.system
+    return (user + nice + system + irq + softirq + steal) / ticks - session_s()
+
+
+def session_s() -> float:
+    """Processor seconds of the processes of this session: a serving process leads its own, and may have a service."""
+    session, spent = os.getsid(0), 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            told = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        if int(told[3]) == session:
+            spent += int(told[11]) + int(told[12])
+    return spent / os.sysconf("SC_CLK_TCK")

@@ -1,8 +1,10 @@
-"""Warming up: until calls take equally long, whatever the first ones cost."""
+"""Warming up: until calls take equally long, whatever the first ones cost. And who else keeps the machine busy."""
 
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 
@@ -39,3 +41,25 @@ def test_a_call_that_is_slower_than_the_patience_is_called_three_times() -> None
     warm = pacing.warm_up(taking(itertools.repeat(0.15)), measure_s=0.01)
     assert (warm.calls, warm.steady) == (3, None)
     assert warm.call_s == pytest.approx(0.15, rel=0.3)
+
+
+SERVES = """
+import subprocess, sys
+from harness.bench import pacing
+
+before = pacing.session_s()
+code = "import time\\nwhile time.process_time() < 0.6: pass\\nprint(1, flush=True); time.sleep(60)"
+elsewhere = sys.argv[1] == "True"
+service = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=elsewhere)
+service.stdout.readline()
+print(pacing.session_s() - before)
+service.kill()
+"""
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_service_that_a_serving_process_has_started_is_nobody_else(elsewhere: bool) -> None:
+    command = [sys.executable, "-c", SERVES, str(elsewhere)]
+    serving = subprocess.run(command, stdout=subprocess.PIPE, start_new_session=True, timeout=60, check=True)
+    spent = float(serving.stdout)
+    assert spent < 0.3 if elsewhere else spent > 0.5
