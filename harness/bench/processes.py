@@ -101,7 +101,7 @@ _OF_TENSORFLOW = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 def child_environ(
     device: str, threads: int, *, marker: str = "", base: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The variables of every child: equal threads for every runtime, no GPU for CPU cells, no downloads, less noise.
+    """The variables of every child: equal threads for every runtime, one GPU or none, no downloads, less noise.
 
     `marker` is the attempt's folder, by which the next start finds what outlived a killed bench. `base` is what they
     are added to: this process's own, where it is left out.
@@ -121,8 +121,9 @@ def child_environ(
         HF_HUB_OFFLINE="1",
         TRANSFORMERS_OFFLINE="1",
     )
-    if device == "cpu":
-        environ["CUDA_VISIBLE_DEVICES"] = ""
+    # CUDA's first device alone: TensorFlow would open all that it sees.
+    visible = environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
+    environ["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else visible
     if marker:
         environ[MARKER] = marker
     return environ

@@ -107,6 +107,14 @@ def test_children_have_equal_threads_and_no_gpu_on_the_cpu(monkeypatch: pytest.M
     assert (cpu.get(MARKER), cuda[MARKER]) == (None, "/an/attempt")
 
 
+@pytest.mark.parametrize(
+    ("value", "seen"), [(None, "0"), ("2, 3", "2"), ("GPU-aa,GPU-bb", "GPU-aa"), ("MIG-x", "MIG-x"), ("", "")]
+)
+def test_a_child_on_cuda_sees_the_first_gpu_alone(value: str | None, seen: str) -> None:
+    base = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
+    assert child_environ("cuda", 1, base=base)["CUDA_VISIBLE_DEVICES"] == seen
+
+
 def test_memory_of_this_process() -> None:
     before = memory.rss_mb()
     kept = bytearray(b"x" * (64 * 2**20))
