@@ -13,8 +13,9 @@ import pytest
 from harness.bench import gpu_use
 from harness.bench.cell import Cells
 from harness.bench.record import Record
+from tests.attempts.conftest import STAND_IN
 from tests.bench.nvml import Device, Nvml, WithNvml, running, serving_below
-from tests.duel.sides import STAND_IN, task_of
+from tests.duel.sides import task_of
 
 MIB = 2**20
 THEIRS = 4_000_009

@@ -14,8 +14,9 @@ import pytest
 from harness.bench import gpu_use
 from harness.duel.pairing import Pair, Pairing, Turns
 from harness.duel.preparing import ReadyCell, prepare
+from tests.attempts.conftest import Observer, make_ambient
 from tests.bench.nvml import Device, Nvml, put, running, serving_below
-from tests.duel.sides import Observer, make_interpreter, task_of
+from tests.duel.sides import task_of
 
 THEIRS = 4_000_009
 
@@ -24,7 +25,7 @@ THEIRS = 4_000_009
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadyCell]:
     """A cell that waits to be served on CUDA."""
     folder = tmp_path_factory.mktemp("ready")
-    task = task_of(folder, make_interpreter(folder / "interpreter"), "none", {"numpy": "pass"})
+    task = task_of(folder, make_ambient(folder / "interpreter"), "none", {"numpy": "pass"})
     with contextlib.ExitStack() as holds:
         (found,) = prepare(folder, [task], Observer(), holds, side="a").cells.values()
         yield replace(found, cell=replace(found.cell, device="cuda"))
