@@ -212,9 +212,10 @@ class Strategy:
 class Servable(Protocol):
     """A loaded artifact. `provider` is what executed it, as the runtime itself reports it; it is asked after `outputs`.
 
-    It may have `facts()`, asked once, after measuring, and then nothing else: figures of this runtime alone (a second
-    process's memory), name to finite number. They go into the record's details; `cpu_nodes` (a count), `tf32` ("on" or
-    "off"), `host_copies` (0 or 1), `gpu_torch_peak_mb` and `gpu_tensorflow_peak_mb` are columns.
+    It may have `facts()`, asked once in a process, and then nothing else: figures of this runtime alone (a second
+    process's memory), name to finite number. Those of the last timed process count, else of the untimed one. They go
+    into the record's details; `cpu_nodes` (a count), `tf32` ("on" or "off"), `host_copies` (0 or 1),
+    `gpu_torch_peak_mb` and `gpu_tensorflow_peak_mb` are columns.
     """
 
     provider: str

@@ -19,6 +19,9 @@ R = TypeVar("R", bound=ServeRequest)
 OF_A_PROCESS = ("rss_base_mb", "rss_import_mb", "rss_load_mb", "load_s", "provider")
 """What the trail of a serving process tells, each a column of the record."""
 
+_LIFTED = ("cpu_nodes", "tf32", "host_copies", "gpu_torch_peak_mb", "gpu_tensorflow_peak_mb")
+"""Figures of a runtime that are columns of the record."""
+
 
 def runtime_imports(registry: Registry, strategy: Strategy, model: str, *, own: bool = True) -> tuple[str, ...]:
     """What the serving process imports; a runtime that is not there, or raises, is told in that process.
@@ -70,6 +73,23 @@ def serve_request(
         batch=0 if timed else built.facts.get("batch", 0),
         model_file=str(model.path) if needs_module else "",
     )
+
+
+def process_columns(done: Done) -> dict[str, Any]:
+    """The columns that a serving process has told: what it was, and its memory."""
+    columns: dict[str, Any] = {name: done.trail.fact(name) for name in OF_A_PROCESS}
+    if done.trail.result is not None:
+        columns |= {name: done.trail.result.get(name) for name in ("rss_peak_mb", "rss_source")}
+    return columns
+
+
+def runtime_told(done: Done) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a runtime alone can tell of itself: the columns of it, and the rest."""
+    facts = dict((done.trail.result or {}).get("facts") or {})
+    columns = {name: facts.pop(name) for name in _LIFTED if name in facts}
+    if "service_rss_peak_mb" in facts:
+        columns["service_rss_mb"] = facts["service_rss_peak_mb"]
+    return columns, facts
 
 
 def launch_of(done: Done, folder: Path, *, started: str, gpu_use: str | None = None) -> dict[str, Any]:

@@ -107,8 +107,8 @@ class ServeRequest(Request):
     are called `input_names`. `model_file` is there for runtimes that serve PyTorch itself, and empty for every other.
     With `batch` above 0 the labelled data is served too, in batches of that size.
     Leaves ``outputs-<i>.npz`` for each set that ran, ``outputs-after.npz`` (the example's, as the last timed call
-    returned them), ``predictions.npz`` and ``benchmark.json``. The result has `rejected` (by set), `rss_peak_mb` and
-    `facts` (figures of this runtime alone).
+    returned them), ``predictions.npz`` and ``benchmark.json``. The result has `rejected` (by set), `rss_peak_mb` and,
+    unless `asks_facts` is False, `facts` (figures of this runtime alone).
     """
 
     role = "serve"
@@ -124,6 +124,7 @@ class ServeRequest(Request):
     measure_s: float
     batch: int = 0
     model_file: str = ""
+    asks_facts: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

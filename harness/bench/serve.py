@@ -140,7 +140,7 @@ class Serving:
             self._predict(servable)
         if not request.measure_s:
             memory_told = _memory(counted=peak_is_own, before_mb=peak_before_mb)
-            facts = checked_facts(servable.facts() if hasattr(servable, "facts") else {})
+            facts = self._facts(servable)
             # Some know only now, when they have looked for it where it cost no time that was measured.
             self.progress.enter(Stage.PROBE, provider=check_provider(servable.provider, request.device))
             return {"rejected": rejected, **memory_told, "facts": facts}
@@ -148,7 +148,11 @@ class Serving:
         answer, timing = _measure(benchmark, servable.prepare(sets[0]), request.measure_s)
         memory_told = _memory(counted=peak_is_own, before_mb=peak_before_mb)
         tensors.save(self.folder / AFTER_FILE, servable.outputs(answer))
-        return {"rejected": rejected, **memory_told, "timing": timing}
+        return {"rejected": rejected, **memory_told, "timing": timing, "facts": self._facts(servable)}
+
+    def _facts(self, servable: Servable) -> dict[str, int | float | str]:
+        asked = getattr(servable, "facts", None) if self.request.asks_facts else None
+        return checked_facts(asked()) if asked is not None else {}
 
     def ready(self) -> tuple[Servable, dict[str, Any]]:
         """The artifact, loaded, and the inputs of the first set, which it has executed; its outputs are saved."""

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from harness.bench import match
 from harness.bench.answers import accuracy, hold_against
+from harness.bench.applicable import PYTORCH_ITSELF, not_applicable
 from harness.bench.beginnings import Mismatch, beginning_of
 from harness.bench.builds import Builds, Built
 from harness.bench.children import Children, Done
@@ -25,12 +26,12 @@ from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
 from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
-from harness.bench.failure import Failure, absent, columns_of, lacking, not_installed, with_log
+from harness.bench.failure import Failure, columns_of, not_installed, with_log
 from harness.bench.fingerprint import normalise_paths, shorten
 from harness.bench.gpu_use import ExclusiveGpu, GpuWatch
 from harness.bench.kept import KeptArtifact, describe_artifact, keep, take_artifact
 from harness.bench.latency import latency
-from harness.bench.launching import OF_A_PROCESS, launch_of, runtime_imports, serve_request
+from harness.bench.launching import launch_of, process_columns, runtime_imports, runtime_told, serve_request
 from harness.bench.logs import LOG_FILE, tail
 from harness.bench.own_code import roots_of
 from harness.bench.plan import Cell, Plan, imports_of, split
@@ -44,11 +45,6 @@ from harness.bench.waiting import Waiting
 _LOG_BYTES = 8000
 _TIMED = "time-"
 """What the folders of timed launches begin with."""
-_LIFTED = ("cpu_nodes", "tf32", "host_copies", "gpu_torch_peak_mb", "gpu_tensorflow_peak_mb")
-"""Figures of a runtime that are columns of the record."""
-
-_PYTORCH_ITSELF = ("state-dict", "torch-service")
-"""Kinds of artifacts that mean nothing without the module, which each environment builds for itself."""
 
 
 class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error of ours
@@ -225,30 +221,9 @@ class CellRun:
         self.details["traceback"] = normalise_paths(failure.traceback, self.folder, own=own)
 
     def _can_exist(self) -> None:
-        card = self.model.value
-        if self.strategy.needs_twin and card is not None and not card.has_twin:
-            text = "the model has no twin: nobody has recreated it in TensorFlow"
-            self._stop(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
-        if self.strategy.needs_implementation and card is not None and not card.has_tensorflow_implementation:
-            text = "the model's file names no TensorFlow implementation that its weights could be transferred into"
-            self._stop(Outcome.NOT_APPLICABLE, Stage.CONVERT, "NotApplicable", text)
-
-        runtime = self.registry.runtimes.get(self.strategy.runtime)
-        if (
-            self.crossed is not None
-            and runtime is not None
-            and runtime.value
-            and runtime.value.serves in _PYTORCH_ITSELF
-        ):
-            text = (
-                f"{self.strategy.runtime} serves PyTorch itself: there is no artifact that another version could serve"
-            )
-            self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
-
-        # A model's own imports may lie beside it: only its build can tell.
-        declared = (*imports_of(self.registry, self._converted_by, []), *self._runtime_imports(own=False))
-        if module := absent(declared):
-            raise Stopped(lacking(module, pinned=bool(self.means.plan.lock), stage=Stage.IMPORT))
+        pinned = bool(self.means.plan.lock)
+        given = self.registry, self.strategy, self.cell.model
+        self._ended_by(not_applicable(*given, converted_by=self._converted_by, pinned=pinned))
 
     @property
     def _converted_by(self) -> str | None:
@@ -369,7 +344,8 @@ class CellRun:
         self.stage = Stage.MEASURE
         started = now()
         folder = self._own_folder(f"{_TIMED}{number}")
-        done, gpu = self._launched(built, artifact, [0], folder, timed=True)
+        last = number == self.policy.launches - 1
+        done, gpu = self._launched(built, artifact, [0], folder, timed=True, asks_facts=last)
         self._untouched(built, Stage.MEASURE)
         if done.failure:
             self.details["log"] = normalise_paths(tail(folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -379,9 +355,18 @@ class CellRun:
         self._ended_by(failure)
         launch = launch_of(done, folder, started=started, gpu_use=None if gpu is None else gpu.use())
         self.details.setdefault("launches", []).append({**launch, "seconds": done.seconds})
+        if last:  # what a runtime says after many calls is of these, and not of the few before
+            self._runtime_told(done)
 
     def _launched(
-        self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path, *, timed: bool
+        self,
+        built: Built,
+        artifact: Mapping[str, Any],
+        sets: Sequence[int],
+        folder: Path,
+        *,
+        timed: bool,
+        asks_facts: bool = True,
     ) -> tuple[Done, GpuWatch | None]:
         """What became of the serving process, and of a cell on CUDA who used the GPU meanwhile."""
         if self.strategy.runtime not in self.registry.runtimes:
@@ -399,6 +384,7 @@ class CellRun:
             timed=timed,
             kind=ServeRequest,
         )
+        request = replace(request, asks_facts=asks_facts)
         gpu = self.means.gpu.watch(timed=timed) if self.cell.device == "cuda" else None
         return self.means.children.serve(request, gpu), gpu
 
@@ -416,17 +402,15 @@ class CellRun:
             self.details["log"] = normalise_paths(tail(self.folder / part / LOG_FILE, _LOG_BYTES), self.folder)
 
     def _memory(self, done: Done) -> None:
-        for name in OF_A_PROCESS:
-            self.columns[name] = done.trail.fact(name)
-        result = done.trail.result
-        if result is None:
-            return
-        self.columns.update(rss_peak_mb=result.get("rss_peak_mb"), rss_source=result.get("rss_source"))
-        facts = dict(result.get("facts") or {})
-        self.columns.update({name: facts.pop(name) for name in _LIFTED if name in facts})
+        self.columns.update(process_columns(done))
+        self._runtime_told(done)
+
+    def _runtime_told(self, done: Done) -> None:
+        """Take what the runtime alone can tell; what it tells later counts."""
+        columns, facts = runtime_told(done)
+        self.columns.update(columns)
         if facts:
             self.details["runtime"] = facts
-            self.columns["service_rss_mb"] = facts.get("service_rss_peak_mb")
 
     def _matched(
         self,
@@ -447,7 +431,7 @@ class CellRun:
         self.columns["tolerance"] = tolerance
         rejected = (done.trail.result or {}).get("rejected", {})
         # PyTorch itself may put its outputs together differently from input to input, as natively.
-        own = artifact["kind"] in _PYTORCH_ITSELF
+        own = artifact["kind"] in PYTORCH_ITSELF
         answers = hold_against(built.folder, folder, built.facts, sets, tolerance, rejected, own=own)
         if first:
             self.columns.update(answers.columns)
