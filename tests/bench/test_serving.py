@@ -93,7 +93,7 @@ class Case:
 
 
 def facts(value: str, ends: Ends, told: str = "") -> Case:
-    """Facts are asked of the process that is not timed."""
+    """Facts as the process tells them that is not timed."""
     return Case(ends, told, more=f"facts = lambda self: {value}", timed=False)
 
 
@@ -180,7 +180,7 @@ CASES = {
     "facts-no-mapping": facts("[1]", NO_FACT, "returned list"),
     "facts-that-raise": facts("1 / 0", ("failed", "probe", "ZeroDivisionError"), "zero"),
     "facts": facts("{'a': 1, 'b': 0.5, 'cpu_nodes': 3, 'tf32': 'off'}", UNTIMED),
-    "facts-not-asked-while-timed": Case(PASSED, more="facts = lambda self: 1 / 0"),
+    "facts-that-raise-once-timed": Case(("failed", "measure", "ZeroDivisionError"), more="facts = lambda self: 1 / 0"),
     # It cannot be had.
     "file-raises": Case(("failed", "load", "ImportError"), "OSError: no disk", top="raise OSError('no disk')"),
     "import-missing": Case(
