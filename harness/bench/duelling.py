@@ -75,26 +75,26 @@ class Turns:
         self.warm: dict[str, Any] = {}
         self._call = call
         self._measure_s = measure_s
-        self._calls = 1
+        self._calls, self._round = 1, call
         self._answer: Any = None
 
     def warm_up(self) -> dict[str, Any]:
         """Call until it is steady, and know how many calls make a round."""
         warm = pacing.warm_up(self._call, measure_s=self._measure_s)
         self._calls = pacing.rounds_for(warm.call_s, self._measure_s).calls
+        self._round = pacing.round_of(self._call, self._calls)
         self.warm = {**vars(warm)}
         return {"warm": self.warm}
 
     def turn(self, turn_s: float) -> dict[str, Any]:
         """The median over rounds of what a call took, in seconds, timed for `turn_s` seconds and one round at least."""
-        call, calls = self._call, self._calls
+        of_calls, calls = self._round, self._calls
         answer = None
         taken: list[float] = []
         began = perf_counter()
         while not taken or perf_counter() - began < turn_s:
             before = perf_counter()
-            for _ in range(calls):
-                answer = call()
+            answer = of_calls()
             taken.append((perf_counter() - before) / calls)
         median_s = statistics.median(taken)
         pacing.check_clock([median_s])

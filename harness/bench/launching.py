@@ -93,23 +93,24 @@ def runtime_told(done: Done) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def launch_of(done: Done, folder: Path, *, started: str, gpu_use: str | None = None) -> dict[str, Any]:
-    """What is kept of a launch that was timed in `folder`: its samples, in seconds, and under what conditions.
+    """What is kept of a launch that was timed in `folder`: seconds a call in each round, and under what conditions.
 
     `gpu_use` is who used the GPU meanwhile, as `harness.bench.gpu_use` says it; None on the CPU.
     """
     result = done.trail.result or {}
+    timing = result.get("timing", {})
     return {
         "started": started,
-        "samples_s": samples(folder),
-        **result.get("timing", {}),
+        "samples_s": [seconds / timing.get("calls", 1) for seconds in rounds_s(folder)],
+        **timing,
         **{name: done.trail.fact(name) for name in OF_A_PROCESS if name != "provider"},
         "rss_peak_mb": result.get("rss_peak_mb"),
         "gpu_use": gpu_use,
     }
 
 
-def samples(folder: Path) -> list[float]:
-    """What a call took in each round of a launch that served in `folder`, in seconds."""
+def rounds_s(folder: Path) -> list[float]:
+    """What each round of a launch that served in `folder` took, in seconds."""
     benchmark = folder / BENCHMARK_FILE
     if not benchmark.exists() or not benchmark.stat().st_size:
         return []

@@ -113,6 +113,22 @@ def rounds_for(call_s: float, measure_s: float) -> Rounds:
     return Rounds(min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, int(measure_s / (calls * call_s)))), calls)
 
 
+def round_of(call: Callable[[], Any], calls: int) -> Callable[[], Any]:
+    """A function that calls so many times, one call after the other, and returns what the last one returned.
+
+    The loop belongs here: whoever calls by `*args` and `**kwargs`, as `benchmark.pedantic` does with each iteration,
+    adds 100 ns to a call, which is 3 % of one of three microseconds.
+    """
+    before_the_last = range(calls - 1)
+
+    def run() -> Any:
+        for _ in before_the_last:
+            call()
+        return call()
+
+    return run
+
+
 def check_clock(spent: Sequence[float]) -> None:
     """No call takes 0 s: perf_counter counts nanoseconds. Raises `FrozenClockError`."""
     if not any(spent):

