@@ -34,7 +34,7 @@ from harness.bench.places import PACKAGE
 from harness.bench.processes import Child, Keeper, KeeperError, Limits, Watch
 from harness.bench.progress import described, read_trail
 from harness.bench.record import now
-from harness.bench.requests import ANSWERS, ORDERS
+from harness.bench.requests import ANSWERS, ORDERS, DuelRequest
 from harness.bench.stages import Outcome, Stage
 from harness.duel.pairs import pair_difference
 from harness.duel.preparing import Key, ReadyCell
@@ -218,7 +218,7 @@ class _Contender:
     def running(self, keeper: Keeper) -> Iterator[None]:
         """Started; in the end it has ended, with all that it started."""
         ready = self.ready
-        ready.request(self.folder, measure_s=self._measure_s).write()
+        ready.request(self.folder, measure_s=self._measure_s, kind=DuelRequest).write()
         if not ready.python.exists():
             msg = f"the interpreter {ready.python} of {ready.plan.combination} has gone."
             raise InterpreterGoneError(msg)

@@ -22,11 +22,10 @@ from harness.bench.disk import remove_tree
 from harness.bench.errors import NoEvidenceError
 from harness.bench.failure import describe_failure
 from harness.bench.identity import Identity, name_of
-from harness.bench.launching import serve_request
+from harness.bench.launching import R, serve_request
 from harness.bench.plan import Cell, Plan, Policy, split
 from harness.bench.processes import child_environ
 from harness.bench.registry import Registry
-from harness.bench.requests import DuelRequest
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import Waiting, read_waiting
 from harness.matrix.environment import clean_environ, python_of
@@ -71,8 +70,11 @@ class ReadyCell:
         value = self.registry.runtimes[strategy.runtime].value
         return value is not None and value.needs_module
 
-    def request(self, folder: Path, *, measure_s: float) -> DuelRequest:
-        """The request to serve it in turns, `measure_s` seconds in all, in a process that works in `folder`."""
+    def request(self, folder: Path, *, measure_s: float, kind: type[R]) -> R:
+        """The request to serve it, timed for `measure_s` seconds in all, in a process that works in `folder`.
+
+        `kind` says how it is timed: in one go as by a run, or in turns.
+        """
         request = serve_request(
             self.plan,
             self.registry,
@@ -83,7 +85,7 @@ class ReadyCell:
             folder=folder,
             sets=[0],
             timed=True,
-            kind=DuelRequest,
+            kind=kind,
         )
         return replace(request, measure_s=measure_s)
 

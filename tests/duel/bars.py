@@ -27,7 +27,7 @@ from harness.duel.preparing import SIDES, Side, prepare
 from harness.matrix.selection import Selection
 from harness.report.duel import as_text
 from tests.attempts.conftest import Observer
-from tests.duel.injected import add_plugins
+from tests.duel.injected import SLOWED, add_plugins
 
 
 @contextlib.contextmanager
@@ -73,7 +73,7 @@ def main(
 def _tasks(
     root: Path, folder: Path, combination: str, models: Sequence[str], strategies: Sequence[str], share: float
 ) -> list[Task]:
-    made = add_plugins(folder, strategies, share=share)
+    made = add_plugins(folder, strategies, runtime=SLOWED, share=share)
     selection = Selection(tier="quick", device="cpu", models=models, strategies=made, plugins=[folder])
     ((*tasks,),) = jobs_of(root, [selection.plans(combination, root)])
     return tasks
