@@ -25,7 +25,7 @@ from harness.cli.running import jobs_of
 from harness.duel.contesting import alone
 from harness.duel.preparing import ReadyCell, Side, prepare
 from harness.matrix.selection import Selection
-from tests.duel.sides import Observer
+from tests.attempts.conftest import Observer
 
 
 @contextlib.contextmanager
