@@ -64,7 +64,8 @@ class LatencyJudged:
     """What a policy makes of a duel.
 
     `slower` fail. `lacking` is what leaves the question open where the policy asks for an answer, `open_cells` counts
-    the cells with a limit that were not decided. `limited` counts those with a limit, decided or not.
+    the cells with a limit that were not decided, or are equal within more than it. `limited` counts those with a limit,
+    decided or not.
     """
 
     slower: tuple[Slower, ...] = ()
@@ -101,11 +102,13 @@ def judge_latency(duelled: Duelled, policy: GatePolicy) -> LatencyJudged:
         if cell in limits
     )
     unlimited = [cell for cell in duelled.of(Decision.SLOWER) if cell not in limits]
-    undecided = {cell: duelled.cells[cell].reason for cell in duelled.of(Decision.INCONCLUSIVE)} | {**duelled.untimed}
+    coarse = _coarse(limits, duelled)
+    undecided = {cell: duelled.cells[cell].reason for cell in duelled.of(Decision.INCONCLUSIVE)}
+    undecided |= {**coarse, **duelled.untimed}
     open_cells = [cell for cell in undecided if cell in limits]
     notes = [*([_summary(duelled)] if duelled.cells else []), *duelled.notes]
     notes += [f"Slower than [gate] allows: {listed([str(each) for each in slower])}."] if slower else []
-    notes += _coarse(limits, duelled)
+    notes += _told_from(limits, duelled)
     if unlimited:
         named = listed([f"{_name(cell)} by {effect_words(duelled.cells[cell])}" for cell in unlimited])
         notes.append(f"Slower, and no latency_percent of [gate] is for it: {named}.")
@@ -143,14 +146,28 @@ def _summary(duelled: Duelled) -> str:
     )
 
 
-def _coarse(limits: Mapping[Cell, float], duelled: Duelled) -> list[str]:
+def _coarse(limits: Mapping[Cell, float], duelled: Duelled) -> dict[Cell, str]:
+    """The cells that are equal within more than their limit, which says nothing of the limit; each with the words."""
+    return {
+        cell: f"equal within {100 * found.equal_within:.3g} % where {limits[cell]:g} % are allowed"
+        for cell, found in duelled.cells.items()
+        if cell in limits and found.decision is Decision.EQUAL and _above(found.equal_within, limits[cell])
+    }
+
+
+def _told_from(limits: Mapping[Cell, float], duelled: Duelled) -> list[str]:
     """The cells of which this machine cannot tell as little as their limit."""
-    coarse = [
+    named = [
         f"{_name(cell)} (limit {limits[cell]:g} %, told from {100 * found.slower_than:.3g} %)"
         for cell, found in duelled.cells.items()
-        if cell in limits and 100 * found.slower_than > limits[cell] * (1 + 1e-9)
+        if cell in limits and _above(found.slower_than, limits[cell])
     ]
-    return [f"This machine does not tell as little as the limit: {listed(coarse)}."] if coarse else []
+    return [f"This machine does not tell as little as the limit: {listed(named)}."] if named else []
+
+
+def _above(share: float, limit: float) -> bool:
+    """Whether a share is above a limit in percent, rounding apart."""
+    return 100 * share > limit * (1 + 1e-9)
 
 
 def _open(undecided: Mapping[Cell, str]) -> list[str]:

@@ -112,12 +112,20 @@ def test_the_last_rule_that_covers_a_cell_and_names_a_limit_counts() -> None:
     assert [each.name for each in verdict.slower] == ["b/onnx"]
 
 
-def test_a_limit_below_what_the_machine_can_tell_is_said() -> None:
-    policy = GatePolicy(limits=Limits(latency_percent=1.0))
-    found = cell(EQUAL, slower_than=0.02, equal_within=0.02)
-    verdict = judge(compared("a"), policy=policy, duelled=duelled({("a", "onnx"): found}))
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_cell_that_is_equal_within_more_than_its_limit_is_open(asked: bool) -> None:
+    policy = GatePolicy(limits=Limits(latency_percent=1.0), latency_must_be_told=asked)
+    coarse = cell(EQUAL, 0.015, slower_than=0.02, equal_within=0.02)
+    cells = {("a", "onnx"): coarse, ("b", "onnx"): cell(EQUAL, slower_than=0.01, equal_within=0.01)}
+    verdict = judge(compared("a", "b"), policy=policy, duelled=duelled(cells))
+    assert verdict.exit_code == (3 if asked else 0)
+    if asked:
+        assert "the latency of 1 cell is inconclusive, and [gate] asks for it: a/onnx" in verdict.reasons
+    else:
+        assert verdict.reasons[-1].startswith("none of 1 cell found slower than [gate] allows, the latency of 1 cell")
+    assert "Latency inconclusive, equal within 2 % where 1 % are allowed: a/onnx." in verdict.notes
     assert "This machine does not tell as little as the limit: a/onnx (limit 1 %, told from 2 %)." in verdict.notes
-    assert not any("as little as" in note for note in of(ABC).notes)
+    assert not any("as little as" in note or "are allowed" in note for note in of(ABC).notes)
 
 
 def test_where_there_could_be_no_duel_nothing_was_told_unless_something_is_worse_anyhow() -> None:
@@ -176,7 +184,10 @@ def test_a_duel_fails_a_verdict_exactly_where_a_cell_with_a_limit_is_slower(
     decisions: list[deciding.Decision], limit: float | None, asked: bool
 ) -> None:
     policy = GatePolicy(limits=Limits(latency_percent=limit), latency_must_be_told=asked)
-    cells = {(model, "onnx"): cell(decision) for model, decision in zip("abc", decisions, strict=True)}
+    cells = {
+        (model, "onnx"): cell(decision, slower_than=0.05, equal_within=0.05)
+        for model, decision in zip("abc", decisions, strict=True)
+    }
     code = of(cells, policy).exit_code
     if limit is not None and SLOWER in decisions:
         assert code == 1
