@@ -25,9 +25,14 @@ def memory_lines(comparison: Comparison) -> list[str]:
 
 
 def memory_line(comparison: Comparison) -> str:
-    """What to say of memory where `memory_lines` has nothing: empty where none was compared."""
-    cells = len(comparison.memory.cells)
-    return f"{MEMORY_TITLE}: no shift was found ({count_of(cells)})." if cells else ""
+    """What to say of memory where `memory_lines` has nothing, and what could be told; empty where none was compared."""
+    cells = comparison.memory.cells
+    if not cells:
+        return ""
+    needed = [each.percent_of(each.whole.needed_mb) for each in cells]
+    least, most = (f"{percent:.1f}" for percent in (min(needed), max(needed)))
+    told = least if least == most else f"{least} to {most}"
+    return f"{MEMORY_TITLE}: no shift was found ({count_of(len(cells))}, told from {told} %)."
 
 
 def latency_lines(comparison: Comparison) -> list[str]:

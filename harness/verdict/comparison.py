@@ -39,7 +39,8 @@ from harness.verdict.environments import PackageChange, also_differs, bumped, nu
 from harness.verdict.latencies import LatencyChanges, latency_changes
 from harness.verdict.natives import NativeChange, changed_code, compare_natives, moved, natives_notes
 from harness.verdict.numbers import NumberChange, error_grew, number_changes
-from harness.verdict.shifts import MemoryChanges, launches_of, memory_changes
+from harness.verdict.parts import launches_of
+from harness.verdict.shifts import MemoryChanges, memory_changes
 
 Key = tuple[str, str, str]
 

@@ -11,9 +11,9 @@ from harness.bench.stages import Outcome
 from harness.verdict.comparison import Category, CellChange, Comparison, count_of, listed
 from harness.verdict.duelled import Duelled, LatencyJudged, Slower, judge_latency
 from harness.verdict.evidence import Lack, models_of, weigh
+from harness.verdict.growth import MemoryGrowth, judge_memory
 from harness.verdict.natives import NativeChange
 from harness.verdict.policy import DEFAULT_POLICY, GatePolicy
-from harness.verdict.shifts import CellMemory
 
 
 class Decision(Enum):
@@ -39,23 +39,6 @@ class AccuracyDrop:
 
     def __str__(self) -> str:
         return f"{self.change.name} by {self.points:g} points (limit {self.limit:g})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryGrowth:
-    """A cell whose memory was found to have grown by more percent than the policy allows it."""
-
-    memory: CellMemory
-    limit: float
-
-    @property
-    def together(self) -> bool:
-        """Whether what its runtime's or strategy's cells share is above the limit by itself."""
-        return self.memory.common_percent > self.limit
-
-    def __str__(self) -> str:
-        grown = self.memory
-        return f"{grown.name} by {grown.found_mb:.0f} MiB, {grown.percent:.1f} % (limit {self.limit:g} %)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,22 +91,22 @@ def judge(
     allowed = tuple(each for each in comparison.changes if each.category.worse and not _fails(policy, each))
     natives = [each for each in comparison.moved_natives if policy.fails_natives(each.model)]
     dropped, unknown, judged = _accuracy(comparison, policy)
-    grown, unmeasured = _memory(comparison, policy)
+    memory = judge_memory(comparison, policy)
     latency = judge_latency(duelled, policy) if duelled else LatencyJudged()
     worse = counted(failing)
     worse += [natives_words(natives)] if natives else []
     worse += [f"accuracy of {count_of(len(dropped))} dropped by more than [gate] allows"] if dropped else []
-    worse += [f"memory of {count_of(len(grown))} grew by more than [gate] allows"] if grown else []
+    worse += [f"memory of {count_of(len(memory.grown))} grew by more than [gate] allows"] if memory.grown else []
     worse += [f"{count_of(len(latency.slower))} slower than [gate] allows"] if latency.slower else []
     evidence = weigh(comparison, unfinished=unfinished)
-    lacking = (*evidence.lacking, *unknown, *unmeasured, *latency.lacking)
+    lacking = (*evidence.lacking, *unknown, *memory.lacking, *latency.lacking)
     open_cells = [each for each in comparison.changes if each.category.untold and not _fails(policy, each)]
     untold = [*counted(open_cells), *(lack.reason for lack in lacking)]
     compared = len(comparison.changes) - len(open_cells)
     excused = [*counted(allowed), *_allowed_natives(comparison, natives)]
     notes = [*_allowed_notes(allowed, comparison, natives), *evidence.notes]
     notes += [f"Accuracy dropped: {listed([str(each) for each in dropped])}."] if dropped else []
-    notes += [*latency.notes, *_memory_notes(comparison, grown)]
+    notes += [*latency.notes, *memory.notes]
     notes += [*_idle_notes(comparison, policy, judged=judged), *policy.notes(duelled=duelled is not None)]
     found = partial(
         Verdict,
@@ -131,7 +114,7 @@ def judge(
         allowed=allowed,
         moved=tuple(natives),
         dropped=tuple(dropped),
-        grown=tuple(grown),
+        grown=memory.grown,
         slower=latency.slower,
         duelled=duelled,
     )
@@ -215,52 +198,3 @@ def _accuracy(comparison: Comparison, policy: GatePolicy) -> tuple[list[Accuracy
     reason = f"{count_of(len(unknown))} had an accuracy in the base and none now: {listed(unknown)}"
     remedy = "run the candidate with the labelled data that the base had."
     return dropped, [Lack(reason=reason, remedy=remedy)], judged
-
-
-def _memory(comparison: Comparison, policy: GatePolicy) -> tuple[list[MemoryGrowth], list[Lack]]:
-    """The cells whose memory grew too far, and why that is not known of all that had a figure in the base."""
-    grown = [
-        MemoryGrowth(memory=each, limit=limit)
-        for each in comparison.memory.cells
-        if (limit := policy.memory_percent(each.model, each.strategy)) is not None and each.percent > limit
-    ]
-    unknown = [
-        change.name
-        for change in comparison.changes
-        if change.passed
-        and change.base
-        and change.candidate
-        and policy.memory_percent(change.model, change.strategy) is not None
-        and change.base.rss_peak_mb is not None
-        and change.candidate.rss_peak_mb is None
-        and not comparison.numbers_left_out
-    ]
-    if not unknown:
-        return grown, []
-    reason = f"{count_of(len(unknown))} had a peak of memory in the base and none now: {listed(unknown)}"
-    remedy = "find out why the candidate has no peak: `rss_source` in its table says so."
-    return grown, [Lack(reason=reason, remedy=remedy)]
-
-
-def _memory_notes(comparison: Comparison, grown: Sequence[MemoryGrowth]) -> list[str]:
-    """What failed on memory: of what cells share the share is named once, the rest by cell."""
-    said = []
-    above = {each.memory.cell: each for each in grown if each.together}
-    for shift in comparison.memory.common:
-        cells = [above[cell] for cell in shift.cells if cell in above]
-        if cells and shift.difference_mb > 0:
-            shares = sorted(each.memory.common_percent for each in cells)
-            limits = sorted({each.limit for each in cells})
-            said.append(
-                f"{shift.group.words} by {shift.difference_mb:.0f} MiB in {count_of(len(cells))} alike, "
-                f"{_range(shares, '.1f')} % (limit {_range(limits, 'g')} %): {shift.whose}"
-            )
-    own = [str(each) for each in grown if not each.together]
-    said += [listed(own)] if own else []
-    return [f"Memory grew: {'; '.join(said)}."] if said else []
-
-
-def _range(values: Sequence[float], digits: str) -> str:
-    """`5.0`, or `5.0 to 7.2`, of sorted values."""
-    low, high = (format(value, digits) for value in (values[0], values[-1]))
-    return low if low == high else f"{low} to {high}"

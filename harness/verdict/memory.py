@@ -24,13 +24,14 @@ FEWEST_LAUNCHES = 3
 class MemoryShift:
     """What launches of both sides say of their memory, in MiB; `share` is of A: 0.15 is 15 % more.
 
-    `needed_mb` is what the difference of the medians had to exceed. `found` says that it did, and that the sides do not
-    overlap.
+    `needed_mb` is what the difference of the medians had to exceed, and `least_mb` what of that no number of launches
+    makes less. `found` says that it did, and that the sides do not overlap.
     """
 
     a_mb: float
     b_mb: float
     needed_mb: float
+    least_mb: float
     found: bool
 
     @property
@@ -65,9 +66,10 @@ def memory_shift(
         raise ValueError(msg)
     a_mb, b_mb = median(launches_a), median(launches_b)
     (a_low, a_high), (b_low, b_high) = ends(launches_a), ends(launches_b)
-    needed_mb = max(LEAST_MB, LEAST_SHARE * min(a_mb, b_mb), a_high - a_low, b_high - b_low, noise_mb or 0.0)
-    apart = b_low > a_high or a_low > b_high
-    return MemoryShift(a_mb=a_mb, b_mb=b_mb, needed_mb=needed_mb, found=apart and abs(b_mb - a_mb) > needed_mb)
+    least_mb = max(LEAST_MB, LEAST_SHARE * min(a_mb, b_mb))
+    needed_mb = max(least_mb, a_high - a_low, b_high - b_low, noise_mb or 0.0)
+    found = (b_low > a_high or a_low > b_high) and abs(b_mb - a_mb) > needed_mb
+    return MemoryShift(a_mb=a_mb, b_mb=b_mb, needed_mb=needed_mb, least_mb=least_mb, found=found)
 
 
 def ends(launches: Sequence[float]) -> tuple[float, float]:

@@ -1,0 +1,155 @@
+"""Memory of a cell on both sides, parted where it is taken: up to the import of the runtime, and beyond it.
+
+What is taken at import hardly varies between launches. Beyond it, where the artifact is loaded and run, readers of
+large files and allocators make it vary. Where there are three launches a side or more, they tell how much, those of all
+cells of one model under one runtime together. A single launch does not: between single launches of equal versions, 299
+pairs in committed tables, the part beyond the import differed by up to 0.26 of itself. So it has to differ by
+`LAUNCH_SHARE` there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+from harness.bench.record import Record
+from harness.tables.schema import Table
+from harness.verdict.memory import FEWEST_LAUNCHES, MemoryShift, ends, memory_shift
+from harness.verdict.together import Pair, runtime_of
+
+LAUNCH_SHARE = 0.3
+"""By what share of the memory beyond the import a cell has to move where a side has fewer than three launches."""
+
+Key = tuple[str, str, str]
+
+
+class Measured(Protocol):
+    """The memory of one serving process, or of a cell, in MiB; None was not measured."""
+
+    @property
+    def rss_import_mb(self) -> float | None:
+        """After importing the runtime."""
+
+    @property
+    def rss_load_mb(self) -> float | None:
+        """After loading the artifact."""
+
+    @property
+    def rss_peak_mb(self) -> float | None:
+        """At its peak."""
+
+
+Launches = tuple[Mapping[Key, Sequence[Measured]], Mapping[Key, Sequence[Measured]]]
+"""The launches of each side's cells, by cell; empty where a table has none."""
+
+
+def launches_of(table: Table) -> dict[Key, list[Measured]]:
+    """The launches of a table by cell."""
+    found: dict[Key, list[Measured]] = {}
+    for each in table.launches:
+        found.setdefault(each.cell, []).append(each)
+    return found
+
+
+@dataclass(kw_only=True)
+class Part:
+    """One part of a cell's memory on both sides, a value a launch, and what of the difference others share."""
+
+    base: list[float]
+    candidate: list[float]
+    common_mb: float = 0.0
+
+    @property
+    def left_mb(self) -> float:
+        """The difference that is not shared."""
+        return median(self.candidate) - median(self.base) - self.common_mb
+
+    def shift(self, noise_mb: float) -> MemoryShift:
+        """The rule's word on what is not shared: the sides are brought together by what is, upwards."""
+        up, down = max(self.common_mb, 0.0), max(-self.common_mb, 0.0)
+        return memory_shift(
+            [each + up for each in self.base], [each + down for each in self.candidate], noise_mb=noise_mb
+        )
+
+
+@dataclass(kw_only=True)
+class Parted:
+    """The memory of one cell on both sides, in MiB.
+
+    `whole` is all that it took: its peak, or what it had after loading where a side has no peak. `beyond` is what it
+    took beyond the import, with what the base took up to there added on both sides, so that it is of the size of all
+    that the process takes. `load_mb` is what of its shift is there after loading.
+    """
+
+    whole: Part
+    imported: Part | None
+    beyond: Part
+    start_mb: float
+    load_mb: float | None
+    launches: int
+
+    @property
+    def common_mb(self) -> float:
+        """What it moved by with others, of both parts."""
+        return self.beyond.common_mb + (self.imported.common_mb if self.imported else 0.0)
+
+
+def parted(before: Record, after: Record, launches: Launches) -> Parted | None:
+    """The memory of a cell; None where it was not measured on both sides, by launches where both have enough."""
+    for column in ("rss_peak_mb", "rss_load_mb"):
+        sides: list[list[Measured]] = [
+            [each for each in side.get(before.cell, ()) if getattr(each, column) is not None] for side in launches
+        ]
+        if min(map(len, sides)) < FEWEST_LAUNCHES:
+            sides = [[before], [after]]
+        tops = [_values(side, column) for side in sides]
+        if not all(tops):
+            continue
+        imports = [_values(side, "rss_import_mb") for side in sides]
+        loads = [_values(side, "rss_load_mb") for side in sides]
+        start_mb = median(imports[0]) if all(imports) else 0.0
+        beyond = [_less(top, taken, start_mb) for top, taken in zip(tops, imports, strict=True)] if start_mb else tops
+        if any(each <= 0 for side in beyond for each in side):
+            start_mb, beyond = 0.0, tops
+        imported = Part(base=imports[0], candidate=imports[1]) if start_mb else None
+        load_mb = None
+        if imported and all(loads):
+            load_mb = median(loads[1]) - median(loads[0]) - imported.left_mb
+        return Parted(
+            whole=Part(base=tops[0], candidate=tops[1]),
+            imported=imported,
+            beyond=Part(base=beyond[0], candidate=beyond[1]),
+            start_mb=start_mb,
+            load_mb=load_mb,
+            launches=min(map(len, sides)),
+        )
+    return None
+
+
+def _values(side: Iterable[Measured], column: str) -> list[float]:
+    """A column of all launches of a side; nothing where one lacks it, or it is no memory."""
+    values = [getattr(each, column) for each in side]
+    return values if all(value is not None and math.isfinite(value) and value > 0 for value in values) else []
+
+
+def _less(tops: Sequence[float], taken: Sequence[float], start_mb: float) -> list[float]:
+    return [top - each + start_mb for top, each in zip(tops, taken, strict=True)]
+
+
+def noise_of(pairs: Sequence[Pair], moved: Mapping[Key, Parted]) -> dict[Key, float]:
+    """What each cell's memory beyond the import varies by between launches of one side."""
+    widest: dict[tuple[str, str], float] = {}
+    for pair in pairs:
+        each, shared = moved[pair[0].cell], (pair[0].model, runtime_of(pair))
+        ranges = [high - low for low, high in map(ends, (each.beyond.base, each.beyond.candidate))]
+        widest[shared] = max(widest.get(shared, 0.0), *ranges)
+    found = {}
+    for pair in pairs:
+        key, each = pair[0].cell, moved[pair[0].cell]
+        smaller_mb = min(median(each.beyond.base), median(each.beyond.candidate)) - each.start_mb
+        few = each.launches < FEWEST_LAUNCHES
+        found[key] = LAUNCH_SHARE * max(smaller_mb, 0.0) if few else widest[pair[0].model, runtime_of(pair)]
+    return found
