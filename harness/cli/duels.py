@@ -178,9 +178,12 @@ def _told(found: Fought, untimed: Mapping[Key, str], comparison: Comparison) -> 
     return Duelled(
         cells=duel.decisions,
         untimed={**untimed, **duel.absent},
+        sides=duel.sides,
+        cut=frozenset(duel.cut),
+        fell_out=frozenset(duel.fell_out),
+        unmeasured=frozenset(duel.decisions.keys() - duel.thresholds.keys()),
         machine=machine_words(duel.machine),
         pairs=duel.pairs,
         seconds=duel.seconds,
-        unmeasured=sum(key not in duel.thresholds for key in duel.decisions),
         notes=tuple(notes),
     )

@@ -6,10 +6,11 @@ the cells that pass on both sides could be timed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.duel.deciding import CellDecision, Decision
+from harness.duel.thresholds import LEAST
 from harness.verdict.comparison import count_of, listed
 from harness.verdict.evidence import Lack
 from harness.verdict.policy import GatePolicy
@@ -22,23 +23,33 @@ class Duelled:
     """What a duel said of cells that pass in both tables.
 
     `cells` are those that were timed, `untimed` says of others why they were not. Where there was no duel at all,
-    `none` says why and `remedy` what to do. `pairs` of processes took `seconds` on a machine, `machine` in words.
-    `unmeasured` counts the cells whose own threshold on that machine is not known, and `notes` are what else to know.
+    `none` says why and `remedy` what to do. `sides` are the combinations that it was of, as commands take them. `cut`
+    are the cells that its budget left undecided, `fell_out` those of which a process did not come through a pair, and
+    `unmeasured` those whose own threshold on that machine is not known. `pairs` of processes took `seconds` on a
+    machine, `machine` in words. `notes` are what else to know.
     """
 
     cells: Mapping[Cell, CellDecision] = field(default_factory=dict)
     untimed: Mapping[Cell, str] = field(default_factory=dict)
     none: str = ""
     remedy: str = ""
+    sides: tuple[str, str] = ("", "")
+    cut: frozenset[Cell] = frozenset()
+    fell_out: frozenset[Cell] = frozenset()
+    unmeasured: frozenset[Cell] = frozenset()
     machine: str = ""
     pairs: int = 0
     seconds: float = 0.0
-    unmeasured: int = 0
     notes: tuple[str, ...] = ()
 
     def of(self, decision: Decision) -> list[Cell]:
         """The cells of a decision."""
         return [key for key, cell in self.cells.items() if cell.decision is decision]
+
+    @property
+    def measuring(self) -> str:
+        """The command that measures thresholds; those of either side count."""
+        return f"harness duel {self.sides[0]} {self.sides[0]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +127,8 @@ def judge_latency(duelled: Duelled, policy: GatePolicy) -> LatencyJudged:
     lacking = []
     if open_cells and policy.latency_must_be_told:
         names = listed([_name(cell) for cell in open_cells])
-        remedy = "give the duel more time (--duel-budget), on a quiet machine."
         reason = f"the latency of {count_of(len(open_cells))} is inconclusive, and [gate] asks for it: {names}"
-        lacking.append(Lack(reason=reason, remedy=remedy))
+        lacking.append(Lack(reason=reason, remedy=_remedy(open_cells, coarse, limits, duelled)))
     return LatencyJudged(
         slower=slower,
         lacking=tuple(lacking),
@@ -153,6 +163,35 @@ def _coarse(limits: Mapping[Cell, float], duelled: Duelled) -> dict[Cell, str]:
         for cell, found in duelled.cells.items()
         if cell in limits and found.decision is Decision.EQUAL and _above(found.equal_within, limits[cell])
     }
+
+
+def _remedy(
+    open_cells: Sequence[Cell], coarse: Collection[Cell], limits: Mapping[Cell, float], duelled: Duelled
+) -> str:
+    """What to do about cells that were left open, by what left each of them open."""
+    of: dict[str, list[Cell]] = {}
+    for cell in open_cells:
+        if cell in duelled.untimed:
+            kind = "untimed"
+        elif cell in duelled.fell_out:
+            kind = "fell out"
+        elif cell in duelled.cut:
+            kind = "cut"
+        elif cell in coarse and cell in duelled.unmeasured and limits[cell] >= 100 * LEAST:
+            kind = "unmeasured"
+        else:
+            kind = "coarse" if cell in coarse else "undecided"
+        of.setdefault(kind, []).append(cell)
+    words = {
+        "cut": "give the duel more time (--duel-budget), on a quiet machine: it goes on from the pairs that it has",
+        "undecided": "gate again on a quieter machine, or raise the latency_percent of {}",
+        "unmeasured": f"`{duelled.measuring}` measures what this machine can tell of {{}}",
+        "coarse": "raise the latency_percent of {} to what this machine can tell, or gate on a quieter one",
+        "fell out": "find out why a process of {} did not come through its pairs: the notes say which",
+        "untimed": "mend what keeps {} from being timed: the notes say what",
+    }
+    said = [text.format(listed([_name(cell) for cell in of[kind]])) for kind, text in words.items() if kind in of]
+    return f"{'; '.join(said)}."
 
 
 def _told_from(limits: Mapping[Cell, float], duelled: Duelled) -> list[str]:

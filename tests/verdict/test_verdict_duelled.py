@@ -80,7 +80,7 @@ def test_inconclusive_cells_are_counted_and_leave_the_verdict_open_only_where_th
     asked = of(cells, strict)
     assert (asked.decision, asked.exit_code) == (Decision.CANNOT_TELL, 3)
     assert "the latency of 1 cell is inconclusive, and [gate] asks for it: c/onnx" in asked.reasons
-    assert "--duel-budget" in asked.remedy
+    assert "a quieter machine" in asked.remedy
     assert of(ABC, strict).exit_code == 1  # what is worse outweighs it
     assert of({key: cell(EQUAL) for key in ABC}, strict).exit_code == 0
 
@@ -93,6 +93,41 @@ def test_a_cell_that_could_not_be_timed_is_inconclusive_with_the_reason() -> Non
     assert "Latency inconclusive, torch2.1: failed at load: c/onnx." in verdict.notes
     strict = GatePolicy(limits=Limits(latency_percent=10.0), latency_must_be_told=True)
     assert of(cells, strict, untimed=untimed).exit_code == 3
+
+
+REMEDIES = {
+    "cut": "give the duel more time (--duel-budget), on a quiet machine: it goes on from the pairs that it has.",
+    "fell out": "find out why a process of a/onnx did not come through its pairs: the notes say which.",
+    "all pairs": "gate again on a quieter machine, or raise the latency_percent of a/onnx.",
+    "untimed": "mend what keeps a/onnx from being timed: the notes say what.",
+    "unmeasured": "`harness duel torch2.0 torch2.0` measures what this machine can tell of a/onnx.",
+    "coarse": "raise the latency_percent of a/onnx to what this machine can tell, or gate on a quieter one.",
+}
+
+
+@pytest.mark.parametrize("why", REMEDIES)
+def test_what_to_do_goes_by_what_left_a_cell_open(why: str) -> None:
+    key = ("a", "onnx")
+    policy = GatePolicy(limits=Limits(latency_percent=1.5), latency_must_be_told=True)
+    open_cell = cell(INCONCLUSIVE) if why in ("cut", "fell out", "all pairs") else cell(EQUAL, equal_within=0.02)
+    found = duelled(
+        {} if why == "untimed" else {key: open_cell},
+        untimed={key: "torch2.1: failed at load"} if why == "untimed" else {},
+        cut=frozenset({key} if why == "cut" else ()),
+        fell_out=frozenset({key} if why == "fell out" else ()),
+        unmeasured=frozenset({key} if why == "unmeasured" else ()),
+        sides=("torch2.0", "torch2.1"),
+    )
+    verdict = judge(compared("a"), policy=policy, duelled=found)
+    assert (verdict.exit_code, verdict.remedy) == (3, REMEDIES[why])
+
+
+def test_what_to_do_names_each_thing_that_left_cells_open() -> None:
+    strict = GatePolicy(limits=Limits(latency_percent=10.0), latency_must_be_told=True)
+    cells = {**ABC, ("a", "onnx"): cell(INCONCLUSIVE, reason="the budget was spent")}
+    verdict = of(cells, strict, cut=frozenset({("a", "onnx")}))
+    assert "more time" in verdict.remedy
+    assert "raise the latency_percent of c/onnx" in verdict.remedy
 
 
 def test_without_a_limit_slower_cells_are_told_and_fail_nothing() -> None:
