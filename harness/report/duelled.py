@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.duel.deciding import Decision
+from harness.duel.thresholds import UNMEASURED
 from harness.report.duel import cell_values, in_order, row
+from harness.report.wording import options_of
+from harness.tables.schema import Run
 from harness.verdict.comparison import count_of, listed
 from harness.verdict.duelled import Duelled
 from harness.verdict.gate import Verdict
@@ -23,8 +26,11 @@ def duelled_rows(duelled: Duelled) -> list[tuple[str, ...]]:
     ]
 
 
-def duelled_rest(duelled: Duelled) -> list[str]:
-    """The cells that are equal, by what counted as that, and those without a pair; empty where there are none."""
+def duelled_rest(duelled: Duelled, base: Run) -> list[str]:
+    """The cells that are equal, by what counted as that, those without a pair, and those of no known threshold.
+
+    Empty where there are none. `base` is the run whose cells they are.
+    """
     within: dict[float, list[str]] = {}
     for cell in duelled.of(Decision.EQUAL):
         within.setdefault(round(100 * duelled.cells[cell].equal_within, 1), []).append("/".join(cell))
@@ -36,9 +42,12 @@ def duelled_rest(duelled: Duelled) -> list[str]:
     without = {cell: found.reason for cell, found in duelled.cells.items() if not found.pairs}
     for cell, reason in {**without, **duelled.untimed}.items():
         untimed.setdefault(reason, []).append("/".join(cell))
-    return said + [
-        f"not timed ({count_of(len(names))}), {reason}: {listed(names)}." for reason, names in untimed.items()
-    ]
+    said += [f"not timed ({count_of(len(names))}), {reason}: {listed(names)}." for reason, names in untimed.items()]
+    if duelled.unmeasured:
+        command = f"{duelled.measuring}{options_of(base)}{' --extensions' if base.extensions else ''}"
+        unknown = f"{count_of(len(duelled.unmeasured))} of no known threshold on this machine"
+        said.append(f"{unknown}: {100 * UNMEASURED:g} % is taken (`{command}` measures it).")
+    return said
 
 
 def is_told(verdict: Verdict | None) -> bool:
@@ -50,6 +59,7 @@ def duelled_as_json(duelled: Duelled) -> dict[str, Any]:
     """The same as plain values; shares are of the base's time, 0.1 being 10 % slower."""
     return {
         "cells": [cell_values(cell, duelled.cells[cell]) for cell in in_order(duelled.cells)],
+        "unmeasured": sorted("/".join(cell) for cell in duelled.unmeasured),
         "untimed": [{"cell": "/".join(cell), "reason": reason} for cell, reason in duelled.untimed.items()],
         "none": duelled.none,
         "machine": duelled.machine,

@@ -100,7 +100,7 @@ def comparison(comparison: Comparison, verdict: Verdict | None = None, bump: Bum
     parts += [*moved, unchanged_line(comparison)]
     parts += [text(line) for line in (natives_line(comparison),) if line]
     parts += _accuracy(accuracy_changes(comparison, arrow=_ARROW))
-    parts += [*_duelled(verdict), *_shifts(comparison, verdict), *_figures(comparison)]
+    parts += [*_duelled(comparison, verdict), *_shifts(comparison, verdict), *_figures(comparison)]
     steps = (look_at(comparison, verdict), next_step_of(comparison, verdict, bump))
     parts += [f"Next: {sentence(step)}" for step in steps if step]
     return "\n\n".join(parts) + "\n"
@@ -168,11 +168,11 @@ def _accuracy(found: Accuracies) -> list[str]:
     return [f"#### {accuracy.TITLE}", markdown_table(found.header, rows), *([found.rest] if found.rest else [])]
 
 
-def _duelled(verdict: Verdict | None) -> list[str]:
+def _duelled(comparison: Comparison, verdict: Verdict | None) -> list[str]:
     if verdict is None or verdict.duelled is None or not is_told(verdict):
         return []
     rows = [(code(name), *map(text, cells)) for name, *cells in duelled_rows(verdict.duelled)]
-    rest = "\n".join(f"- {text(line)}" for line in duelled_rest(verdict.duelled))
+    rest = "\n".join(f"- {sentence(line)}" for line in duelled_rest(verdict.duelled, comparison.base))
     return [
         f"#### {DUELLED_TITLE}",
         *([markdown_table(DUELLED_HEADER, rows)] if rows else []),

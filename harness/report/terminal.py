@@ -266,7 +266,7 @@ def comparison_lines(
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
     lines += wrapped(natives_line(comparison), width=width, indent=0)
     lines += _accuracy_lines(accuracy_changes(comparison))
-    lines += [*_duelled_lines(verdict, width=width), *_shift_lines(comparison, verdict, width=width)]
+    lines += [*_duelled_lines(comparison, verdict, width=width), *_shift_lines(comparison, verdict, width=width)]
     lines += [*_figure_lines(comparison), Text()]
     for step in (look_at(comparison, verdict), next_step_of(comparison, verdict, bump)):
         lines += wrapped(f"Next: {step}", width=width, indent=0) if step else []
@@ -312,14 +312,14 @@ def _accuracy_lines(found: Accuracies) -> list[Text]:
     return lines + ([Text(f"{_GAP}{found.rest}")] if found.rest else [])
 
 
-def _duelled_lines(verdict: Verdict | None, *, width: int) -> list[Text]:
+def _duelled_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:
     if verdict is None or verdict.duelled is None or not is_told(verdict):
         return []
     rows = duelled_rows(verdict.duelled)
     lines = [Text(), Text(DUELLED_TITLE, style="bold"), *(_table_lines(DUELLED_HEADER, rows) if rows else [])]
-    return lines + [
-        line for text in duelled_rest(verdict.duelled) for line in wrapped(plain(text), width=width, indent=2)
-    ]
+    for text in duelled_rest(verdict.duelled, comparison.base):
+        lines += wrapped(plain(text), width=width, indent=2)
+    return lines
 
 
 def _shift_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:

@@ -197,10 +197,24 @@ def test_cells_without_a_pair_share_a_line_a_reason() -> None:
     cells = {**ABC, ("c", "onnx"): without, ("d", "onnx"): without}
     told = duelled(cells, untimed={("e", "onnx"): "torch2.1: failed at load"})
     assert [each[0] for each in duelled_rows(told)] == ["a/onnx"]
-    assert duelled_rest(told)[1:] == [
+    assert duelled_rest(told, table().run)[1:] == [
         f"not timed (2 cells), {spent}: c/onnx, d/onnx.",
         "not timed (1 cell), torch2.1: failed at load: e/onnx.",
     ]
+
+
+def test_cells_of_no_known_threshold_are_told_with_what_measures_it() -> None:
+    some = frozenset({("a", "onnx"), ("b", "onnx")})
+    verdict = of(ABC, unmeasured=some, sides=("torch2.0", "torch2.1"))
+    line = (
+        "2 cells of no known threshold on this machine: 2 % is taken "
+        "(`harness duel torch2.0 torch2.0 --tier quick --device cpu` measures it)."
+    )
+    assert line in markdown.comparison(compared("a", "b", "c"), verdict)
+    assert line in [each.plain.strip() for each in comparison_lines(compared("a", "b", "c"), verdict, width=200)]
+    assert verdict.duelled is not None
+    assert duelled_as_json(verdict.duelled)["unmeasured"] == ["a/onnx", "b/onnx"]
+    assert "threshold" not in markdown.comparison(compared("a", "b", "c"), of(ABC))
 
 
 def test_what_is_to_be_done_about_doubtful_latencies_is_not_said_where_a_duel_told_them() -> None:
