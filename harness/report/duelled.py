@@ -11,7 +11,6 @@ from harness.report.wording import options_of
 from harness.tables.schema import Run
 from harness.verdict.comparison import count_of, listed
 from harness.verdict.duelled import Duelled
-from harness.verdict.gate import Verdict
 
 DUELLED_TITLE = "Latency, by a duel"
 DUELLED_HEADER = ("cell", "candidate is", "effect", "interval", "pairs")
@@ -48,11 +47,6 @@ def duelled_rest(duelled: Duelled, base: Run) -> list[str]:
         unknown = f"{count_of(len(duelled.unmeasured))} of no known threshold on this machine"
         said.append(f"{unknown}: {100 * UNMEASURED:g} % is taken (`{command}` measures it).")
     return said
-
-
-def is_told(verdict: Verdict | None) -> bool:
-    """Whether a duel told the latencies, in the place of two tables, which cannot."""
-    return bool(verdict and verdict.duelled and verdict.duelled.cells)
 
 
 def duelled_as_json(duelled: Duelled) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.bench.latency import SPREAD
@@ -45,16 +45,20 @@ def care_legend(records: Sequence[Record]) -> str:
     return f"{CARE} ({count_of(len(found))}): latency to be taken with care: {_counted(found)}." if found else ""
 
 
-def care_note(comparison: Comparison) -> str:
-    """Of how many cells that pass on both sides a latency is to be taken with care; empty where of none."""
-    passed = [change for change in comparison.changes if change.passed]
+def care_note(comparison: Comparison, told: Collection[tuple[str, str]] = ()) -> str:
+    """Of how many cells that pass on both sides a latency is to be taken with care; empty where of none.
+
+    Those that a duel `told` do not count: their latency is its own.
+    """
+    passed = [change for change in comparison.changes if change.passed and (change.model, change.strategy) not in told]
     found = [doubts for change in passed if (doubts := doubts_in([change.base, change.candidate]))]
     if not found or comparison.numbers_left_out:
         return ""
+    besides = " and were not timed by the duel" if told else ""
     return (
-        f"Of {len(found)} of the {count_of(len(passed))} that pass on both sides, latency is to be taken with care on "
-        f"one side or on both: {_counted(found)}. `harness duel` has two sides take turns, so that what else the "
-        "machine does falls on both."
+        f"Of {len(found)} of the {count_of(len(passed))} that pass on both sides{besides}, latency is to be taken with "
+        f"care on one side or on both: {_counted(found)}. `harness duel` has two sides take turns, so that what else "
+        "the machine does falls on both."
     )
 
 

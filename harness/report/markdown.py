@@ -12,12 +12,19 @@ from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.bump import blame_markdown
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
-from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows, is_told
+from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.expected import EXPECTED, PASSING, UNEXPECTED, expected_groups, passing_groups
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
-from harness.report.shifts import LATENCY_TITLE, MEMORY_TITLE, latency_lines, memory_line, memory_lines
+from harness.report.shifts import (
+    LATENCY_TITLE,
+    MEMORY_TITLE,
+    REST_LATENCY_TITLE,
+    latency_lines,
+    memory_line,
+    memory_lines,
+)
 from harness.report.wayout import next_step_of, way_out_markdown
 from harness.report.wording import (
     MOVED_HEADER,
@@ -169,7 +176,7 @@ def _accuracy(found: Accuracies) -> list[str]:
 
 
 def _duelled(comparison: Comparison, verdict: Verdict | None) -> list[str]:
-    if verdict is None or verdict.duelled is None or not is_told(verdict):
+    if verdict is None or verdict.duelled is None or not verdict.duelled.cells:
         return []
     rows = [(code(name), *map(text, cells)) for name, *cells in duelled_rows(verdict.duelled)]
     rest = "\n".join(f"- {sentence(line)}" for line in duelled_rest(verdict.duelled, comparison.base))
@@ -181,9 +188,11 @@ def _duelled(comparison: Comparison, verdict: Verdict | None) -> list[str]:
 
 
 def _shifts(comparison: Comparison, verdict: Verdict | None) -> list[str]:
-    memory, latency = memory_lines(comparison), [] if is_told(verdict) else latency_lines(comparison)
+    told = verdict.told if verdict else frozenset()
+    memory, latency = memory_lines(comparison), latency_lines(comparison, told)
+    latency_title = REST_LATENCY_TITLE if told else LATENCY_TITLE
     parts = [] if memory or not (none := memory_line(comparison)) else [none]
-    for title, said in ((MEMORY_TITLE, memory), (LATENCY_TITLE, latency)):
+    for title, said in ((MEMORY_TITLE, memory), (latency_title, latency)):
         parts += [f"#### {title}", "\n".join(f"- {text(line)}" for line in said)] if said else []
     return parts
 

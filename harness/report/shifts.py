@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from harness.verdict.comparison import Comparison, count_of, listed
-from harness.verdict.latencies import FAR_FACTOR, LatencyShift
+from harness.verdict.latencies import FAR_FACTOR, LatencyShift, latency_changes
 from harness.verdict.shifts import CommonShift, OwnShifts
 
 MEMORY_TITLE = "Memory of cells that pass on both sides"
 LATENCY_TITLE = "Latency between two runs: not evidence, `harness duel` tells"
+REST_LATENCY_TITLE = "Latency between two runs of cells that were not timed by the duel: not evidence"
 
 
 def memory_lines(comparison: Comparison) -> list[str]:
@@ -35,9 +36,15 @@ def memory_line(comparison: Comparison) -> str:
     return f"{MEMORY_TITLE}: no shift was found ({count_of(len(cells))}, told from {told} %)."
 
 
-def latency_lines(comparison: Comparison) -> list[str]:
-    """Whose latencies moved together, by runtime and strategy, and how many cells moved far; empty where none did."""
+def latency_lines(comparison: Comparison, told: Collection[tuple[str, str]] = ()) -> list[str]:
+    """Whose latencies moved together, by runtime and strategy, and how many cells moved far; empty where none did.
+
+    Of the cells `told` a duel has the word, and what tables say of them is left out.
+    """
     latency = comparison.latency
+    if told and not comparison.numbers_left_out:
+        left = [c for c in comparison.changes if c.passed and (c.model, c.strategy) not in told]
+        latency = latency_changes([(c.base, c.candidate) for c in left if c.base and c.candidate])
     said = [_together(shift) for shift in latency.together]
     far = [(latency.slower, "slower"), (latency.faster, "faster")]
     if counts := [f"{count} {way}" for count, way in far if count]:

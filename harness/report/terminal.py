@@ -17,11 +17,18 @@ from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
 from harness.report.bump import blame_lines
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
-from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows, is_told
+from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.lines import wrapped
-from harness.report.shifts import LATENCY_TITLE, MEMORY_TITLE, latency_lines, memory_line, memory_lines
+from harness.report.shifts import (
+    LATENCY_TITLE,
+    MEMORY_TITLE,
+    REST_LATENCY_TITLE,
+    latency_lines,
+    memory_line,
+    memory_lines,
+)
 from harness.report.wayout import next_step_of, way_out_lines
 from harness.report.wording import (
     COMPACT_LEGEND,
@@ -313,7 +320,7 @@ def _accuracy_lines(found: Accuracies) -> list[Text]:
 
 
 def _duelled_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:
-    if verdict is None or verdict.duelled is None or not is_told(verdict):
+    if verdict is None or verdict.duelled is None or not verdict.duelled.cells:
         return []
     rows = duelled_rows(verdict.duelled)
     lines = [Text(), Text(DUELLED_TITLE, style="bold"), *(_table_lines(DUELLED_HEADER, rows) if rows else [])]
@@ -323,9 +330,11 @@ def _duelled_lines(comparison: Comparison, verdict: Verdict | None, *, width: in
 
 
 def _shift_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:
-    memory, latency = memory_lines(comparison), [] if is_told(verdict) else latency_lines(comparison)
+    told = verdict.told if verdict else frozenset()
+    memory, latency = memory_lines(comparison), latency_lines(comparison, told)
+    latency_title = REST_LATENCY_TITLE if told else LATENCY_TITLE
     lines = [] if memory or not (none := memory_line(comparison)) else [Text(), Text(none)]
-    for title, said in ((MEMORY_TITLE, memory), (LATENCY_TITLE, latency)):
+    for title, said in ((MEMORY_TITLE, memory), (latency_title, latency)):
         lines += [Text(), Text(title, style="bold")] if said else []
         lines += [line for text in said for line in wrapped(plain(text), width=width, indent=2)]
     return lines

@@ -237,9 +237,10 @@ def _models(count: int) -> str:
 def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[str, ...]:
     """What to know before believing the comparison, and what the verdict does not rest on."""
     left_out = comparison.numbers_left_out
-    said = [f"Latency and memory are left out: {left_out}."] if left_out else []
-    told = verdict is not None and verdict.duelled is not None and verdict.duelled.cells
-    said += [care] if not told and (care := care_note(comparison)) else []
+    told = verdict.told if verdict else frozenset()
+    whose = "Latency and memory of the tables, not what the duel timed," if told else "Latency and memory"
+    said = [f"{whose} are left out: {left_out}."] if left_out else []
+    said += [care] if (care := care_note(comparison, told)) else []
     return (*comparison.notes, *said, *(verdict.notes if verdict else (LATENCY_NOTE,)))
 
 

@@ -47,6 +47,11 @@ class Duelled:
         return [key for key, cell in self.cells.items() if cell.decision is decision]
 
     @property
+    def told(self) -> frozenset[Cell]:
+        """The cells that have a pair: of these the duel's latency is to be believed, and not that of two tables."""
+        return frozenset(key for key, cell in self.cells.items() if cell.pairs)
+
+    @property
     def measuring(self) -> str:
         """The command that measures thresholds; those of either side count."""
         return f"harness duel {self.sides[0]} {self.sides[0]}"

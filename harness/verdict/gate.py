@@ -9,7 +9,7 @@ from functools import partial
 
 from harness.bench.stages import Outcome
 from harness.verdict.comparison import Category, CellChange, Comparison, count_of, listed
-from harness.verdict.duelled import Duelled, LatencyJudged, Slower, judge_latency
+from harness.verdict.duelled import Cell, Duelled, LatencyJudged, Slower, judge_latency
 from harness.verdict.evidence import Lack, models_of, weigh
 from harness.verdict.growth import MemoryGrowth, judge_memory
 from harness.verdict.natives import NativeChange
@@ -67,6 +67,11 @@ class Verdict:
     def exit_code(self) -> int:
         """The exit code of `harness gate`."""
         return self.decision.exit_code
+
+    @property
+    def told(self) -> frozenset[Cell]:
+        """The cells whose latency a duel told."""
+        return self.duelled.told if self.duelled else frozenset()
 
     def by_policy(self, change: CellChange) -> str:
         """What the policy makes of a change where that is not what its category is by itself; empty elsewhere."""

@@ -13,6 +13,7 @@ from harness.duel import deciding
 from harness.duel.deciding import CellDecision
 from harness.report import markdown
 from harness.report.duelled import duelled_as_json, duelled_rest, duelled_rows
+from harness.report.shifts import LATENCY_TITLE, REST_LATENCY_TITLE
 from harness.report.terminal import comparison_lines
 from harness.report.wording import next_step, notes
 from harness.verdict.comparison import Comparison, compare
@@ -222,6 +223,37 @@ def test_what_is_to_be_done_about_doubtful_latencies_is_not_said_where_a_duel_to
     comparison = compare(table(*doubtful), table(*doubtful, started="2026-02-01T12:00:00Z"))
     assert "to be taken with care" in "".join(notes(comparison, judge(comparison)))
     assert "to be taken with care" not in "".join(notes(comparison, judge(comparison, duelled=duelled(ABC))))
+    some = judge(comparison, duelled=duelled({("a", "onnx"): ABC["a", "onnx"]}))
+    assert "Of 2 of the 2 cells that pass on both sides and were not timed by the duel" in "".join(
+        notes(comparison, some)
+    )
+
+
+def test_what_tables_say_of_latency_stays_for_cells_that_no_duel_told() -> None:
+    models = ("a", "b", "c", "d")
+    sides = [[passed(model, "onnx", provider="cpu", latency_ms=ms) for model in models] for ms in (2.0, 3.0)]
+    comparison = compare(table(*sides[0]), table(*sides[1], started="2026-02-01T12:00:00Z"))
+    cells = {("a", "onnx"): cell(SLOWER, 0.5), ("b", "onnx"): cell(INCONCLUSIVE, pairs=0, lower=None, upper=None)}
+    verdict = judge(comparison, duelled=duelled(cells))
+    for told in (
+        "\n".join(line.plain for line in comparison_lines(comparison, verdict, width=100)),
+        markdown.comparison(comparison, verdict),
+    ):
+        assert REST_LATENCY_TITLE in told
+        assert "cpu: x1.50 in the middle of 3 cells" in told
+        assert "3 slower of 3 cells" in told
+    everywhere = judge(comparison, duelled=duelled(dict.fromkeys(((model, "onnx") for model in models), cell(EQUAL))))
+    assert "Latency between two runs" not in markdown.comparison(comparison, everywhere)
+    assert LATENCY_TITLE in markdown.comparison(comparison, judge(comparison))
+
+
+def test_tables_whose_latency_is_left_out_do_not_take_back_what_a_duel_told() -> None:
+    cells = [passed(model, "onnx") for model in "abc"]
+    comparison = compare(table(*cells), table(*cells, threads=1, started="2026-02-01T12:00:00Z"))
+    why = "the runs had different numbers of threads, 2 and 1."
+    assert f"Latency and memory are left out: {why}" in notes(comparison, judge(comparison))
+    told = notes(comparison, judge(comparison, duelled=duelled(ABC)))
+    assert f"Latency and memory of the tables, not what the duel timed, are left out: {why}" in told
 
 
 @given(
