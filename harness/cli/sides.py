@@ -28,7 +28,8 @@ from harness.cli.running import jobs_of, run_all
 from harness.cli.storing import store_of
 from harness.matrix.selection import Selection
 from harness.report import markdown, terminal
-from harness.report.duelled import duelled_as_json
+from harness.report.duelled import latency_as_json
+from harness.report.shifts import memory_as_json
 from harness.report.wording import headline
 from harness.tables.layout import series_folder
 from harness.verdict.comparison import WORSE, CellChange, Comparison
@@ -184,7 +185,8 @@ def _as_json(root: Path, comparison: Comparison, verdict: Verdict, bump: Bump | 
         "notes": [*comparison.notes, *verdict.notes],
         "base": _side_as_json(comparison, 0),
         "candidate": _side_as_json(comparison, 1),
-        "latency": duelled_as_json(verdict.duelled) if verdict.duelled else None,
+        "latency": latency_as_json(verdict),
+        "memory": memory_as_json(comparison, verdict),
         "cells": [
             {**_cell_as_json(root, comparison, change), "by_policy": verdict.by_policy(change)}
             for change in comparison.changes

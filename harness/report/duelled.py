@@ -10,7 +10,8 @@ from harness.report.duel import cell_values, in_order, row
 from harness.report.wording import options_of
 from harness.tables.schema import Run
 from harness.verdict.comparison import count_of, listed
-from harness.verdict.duelled import Duelled
+from harness.verdict.duelled import Cell, Duelled
+from harness.verdict.gate import Verdict
 
 DUELLED_TITLE = "Latency, by a duel"
 DUELLED_HEADER = ("cell", "candidate is", "effect", "interval", "pairs")
@@ -49,12 +50,30 @@ def duelled_rest(duelled: Duelled, base: Run) -> list[str]:
     return said
 
 
-def duelled_as_json(duelled: Duelled) -> dict[str, Any]:
-    """The same as plain values; shares are of the base's time, 0.1 being 10 % slower."""
+def latency_as_json(verdict: Verdict) -> dict[str, Any] | None:
+    """What a duel told, and what the policy makes of it, as plain values; None where there was to be no duel.
+
+    Shares are of the base's time, 0.1 being 10 % slower. `open` cells have a limit that they were not decided on.
+    """
+    duelled = verdict.duelled
+    if duelled is None:
+        return None
+    failing = {(each.model, each.strategy) for each in verdict.slower}
+
+    def judged(cell: Cell) -> dict[str, Any]:
+        limit = verdict.latency.limits.get(cell)
+        return {
+            "limit": None if limit is None else limit / 100,
+            "fails": cell in failing,
+            "open": cell in verdict.latency.open_cells,
+        }
+
     return {
-        "cells": [cell_values(cell, duelled.cells[cell]) for cell in in_order(duelled.cells)],
+        "cells": [{**cell_values(cell, duelled.cells[cell]), **judged(cell)} for cell in in_order(duelled.cells)],
         "unmeasured": sorted("/".join(cell) for cell in duelled.unmeasured),
-        "untimed": [{"cell": "/".join(cell), "reason": reason} for cell, reason in duelled.untimed.items()],
+        "untimed": [
+            {"cell": "/".join(cell), "reason": reason, **judged(cell)} for cell, reason in duelled.untimed.items()
+        ],
         "none": duelled.none,
         "machine": duelled.machine,
         "pairs": duelled.pairs,

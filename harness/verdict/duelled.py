@@ -79,25 +79,23 @@ class Slower:
 class LatencyJudged:
     """What a policy makes of a duel.
 
-    `slower` fail. `lacking` is what leaves the question open where the policy asks for an answer, `open_cells` counts
-    the cells with a limit that were not decided, or are equal within more than it. `limited` counts those with a limit,
-    decided or not.
+    `slower` fail. `lacking` is what leaves the question open where the policy asks for an answer. `limits` are those of
+    the cells that have one, in percent, and `open_cells` the ones of these that were not decided, or are equal within
+    more than it.
     """
 
     slower: tuple[Slower, ...] = ()
     lacking: tuple[Lack, ...] = ()
     notes: tuple[str, ...] = ()
-    limited: int = 0
-    open_cells: int = 0
+    limits: Mapping[Cell, float] = field(default_factory=dict)
+    open_cells: tuple[Cell, ...] = ()
 
     @property
     def words(self) -> str:
         """What a verdict that fails on none of it rests on, as far as latency goes; empty where no cell has a limit."""
-        if not self.limited:
-            return ""
-        decided = self.limited - self.open_cells
+        decided = len(self.limits) - len(self.open_cells)
         told = f"none of {count_of(decided)} found slower than [gate] allows" if decided else ""
-        left = f"the latency of {count_of(self.open_cells)} inconclusive" if self.open_cells else ""
+        left = f"the latency of {count_of(len(self.open_cells))} inconclusive" if self.open_cells else ""
         return ", ".join(filter(None, (told, left)))
 
 
@@ -138,8 +136,8 @@ def judge_latency(duelled: Duelled, policy: GatePolicy) -> LatencyJudged:
         slower=slower,
         lacking=tuple(lacking),
         notes=tuple(notes),
-        limited=len(limits),
-        open_cells=len(open_cells),
+        limits=limits,
+        open_cells=tuple(open_cells),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 
@@ -11,7 +11,7 @@ from harness.bench.stages import Outcome
 from harness.verdict.comparison import Category, CellChange, Comparison, count_of, listed
 from harness.verdict.duelled import Cell, Duelled, LatencyJudged, Slower, judge_latency
 from harness.verdict.evidence import Lack, models_of, weigh
-from harness.verdict.growth import MemoryGrowth, judge_memory
+from harness.verdict.growth import MemoryGrowth, MemoryJudged, judge_memory
 from harness.verdict.natives import NativeChange
 from harness.verdict.policy import DEFAULT_POLICY, GatePolicy
 
@@ -46,9 +46,9 @@ class Verdict:
     """The decision, the reasons for it, and what it does not rest on.
 
     `failing` are the cells that the policy fails on, and `allowed` those that got worse and that it lets through;
-    `moved` are the native outputs, `dropped` the accuracies, `grown` the memories and `slower` the latencies that it
-    fails on. `remedy` is what to do where the evidence for a zero is lacking; empty elsewhere. `duelled` is the duel
-    that it rests on; None where there was to be none.
+    `moved` are the native outputs and `dropped` the accuracies that it fails on, `memory` and `latency` what the policy
+    makes of these. `remedy` is what to do where the evidence for a zero is lacking; empty elsewhere. `duelled` is the
+    duel that it rests on; None where there was to be none.
     """
 
     decision: Decision
@@ -59,14 +59,24 @@ class Verdict:
     allowed: tuple[CellChange, ...] = ()
     moved: tuple[NativeChange, ...] = ()
     dropped: tuple[AccuracyDrop, ...] = ()
-    grown: tuple[MemoryGrowth, ...] = ()
-    slower: tuple[Slower, ...] = ()
+    memory: MemoryJudged = field(default_factory=MemoryJudged)
+    latency: LatencyJudged = field(default_factory=LatencyJudged)
     duelled: Duelled | None = None
 
     @property
     def exit_code(self) -> int:
         """The exit code of `harness gate`."""
         return self.decision.exit_code
+
+    @property
+    def grown(self) -> tuple[MemoryGrowth, ...]:
+        """The memories that it fails on."""
+        return self.memory.grown
+
+    @property
+    def slower(self) -> tuple[Slower, ...]:
+        """The latencies that it fails on."""
+        return self.latency.slower
 
     @property
     def told(self) -> frozenset[Cell]:
@@ -119,8 +129,8 @@ def judge(
         allowed=allowed,
         moved=tuple(natives),
         dropped=tuple(dropped),
-        grown=memory.grown,
-        slower=latency.slower,
+        memory=memory,
+        latency=latency,
         duelled=duelled,
     )
     but = f" but what [gate] allows ({', '.join(excused)})" if excused else ""

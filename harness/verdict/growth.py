@@ -7,12 +7,13 @@ within the limit, and a growth of its size could have been missed, that is said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from harness.verdict.comparison import Comparison, count_of, listed
 from harness.verdict.evidence import Lack
 from harness.verdict.memory import FEWEST_LAUNCHES, LEAST_MB, LEAST_SHARE
+from harness.verdict.parts import Key
 from harness.verdict.policy import GatePolicy
 from harness.verdict.shifts import CellMemory
 
@@ -39,9 +40,15 @@ class MemoryGrowth:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryJudged:
-    """What a policy makes of memory: `grown` fail, `lacking` is what leaves the question open."""
+    """What a policy makes of memory: `grown` fail, `lacking` is what leaves the question open.
+
+    `limits` are those of the cells that have one, in percent, and `open_cells` the ones of these of which launches do
+    not tell whether they fail.
+    """
 
     grown: tuple[MemoryGrowth, ...] = ()
+    limits: Mapping[Key, float] = field(default_factory=dict)
+    open_cells: tuple[Key, ...] = ()
     lacking: tuple[Lack, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -63,6 +70,8 @@ def judge_memory(comparison: Comparison, policy: GatePolicy) -> MemoryJudged:
     ]
     return MemoryJudged(
         grown=tuple(grown),
+        limits={each.cell: limit for each, limit in limited},
+        open_cells=tuple(each.cell for each, _ in unsure),
         lacking=(*_of_peaks(comparison, policy), *_of_launches(unsure)),
         notes=(*_grown_notes(comparison, grown), *_blind_notes(blind)),
     )

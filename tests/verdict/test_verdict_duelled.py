@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.duel import deciding
 from harness.duel.deciding import CellDecision
 from harness.report import markdown
-from harness.report.duelled import duelled_as_json, duelled_rest, duelled_rows
+from harness.report.duelled import duelled_rest, duelled_rows, latency_as_json
 from harness.report.shifts import LATENCY_TITLE, REST_LATENCY_TITLE
 from harness.report.terminal import comparison_lines
 from harness.report.wording import next_step, notes
@@ -184,12 +184,24 @@ def test_reports_have_the_cells_that_are_not_equal_and_count_the_others() -> Non
     assert "Latency between two runs" not in text
     told = markdown.comparison(compared("a", "b", "c"), verdict)
     assert "| `a/onnx` | slower | +15.0 % | +14.0 % to +16.0 % | 12 |" in told
-    values = json.loads(json.dumps(duelled_as_json(verdict.duelled)))
-    assert [(each["cell"], each["decision"]) for each in values["cells"]] == [
-        ("a/onnx", "slower"),
-        ("c/onnx", "inconclusive"),
-        ("b/onnx", "equal"),
+
+
+def test_a_duel_as_plain_values_says_of_each_cell_what_the_policy_makes_of_it() -> None:
+    verdict = of(ABC, untimed={("d", "onnx"): "torch2.1: failed at load"})
+    values = json.loads(json.dumps(latency_as_json(verdict)))
+    told = [(each["cell"], each["decision"], each["limit"], each["fails"], each["open"]) for each in values["cells"]]
+    assert told == [
+        ("a/onnx", "slower", 0.1, True, False),
+        ("c/onnx", "inconclusive", 0.1, False, True),
+        ("b/onnx", "equal", 0.1, False, False),
     ]
+    assert values["untimed"] == [
+        {"cell": "d/onnx", "reason": "torch2.1: failed at load", "limit": 0.1, "fails": False, "open": True}
+    ]
+    free = latency_as_json(of(ABC, GatePolicy()))
+    assert free is not None
+    assert {(each["limit"], each["fails"], each["open"]) for each in free["cells"]} == {(None, False, False)}
+    assert latency_as_json(judge(compared("a"))) is None
 
 
 def test_cells_without_a_pair_share_a_line_a_reason() -> None:
@@ -213,8 +225,9 @@ def test_cells_of_no_known_threshold_are_told_with_what_measures_it() -> None:
     )
     assert line in markdown.comparison(compared("a", "b", "c"), verdict)
     assert line in [each.plain.strip() for each in comparison_lines(compared("a", "b", "c"), verdict, width=200)]
-    assert verdict.duelled is not None
-    assert duelled_as_json(verdict.duelled)["unmeasured"] == ["a/onnx", "b/onnx"]
+    values = latency_as_json(verdict)
+    assert values is not None
+    assert values["unmeasured"] == ["a/onnx", "b/onnx"]
     assert "threshold" not in markdown.comparison(compared("a", "b", "c"), of(ABC))
 
 

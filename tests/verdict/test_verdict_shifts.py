@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.bench.record import Record
-from harness.report.shifts import memory_line, memory_lines
+from harness.report.shifts import memory_as_json, memory_line, memory_lines
 from harness.report.wording import notes
 from harness.tables.launches import Launch
 from harness.tables.reading import read_table
@@ -385,6 +386,29 @@ def test_figures_above_the_limit_that_launches_do_not_confirm_leave_it_open() ->
     assert judge(found).decision is Decision.MAY_MERGE
     assert judge(found, policy=limited(26.0)).decision is Decision.MAY_MERGE
     assert judge(single(620.0), policy=limited(15.0)).decision is Decision.DO_NOT_MERGE
+
+
+def test_memory_as_plain_values_says_what_failed_and_what_was_found() -> None:
+    cells = [(cell(m), cell(m, imported=400.0)) for m in "abcd"]
+    cells.append((cell("e", "onnx", provider="cpu"), cell("e", "onnx", provider="cpu")))
+    found = sides(*cells)
+    but = GateRule(models=("a",), limits=Limits(memory_percent=30.0))
+    values = json.loads(json.dumps(memory_as_json(found, judge(found, policy=limited(10.0, but)))))
+    assert (values["compared"], values["none"], values["left_out"]) == (5, "", [])
+    assert [(each["cell"], each["limit"], each["fails"]) for each in values["cells"]] == [
+        ("a/native", 0.3, False),
+        ("b/native", 0.1, True),
+        ("c/native", 0.1, True),
+        ("d/native", 0.1, True),
+    ]
+    assert {round(each["found"], 3) for each in values["cells"]} == {0.239}
+    assert [(each["runtime"], each["cells"][0], each["import_mb"]) for each in values["common"]] == [
+        ("torch-cpu", "a/native", 80.0)
+    ]
+    (open_cell,) = memory_as_json(single(580.0), judge(single(580.0), policy=limited(15.0)))["cells"]
+    assert (open_cell["fails"], open_cell["open"], open_cell["limit"]) == (False, True, 0.15)
+    (free,) = memory_as_json(single(620.0), judge(single(620.0)))["cells"]
+    assert (free["fails"], free["open"], free["limit"]) == (False, False, None)
 
 
 def test_launches_that_differ_ask_for_more_of_them() -> None:
