@@ -332,7 +332,7 @@ class _Execution:
             elif event["event"] == "waiting":
                 self._under_way = None
                 self.observer.waiting(event["model"], event["strategy"])
-            else:
+            elif event["event"] == "ended":
                 self._under_way = None
                 self.observer.ended(event["model"], event["strategy"], event["outcome"], event["stage"])
                 if event["outcome"] == Outcome.FAILED.value and event["model"] not in self._told_raised:

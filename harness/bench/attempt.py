@@ -12,7 +12,8 @@
                    those that wait for a duel
     built/         one folder a model, of cells that wait for a duel: inputs and native outputs
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
-    events.jsonl   cells as they begin, wait, are timed and end, for a live display
+    events.jsonl   cells as they begin, wait, are timed and end, for a live display; and those whose timing was
+                   stopped, once it is gone on with
     scratch/       everything else that a run writes; nothing in it outlives the run
 
 The state is written down, and never inferred from which files exist. Whoever changes an attempt holds it
@@ -36,10 +37,12 @@ from harness.bench.identity import Identity, changed_files, differing
 from harness.bench.plan import Cell, Plan, file_stem_of, model_of, slug_of
 from harness.bench.record import Record, now, write_json
 from harness.bench.stages import Outcome, Stage
+from harness.bench.waiting import WAITING_FILE
 
 ATTEMPT_FILE = "attempt.json"
 ATTEMPT_VERSION = 1
 SCRATCH = "scratch"
+_NO_END = float("inf")
 
 
 class State(str, Enum):
@@ -146,6 +149,7 @@ class Attempt:
         What failed before it was built runs again: what such a build imported is not known, so whether that has been
         mended since cannot be told. Where it had ended, only its table is lacking, and all is kept.
         """
+        self._close_timing()
         if self.state is not State.ENDED:
             for path in self.records.glob("*.json"):
                 row = json.loads(path.read_text(encoding="utf-8"))["row"]
@@ -239,9 +243,14 @@ class Attempt:
         """The cells of a plan that have a record."""
         return [cell for cell in plan.cells if self.record_of(cell).exists()]
 
+    def waiting_cells(self, plan: Plan) -> list[Cell]:
+        """The cells of a plan that wait to be timed, and have no record."""
+        whole = [cell for cell in plan.cells if (self.waiting / cell.slug / WAITING_FILE).exists()]
+        return [cell for cell in whole if not self.record_of(cell).exists()]
+
     def worked_on(self, plan: Plan) -> list[Cell]:
         """The cells of a plan that have a record, or wait to be timed."""
-        return [c for c in plan.cells if self.record_of(c).exists() or (self.waiting / c.slug).exists()]
+        return [*self.recorded(plan), *self.waiting_cells(plan)]
 
     def started(self, cell: Cell) -> None:
         """Tell that a cell is under way."""
@@ -267,7 +276,7 @@ class Attempt:
         write_json(self.builds / f"{file_stem_of(model)}.json", modules)
         write_json(self.natives / f"{file_stem_of(model)}.json", native)
 
-    def _event(self, what: str, cell: Cell, **more: str) -> None:
+    def _event(self, what: str, cell: Cell, **more: str | float) -> None:
         line = {"event": what, "at": time.time(), "model": cell.model, "strategy": cell.strategy, **more}
         # One write a line, begun on a line of its own: what a full disk cut short spoils no other.
         with self.events.open("ab") as file:
@@ -297,23 +306,38 @@ class Attempt:
     def spans(self) -> dict[tuple[str, str], list[tuple[float, float]]]:
         """When each cell was at work, by model and strategy, in seconds since the epoch: run, and later timed.
 
-        What counts is from the last time that it began. What did not end has no end: infinity.
+        What counts is from the last time that it began. What is not over has no end: infinity.
         """
         found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        if not self.events.exists():
-            return found
-        for line in self.events.read_bytes().splitlines():
-            event = _event_of(line)
-            if event is None:
-                continue
+        for event in self._told():
             key, what, at = (event["model"], event["strategy"]), event["event"], event["at"]
-            if what == "started":
-                found[key] = [(at, float("inf"))]
-            elif what == "timing":
-                found.setdefault(key, []).append((at, float("inf")))
-            elif key in found:
-                found[key][-1] = found[key][-1][0], at
+            worked = [] if what == "started" else found.get(key, [])
+            # Only the first end of a span is its end: what is told of a cell later is not of its work.
+            if worked and worked[-1][1] == _NO_END:
+                worked[-1] = worked[-1][0], at
+            if what in ("started", "timing"):
+                found[key] = [*worked, (at, _NO_END)]
         return found
+
+    def _told(self) -> list[dict[str, Any]]:
+        lines = self.events.read_bytes().splitlines() if self.events.exists() else []
+        return [event for event in map(_event_of, lines) if event is not None]
+
+    def _close_timing(self) -> None:
+        """Tell of the cells that a dead run was timing that they were stopped, at the last that was heard of it.
+
+        When it died nobody knows. What changed after that is not held against them: nobody may have been at work then,
+        and nothing is kept of a timing that did not end. One that has a record, of whose end nothing was told, has no
+        end still.
+        """
+        stated = self.read()
+        assert stated is not None
+        told = self._told()
+        of_cells = {(event["model"], event["strategy"]): event["event"] for event in told}
+        for model, strategy in map(tuple, stated["planned"]):
+            if of_cells.get((model, strategy)) == "timing" and not self._path(model, strategy).exists():
+                cell = Cell(stated["combination"], model, strategy, stated["device"])
+                self._event("stopped", cell, at=max(event["at"] for event in told))
 
 
 def _ends_a_line(path: Path) -> bool:

@@ -63,12 +63,12 @@ class CellItem(pytest.Item):
             else:
                 attempt.started(self.cell)
                 self._ended = cells.run(self.cell)
+                if self._ended is None:
+                    attempt.waits(self.cell)
             new = cells.builds.new(self.cell.model)
             if new is not None:
                 attempt.write_build(self.cell.model, *new)
-            if self._ended is None:
-                attempt.waits(self.cell)
-            else:
+            if self._ended is not None:
                 attempt.write(self.cell, *self._ended, waits_on=bool(cells.plan.duel_side))
         except (InfrastructureError, OSError) as error:
             self._stop(error)

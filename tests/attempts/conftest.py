@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.bench.attempt import Attempt
 from harness.bench.group import descendants, processes
+from harness.bench.plan import Cell
+from harness.bench.waiting import Waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = ROOT / "tests" / "bench" / "stand_in"
@@ -149,6 +152,14 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "misfit.py").write_text(misfit, encoding="utf-8")
     add_route(tmp_path / "plugins", "recite")
     return folder
+
+
+def leave_waiting(attempt: Attempt, cell: Cell) -> None:
+    """Leave what a cell leaves that came through all but timing; nothing is told of it."""
+    folder = attempt.waiting / cell.slug
+    folder.mkdir(parents=True)
+    (folder / "thing").write_bytes(b"x" * 2**20)
+    Waiting(columns={}, details={}, artifact={}, converted=None).write(folder)
 
 
 SLEEP_S = f"97531.{os.getpid()}"

@@ -27,7 +27,8 @@ from harness.bench.registry import discover
 from harness.bench.stages import Outcome, Stage
 from harness.matrix.combination import read
 from harness.matrix.locks import Lock
-from tests.attempts.conftest import Observer
+from harness.matrix.wholeness import Change
+from tests.attempts.conftest import Observer, leave_waiting
 
 
 def _plan(root: Path, *models: str) -> Plan:
@@ -313,6 +314,31 @@ def test_a_model_file_that_raises_at_import_inside_fails_at_build_and_the_rest_r
     assert ",not-applicable,load,NotApplicable,nothing to recite with" in rows[1]
     assert not (root / "results").exists()
     assert not list((root / ".harness" / "runs").iterdir()), "the run is closed"
+
+
+def test_what_changed_while_a_run_lay_paused_is_no_doing_of_the_cell_that_it_was_timing(
+    root: Path, tmp_path: Path
+) -> None:
+    plan = _plan(root)
+    attempt = Attempt(tmp_path / "attempt")
+    attempt.begin(plan, identity(plan, plan.registry(), inside={"packages": {}, "python": ""}, lock=""), {})
+    cell = plan.cells[0]
+    attempt.started(cell)
+    leave_waiting(attempt, cell)
+    attempt.waits(cell)
+    attempt.timing(cell)  # and killed there, by `kill -9`
+    later = Change(package="six", path="six.py", what="changed", changed=time.time() + 60)
+
+    made = execution._Execution(root, Task(plan=plan), attempt, plan.registry(), Observer(), fresh=False)
+    assert made._changed([later]), "while it may be under way, the cell is suspected"
+    assert (attempt.read() or {})["suspects"] == [cell.slug]
+
+    leave_waiting(attempt, cell)
+    attempt.pause("it was interrupted.")
+    attempt.go_on()
+    assert not made._changed([later])
+    assert attempt.recorded(plan) == [], "and it is not said to have changed its environment"
+    assert attempt.waiting_cells(plan) == [cell], "what waits is as it was before the change"
 
 
 def test_what_ran_while_the_environment_was_not_whole_is_taken_back(root: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from harness.bench.identity import PARTS, short
 from harness.bench.plan import Cell, Plan
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
+from tests.attempts.conftest import leave_waiting
 
 PARTS_OF = {part: f"digest of {part}" for part in PARTS}
 CELLS = tuple(Cell("torch2.0", "resnet18", strategy, "cpu") for strategy in ("native", "onnx-torchscript:16"))
@@ -201,6 +203,48 @@ def test_a_cell_that_waits_to_be_timed_is_not_at_work(attempt: Attempt) -> None:
         attempt.spans()[CELLS[1].model, CELLS[1].strategy],
     )
     assert run[0] <= run[1] <= began <= ended <= timed[0] <= timed[1] < float("inf")
+
+
+def _at(attempt: Attempt, monkeypatch: pytest.MonkeyPatch, told: Mapping[float, str]) -> None:
+    for at, what in told.items():
+        monkeypatch.setattr("harness.bench.attempt.time.time", lambda at=at: at)
+        {"started": attempt.started, "waiting": attempt.waits, "timing": attempt.timing}[what](CELLS[0])
+
+
+def test_a_cell_that_goes_on_waiting_has_worked_no_longer(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    _at(attempt, monkeypatch, {1.0: "started", 2.0: "waiting", 100.0: "waiting", 101.0: "timing"})
+    assert attempt.spans()["resnet18", "native"] == [(1.0, 2.0), (101.0, float("inf"))]
+
+
+def test_a_timing_that_was_killed_is_over_when_it_is_gone_on_with(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_waiting(attempt, CELLS[0])
+    _at(attempt, monkeypatch, {1.0: "started", 2.0: "waiting", 3.0: "timing"})
+    assert attempt.spans()["resnet18", "native"][1] == (3.0, float("inf")), "it may be under way"
+    monkeypatch.setattr("harness.bench.attempt.time.time", lambda: 100.0)
+    attempt.go_on()
+    attempt.go_on()
+    assert attempt.spans()["resnet18", "native"] == [(1.0, 2.0), (3.0, 3.0)]
+    _at(attempt, monkeypatch, {101.0: "timing"})
+    assert attempt.spans()["resnet18", "native"] == [(1.0, 2.0), (3.0, 3.0), (101.0, float("inf"))]
+
+
+def test_a_timing_that_left_a_record_is_not_taken_for_one_that_left_nothing(attempt: Attempt) -> None:
+    attempt.timing(CELLS[0])
+    kept = attempt.events.read_bytes()
+    attempt.write(CELLS[0], _record(CELLS[0]), {})
+    attempt.events.write_bytes(kept)  # it was killed between its record and the telling of it
+    attempt.go_on()
+    ((_, ended),) = attempt.spans()["resnet18", "native"]
+    assert ended == float("inf")
+
+
+def test_half_of_what_a_conversion_leaves_has_not_been_worked_on(attempt: Attempt) -> None:
+    (attempt.waiting / CELLS[0].slug).mkdir(parents=True)
+    assert attempt.worked_on(PLAN) == []
+    leave_waiting(attempt, CELLS[1])
+    assert attempt.waiting_cells(PLAN) == attempt.worked_on(PLAN) == [CELLS[1]]
 
 
 def test_records_are_taken_back_and_suspects_kept(attempt: Attempt) -> None:

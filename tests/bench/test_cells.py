@@ -393,7 +393,7 @@ def test_the_bench_alone_leaves_a_table_and_resumes(folder: Path, tmp_path: Path
     told = [(event["strategy"], event["event"]) for event in events]
     # The first run stopped at what is off, before anything was timed; nothing is converted twice.
     assert [each for each in told if each[0] == "good"] == [
-        ("good", what) for what in ("started", "waiting", "waiting", "timing", "ended")
+        ("good", what) for what in ("started", "waiting", "timing", "ended")
     ]
     assert told.index(("off", "ended")) < told.index(("good", "timing"))
     assert told.count(("impossible", "ended")) == told.count(("off", "started")) == 1
