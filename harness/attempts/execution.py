@@ -140,18 +140,22 @@ class _Execution:
         end_leftovers(str(attempt.folder))
         attempt.clear_scratch()
         before: dict[str, int] = {}
+        waiting = 0
         obstacles = ["it is settled"] if restart or attempt.state in (None, State.SETTLED) else attempt.obstacles(parts)
         if not obstacles:
             attempt.go_on(run=run)
             before = self._outcomes()
-            if before:
-                self.observer.note(f"going on with {sum(before.values())} cells that an interrupted run recorded")
+            waiting = len(attempt.waiting_cells(self.plan))
+            found = [f"{sum(before.values())} cells that an interrupted run recorded"] if before else []
+            found += [f"{waiting} cells that wait to be timed"] if waiting else []
+            if found:
+                self.observer.note(f"going on with {' and '.join(found)}")
         else:
             if not restart and attempt.state not in (None, State.SETTLED):
                 self.observer.note(f"{self.task.name}: beginning anew, since {'; '.join(obstacles)}")
             attempt.begin(self.plan, parts, inside, lock=lock, run=run)
         self._events = attempt.events_from()
-        self.observer.begin(self.task.name, len(self.plan.cells), before)
+        self.observer.begin(self.task.name, len(self.plan.cells), before, waiting)
 
     def _outcomes(self) -> dict[str, int]:
         """How many records there are, by outcome."""

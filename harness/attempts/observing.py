@@ -9,8 +9,11 @@ from typing import Protocol
 class Observer(Protocol):
     """Is told what a run does, as it does it."""
 
-    def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
-        """A combination's cells begin; `done` counts the outcomes that were recorded before."""
+    def begin(self, combination: str, planned: int, done: Mapping[str, int], waiting: int) -> None:
+        """A combination's cells begin; `done` counts the outcomes that were recorded before.
+
+        `waiting` is how many cells came through all but timing before, and wait for that still.
+        """
 
     def started(self, model: str, strategy: str) -> None:
         """A cell is under way."""

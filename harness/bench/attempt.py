@@ -218,11 +218,12 @@ class Attempt:
         there = {path.name for path in self.folder.iterdir() if not path.name.startswith(f".{ATTEMPT_FILE}.")}
         return bool(there - names) or bool(there - {HOLD_FILE, HOLDER_FILE} and SCRATCH not in there)
 
-    def other_records(self, plan: Plan) -> str:
-        """The records that are there of another plan, in words; nothing where there are none."""
+    def of_another(self, plan: Plan) -> str:
+        """The cells that are there of another plan, recorded or waiting, in words; nothing where there are none."""
         stated = self.read()
-        count = sum(not path.name.startswith(".") for path in self.records.glob("*.json"))
-        if stated is None or count == 0:
+        recorded = {path.stem for path in self.records.glob("*.json") if not path.name.startswith(".")}
+        waiting = {path.parent.name for path in self.waiting.glob(f"*/{WAITING_FILE}")} - recorded
+        if stated is None or not recorded | waiting:
             return ""
         words = {"device": plan.device, "tier": plan.tier, "models": plan.series, "selected": plan.selected}
         of_plan = {"combination": plan.combination, "extension": plan.extension, **words}
@@ -230,7 +231,10 @@ class Attempt:
         if sorted(stated["planned"]) == planned and all(stated.get(name, "") == of_plan[name] for name in of_plan):
             return ""
         part = "selected cells" if stated["selected"] else "a whole run"
-        return f"{count} of {part} of {stated['combination']} ({stated['device']}, tier {stated['tier']})"
+        counts = [f"{len(recorded)} recorded"] if recorded else []
+        counts += [f"{len(waiting)} waiting to be timed"] if waiting else []
+        of = f"{part} of {stated['combination']} ({stated['device']}, tier {stated['tier']})"
+        return f"{', '.join(counts)}, of {of}"
 
     def _path(self, model: str, strategy: str) -> Path:
         return self.records / f"{slug_of(model, strategy)}.json"

@@ -224,7 +224,7 @@ def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.Exi
     if not begun:
         _refuse_foreign(attempt)
         if config.getoption("--out") and not (config.getoption("--resume") or config.getoption("--replace")):
-            _refuse_others_records(attempt, plan)
+            _refuse_anothers(attempt, plan)
         tell = functools.partial(_tell, config)
         context.enter_context(hold(attempt.folder, f"the attempt in {attempt.folder}", tell))
     config.stash[ATTEMPT] = attempt
@@ -266,11 +266,11 @@ def _refuse_foreign(attempt: Attempt) -> None:
         raise pytest.UsageError(msg)
 
 
-def _refuse_others_records(attempt: Attempt, plan: Plan) -> None:
-    other = attempt.other_records(plan)
+def _refuse_anothers(attempt: Attempt, plan: Plan) -> None:
+    other = attempt.of_another(plan)
     if other:
         msg = (
-            f"--out {attempt.folder}: it holds records of another plan: {other}. Name another folder, or add --replace "
+            f"--out {attempt.folder}: it holds cells of another plan: {other}. Name another folder, or add --replace "
             "to remove them and begin anew."
         )
         raise pytest.UsageError(msg)

@@ -41,9 +41,9 @@ class RunDisplay:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
 
-    def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
+    def begin(self, combination: str, planned: int, done: Mapping[str, int], waiting: int) -> None:
         """A combination's cells begin."""
-        self._combination, self._planned, self._counts, self._waiting = combination, planned, dict(done), 0
+        self._combination, self._planned, self._counts, self._waiting = combination, planned, dict(done), waiting
         self._under_way = "starting: the frameworks are imported once"
         self._since = time.monotonic()
         if self._live is None:

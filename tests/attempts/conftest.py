@@ -77,8 +77,8 @@ class Observer:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def begin(self, combination: str, planned: int, done: Mapping[str, int]) -> None:
-        self.told.append(f"begin {combination} {planned} {dict(done)}")
+    def begin(self, combination: str, planned: int, done: Mapping[str, int], waiting: int) -> None:
+        self.told.append(f"begin {combination} {planned} {dict(done)}" + (f" {waiting}" if waiting else ""))
 
     def started(self, model: str, strategy: str) -> None:
         self.told.append(f"started {model} {strategy}")

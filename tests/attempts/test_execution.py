@@ -22,7 +22,7 @@ from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import BenchBrokenError, PausedError, UsageError
 from harness.bench.identity import identity, name_of
-from harness.bench.plan import Plan, Policy, expand
+from harness.bench.plan import Cell, Plan, Policy, expand
 from harness.bench.registry import discover
 from harness.bench.stages import Outcome, Stage
 from harness.matrix.combination import read
@@ -341,6 +341,42 @@ def test_what_changed_while_a_run_lay_paused_is_no_doing_of_the_cell_that_it_was
     assert attempt.waiting_cells(plan) == [cell], "what waits is as it was before the change"
 
 
+def _fail(attempt: Attempt, plan: Plan, cell: Cell) -> None:
+    write_row(
+        attempt,
+        plan,
+        plan.registry(),
+        cell,
+        outcome=Outcome.FAILED,
+        stage=Stage.CONVERT,
+        error_type="KeyError",
+        error="lost",
+    )
+
+
+def test_cells_that_wait_are_told_of_when_a_run_goes_on(root: Path, tmp_path: Path) -> None:
+    plan = _plan(root)
+    attempt = Attempt(tmp_path / "attempt")
+    parts = identity(plan, plan.registry(), inside={"packages": {}, "python": ""}, lock="")
+    attempt.begin(plan, parts, {})
+    for cell in plan.cells:
+        leave_waiting(attempt, cell)
+
+    def taken_up() -> list[str]:
+        attempt.pause("it was interrupted.")
+        observer = Observer()
+        made = execution._Execution(root, Task(plan=plan), attempt, plan.registry(), observer, fresh=False)
+        made.take_up(parts, {}, "", run="one", restart=False)
+        return observer.told
+
+    assert taken_up() == ["going on with 2 cells that wait to be timed", "begin small 2 {} 2"]
+    _fail(attempt, plan, plan.cells[0])
+    assert taken_up() == [
+        "going on with 1 cells that an interrupted run recorded and 1 cells that wait to be timed",
+        "begin small 2 {'failed': 1} 1",
+    ]
+
+
 def test_what_ran_while_the_environment_was_not_whole_is_taken_back(root: Path, tmp_path: Path) -> None:
     plan = _plan(root)
     attempt = Attempt(tmp_path / "attempt")
@@ -348,16 +384,7 @@ def test_what_ran_while_the_environment_was_not_whole_is_taken_back(root: Path, 
     attempt.begin(plan, parts, {})
     for cell in plan.cells:
         attempt.started(cell)
-        write_row(
-            attempt,
-            plan,
-            plan.registry(),
-            cell,
-            outcome=Outcome.FAILED,
-            stage=Stage.CONVERT,
-            error_type="KeyError",
-            error="lost",
-        )
+        _fail(attempt, plan, cell)
         time.sleep(0.02)
     ((_, ended),) = attempt.spans()[plan.cells[0].model, plan.cells[0].strategy]
     place = root / ".harness" / "environments" / "small"

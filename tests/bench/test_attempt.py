@@ -259,13 +259,25 @@ def test_records_are_taken_back_and_suspects_kept(attempt: Attempt) -> None:
 
 def test_records_of_another_plan_are_told(attempt: Attempt) -> None:
     part = replace(PLAN, cells=CELLS[:1], selected=True)
-    assert attempt.other_records(part) == "", "there is none yet"
+    assert attempt.of_another(part) == "", "there is none yet"
     attempt.write(CELLS[0], _record(CELLS[0]), {})
-    assert attempt.other_records(replace(PLAN, cells=CELLS[::-1])) == ""
+    assert attempt.of_another(replace(PLAN, cells=CELLS[::-1])) == ""
     for other in (
         part,
         replace(PLAN, combination="torch2.1"),
         replace(PLAN, tier="core"),
         replace(PLAN, series="models/"),
     ):
-        assert attempt.other_records(other) == "1 of a whole run of torch2.0 (cpu, tier quick)"
+        assert attempt.of_another(other) == "1 recorded, of a whole run of torch2.0 (cpu, tier quick)"
+
+
+def test_cells_that_wait_are_told_of_another_plan_as_records_are(attempt: Attempt) -> None:
+    part = replace(PLAN, cells=CELLS[:1], selected=True)
+    for cell in CELLS:
+        leave_waiting(attempt, cell)
+    assert attempt.of_another(PLAN) == ""
+    told = "2 waiting to be timed, of a whole run of torch2.0 (cpu, tier quick)"
+    assert attempt.of_another(part) == told
+    attempt.write(CELLS[0], _record(CELLS[0]), {}, waits_on=True)
+    told = "1 recorded, 1 waiting to be timed, of a whole run of torch2.0 (cpu, tier quick)"
+    assert attempt.of_another(part) == told

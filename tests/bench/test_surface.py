@@ -181,8 +181,9 @@ def test_records_of_another_plan_are_not_run_over(bench: Call, tmp_path: Path) -
     before = {path.name: path.read_bytes() for path in (out / "records").iterdir()}
     refused = bench("ambient/linear/good", "--out", out)
     assert refused.returncode == 4, refused.stdout
-    assert f"--out {out}: it holds records of another plan: 2 of selected cells of ambient (cpu, tier quick)." in (
-        refused.stderr
+    assert (
+        f"--out {out}: it holds cells of another plan: 2 recorded, of selected cells of ambient (cpu, tier quick)."
+        in (refused.stderr)
     )
     assert "Name another folder, or add --replace to remove them and begin anew." in refused.stderr
     assert {path.name: path.read_bytes() for path in (out / "records").iterdir()} == before

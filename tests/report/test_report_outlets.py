@@ -216,7 +216,7 @@ def test_what_is_told_while_a_run_goes_on_is_text(harmful: str, terminal: bool) 
     console = Console(file=io.StringIO(), width=100, force_terminal=terminal)
     with RunDisplay(console) as display:
         display.busy(harmful)
-        display.begin("torch2.1", 2, {})
+        display.begin("torch2.1", 2, {}, 0)
         display.started(harmful, "native")
         display.ended(harmful, "native", "failed", "load")
         display.note(harmful)
