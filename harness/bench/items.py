@@ -7,6 +7,7 @@ it is timed before further cells are run.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -52,12 +53,14 @@ class CellItem(pytest.Item):
         self.extra_keyword_matches.update({cell.model, cell.strategy, cell.device})
         self._ended: tuple[Record, dict[str, Any]] | None = None
         self._has_run = False
+        self.broke: Exception | None = None
+        """A bug of ours that the cell met: it costs the record of this cell alone."""
 
     def run_cell(self) -> bool:
         """All but timing; whether that was the end of the cell."""
         cells, attempt = self.config.stash[CELLS], self.config.stash[ATTEMPT]
         self._has_run = True
-        try:
+        with self._stopping():
             if cells.waits(self.cell):  # a run that was paused has brought it so far
                 cells.builds.built(self.cell.model)
             else:
@@ -70,22 +73,20 @@ class CellItem(pytest.Item):
                 attempt.write_build(self.cell.model, *new)
             if self._ended is not None:
                 attempt.write(self.cell, *self._ended, waits_on=bool(cells.plan.duel_side))
-        except (InfrastructureError, OSError) as error:
-            self._stop(error)
-        return self._ended is not None
+        return self._ended is not None or self.broke is not None
 
     def runtest(self) -> None:
         """Time the cell where that is left to do, and report it."""
         if not self._has_run:
             self.run_cell()
-        if self._ended is None:
+        if self._ended is None and self.broke is None:
             attempt = self.config.stash[ATTEMPT]
-            try:
+            with self._stopping():
                 attempt.timing(self.cell)
                 self._ended = self.config.stash[CELLS].time(self.cell)
                 attempt.write(self.cell, *self._ended)
-            except (InfrastructureError, OSError) as error:
-                self._stop(error)
+        if self.broke is not None:
+            raise self.broke
         assert self._ended is not None
         record, details = self._ended
         self.user_properties.append(("outcome", record.outcome.value))
@@ -95,11 +96,18 @@ class CellItem(pytest.Item):
         if record.outcome.broken:
             raise CellFailedError(record, details)
 
-    def _stop(self, error: Exception) -> None:
-        """End the run: this is no result. Raises `error` where it is a bug of ours."""
-        cause = infrastructure(error)
-        self.config.stash[CAUSE] = str(cause)
-        pytest.exit(str(cause), returncode=pytest.ExitCode.INTERNAL_ERROR)
+    @contextlib.contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """End the run by infrastructure, which is no result; what else is raised within is kept, to be reported."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever a bug of ours raises
+            cause = infrastructure(error)
+            if cause is None:
+                self.broke = error
+                return
+            self.config.stash[CAUSE] = str(cause)
+            pytest.exit(str(cause), returncode=pytest.ExitCode.INTERNAL_ERROR)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What the record and its details say; the bench's own traceback only where it broke itself."""
@@ -113,14 +121,14 @@ class CellItem(pytest.Item):
         return self.config.rootpath / CELLS_FILE.name, None, f"cell {self.name}"
 
 
-def infrastructure(error: Exception) -> HarnessError:
-    """What stopped the run. Raises `error` where it is a bug of ours."""
+def infrastructure(error: Exception) -> HarnessError | None:
+    """What stopped the run; None where that is a bug of ours."""
     if isinstance(error, InfrastructureError):
         return error
     if isinstance(error, OSError) and error.errno in NO_RESULT:
         msg = f"the disk where the bench writes its records and scratch refuses: {error.strerror}."
         return DiskFullError(msg)
-    raise error
+    return None
 
 
 def go_through(session: pytest.Session) -> None:

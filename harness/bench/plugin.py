@@ -331,7 +331,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         cause = config.stash.get(CAUSE, "") or _stopped_by(session, exitstatus)
         lacking = [cell.id for cell in config.stash[_PLAN].cells if not attempt.record_of(cell).exists()]
         if lacking and not cause:
-            cause = f"{len(lacking)} cells have no record, {lacking[0]} among them: the bench itself broke there."
+            cause = f"{len(lacking)} cells have no record{_broke_at(session, lacking, exitstatus)}"
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         if cause:
             if CELLS in config.stash:
@@ -339,6 +339,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             attempt.pause(cause)
         elif not config.getoption("--attempt"):  # there, `harness run` has to look at the environment first
             attempt.end()
+
+
+def _broke_at(session: pytest.Session, lacking: list[str], exitstatus: int) -> str:
+    """With which of the cells that have no record the bench broke; none is named where it broke beside them."""
+    broken = {item.cell.id for item in session.items if isinstance(item, CellItem) and item.broke is not None}
+    # Where pytest itself ended, most cells have no record for want of time.
+    there = [each for each in lacking if each in broken] or (
+        [] if exitstatus == pytest.ExitCode.INTERNAL_ERROR else lacking
+    )
+    return f", {there[0]} among them: the bench itself broke there." if there else ": the bench itself broke."
 
 
 def _stopped_by(session: pytest.Session, exitstatus: int) -> str:

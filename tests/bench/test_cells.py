@@ -400,6 +400,58 @@ def test_the_bench_alone_leaves_a_table_and_resumes(folder: Path, tmp_path: Path
     assert not any(Attempt(out).waiting.iterdir())
 
 
+BREAKING = """
+import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    from harness.bench.cell import Cells
+
+    def broken(whole, phase):
+        def call(cells, cell):
+            if cell.strategy == f"breaks-{phase.replace('_', '-')}":
+                raise LookupError(f"a bug in {phase}")
+            return whole(cells, cell)
+
+        return call
+
+    for phase in ("run", "time", "bytes_waiting"):
+        setattr(Cells, phase, broken(getattr(Cells, phase), phase))
+"""
+
+
+def _broken(folder: Path, out: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    """The bench with a bug where its cell comes to what its strategy is named by."""
+    _write(folder / "modules" / "breaking_the_bench.py", BREAKING)
+    for name in names:
+        stem = name.replace("-", "_")
+        _write(folder / "plugins" / "steps" / f"{stem}.py", STEP.format(body="pass", imports=()))
+        strategy = STRATEGY.format(name=name, runtime="arrays", shapes="static")
+        _write(folder / "plugins" / "strategies" / f"{stem}.py", strategy)
+    strategies = [f"--strategies={name}" for name in ("good", *names, "static")]
+    return _pytest(folder, *strategies, "--out", out, "-p", "breaking_the_bench")
+
+
+def test_a_bug_of_the_bench_costs_the_cell_that_it_met_in_either_phase(folder: Path, tmp_path: Path) -> None:
+    done = _broken(folder, tmp_path / "out", "breaks-run", "breaks-time")
+    attempt = Attempt(tmp_path / "out")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert sorted(path.stem for path in attempt.records.iterdir()) == ["linear--good", "linear--static"]
+    assert "LookupError: a bug in run" in done.stdout
+    assert "LookupError: a bug in time" in done.stdout
+    stated = attempt.read() or {}
+    told = "2 cells have no record, ambient/linear/breaks-run among them: the bench itself broke there."
+    assert (stated["state"], stated["cause"]) == ("paused", told)
+
+
+def test_no_cell_is_named_where_the_bench_broke_beside_them(folder: Path, tmp_path: Path) -> None:
+    done = _broken(folder, tmp_path / "out", "breaks-bytes-waiting")
+    assert done.returncode == 3, done.stdout + done.stderr
+    stated = Attempt(tmp_path / "out").read() or {}
+    assert (stated["state"], stated["cause"]) == ("paused", "3 cells have no record: the bench itself broke.")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
