@@ -21,7 +21,8 @@ from harness.attempts import mistakes
 from harness.attempts.observing import Observer
 from harness.attempts.rows import write_row
 from harness.attempts.tasks import Task, inside_of, prepare
-from harness.bench.attempt import Attempt, State, sweep
+from harness.bench.abandoned import sweep
+from harness.bench.attempt import Attempt, State
 from harness.bench.errors import (
     BenchBrokenError,
     EnvironmentChangedError,
@@ -78,7 +79,6 @@ def execute(
         parts = identity(task.plan, registry, inside=inside, lock=lock)
         attempt = Attempt(_attempts(root) / task.name / f"{task.plan.device}-{task.plan.tier}-{name_of(parts)}")
         holds.enter_context(hold(attempt.folder, f"this run of {task.name}", observer.note))
-        sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
         stated = attempt.read()
         if stated and stated["state"] == State.SETTLED.value and stated["run"] == run and _is_there(stated["table"]):
             observer.note(
@@ -87,6 +87,7 @@ def execute(
             return attempt
         execution = _Execution(root, task, attempt, registry, observer, fresh=fresh)
         execution.take_up(parts, inside, lock, run=run, restart=restart)
+        sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
         if isinstance(prepared, FactOfPins):
             execution.record_fact(prepared)
         else:

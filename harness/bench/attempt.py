@@ -31,8 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench.disk import remove_tree
-from harness.bench.group import end_leftovers
-from harness.bench.hold import HOLD_FILE, HOLDER_FILE, held_if_free
+from harness.bench.hold import HOLD_FILE, HOLDER_FILE
 from harness.bench.identity import Identity, changed_files, differing
 from harness.bench.plan import Cell, Plan, file_stem_of, model_of, slug_of
 from harness.bench.record import Record, now, write_json
@@ -193,6 +192,27 @@ class Attempt:
             self.record_of(cell).unlink(missing_ok=True)
             remove_tree(self.kept / cell.slug)
             remove_tree(self.waiting / cell.slug)
+
+    def has_waiting(self) -> bool:
+        """Whether anything lies there of cells that wait, to be timed or for a duel, or that were being converted."""
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in (self.waiting, self.built))
+
+    def let_go(self) -> None:
+        """Remove what waits, to be timed or for a duel. Whoever goes on with the attempt runs those cells again."""
+        if self.state is not State.SETTLED and self._is_of_a_duel():
+            # Such a cell has its record already, which says that it can be served.
+            if self.state is State.ENDED:
+                self.pause("what was ready for the duel was removed.")
+            for folder in self.waiting.glob("*"):
+                (self.records / f"{folder.name}.json").unlink(missing_ok=True)
+        remove_tree(self.waiting)
+        remove_tree(self.built)
+
+    def _is_of_a_duel(self) -> bool:
+        try:
+            return bool(json.loads(self.plan.read_text(encoding="utf-8"))["duel_side"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def obstacles(self, parts: Identity) -> list[str]:
         """Why an execution of the identity `parts` cannot go on with this attempt; nothing where it can."""
@@ -357,15 +377,3 @@ def _event_of(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) and {"event", "at", "model", "strategy"} <= event.keys() else None
-
-
-def sweep(folders: Iterable[Path]) -> None:
-    """Remove what dead runs left: the processes and the scratch of the attempts in `folders` that nobody holds."""
-    for folder in folders:
-        attempt = Attempt(folder)
-        if not attempt.scratch.exists():
-            continue
-        with held_if_free(attempt.folder) as free:
-            if free:
-                end_leftovers(str(attempt.folder))
-                remove_tree(attempt.scratch)

@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from harness.bench import environment, gpu
+from harness.bench.abandoned import sweep
 from harness.bench.asked import CELLS_FILE, collected, ignore_settings
-from harness.bench.attempt import Attempt, State, sweep
+from harness.bench.attempt import Attempt, State
 from harness.bench.cell import Cells
 from harness.bench.definitions import TIERS
 from harness.bench.errors import InfrastructureError, UsageError
@@ -255,6 +256,8 @@ def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.Exi
         attempt.go_on()
     elif not begun:
         attempt.begin(plan, parts, inside, lock=lock)
+    if not begun and not config.getoption("--out"):
+        sweep(path for path in attempt.folder.parent.iterdir() if path.is_dir())
     return attempt
 
 
@@ -285,7 +288,6 @@ def _folder(config: pytest.Config, name: str) -> Path:
     if root.is_symlink() or root.stat().st_uid != os.getuid():
         msg = f"{root} belongs to somebody else. Name a folder of your own by --out."
         raise pytest.UsageError(msg)
-    sweep(path for path in root.iterdir() if path.is_dir())
     return root / f"{config.stash[_PLAN].combination}-{name}"
 
 

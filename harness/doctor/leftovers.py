@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.attempts.journal import open_runs
+from harness.bench.abandoned import why_abandoned
 from harness.bench.attempt import ATTEMPT_FILE, SCRATCH, Attempt, State
 from harness.bench.disk import remove_tree
 from harness.bench.group import MARKER, end_leftovers, processes
 from harness.bench.hold import HOLDER_FILE, held_if_free
+from harness.bench.waiting import WAITING_FILE
 from harness.doctor.finding import Finding, fine, size, warning
 from harness.doctor.holds import holder_of, is_held
 from harness.matrix.installing import holding_folder
@@ -28,7 +30,8 @@ _DEAD_FOR_S = 10.0
 
 def leftovers(root: Path) -> list[Finding]:
     """What killed runs left, and the runs that have not come to their end."""
-    found = [*_processes(root), *_scratch(root), *_names(root), *_partial(root), *_open(root), *_working(root)]
+    looks = (_processes, _scratch, _waiting, _names, _partial, _open, _working)
+    found = [finding for look in looks for finding in look(root)]
     return [*(found or [fine("killed runs", "none left anything")]), *_kept(root)]
 
 
@@ -96,6 +99,31 @@ def _scratch(root: Path) -> Iterator[Finding]:
             return f"removed {_from(root, scratch)}"
 
         yield warning("scratch", told, _FIX, _under_hold(folder, remove))
+
+
+def _waiting(root: Path) -> Iterator[Finding]:
+    """What waits, to be timed or for a duel, in attempts that nobody has."""
+    attempts = _attempts(root)
+    for folder in attempts:
+        attempt = Attempt(folder)
+        if not attempt.has_waiting() or is_held(folder):
+            continue
+        bytes_waiting = size(_bytes(attempt.waiting) + _bytes(attempt.built))
+        why = why_abandoned(attempt, attempts)
+        if not why:
+            number = sum(1 for _ in attempt.waiting.glob(f"*/{WAITING_FILE}"))
+            yield fine(
+                "waiting",
+                f"{number} cells in {_from(root, folder)}, {bytes_waiting}; the same command goes on with them",
+            )
+            continue
+
+        def let_go(attempt: Attempt = attempt) -> str:
+            attempt.let_go()
+            return f"removed what waited in {_from(root, attempt.folder)}"
+
+        told = f"{_from(root, folder)} has {bytes_waiting} of cells that wait, and nobody goes on with it: {why}"
+        yield warning("waiting", told, _FIX, _under_hold(folder, let_go))
 
 
 def _names(root: Path) -> Iterator[Finding]:

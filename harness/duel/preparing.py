@@ -18,7 +18,6 @@ from harness.attempts.recorded import read_recorded
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt
 from harness.bench.builds import Built, read_built
-from harness.bench.disk import remove_tree
 from harness.bench.errors import NoEvidenceError
 from harness.bench.failure import describe_failure
 from harness.bench.identity import Identity, name_of
@@ -112,8 +111,7 @@ class Side:
         """Remove what was made ready, once the duel in the folder `duel` needs it no more; it has to be held still."""
         for attempt in self.attempts:
             attempt.settle(str(duel))
-            remove_tree(attempt.waiting)
-            remove_tree(attempt.built)
+            attempt.let_go()
 
 
 def prepare(root: Path, tasks: Sequence[Task], observer: Observer, holds: contextlib.ExitStack, *, side: str) -> Side:

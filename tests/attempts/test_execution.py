@@ -341,6 +341,21 @@ def test_what_changed_while_a_run_lay_paused_is_no_doing_of_the_cell_that_it_was
     assert attempt.waiting_cells(plan) == [cell], "what waits is as it was before the change"
 
 
+def test_what_waited_before_an_edit_is_removed_when_its_cells_begin_anew(root: Path, ambient: Path) -> None:
+    plan = _plan(root)
+    first = execute(root, _task(root, ambient), Observer(), run="one")
+    parts = (first.read() or {})["identity"]
+    old, other = Attempt(first.folder.with_name("old")), Attempt(first.folder.with_name("other"))
+    old.begin(plan, {**parts, "models": "as it was"}, {})
+    other.begin(plan, {**parts, "plan": "of other cells"}, {})
+    for each in (old, other):
+        leave_waiting(each, plan.cells[0])
+        each.pause("it was interrupted.")
+    execute(root, _task(root, ambient), Observer(), run="two", restart=True)
+    assert not old.has_waiting()
+    assert other.waiting_cells(plan) == [plan.cells[0]]
+
+
 def _fail(attempt: Attempt, plan: Plan, cell: Cell) -> None:
     write_row(
         attempt,

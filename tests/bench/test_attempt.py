@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench.attempt import Attempt, State, sweep
-from harness.bench.hold import hold
+from harness.bench.attempt import Attempt, State
 from harness.bench.identity import PARTS, short
 from harness.bench.plan import Cell, Plan
 from harness.bench.record import Record
@@ -139,16 +138,6 @@ def test_a_folder_of_somebody_elses_is_told_from_an_attempt(tmp_path: Path, atte
     killed = Attempt(tmp_path / "killed-before-it-began")
     killed.clear_scratch()
     assert not killed.is_foreign()
-
-
-def test_a_dead_attempts_scratch_is_swept_and_a_held_ones_stays(tmp_path: Path) -> None:
-    dead, held = Attempt(tmp_path / "dead"), Attempt(tmp_path / "held")
-    for each in (dead, held):
-        each.clear_scratch()
-    with hold(held.folder, "it", print):
-        sweep([dead.folder, held.folder, tmp_path / "nowhere"])
-    assert not dead.scratch.exists()
-    assert held.scratch.exists()
 
 
 def test_going_on_tries_again_what_failed_before_it_was_built(attempt: Attempt) -> None:

@@ -15,10 +15,12 @@ from click.testing import CliRunner
 
 from harness import cli
 from harness.bench.attempt import Attempt
+from harness.bench.disk import remove_tree
 from harness.bench.group import MARKER
 from harness.bench.plan import Cell, Plan
 from harness.doctor import examining, holds, leftovers
 from harness.doctor.finding import Finding, Severity
+from tests.attempts.conftest import leave_waiting
 from tests.bench.children import alive, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,6 +177,32 @@ def test_a_run_that_is_not_at_its_end_is_told_with_its_command(root: Path, attem
     _held(start, attempt.folder)
     (finding,) = [finding for finding in leftovers.leftovers(root) if finding.what == "run"]
     assert (finding.severity, finding.found.endswith(f"under way (process {process.pid})")) == (Severity.FINE, True)
+
+
+def test_what_waits_is_told_and_removed_where_nobody_goes_on_with_it(
+    root: Path, attempt: Attempt, start: Start, files: Callable[[], dict[str, tuple[int, bytes]]]
+) -> None:
+    remove_tree(attempt.scratch)
+    leave_waiting(attempt, Cell("small", "lstm", "native", "cpu"))
+    place = ".harness/attempts/small/cpu-quick-0123"
+    (finding,) = [finding for finding in leftovers.leftovers(root) if finding.what == "waiting"]
+    assert finding.severity is Severity.FINE
+    assert finding.found == f"1 cells in {place}, 1 MiB; the same command goes on with them"
+
+    attempt.void("files were edited")
+    before = files()
+    found = leftovers.leftovers(root)
+    told = f"{place} has 1 MiB of cells that wait, and nobody goes on with it: files were edited while its cells ran"
+    assert _told(found, "waiting") == [told]
+    assert files() == before
+    holder = _held(start, attempt.folder)
+    assert examining.mend(found) == [f"{attempt.folder} is held again; left as it is"]
+    assert not [finding for finding in leftovers.leftovers(root) if finding.what == "waiting"]
+    holder.kill()
+    holder.wait()
+    assert examining.mend(found) == [f"removed what waited in {place}"]
+    assert not attempt.has_waiting()
+    assert attempt.file.exists()
 
 
 def _doctor(root: Path, *arguments: str) -> tuple[int, str]:
