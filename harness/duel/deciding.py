@@ -58,11 +58,13 @@ class Contest:
     """All cells of a duel as they stand. `going_on` has those that take more pairs, the most urgent first.
 
     Cells that look slower come first, by their p value, so that a budget is spent on what may be an alarm; then the
-    rest, those that are nearest to being proved equal first.
+    rest, those that are nearest to being proved equal first. `cut` has those that would go on, where no more pairs are
+    taken; all others have come to their end.
     """
 
     cells: Mapping[str, CellDecision]
     going_on: tuple[str, ...]
+    cut: tuple[str, ...] = ()
 
     def affordable(self, *, left: float, cost: Mapping[str, float]) -> tuple[str, ...]:
         """Of those that go on, in their order, the ones whose pairs up to the next look fit into what is left.
@@ -95,8 +97,10 @@ def decide(
 
     A cell is slower where its sequential p value stands up to Benjamini and Hochberg's step at the design's error over
     all cells, faster likewise, and equal where its own p value is at most that error. Slower and faster come before
-    equal where both hold. Equal never means within less than `slower_than`: of ratios between the two nothing could be
-    said, however many pairs.
+    equal where both hold. Since they ask for more pairs than equal does, the more so the more cells there are, a cell
+    whose estimate lies beyond its bound goes on though it is proved to be equal: only after all pairs is it called so.
+    Equal never means within less than `slower_than`: of ratios between the two nothing could be said, however many
+    pairs.
 
     What is guaranteed: of the cells that are called slower, the share that is not (by more than its bound) is at most
     the error, on average over duels, if cells are independent and no budget cuts them short. Cells stop at different
@@ -104,7 +108,7 @@ def decide(
     values only fall, so that no call of slower is ever taken back, and the last step is one over all cells. The proof
     of that step goes through, since the same cells would be called had the p value of one of them been 0 from the
     start. A budget lets the number of pairs of a cell depend on the others, for which there is no proof; each cell's
-    own p value holds even then. Where both sides are the same, the probability of any false alarm is at most the error.
+    own p value holds even then.
 
     Raises `ValueError` where a difference is not finite.
     """
@@ -117,11 +121,14 @@ def decide(
     slower = _adjusted([cell.p_slower for cell in weighed.values()])
     faster = _adjusted([cell.p_faster for cell in weighed.values()])
     cells = {
-        name: _decided(replace(cell, q_slower=q_slower, q_faster=q_faster), design=rules, ended=ended)
+        name: _decided(replace(cell, q_slower=q_slower, q_faster=q_faster), design=rules)
         for (name, cell), q_slower, q_faster in zip(weighed.items(), slower, faster, strict=True)
     }
     going_on = sorted((name for name, cell in cells.items() if cell.next_look), key=lambda name: _urgency(cells[name]))
-    return Contest(cells=cells, going_on=tuple(going_on))
+    if not ended:
+        return Contest(cells=cells, going_on=tuple(going_on))
+    stopped = {name: _cut_short(cells[name], design=rules, ended=ended) for name in going_on}
+    return Contest(cells={**cells, **stopped}, going_on=(), cut=tuple(going_on))
 
 
 def _weighed(differences: Sequence[float], slower_than: float, *, design: Design, name: str) -> CellDecision:
@@ -156,22 +163,31 @@ def _weighed(differences: Sequence[float], slower_than: float, *, design: Design
     )
 
 
-def _decided(cell: CellDecision, *, design: Design, ended: str) -> CellDecision:
+def _decided(cell: CellDecision, *, design: Design) -> CellDecision:
     """The cell with what its p values, adjusted ones among them, come to."""
-    if cell.q_slower <= design.error:
-        decision = Decision.SLOWER
-    elif cell.q_faster <= design.error:
-        decision = Decision.FASTER
-    else:
-        decision = Decision.EQUAL if cell.p_equal <= design.error else Decision.INCONCLUSIVE
-    if decision is not Decision.INCONCLUSIVE:
-        return replace(cell, decision=decision, next_look=None)
     last = design.looks[-1]
+    if cell.q_slower <= design.error:
+        return replace(cell, decision=Decision.SLOWER, next_look=None)
+    if cell.q_faster <= design.error:
+        return replace(cell, decision=Decision.FASTER, next_look=None)
+    if cell.p_equal <= design.error and (cell.next_look is None or not _looks_moved(cell)):
+        return replace(cell, decision=Decision.EQUAL, next_look=None)
     if cell.next_look is None:
         return replace(cell, reason=f"undecided after all {last} pairs")
-    if ended:
-        return replace(cell, next_look=None, reason=f"{ended} after {cell.pairs} of {last} pairs")
     return replace(cell, reason=f"undecided after {cell.pairs} of {last} pairs")
+
+
+def _cut_short(cell: CellDecision, *, design: Design, ended: str) -> CellDecision:
+    """A cell that would go on, and for which there are no more pairs."""
+    reason = f"{ended} after {cell.pairs} of {design.looks[-1]} pairs"
+    if cell.p_equal <= design.error:
+        reason += f": within {100 * cell.equal_within:.3g} %, and maybe beyond {100 * cell.slower_than:.3g} %"
+    return replace(cell, next_look=None, reason=reason)
+
+
+def _looks_moved(cell: CellDecision) -> bool:
+    """Whether the estimate lies beyond the cell's bound, above it or below."""
+    return cell.effect is not None and abs(math.log1p(cell.effect)) > math.log1p(cell.slower_than)
 
 
 def _share(logarithm: NDArray[np.float64] | float) -> float | None:

@@ -56,11 +56,16 @@ def power(
 
 
 def simulated(differences: Floats, effect: float, *, design: Design, slower_than: float, cells: int) -> Power:
-    """What a design makes of cells whose differences are known to the last pair. Shape: `(cells, last look)`."""
+    """What a design makes of cells whose differences are known to the last pair. Shape: `(cells, last look)`.
+
+    It is `harness.duel.deciding`'s rule for a single cell, with the strictest step in the place of what others decide.
+    """
     equal_within = max(design.equal_within, slower_than)
     found = p_values(differences, design=design, slower_than=slower_than, equal_within=equal_within)
     slower, faster = found.slower <= design.error / cells, found.faster <= design.error / cells
-    decided = slower | faster | (found.equal <= design.error)
+    bound = np.log1p(slower_than)
+    moved = np.stack([np.abs(centre(differences[..., :look])) > bound for look in design.looks], axis=-1)
+    decided = slower | faster | ((found.equal <= design.error) & ~moved)
     # The first look at which anything is decided, the last one where nothing is.
     decided[..., -1] = True
     first = np.argmax(decided, axis=-1)

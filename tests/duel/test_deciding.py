@@ -78,6 +78,33 @@ def test_what_is_slower_and_proved_to_be_within_what_is_equal_is_slower() -> Non
     assert cell.decision is Decision.SLOWER
 
 
+@pytest.mark.parametrize(("cells", "slower"), [(1, 1), (2, 1), (23, 1), (23, 10), (150, 5)])
+def test_a_cell_that_is_slower_without_doubt_goes_on_until_it_is_called_so_however_many_cells_there_are(
+    cells: int, slower: int
+) -> None:
+    drawn = np.random.default_rng(0).normal(0.0, 0.001, (cells, 48))
+    drawn[:slower] += math.log1p(0.03)
+    told = list(played(drawn).cells.values())
+    assert {cell.decision for cell in told[:slower]} == {Decision.SLOWER}
+    assert all(cell.p_equal <= 0.05 for cell in told[:slower]), "within 5 % it was proved to be by its first look"
+    assert {(cell.decision, cell.pairs) for cell in told[slower:]} <= {(Decision.EQUAL, 6)}
+
+
+@pytest.mark.parametrize("effect", [0.035, -0.035])
+def test_what_is_within_what_is_equal_and_looks_moved_is_called_equal_after_all_pairs_alone(effect: float) -> None:
+    others = {f"other-{index}": [0.0] * 6 for index in range(150)}
+    seen = moved(effect, 6, noise=[each / 10 for each in NOISE])
+    cell = decide({"cell": seen, **others}).cells["cell"]
+    assert cell.p_equal <= 0.05
+    assert (cell.decision, cell.next_look) == (Decision.INCONCLUSIVE, 12)
+    cut = decide({"cell": seen, **others}, ended="the budget was spent")
+    assert cut.cut == ("cell",)
+    assert cut.cells["cell"].decision is Decision.INCONCLUSIVE
+    assert cut.cells["cell"].reason == "the budget was spent after 6 of 48 pairs: within 5 %, and maybe beyond 2 %"
+    last = decide({"cell": seen, **others}, design=Design(looks=(6,)))
+    assert (last.cells["cell"].decision, last.cut) == (Decision.EQUAL, ())
+
+
 def test_more_is_asked_where_there_are_more_cells() -> None:
     alone = decide({"cell": moved(0.1, 12)})
     among = decide({"cell": moved(0.1, 12)} | {f"other-{index}": moved(0.0, 12) for index in range(50)})
