@@ -108,7 +108,8 @@ def decide(
     values only fall, so that no call of slower is ever taken back, and the last step is one over all cells. The proof
     of that step goes through, since the same cells would be called had the p value of one of them been 0 from the
     start. A budget lets the number of pairs of a cell depend on the others, for which there is no proof; each cell's
-    own p value holds even then.
+    own p value holds even then. Where both sides are the same, the probability that any cell is called slower is at
+    most the error, and so is that of faster: that of any false alarm is at most twice the error.
 
     Raises `ValueError` where a difference is not finite.
     """

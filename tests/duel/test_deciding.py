@@ -188,6 +188,13 @@ def test_of_150_cells_that_are_alike_and_40_that_are_slower_those_that_are_slowe
     assert decisions[150:].count(Decision.SLOWER) >= 36
 
 
+def test_slower_and_faster_have_the_whole_error_each() -> None:
+    # Six pairs that are all on one side have a probability of 1/64: half the error would not do for either.
+    design = Design(looks=(6,), error=1 / 64)
+    assert decide({"cell": moved(0.2, 6)}, design=design).cells["cell"].decision is Decision.SLOWER
+    assert decide({"cell": moved(-0.2, 6)}, design=design).cells["cell"].decision is Decision.FASTER
+
+
 def test_false_discoveries_are_no_more_than_the_error_where_the_others_lie_at_the_bound() -> None:
     shares = []
     for seed in range(60):
