@@ -27,7 +27,7 @@ from harness.duel.machines import MachineFile, Setting
 from harness.duel.pairing import Pair, Pairing, Turns
 from harness.duel.preparing import Key, Side
 from harness.duel.sequential import Design
-from harness.duel.thresholds import UNMEASURED, AlarmRate, alarm_rate, bound_of
+from harness.duel.thresholds import AlarmRate, alarm_rate
 from harness.matrix.locks import write_whole
 from harness.matrix.places import own_folder
 
@@ -210,11 +210,13 @@ class _UnderWay:
         self._ended = ""
 
     def _decided(self) -> Contest:
-        bounds = {
-            name: bound_of(threshold=self._thresholds.get(key, UNMEASURED), limit=self._rules.limits.get(key))
-            for name, key in self._keys.items()
-        }
-        return decide(self._differences(), slower_than=bounds, design=self._rules.design, ended=self._ended)
+        return decide(
+            self._differences(),
+            thresholds={name: self._thresholds[key] for name, key in self._keys.items() if key in self._thresholds},
+            limits={name: self._rules.limits[key] for name, key in self._keys.items() if key in self._rules.limits},
+            design=self._rules.design,
+            ended=self._ended,
+        )
 
     def _differences(self) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {name: [] for name in self._keys}

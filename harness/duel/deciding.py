@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.duel.sequential import Design, p_values
 from harness.duel.statistics import centre, interval
-from harness.duel.thresholds import UNMEASURED
+from harness.duel.thresholds import UNMEASURED, bound_of
 
 
 class Decision(Enum):
@@ -31,9 +31,11 @@ class CellDecision:
     `effect`, `lower` and `upper` are shares: 0.1 is 10 % slower. The interval holds at whichever look one stops, with a
     probability of at least 1 - 2 x error, and is None before there is one; `effect` is None without a pair. `look` is
     the number of pairs that was weighed last, 0 before the first look. `slower_than` and `equal_within` are the shares
-    that were asked for. The p values are sequential; `q_slower` and `q_faster` are adjusted for the number of cells,
-    and at most the design's error where the cell is called so. `next_look` is how many pairs it needs to be weighed
-    again, None where it is done; `reason` says of an inconclusive one why it is.
+    that it was held against; `limit` is what a gate policy allows it, None without one, and below either of them where
+    this machine cannot tell as little: equal says nothing of the limit then. The p values are sequential; `q_slower`
+    and `q_faster` are adjusted for the number of cells, and at most the design's error where the cell is called so.
+    `next_look` is how many pairs it needs to be weighed again, None where it is done; `reason` says of an inconclusive
+    one why it is.
     """
 
     decision: Decision
@@ -51,6 +53,7 @@ class CellDecision:
     q_faster: float
     next_look: int | None
     reason: str
+    limit: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,22 +87,24 @@ class Contest:
 def decide(
     differences: Mapping[str, Sequence[float]],
     *,
-    slower_than: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    limits: Mapping[str, float] | None = None,
     design: Design | None = None,
     ended: str = "",
 ) -> Contest:
     """What the differences of each cell's pairs so far decide, in the order in which they were taken.
 
     Every cell of the duel is named from the beginning, with no differences where it has none yet: the number of cells
-    is what false discoveries are counted over. `slower_than` is the share by which a cell has to be slower or faster to
-    be called so, from `bound_of`; that of a cell which is not named is `UNMEASURED`. `ended` is why no more pairs are
-    taken, such as "the budget of 20 minutes was spent": what is undecided then is inconclusive for that reason.
+    is what false discoveries are counted over. `thresholds` are those of this machine, `UNMEASURED` for a cell that is
+    not named, and `limits` those of a gate policy for cells that have one, all as shares; `bound_of` makes of both by
+    how much a cell has to be slower or faster to be called so. `ended` is why no more pairs are taken, such as "the
+    budget of 20 minutes was spent": what is undecided then is inconclusive for that reason.
 
     A cell is slower where its sequential p value stands up to Benjamini and Hochberg's step at the design's error over
     all cells, faster likewise, and equal where its own p value is at most that error. Slower and faster come before
     equal where both hold. Since they ask for more pairs than equal does, the more so the more cells there are, a cell
     whose estimate lies beyond its bound goes on though it is proved to be equal: only after all pairs is it called so.
-    Equal never means within less than `slower_than`: of ratios between the two nothing could be said, however many
+    Equal never means within less than that bound: of ratios between the two nothing could be said, however many
     pairs.
 
     What is guaranteed: of the cells that are called slower, the share that is not (by more than its bound) is at most
@@ -114,9 +119,9 @@ def decide(
     Raises `ValueError` where a difference is not finite.
     """
     rules = design or Design()
-    bounds = slower_than or {}
+    known, allowed = thresholds or {}, limits or {}
     weighed = {
-        name: _weighed(values, bounds.get(name, UNMEASURED), design=rules, name=name)
+        name: _weighed(values, known.get(name, UNMEASURED), allowed.get(name), design=rules, name=name)
         for name, values in differences.items()
     }
     slower = _adjusted([cell.p_slower for cell in weighed.values()])
@@ -132,13 +137,16 @@ def decide(
     return Contest(cells={**cells, **stopped}, going_on=(), cut=tuple(going_on))
 
 
-def _weighed(differences: Sequence[float], slower_than: float, *, design: Design, name: str) -> CellDecision:
+def _weighed(
+    differences: Sequence[float], threshold: float, limit: float | None, *, design: Design, name: str
+) -> CellDecision:
     """A cell by its own pairs alone: nothing is called yet."""
     if not all(map(math.isfinite, differences)):
         msg = f"a pair of {name} has no finite difference: leave out pairs in which a side was not timed"
         raise ValueError(msg)
     reached = design.reached(len(differences))
     look = design.looks[reached - 1] if reached else 0
+    slower_than = bound_of(threshold=threshold, limit=limit)
     equal_within = max(design.equal_within, slower_than)
     found = p_values(differences, design=design, slower_than=slower_than, equal_within=equal_within)
     # Before the first look the estimate is of what there is; later, of just what was weighed.
@@ -161,6 +169,7 @@ def _weighed(differences: Sequence[float], slower_than: float, *, design: Design
         q_faster=1.0,
         next_look=design.looks[reached] if reached < len(design.looks) else None,
         reason="",
+        limit=limit,
     )
 
 

@@ -19,11 +19,11 @@ def played(
     """A duel of cells whose pairs would be `differences`, shape `(cells, last look)`, to its end or its budget's."""
     rows = dict(zip(names(len(differences)), differences.tolist(), strict=True))
     taken = dict.fromkeys(rows, 0)
-    bounds = dict.fromkeys(rows, slower_than)
+    thresholds = dict.fromkeys(rows, slower_than)
 
     def decided(ended: str = "") -> Contest:
         seen = {name: row[: taken[name]] for name, row in rows.items()}
-        return decide(seen, slower_than=bounds, design=design, ended=ended)
+        return decide(seen, thresholds=thresholds, design=design, ended=ended)
 
     contest = decided()
     while contest.going_on:

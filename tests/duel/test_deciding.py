@@ -65,11 +65,23 @@ def test_nobody_is_in_no_duel() -> None:
 
 def test_a_cell_is_held_against_its_own_bound() -> None:
     differences = {"named": moved(0.08, 24), "unnamed": moved(0.08, 24)}
-    contest = decide(differences, slower_than={"named": 0.1})
+    contest = decide(differences, thresholds={"named": 0.1})
     assert contest.cells["unnamed"].decision is Decision.SLOWER
     assert contest.cells["named"].decision is Decision.EQUAL
     # Equal within 5 % it is not: what is asked for is said.
     assert contest.cells["named"].equal_within == contest.cells["named"].slower_than == 0.1
+
+
+def test_a_decision_says_whether_it_is_one_on_the_limit() -> None:
+    contest = decide(
+        {"held": moved(0.015, 12), "not held": moved(0.015, 12), "free": moved(0.015, 12)},
+        thresholds={"held": 0.03, "not held": 0.03},
+        limits={"held": 0.1, "not held": 0.01},
+        design=Design(equal_within=0.01),
+    )
+    told = {name: (cell.limit, cell.slower_than, cell.equal_within) for name, cell in contest.cells.items()}
+    assert told == {"held": (0.1, 0.1, 0.1), "not held": (0.01, 0.03, 0.03), "free": (None, 0.02, 0.02)}
+    assert contest.cells["not held"].decision is Decision.EQUAL
 
 
 def test_what_is_slower_and_proved_to_be_within_what_is_equal_is_slower() -> None:
