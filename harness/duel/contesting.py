@@ -17,7 +17,6 @@ from statistics import fmean
 from typing import Any
 
 from harness.bench.disk import remove_tree
-from harness.bench.gpu import describe
 from harness.bench.group import end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import short
@@ -92,23 +91,29 @@ class Duel:
 class Journal:
     """The folder of a duel: what it is of, and its pairs. It is to be held by whoever writes to it."""
 
-    def __init__(self, root: Path, sides: tuple[Side, Side], rules: Rules) -> None:
+    def __init__(self, root: Path, sides: tuple[Side, Side], rules: Rules, kept: MachineFile) -> None:
         of = [[side.name, side.identity] for side in sides]
         settings = {"design": asdict(rules.design), "turns": asdict(rules.turns)}
         self.name = short(json.dumps([of, settings], sort_keys=True))[:12]
         self.folder = root / ".harness" / "duels" / f"{sides[0].name}--{sides[1].name}" / self.name
         self.scratch = self.folder / "scratch"
-        self._stated = {"version": _VERSION, "sides": of, **settings}
+        self._taken_of = {"machine": [kept.name, kept.gpu], "converted": [side.converted for side in sides]}
+        self._stated = {"version": _VERSION, "sides": of, **settings, **self._taken_of}
 
     def take_up(self, tell: Tell) -> list[Pair]:
         """The pairs of a duel that was interrupted or cut short, or none, for one that begins anew.
 
+        Pairs of another machine, or of artifacts that were since converted anew, are not gone on with.
         What fell out is tried once more. What a dead one left running or in scratch is removed.
         """
         end_leftovers(str(self.folder))
         remove_tree(self.scratch)
         stated, pairs = self._read()
         if stated is None or stated["state"] == "ended":
+            pairs = []
+            self._stated["started"] = now()
+        elif any(stated.get(name) != of for name, of in self._taken_of.items()):
+            tell(f"beginning anew: the {len(pairs)} pairs that were taken before are of another machine or conversion")
             pairs = []
             self._stated["started"] = now()
         else:
@@ -174,10 +179,10 @@ def contest(
     `spent_s` seconds of the budget are over before it begins. `tell` is told what a person should know, `busy` how far
     it is. Raises `InfrastructureError` where that stops it; the next call goes on.
     """
-    journal = Journal(root, sides, rules)
+    under_way = _UnderWay(root, sides, tuple(keys), rules)
+    journal = Journal(root, sides, rules, under_way.kept)
     with hold(journal.folder, f"the duel in {journal.folder}", tell):
-        pairs = journal.take_up(tell)
-        under_way = _UnderWay(root, sides, tuple(keys), rules, pairs)
+        under_way.go_on(journal.take_up(tell))
         try:
             with Pairing(journal.scratch, marker=str(journal.folder), turns=rules.turns) as pairing:
                 for pair in under_way.fight(pairing, chance or random.Random(), busy, spent_s=spent_s):
@@ -193,21 +198,24 @@ def contest(
 class _UnderWay:
     """The pairs of a duel so far, and what they decide."""
 
-    def __init__(
-        self, root: Path, sides: tuple[Side, Side], keys: tuple[Key, ...], rules: Rules, pairs: list[Pair]
-    ) -> None:
-        self._sides, self._rules, self._pairs = sides, rules, list(pairs)
+    def __init__(self, root: Path, sides: tuple[Side, Side], keys: tuple[Key, ...], rules: Rules) -> None:
+        self._sides, self._rules = sides, rules
+        self._pairs: list[Pair] = []
         self._keys = {"/".join(key): key for key in keys}
         ready = [side.cells[keys[0]] for side in sides]
         self._device, self._threads = ready[0].cell.device, ready[0].policy.threads
-        self._gpu = str((describe().gpu or {}).get("name", "")) if self._device == "cuda" else ""
+        self.kept = MachineFile(root, self._device)
         self._settings = [
-            Setting(combination=side.name, device=self._device, threads=self._threads, gpu=self._gpu) for side in sides
+            Setting(combination=side.name, device=self._device, threads=self._threads, gpu=self.kept.gpu)
+            for side in sides
         ]
-        self._kept = MachineFile(root)
-        self._thresholds = self._kept.thresholds(keys, self._settings)
+        self._thresholds = self.kept.thresholds(keys, self._settings)
         self._fell_out: dict[str, str] = {}
         self._ended = ""
+
+    def go_on(self, pairs: Iterable[Pair]) -> None:
+        """Go on with the pairs that were taken before."""
+        self._pairs += pairs
 
     def _decided(self) -> Contest:
         return decide(
@@ -271,8 +279,8 @@ class _UnderWay:
         rate: AlarmRate | None = None
         if against_itself:
             shown = {self._keys[name]: values for name, values in self._differences().items()}
-            self._kept.learn(journal.id, self._settings[0], shown)
-            learnt = self._kept.thresholds(self._keys.values(), self._settings)
+            self.kept.learn(journal.id, self._settings[0], shown)
+            learnt = self.kept.thresholds(self._keys.values(), self._settings)
             looked_at = [cell for cell in decisions.values() if cell.look]
             alarms = sum(cell.decision in (Decision.SLOWER, Decision.FASTER) for cell in looked_at)
             rate = alarm_rate(alarms, len(looked_at))
@@ -280,7 +288,7 @@ class _UnderWay:
             sides=(self._sides[0].name, self._sides[1].name),
             device=self._device,
             threads=self._threads,
-            machine={"name": self._kept.name, **self._kept.machine, "gpu": self._gpu},
+            machine={"name": self.kept.name, **self.kept.machine, "gpu": self.kept.gpu},
             rules=self._rules,
             decisions=decisions,
             absent=_absent(self._sides),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench.environment import machine
+from harness.bench.gpu import describe
 from harness.bench.record import now, write_json
 from harness.duel.preparing import Key
 from harness.duel.thresholds import threshold_of
@@ -33,9 +34,10 @@ class Setting:
 
 
 class MachineFile:
-    """What is kept of this machine below `root`."""
+    """What is kept of this machine below `root`. On the device "cuda", `gpu` is the name of its GPU; else empty."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, device: str) -> None:
+        self.gpu = str((describe().gpu or {}).get("name", "")) if device == "cuda" else ""
         self.machine: Mapping[str, Any] = {name: value for name, value in machine().items() if name != "os"}
         words = f"{self.machine['cpu']} {self.machine['cores']} cores {round(self.machine['memory_mb'] / 1024)} GiB"
         self.name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")

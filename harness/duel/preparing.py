@@ -7,6 +7,7 @@ is for. It is gone on with where it was interrupted, and never makes a table.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,13 +21,13 @@ from harness.bench.attempt import Attempt
 from harness.bench.builds import Built, read_built
 from harness.bench.errors import NoEvidenceError
 from harness.bench.failure import describe_failure
-from harness.bench.identity import Identity, name_of
+from harness.bench.identity import Identity, name_of, short
 from harness.bench.launching import R, serve_request
 from harness.bench.plan import Cell, Plan, Policy, split
 from harness.bench.processes import child_environ
 from harness.bench.registry import Registry
 from harness.bench.stages import Outcome, Stage
-from harness.bench.waiting import Waiting, read_waiting
+from harness.bench.waiting import WAITING_FILE, Waiting, read_waiting
 from harness.matrix.environment import clean_environ, python_of
 
 SIDES = ("a", "b")
@@ -98,12 +99,14 @@ class ReadyCell:
 class Side:
     """One side of a duel. `absent` says of each cell that cannot take part why, in a sentence.
 
-    `identity` stands for all that it was made of: the lock, the installed packages, plan, policy and code.
+    `identity` stands for all that it was made of: the lock, the installed packages, plan, policy and code; `converted`
+    for this conversion of it, since the artifacts of another one may be faster or slower.
     """
 
     name: str
     cells: Mapping[Key, ReadyCell]
     identity: str
+    converted: str = ""
     absent: Mapping[Key, str] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
 
@@ -122,19 +125,21 @@ def prepare(root: Path, tasks: Sequence[Task], observer: Observer, holds: contex
     """
     cells: dict[Key, ReadyCell] = {}
     absent: dict[Key, str] = {}
-    attempts, parts = [], []
+    attempts, parts, conversions = [], [], []
     for task in tasks:
         plan = replace(task.plan, duel_side=side, selected=True, keep="", artifacts=())
         attempt = execute(root, replace(task, plan=plan), observer, holds, run=f"duel of {plan.combination}")
         attempts.append(attempt)
         parts.append(_identity(attempt))
         ready, missing = _ready(attempt, plan, task.interpreter or python_of(root, task.name))
+        conversions.append(_conversion(attempt, ready))
         cells |= ready
         absent |= missing
     return Side(
         name=tasks[0].plan.combination,
         cells=cells,
         identity="+".join(parts),
+        converted="+".join(conversions),
         absent=absent,
         attempts=tuple(attempts),
     )
@@ -144,6 +149,13 @@ def _identity(attempt: Attempt) -> str:
     stated: Mapping[str, Any] = attempt.read() or {}
     parts: Identity = stated["identity"]
     return name_of(parts)
+
+
+def _conversion(attempt: Attempt, ready: Mapping[Key, ReadyCell]) -> str:
+    """Tells the conversions of an attempt's cells from others: what waits says how many seconds each stage took."""
+    stated: Mapping[str, Any] = attempt.read() or {}
+    waiting = [(attempt.waiting / each.cell.slug / WAITING_FILE).read_bytes() for each in ready.values()]
+    return short(json.dumps([stated["started"], sorted(map(short, waiting))]))[:12]
 
 
 def _ready(attempt: Attempt, plan: Plan, python: Path) -> tuple[dict[Key, ReadyCell], dict[Key, str]]:

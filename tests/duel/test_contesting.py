@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from harness.attempts.tasks import Task
+from harness.bench.disk import remove_tree
 from harness.bench.group import MARKER
 from harness.duel.contesting import DUEL_FILE, PAIRS_FILE, Duel, Rules
 from harness.duel.deciding import Decision
 from harness.duel.machines import MachineFile, Setting
 from harness.duel.pairing import Turns
+from harness.duel.preparing import Side, prepare
 from harness.duel.sequential import Design
 from harness.report.duel import as_text, to_json
 from tests.attempts.conftest import ROOT, Observer, make_ambient
@@ -108,10 +110,10 @@ def test_against_itself_a_combination_has_no_alarm_and_each_cell_a_threshold_tha
     assert all(0.01 <= share < 0.5 for share in duel.learnt.values())
     assert "False alarms: 0 of 2 cells" in as_text(duel)
     setting = Setting(combination="alone", device="cpu", threads=1)
-    later = MachineFile(tmp_path)
+    later = MachineFile(tmp_path, "cpu")
     assert later.thresholds(duel.decisions, [setting]) == duel.learnt
     assert later.thresholds(duel.decisions, [replace(setting, threads=2)]) == {}
-    assert MachineFile(tmp_path).machine["cores"] == len(os.sched_getaffinity(0))
+    assert MachineFile(tmp_path, "cpu").machine["cores"] == len(os.sched_getaffinity(0))
 
 
 SCRIPT = """
@@ -161,6 +163,20 @@ def test_a_duel_that_was_killed_leaves_no_process_and_goes_on_with_the_pairs_tha
     assert f"going on with {taken} pairs that were taken before" in observer.told
     assert not [line for line in observer.told if line.startswith("started")], "nothing is converted again"
     assert duel.pairs == _lines(pairs[0]) == next(iter(duel.decisions.values())).pairs
+
+
+def test_what_is_converted_anew_is_told_from_what_was_there(tmp_path: Path, python: Path) -> None:
+    task, *_ = two_tasks(tmp_path, python)
+
+    def made() -> Side:
+        with contextlib.ExitStack() as holds:
+            return prepare(tmp_path, [task], Observer(), holds, side="a")
+
+    first, again = made(), made()
+    assert (first.identity, first.converted) == (again.identity, again.converted)
+    remove_tree(first.attempts[0].folder)
+    anew = made()
+    assert (anew.identity, anew.converted == first.converted) == (first.identity, False)
 
 
 def _lines(path: Path) -> int:
