@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -108,7 +109,7 @@ class Journal:
         """
         end_leftovers(str(self.folder))
         remove_tree(self.scratch)
-        stated, pairs = self._read()
+        stated, pairs, unreadable = self._read()
         if stated is None or stated["state"] == "ended":
             pairs = []
             self._stated["started"] = now()
@@ -120,6 +121,9 @@ class Journal:
             self._stated["started"] = stated["started"]
             if pairs:
                 tell(f"going on with {len(pairs)} pairs that were taken before")
+            if unreadable:
+                lines = "1 line" if unreadable == 1 else f"{unreadable} lines"
+                tell(f"left out {lines} of {self.folder / PAIRS_FILE} that cannot be read: these pairs are taken again")
         # What a kill cut short, or fell out, goes from the file: it is taken once more.
         write_whole(self.folder / PAIRS_FILE, "".join(map(_line_of, pairs)).encode())
         self.state("running")
@@ -139,20 +143,32 @@ class Journal:
         with (self.folder / PAIRS_FILE).open("ab") as file:
             file.write(_line_of(pair).encode())
 
-    def _read(self) -> tuple[dict[str, Any] | None, list[Pair]]:
+    def _read(self) -> tuple[dict[str, Any] | None, list[Pair], int]:
+        """What is stated, the pairs, and how many lines are none."""
         try:
             stated: dict[str, Any] = json.loads((self.folder / DUEL_FILE).read_text(encoding="utf-8"))
             lines = (self.folder / PAIRS_FILE).read_bytes().splitlines(keepends=True)
         except (OSError, ValueError):
-            return None, []
+            return None, [], 0
         if stated.get("version") != _VERSION:
-            return None, []
-        pairs = [Pair(**json.loads(line)) for line in lines if line.endswith(b"\n")]  # the last may be cut short
-        return stated, [pair for pair in pairs if pair.difference is not None]
+            return None, [], 0
+        whole = [line for line in lines if line.endswith(b"\n")]  # a kill may have cut the last one short
+        pairs = [pair for pair in map(_pair_of, whole) if pair is not None and pair.difference is not None]
+        return stated, pairs, sum(_pair_of(line) is None for line in whole)
 
 
 def _line_of(pair: Pair) -> str:
     return json.dumps(asdict(pair)) + "\n"
+
+
+def _pair_of(line: bytes) -> Pair | None:
+    """The pair of a line; None where it is none, or says no time that could be weighed."""
+    try:
+        pair = Pair(**json.loads(line))
+        known = [pair.seconds] if pair.difference is None else [pair.seconds, pair.difference]
+        return pair if all(map(math.isfinite, known)) else None
+    except (ValueError, TypeError):
+        return None
 
 
 @contextlib.contextmanager

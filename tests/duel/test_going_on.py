@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from harness.bench.builds import Built
 from harness.bench.waiting import Waiting
-from harness.duel.contesting import DUEL_FILE, Duel, Journal, Rules, contest
+from harness.duel.contesting import DUEL_FILE, PAIRS_FILE, Duel, Journal, Rules, contest
 from harness.duel.machines import MachineFile
 from harness.duel.pairing import Pair
 from harness.duel.preparing import Key, ReadyCell, Side
@@ -22,21 +24,23 @@ SPENT = Rules(budget_s=1e-6)
 KEY = ("linear", "by-same")
 
 
-def side_of(root: Path, name: str, *, strategies: Sequence[str] = ("same",)) -> Side:
-    """A side whose cells are never served."""
-    plan = task_of(root, Path("/nowhere/python"), name, dict.fromkeys(strategies, BUSY)).plan
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> ReadyCell:
+    """A cell that is never served."""
+    root, python = tmp_path_factory.mktemp("ready"), Path("/nowhere/python")
+    plan = task_of(root, python, "any", {"same": BUSY}).plan
     waiting = Waiting(columns={}, details={}, artifact={}, converted=None)
-    cells = {
-        (cell.model, cell.strategy): ReadyCell(
-            cell=cell,
-            python=Path("/nowhere/python"),
-            plan=plan,
-            registry=plan.registry(),
-            built=Built(root),
-            waiting=waiting,
-        )
-        for cell in plan.cells
-    }
+    (cell,) = plan.cells
+    return ReadyCell(cell=cell, python=python, plan=plan, registry=plan.registry(), built=Built(root), waiting=waiting)
+
+
+@pytest.fixture(scope="module")
+def sides(ready: ReadyCell) -> tuple[Side, Side]:
+    return side_of("one", ready), side_of("two", ready)
+
+
+def side_of(name: str, ready: ReadyCell, *, keys: Sequence[Key] = (KEY,)) -> Side:
+    cells = {key: replace(ready, cell=replace(ready.cell, model=key[0], strategy=key[1])) for key in keys}
     return Side(name=name, cells=cells, identity=f"identity of {name}", converted=f"conversion of {name}")
 
 
@@ -73,27 +77,53 @@ def gone_on(root: Path, sides: tuple[Side, Side], told: list[str] | None = None)
     return contest(root, sides, list(sides[0].cells), rules=SPENT, tell=tell, busy=lambda _: None)
 
 
-def test_pairs_are_gone_on_with_where_nothing_changed(tmp_path: Path) -> None:
-    sides = side_of(tmp_path, "one"), side_of(tmp_path, "two")
+def test_pairs_are_gone_on_with_where_nothing_changed(tmp_path: Path, sides: tuple[Side, Side]) -> None:
     left(tmp_path, sides, pairs_of(noisy(0.0, 3)))
     told: list[str] = []
     assert gone_on(tmp_path, sides, told).pairs == 3
     assert told == ["going on with 3 pairs that were taken before"]
 
 
-def test_pairs_of_artifacts_that_were_converted_anew_are_not_gone_on_with(tmp_path: Path) -> None:
-    sides = side_of(tmp_path, "one"), side_of(tmp_path, "two")
+def test_pairs_of_artifacts_that_were_converted_anew_are_not_gone_on_with(
+    tmp_path: Path, sides: tuple[Side, Side]
+) -> None:
     left(tmp_path, sides, pairs_of(noisy(0.0, 3)))
     told: list[str] = []
     assert gone_on(tmp_path, (sides[0], replace(sides[1], converted="another")), told).pairs == 0
     assert told == ["beginning anew: the 3 pairs that were taken before are of another machine or conversion"]
 
 
-def test_pairs_of_another_machine_are_not_gone_on_with(tmp_path: Path) -> None:
-    sides = side_of(tmp_path, "one"), side_of(tmp_path, "two")
+def test_pairs_of_another_machine_are_not_gone_on_with(tmp_path: Path, sides: tuple[Side, Side]) -> None:
     journal = left(tmp_path, sides, pairs_of(noisy(0.0, 3)))
     stated = json.loads((journal.folder / DUEL_FILE).read_text(encoding="utf-8"))
     assert stated["machine"] == [MachineFile(tmp_path, "cpu").name, ""]
     stated["machine"][0] = "amd-epyc-64-cores-256-gib"
     (journal.folder / DUEL_FILE).write_text(json.dumps(stated), encoding="utf-8")
     assert gone_on(tmp_path, sides).pairs == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"model": "linear", "strat\0\0\0', "[]", "7", '{"model": "linear"}', '{"unknown": 1}', "\xff"],
+)
+def test_a_line_that_no_pair_can_be_read_from_is_left_out_and_said_so(
+    tmp_path: Path, sides: tuple[Side, Side], line: str
+) -> None:
+    journal = left(tmp_path, sides, pairs_of(noisy(0.0, 3)))
+    file = journal.folder / PAIRS_FILE
+    whole = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(whole[0] + line.encode("latin-1") + b"\n" + b"".join(whole[1:]))
+    told: list[str] = []
+    assert gone_on(tmp_path, sides, told).pairs == 3
+    assert told[1] == f"left out 1 line of {file} that cannot be read: these pairs are taken again"
+    assert file.read_bytes() == b"".join(whole)
+
+
+@pytest.mark.parametrize("difference", ['"0.1"', "NaN", "Infinity", "[0.1]"])
+def test_a_difference_that_cannot_be_weighed_is_no_pair(
+    tmp_path: Path, sides: tuple[Side, Side], difference: str
+) -> None:
+    journal = left(tmp_path, sides, pairs_of([0.125, 0.25]))
+    file = journal.folder / PAIRS_FILE
+    file.write_text(file.read_text(encoding="utf-8").replace("0.125", difference), encoding="utf-8")
+    assert gone_on(tmp_path, sides).pairs == 1
