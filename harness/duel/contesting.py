@@ -104,8 +104,8 @@ class Journal:
     def take_up(self, tell: Tell) -> list[Pair]:
         """The pairs of a duel that was interrupted or cut short, or none, for one that begins anew.
 
-        Pairs of another machine, or of artifacts that were since converted anew, are not gone on with.
-        What fell out is tried once more. What a dead one left running or in scratch is removed.
+        Pairs of another machine, or of artifacts that were since converted anew, are not gone on with. Those in which a
+        side failed are among them: what fell out stays so. What a dead one left running or in scratch is removed.
         """
         end_leftovers(str(self.folder))
         remove_tree(self.scratch)
@@ -120,11 +120,11 @@ class Journal:
         else:
             self._stated["started"] = stated["started"]
             if pairs:
-                tell(f"going on with {len(pairs)} pairs that were taken before")
+                tell(f"going on with {sum(not pair.failed for pair in pairs)} pairs that were taken before")
             if unreadable:
                 lines = "1 line" if unreadable == 1 else f"{unreadable} lines"
                 tell(f"left out {lines} of {self.folder / PAIRS_FILE} that cannot be read: these pairs are taken again")
-        # What a kill cut short, or fell out, goes from the file: it is taken once more.
+        # What a kill cut short goes from the file: it is taken once more.
         write_whole(self.folder / PAIRS_FILE, "".join(map(_line_of, pairs)).encode())
         self.state("running")
         return pairs
@@ -153,8 +153,8 @@ class Journal:
         if stated.get("version") != _VERSION:
             return None, [], 0
         whole = [line for line in lines if line.endswith(b"\n")]  # a kill may have cut the last one short
-        pairs = [pair for pair in map(_pair_of, whole) if pair is not None and pair.difference is not None]
-        return stated, pairs, sum(_pair_of(line) is None for line in whole)
+        pairs = [pair for pair in map(_pair_of, whole) if pair is not None]
+        return stated, pairs, len(whole) - len(pairs)
 
 
 def _line_of(pair: Pair) -> str:
@@ -166,7 +166,8 @@ def _pair_of(line: bytes) -> Pair | None:
     try:
         pair = Pair(**json.loads(line))
         known = [pair.seconds] if pair.difference is None else [pair.seconds, pair.difference]
-        return pair if all(map(math.isfinite, known)) else None
+        consistent = pair.failed in ("a", "b") if pair.difference is None else not pair.failed
+        return pair if consistent and all(map(math.isfinite, known)) else None
     except (ValueError, TypeError):
         return None
 
@@ -231,7 +232,15 @@ class _UnderWay:
 
     def go_on(self, pairs: Iterable[Pair]) -> None:
         """Go on with the pairs that were taken before."""
-        self._pairs += pairs
+        for pair in pairs:
+            self._add(pair)
+
+    def _add(self, pair: Pair) -> None:
+        self._pairs.append(pair)
+        name = "/".join(pair.key)
+        if pair.failed and name in self._keys:
+            side = self._sides["ab".index(pair.failed)].name
+            self._fell_out[name] = f"side {pair.failed.upper()} ({side}) {pair.reason}"
 
     def _decided(self) -> Contest:
         return decide(
@@ -272,10 +281,7 @@ class _UnderWay:
             for name in chosen:
                 key = self._keys[name]
                 pair = pairing.take((self._sides[0].cells[key], self._sides[1].cells[key]), chance=chance)
-                self._pairs.append(pair)
-                if pair.failed:
-                    side = self._sides["ab".index(pair.failed)].name
-                    self._fell_out[name] = f"side {pair.failed.upper()} ({side}) {pair.reason}"
+                self._add(pair)
                 yield pair
 
     def _costs(self) -> dict[str, float]:
@@ -309,7 +315,7 @@ class _UnderWay:
             decisions=decisions,
             absent=_absent(self._sides),
             fell_out={self._keys[name]: reason for name, reason in self._fell_out.items()},
-            cut=tuple(self._cut(decisions)),
+            cut=tuple(self._keys[name] for name in standing.cut if name not in self._fell_out),
             thresholds=self._thresholds,
             learnt=learnt,
             alarms=rate,
@@ -320,17 +326,10 @@ class _UnderWay:
         )
 
     def _told(self, name: str, cell: CellDecision) -> CellDecision:
-        fell_out = name in self._fell_out and cell.decision is Decision.INCONCLUSIVE
-        return replace(cell, next_look=None, reason=self._fell_out[name]) if fell_out else cell
-
-    def _cut(self, decisions: Mapping[Key, CellDecision]) -> list[Key]:
-        """The cells that the budget left undecided: of those that took all pairs there are, nothing was cut off."""
-        if not self._ended:
-            return []
-        last = self._rules.design.looks[-1]
-        undecided = [key for key, cell in decisions.items() if cell.decision is Decision.INCONCLUSIVE]
-        fell_out = {self._keys[name] for name in self._fell_out}
-        return [key for key in undecided if key not in fell_out and decisions[key].pairs < last]
+        if name not in self._fell_out:
+            return cell
+        # Others may have made it slower since, by the step over all cells: a cell that dies is no cell to be timed.
+        return replace(cell, decision=Decision.INCONCLUSIVE, next_look=None, reason=self._fell_out[name])
 
 
 def _absent(sides: tuple[Side, Side]) -> dict[Key, str]:

@@ -14,6 +14,7 @@ import pytest
 from harness.bench.builds import Built
 from harness.bench.waiting import Waiting
 from harness.duel.contesting import DUEL_FILE, PAIRS_FILE, Duel, Journal, Rules, contest
+from harness.duel.deciding import Decision
 from harness.duel.machines import MachineFile
 from harness.duel.pairing import Pair
 from harness.duel.preparing import Key, ReadyCell, Side
@@ -127,3 +128,21 @@ def test_a_difference_that_cannot_be_weighed_is_no_pair(
     file = journal.folder / PAIRS_FILE
     file.write_text(file.read_text(encoding="utf-8").replace("0.125", difference), encoding="utf-8")
     assert gone_on(tmp_path, sides).pairs == 1
+
+
+def test_what_fell_out_stays_so_in_a_duel_that_goes_on_and_in_the_next_one_it_is_tried_again(
+    tmp_path: Path, sides: tuple[Side, Side]
+) -> None:
+    crashed = Pair(model=KEY[0], strategy=KEY[1], started="", seconds=1.0, failed="b", reason="crashed at measure: x")
+    journal = left(tmp_path, sides, [*pairs_of(noisy(0.2, 5)), crashed, *pairs_of(noisy(0.2, 1))])
+    told: list[str] = []
+    duel = gone_on(tmp_path, sides, told)
+    assert told == ["going on with 6 pairs that were taken before"]
+    assert duel.decisions[KEY].q_slower <= 0.05
+    assert duel.decisions[KEY].decision is Decision.INCONCLUSIVE
+    assert duel.decisions[KEY].reason == duel.fell_out[KEY] == "side B (two) crashed at measure: x"
+    assert not duel.cut
+    assert json.loads((journal.folder / DUEL_FILE).read_text(encoding="utf-8"))["state"] == "ended"
+    again = gone_on(tmp_path, sides)
+    assert (again.pairs, again.fell_out) == (0, {})
+    assert again.cut == (KEY,)
