@@ -62,9 +62,9 @@ class Duel:
 
     `decisions` are of each cell that took part. `absent` says why others did not, `fell_out` of which process and why
     a cell fell out, and `cut` names the cells that the budget left undecided. `thresholds` are those of this machine
-    that were measured before; `learnt` those that this duel, of a combination against itself, came to, and `alarms`
-    its false alarms. `seconds` are those of all its pairs, and `shared` is how many of them were taken while others
-    used the GPU, or may have. `folder` has every pair.
+    that were measured before; `learnt` those of the cells that came to their end in this duel, of a combination against
+    itself, and `alarms` their false alarms. `seconds` are those of all its pairs, and `shared` is how many of them were
+    taken while others used the GPU, or may have. `folder` has every pair.
     """
 
     sides: tuple[str, str]
@@ -199,7 +199,7 @@ def contest(
     under_way = _UnderWay(root, sides, tuple(keys), rules)
     journal = Journal(root, sides, rules, under_way.kept)
     with hold(journal.folder, f"the duel in {journal.folder}", tell):
-        under_way.go_on(journal.take_up(tell))
+        under_way.go_on(journal.take_up(tell), duel=journal.id)
         try:
             with Pairing(journal.scratch, marker=str(journal.folder), turns=rules.turns) as pairing:
                 for pair in under_way.fight(pairing, chance or random.Random(), busy, spent_s=spent_s):
@@ -226,12 +226,13 @@ class _UnderWay:
             Setting(combination=side.name, device=self._device, threads=self._threads, gpu=self.kept.gpu)
             for side in sides
         ]
-        self._thresholds = self.kept.thresholds(keys, self._settings)
+        self._thresholds: dict[Key, float] = {}
         self._fell_out: dict[str, str] = {}
         self._ended = ""
 
-    def go_on(self, pairs: Iterable[Pair]) -> None:
-        """Go on with the pairs that were taken before."""
+    def go_on(self, pairs: Iterable[Pair], *, duel: str) -> None:
+        """Go on with the pairs that `duel` took before, held against what other duels taught of this machine."""
+        self._thresholds = self.kept.thresholds(self._keys.values(), self._settings, but=duel)
         for pair in pairs:
             self._add(pair)
 
@@ -300,12 +301,13 @@ class _UnderWay:
         learnt: dict[Key, float] = {}
         rate: AlarmRate | None = None
         if against_itself:
-            shown = {self._keys[name]: values for name, values in self._differences().items()}
+            # Of a cell that was cut off, or died, the pairs so far show no more than that they are few.
+            whole = [name for name in self._keys if name not in standing.cut and name not in self._fell_out]
+            shown = {self._keys[name]: self._differences()[name] for name in whole}
             self.kept.learn(journal.id, self._settings[0], shown)
-            learnt = self.kept.thresholds(self._keys.values(), self._settings)
-            looked_at = [cell for cell in decisions.values() if cell.look]
-            alarms = sum(cell.decision in (Decision.SLOWER, Decision.FASTER) for cell in looked_at)
-            rate = alarm_rate(alarms, len(looked_at))
+            learnt = self.kept.thresholds(shown, self._settings)
+            alarms = sum(decisions[key].decision in (Decision.SLOWER, Decision.FASTER) for key in shown)
+            rate = alarm_rate(alarms, len(shown))
         return Duel(
             sides=(self._sides[0].name, self._sides[1].name),
             device=self._device,

@@ -18,7 +18,7 @@ from harness.bench.record import now, write_json
 from harness.duel.preparing import Key
 from harness.duel.thresholds import threshold_of
 
-_VERSION = 1
+_VERSION = 2
 _MOST_KEPT = 5
 """How many A/A duels of a cell count, the newest ones: a machine changes with its kernel and its neighbours."""
 
@@ -43,11 +43,14 @@ class MachineFile:
         self.name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
         self.path = root / ".harness" / "machines" / f"{self.name}.json"
 
-    def thresholds(self, keys: Iterable[Key], settings: Sequence[Setting]) -> dict[Key, float]:
-        """The threshold of each cell that was held against itself under any of `settings`, as a share."""
+    def thresholds(self, keys: Iterable[Key], settings: Sequence[Setting], *, but: str = "") -> dict[Key, float]:
+        """The threshold of each cell that was held against itself under any of `settings`, as a share.
+
+        What the duel `but` showed does not count: one that goes on is not to be held against its own pairs.
+        """
         found: dict[Key, list[Sequence[float]]] = {}
         for entry in self._entries():
-            if _setting_of(entry) in settings:
+            if _setting_of(entry) in settings and entry["duel"] != but:
                 found.setdefault((entry["model"], entry["strategy"]), []).append(entry["differences"])
         return {key: threshold_of(found[key]) for key in keys if key in found}
 

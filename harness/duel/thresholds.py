@@ -48,7 +48,9 @@ def bound_of(*, threshold: float = UNMEASURED, limit: float | None = None) -> fl
 class AlarmRate:
     """How many of the cells that were held against themselves gave a false alarm, slower or faster.
 
-    `at_most` is the share that the true rate does not exceed, with a confidence of 95 % (Clopper and Pearson).
+    `cells` are those that came to their end, decided or after all pairs: one that looked moved would have gone on to
+    looks at which an alarm can be raised among so many cells, and one that was cut off could not. `at_most` is the
+    share of such cells that the true rate does not exceed, with a confidence of 95 % (Clopper and Pearson).
     """
 
     alarms: int

@@ -129,9 +129,11 @@ def _summary(duel: Duel) -> str:
 def _alarms(duel: Duel) -> str:
     rate = duel.alarms
     assert rate is not None
+    left_out = len(duel.decisions) - rate.cells
+    others = f" {_count(range(left_out))} that did not come to the end: not counted." if left_out else ""
     return (
         f"False alarms: {rate.alarms} of {rate.cells} cells, so at most {100 * rate.at_most:.3g} % of such cells "
-        "(95 % confidence). Thresholds are kept for later duels on this machine."
+        f"(95 % confidence).{others} Thresholds are kept for later duels on this machine."
     )
 
 

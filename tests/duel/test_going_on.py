@@ -18,11 +18,13 @@ from harness.duel.deciding import Decision
 from harness.duel.machines import MachineFile
 from harness.duel.pairing import Pair
 from harness.duel.preparing import Key, ReadyCell, Side
+from harness.duel.thresholds import LEAST, UNMEASURED
+from harness.report.duel import as_text
 from tests.duel.sides import BUSY, task_of
 
 SPENT = Rules(budget_s=1e-6)
 """No pair is taken any more: what there is decides."""
-KEY = ("linear", "by-same")
+KEY, OTHER = ("linear", "by-same"), ("linear", "by-other")
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +148,51 @@ def test_what_fell_out_stays_so_in_a_duel_that_goes_on_and_in_the_next_one_it_is
     again = gone_on(tmp_path, sides)
     assert (again.pairs, again.fell_out) == (0, {})
     assert again.cut == (KEY,)
+
+
+@pytest.fixture(scope="module")
+def itself(ready: ReadyCell) -> tuple[Side, Side]:
+    """The sides of a combination against itself, of two cells."""
+    keys = [KEY, OTHER]
+    return side_of("one", ready, keys=keys), side_of("one", ready, keys=keys)
+
+
+def test_a_duel_against_itself_that_goes_on_takes_back_none_of_its_alarms(
+    tmp_path: Path, itself: tuple[Side, Side]
+) -> None:
+    left(tmp_path, itself, pairs_of(noisy(0.05, 12)))
+    for _ in range(2):
+        duel = gone_on(tmp_path, itself)
+        assert duel.cut == (OTHER,)
+        assert duel.decisions[KEY].decision is Decision.SLOWER
+        assert duel.decisions[KEY].slower_than == UNMEASURED
+        assert duel.alarms is not None
+        assert (duel.alarms.alarms, duel.alarms.cells) == (1, 1)
+        assert duel.learnt == {KEY: pytest.approx(0.05, abs=0.005)}
+    assert "False alarms: 1 of 1 cells" in as_text(duel)
+    assert "1 cell that did not come to the end: not counted." in as_text(duel)
+    (again,) = [file for file in duel.folder.parent.iterdir() if file.is_dir()]
+    stated = json.loads((again / DUEL_FILE).read_text(encoding="utf-8"))
+    (again / DUEL_FILE).write_text(json.dumps({**stated, "state": "ended"}), encoding="utf-8")
+    assert gone_on(tmp_path, itself).thresholds == duel.learnt, "the next duel knows it"
+
+
+SLOWED = [0.0, 0.002, -0.003, 0.001, math.log(1.8)]
+
+
+@pytest.mark.parametrize("differences", [SLOWED, [*SLOWED, 0.001]])
+def test_one_slowed_pair_of_a_cell_that_was_cut_off_teaches_nothing(
+    tmp_path: Path, itself: tuple[Side, Side], differences: list[float]
+) -> None:
+    left(tmp_path, itself, [*pairs_of(differences), *pairs_of(noisy(0.0, 6), key=OTHER)])
+    duel = gone_on(tmp_path, itself)
+    assert duel.cut == (KEY,)
+    assert duel.learnt == {OTHER: LEAST}
+    assert duel.alarms is not None
+    assert duel.alarms.cells == 1
+
+
+def test_a_cell_that_died_teaches_nothing(tmp_path: Path, itself: tuple[Side, Side]) -> None:
+    crashed = Pair(model=KEY[0], strategy=KEY[1], started="", seconds=1.0, failed="a", reason="crashed")
+    left(tmp_path, itself, [*pairs_of(noisy(0.3, 6)), crashed])
+    assert gone_on(tmp_path, itself).learnt == {}
