@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.duel.sequential import Design, p_values
 from harness.duel.statistics import centre, interval
-from harness.duel.thresholds import UNMEASURED, bound_of
+from harness.duel.thresholds import MOST, UNMEASURED, bound_of
 
 
 class Decision(Enum):
@@ -105,7 +105,8 @@ def decide(
     equal where both hold. Since they ask for more pairs than equal does, the more so the more cells there are, a cell
     whose estimate lies beyond its bound goes on though it is proved to be equal: only after all pairs is it called so.
     Equal never means within less than that bound: of ratios between the two nothing could be said, however many
-    pairs.
+    pairs. Nor does it mean within more than `MOST`, unless that was asked for: a cell that differs from itself by more
+    can be told to be slower, and is inconclusive where it is not.
 
     What is guaranteed: of the cells that are called slower, the share that is not (by more than its bound) is at most
     the error, on average over duels, if cells are independent and no budget cuts them short. Cells stop at different
@@ -181,7 +182,10 @@ def _decided(cell: CellDecision, *, design: Design) -> CellDecision:
     if cell.q_faster <= design.error:
         return replace(cell, decision=Decision.FASTER, next_look=None)
     if cell.p_equal <= design.error and (cell.next_look is None or not _looks_moved(cell)):
-        return replace(cell, decision=Decision.EQUAL, next_look=None)
+        if cell.equal_within <= max(design.equal_within, cell.limit or 0.0, MOST):
+            return replace(cell, decision=Decision.EQUAL, next_look=None)
+        reason = f"within {100 * cell.equal_within:.3g} %, by as much as it differs from itself on this machine"
+        return replace(cell, next_look=None, reason=reason)
     if cell.next_look is None:
         return replace(cell, reason=f"undecided after all {last} pairs")
     return replace(cell, reason=f"undecided after {cell.pairs} of {last} pairs")

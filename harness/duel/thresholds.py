@@ -19,6 +19,8 @@ UNMEASURED = 0.02
 """The threshold of a cell that was never held against itself on this machine, as a share."""
 LEAST = 0.01
 """No threshold is below this, however quiet the machine was: a difference within 1 % is nobody's reason to act."""
+MOST = 0.10
+"""Equal within more than this is no answer that a cell's threshold alone can give: such a cell cannot be timed here."""
 
 _ERROR = 0.05
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.duel.deciding import Decision, decide
+from harness.duel.deciding import Contest, Decision, decide
 from harness.duel.sequential import Design
 from tests.duel.contests import played
 from tests.duel.machines import MACHINES
@@ -82,6 +82,33 @@ def test_a_decision_says_whether_it_is_one_on_the_limit() -> None:
     told = {name: (cell.limit, cell.slower_than, cell.equal_within) for name, cell in contest.cells.items()}
     assert told == {"held": (0.1, 0.1, 0.1), "not held": (0.01, 0.03, 0.03), "free": (None, 0.02, 0.02)}
     assert contest.cells["not held"].decision is Decision.EQUAL
+
+
+@pytest.mark.parametrize(
+    ("asked", "limit", "decision"),
+    [
+        (0.05, None, Decision.INCONCLUSIVE),
+        (0.05, 0.1, Decision.INCONCLUSIVE),
+        (0.5, None, Decision.EQUAL),
+        (0.05, 0.4, Decision.EQUAL),
+    ],
+)
+def test_a_cell_that_differs_much_from_itself_is_slower_or_nothing(
+    asked: float, limit: float | None, decision: Decision
+) -> None:
+    limits = {} if limit is None else {"cell": limit}
+
+    def told(effect: float, ended: str = "") -> Contest:
+        design = Design(equal_within=asked)
+        return decide({"cell": moved(effect, 6)}, thresholds={"cell": 0.34}, limits=limits, design=design, ended=ended)
+
+    cell = told(0.15).cells["cell"]
+    assert (cell.decision, cell.next_look) == (decision, None)
+    if decision is Decision.INCONCLUSIVE:
+        assert cell.reason == "within 34 %, by as much as it differs from itself on this machine"
+        ended = told(0.15, "the budget was spent")
+        assert (ended.cells["cell"], ended.cut) == (cell, ())
+    assert told(0.6).cells["cell"].decision is Decision.SLOWER
 
 
 def test_what_is_slower_and_proved_to_be_within_what_is_equal_is_slower() -> None:
