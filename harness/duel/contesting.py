@@ -11,13 +11,14 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from harness.bench.disk import remove_tree
+from harness.bench.errors import UsageError
 from harness.bench.group import end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import short
@@ -194,7 +195,8 @@ def contest(
     """Duel the cells `keys`, which are ready on both sides, and return what it came to; to be called `alone`.
 
     `spent_s` seconds of the budget are over before it begins. `tell` is told what a person should know, `busy` how far
-    it is. Raises `InfrastructureError` where that stops it; the next call goes on.
+    it is. Raises `UsageError` where devices or threads of the sides differ, and `InfrastructureError` where that stops
+    it; the next call goes on.
     """
     under_way = _UnderWay(root, sides, tuple(keys), rules)
     journal = Journal(root, sides, rules, under_way.kept)
@@ -219,20 +221,25 @@ class _UnderWay:
         self._sides, self._rules = sides, rules
         self._pairs: list[Pair] = []
         self._keys = {"/".join(key): key for key in keys}
-        ready = [side.cells[keys[0]] for side in sides]
-        self._device, self._threads = ready[0].cell.device, ready[0].policy.threads
+        self._device, self._threads = _conditions(sides, keys)
         self.kept = MachineFile(root, self._device)
-        self._settings = [
-            Setting(combination=side.name, device=self._device, threads=self._threads, gpu=self.kept.gpu)
-            for side in sides
-        ]
+        self._settings = {key: [self._setting(side, key) for side in sides] for key in keys}
         self._thresholds: dict[Key, float] = {}
         self._fell_out: dict[str, str] = {}
         self._ended = ""
 
+    def _setting(self, side: Side, key: Key) -> Setting:
+        return Setting(
+            combination=side.name,
+            device=self._device,
+            threads=self._threads,
+            made_of=side.cells[key].made_of,
+            gpu=self.kept.gpu,
+        )
+
     def go_on(self, pairs: Iterable[Pair], *, duel: str) -> None:
         """Go on with the pairs that `duel` took before, held against what other duels taught of this machine."""
-        self._thresholds = self.kept.thresholds(self._keys.values(), self._settings, but=duel)
+        self._thresholds = self.kept.thresholds(self._settings, but=duel)
         for pair in pairs:
             self._add(pair)
 
@@ -303,9 +310,10 @@ class _UnderWay:
         if against_itself:
             # Of a cell that was cut off, or died, the pairs so far show no more than that they are few.
             whole = [name for name in self._keys if name not in standing.cut and name not in self._fell_out]
-            shown = {self._keys[name]: self._differences()[name] for name in whole}
-            self.kept.learn(journal.id, self._settings[0], shown)
-            learnt = self.kept.thresholds(shown, self._settings)
+            differences = self._differences()
+            shown = {key: (self._settings[key][0], differences[name]) for name in whole for key in [self._keys[name]]}
+            self.kept.learn(journal.id, shown)
+            learnt = self.kept.thresholds({key: self._settings[key] for key in shown})
             alarms = sum(decisions[key].decision in (Decision.SLOWER, Decision.FASTER) for key in shown)
             rate = alarm_rate(alarms, len(shown))
         return Duel(
@@ -332,6 +340,16 @@ class _UnderWay:
             return cell
         # Others may have made it slower since, by the step over all cells: a cell that dies is no cell to be timed.
         return replace(cell, decision=Decision.INCONCLUSIVE, next_look=None, reason=self._fell_out[name])
+
+
+def _conditions(sides: tuple[Side, Side], keys: Sequence[Key]) -> tuple[str, int]:
+    """The device and the threads that all cells of both sides have: otherwise it is these that would be timed."""
+    found = {(each.cell.device, each.policy.threads) for side in sides for key in keys for each in [side.cells[key]]}
+    if len(found) > 1:
+        told = ", ".join(f"{device} with threads = {threads}" for device, threads in sorted(found))
+        msg = f"a duel times both sides on one device with equal threads, and these have {told}: give both the same."
+        raise UsageError(msg)
+    return found.pop()
 
 
 def _absent(sides: tuple[Side, Side]) -> dict[Key, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,16 @@ _MOST_KEPT = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a latency is of besides the cell and the machine. `gpu` is the GPU's name; empty on the CPU."""
+    """What the latency of a cell is of, besides the machine.
+
+    `made_of` stands for the lock, the model and the strategy (`harness.duel.preparing.ReadyCell`), which may change
+    under the same names. `gpu` is the GPU's name; empty on the CPU.
+    """
 
     combination: str
     device: str
     threads: int
+    made_of: str
     gpu: str = ""
 
 
@@ -43,21 +48,22 @@ class MachineFile:
         self.name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
         self.path = root / ".harness" / "machines" / f"{self.name}.json"
 
-    def thresholds(self, keys: Iterable[Key], settings: Sequence[Setting], *, but: str = "") -> dict[Key, float]:
-        """The threshold of each cell that was held against itself under any of `settings`, as a share.
+    def thresholds(self, settings: Mapping[Key, Sequence[Setting]], *, but: str = "") -> dict[Key, float]:
+        """The threshold of each cell that was held against itself under any of its `settings`, as a share.
 
         What the duel `but` showed does not count: one that goes on is not to be held against its own pairs.
         """
         found: dict[Key, list[Sequence[float]]] = {}
         for entry in self._entries():
-            if _setting_of(entry) in settings and entry["duel"] != but:
-                found.setdefault((entry["model"], entry["strategy"]), []).append(entry["differences"])
-        return {key: threshold_of(found[key]) for key in keys if key in found}
+            key = entry["model"], entry["strategy"]
+            if entry["duel"] != but and _setting_of(entry) in settings.get(key, ()):
+                found.setdefault(key, []).append(entry["differences"])
+        return {key: threshold_of(found[key]) for key in settings if key in found}
 
-    def learn(self, duel: str, setting: Setting, differences: Mapping[Key, Sequence[float]]) -> None:
-        """Keep what an A/A duel showed, in the place of what was kept of `duel` before."""
+    def learn(self, duel: str, shown: Mapping[Key, tuple[Setting, Sequence[float]]]) -> None:
+        """Keep the differences that an A/A duel showed of cells, in the place of what was kept of `duel` before."""
         kept = [entry for entry in self._entries() if entry["duel"] != duel]
-        for (model, strategy), values in differences.items():
+        for (model, strategy), (setting, values) in shown.items():
             if values:
                 told = {"duel": duel, "at": now(), "model": model, "strategy": strategy, "differences": list(values)}
                 kept.append({**told, **vars(setting)})

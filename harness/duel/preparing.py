@@ -70,6 +70,13 @@ class ReadyCell:
         value = self.registry.runtimes[strategy.runtime].value
         return value is not None and value.needs_module
 
+    @property
+    def made_of(self) -> str:
+        """Stands for what its latency is of: the lock, and the files of its model and strategy."""
+        lock = Path(self.plan.lock).read_text(encoding="utf-8") if self.plan.lock else ""
+        strategy = self.registry.strategy_digest(split(self.cell.strategy)[0])
+        return short(json.dumps([lock, self.model_digest, strategy]))[:12]
+
     def request(self, folder: Path, *, measure_s: float, kind: type[R]) -> R:
         """The request to serve it, timed for `measure_s` seconds in all, in a process that works in `folder`.
 

@@ -19,7 +19,7 @@ from harness.bench.disk import remove_tree
 from harness.bench.group import MARKER
 from harness.duel.contesting import DUEL_FILE, PAIRS_FILE, Duel, Rules
 from harness.duel.deciding import Decision
-from harness.duel.machines import MachineFile, Setting
+from harness.duel.machines import MachineFile
 from harness.duel.pairing import Turns
 from harness.duel.preparing import Side, prepare
 from harness.duel.sequential import Design
@@ -109,10 +109,10 @@ def test_against_itself_a_combination_has_no_alarm_and_each_cell_a_threshold_tha
     assert duel.learnt.keys() == duel.decisions.keys()
     assert all(0.01 <= share < 0.5 for share in duel.learnt.values())
     assert "False alarms: 0 of 2 cells" in as_text(duel)
-    setting = Setting(combination="alone", device="cpu", threads=1)
-    later = MachineFile(tmp_path, "cpu")
-    assert later.thresholds(duel.decisions, [setting]) == duel.learnt
-    assert later.thresholds(duel.decisions, [replace(setting, threads=2)]) == {}
+    stated = json.loads(MachineFile(tmp_path, "cpu").path.read_text(encoding="utf-8"))["aa"]
+    known = {(each["combination"], each["device"], each["threads"], each["gpu"]) for each in stated}
+    assert (len(stated), known) == (2, {("alone", "cpu", 1, "")})
+    assert fight(tmp_path, [task, task], replace(RULES, budget_s=0.1), Observer()).thresholds == duel.learnt
     assert MachineFile(tmp_path, "cpu").machine["cores"] == len(os.sched_getaffinity(0))
 
 

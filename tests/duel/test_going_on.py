@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.bench.builds import Built
+from harness.bench.errors import UsageError
+from harness.bench.record import write_json
 from harness.bench.waiting import Waiting
 from harness.duel.contesting import DUEL_FILE, PAIRS_FILE, Duel, Journal, Rules, contest
 from harness.duel.deciding import Decision
@@ -24,7 +26,7 @@ from tests.duel.sides import BUSY, task_of
 
 SPENT = Rules(budget_s=1e-6)
 """No pair is taken any more: what there is decides."""
-KEY, OTHER = ("linear", "by-same"), ("linear", "by-other")
+KEY, OTHER = ("linear", "by-same"), ("other", "by-same")
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,9 @@ def left(root: Path, sides: tuple[Side, Side], pairs: Sequence[Pair]) -> Journal
     for pair in pairs:
         journal.add(pair)
     journal.state("cut")
+    # Begun long ago: a duel is known by when it began, in seconds.
+    stated = json.loads((journal.folder / DUEL_FILE).read_text(encoding="utf-8"))
+    write_json(journal.folder / DUEL_FILE, {**stated, "started": "2026-01-01T00:00:00Z"})
     return journal
 
 
@@ -101,7 +106,7 @@ def test_pairs_of_another_machine_are_not_gone_on_with(tmp_path: Path, sides: tu
     stated = json.loads((journal.folder / DUEL_FILE).read_text(encoding="utf-8"))
     assert stated["machine"] == [MachineFile(tmp_path, "cpu").name, ""]
     stated["machine"][0] = "amd-epyc-64-cores-256-gib"
-    (journal.folder / DUEL_FILE).write_text(json.dumps(stated), encoding="utf-8")
+    write_json(journal.folder / DUEL_FILE, stated)
     assert gone_on(tmp_path, sides).pairs == 0
 
 
@@ -173,7 +178,7 @@ def test_a_duel_against_itself_that_goes_on_takes_back_none_of_its_alarms(
     assert "1 cell that did not come to the end: not counted." in as_text(duel)
     (again,) = [file for file in duel.folder.parent.iterdir() if file.is_dir()]
     stated = json.loads((again / DUEL_FILE).read_text(encoding="utf-8"))
-    (again / DUEL_FILE).write_text(json.dumps({**stated, "state": "ended"}), encoding="utf-8")
+    write_json(again / DUEL_FILE, {**stated, "state": "ended"})
     assert gone_on(tmp_path, itself).thresholds == duel.learnt, "the next duel knows it"
 
 
@@ -196,3 +201,45 @@ def test_a_cell_that_died_teaches_nothing(tmp_path: Path, itself: tuple[Side, Si
     crashed = Pair(model=KEY[0], strategy=KEY[1], started="", seconds=1.0, failed="a", reason="crashed")
     left(tmp_path, itself, [*pairs_of(noisy(0.3, 6)), crashed])
     assert gone_on(tmp_path, itself).learnt == {}
+
+
+def with_other_lock(side: Side, folder: Path) -> Side:
+    (folder / "lock.txt").write_text("onnx==1.16.0\n", encoding="utf-8")
+    cells = {
+        key: replace(each, plan=replace(each.plan, lock=str(folder / "lock.txt"))) for key, each in side.cells.items()
+    }
+    return replace(side, cells=cells)
+
+
+def with_other_model(side: Side, folder: Path) -> Side:
+    return replace(side, cells={key: replace(each, model_digest="edited") for key, each in side.cells.items()})
+
+
+def with_other_strategy(side: Side, folder: Path) -> Side:
+    plan = task_of(folder, Path("/nowhere/python"), "any", {"same": f"{BUSY}; 1"}).plan
+    return replace(side, cells={key: replace(each, registry=plan.registry()) for key, each in side.cells.items()})
+
+
+@pytest.mark.parametrize("other", [with_other_lock, with_other_model, with_other_strategy])
+def test_a_threshold_is_of_the_lock_the_model_and_the_strategy_that_it_was_measured_of(
+    tmp_path: Path, ready: ReadyCell, other: Callable[[Side, Path], Side]
+) -> None:
+    itself = side_of("one", ready), side_of("one", ready)
+    left(tmp_path, itself, pairs_of(noisy(0.04, 6)))
+    learnt = gone_on(tmp_path, itself).learnt
+    assert learnt == {KEY: pytest.approx(0.04, abs=0.005)}
+    against = side_of("two", ready)
+    assert gone_on(tmp_path, (itself[0], against)).thresholds == learnt
+    assert gone_on(tmp_path, (other(itself[0], tmp_path), against)).thresholds == {}
+
+
+@pytest.mark.parametrize("what", ["device", "threads"])
+def test_sides_of_other_devices_or_threads_are_refused(tmp_path: Path, ready: ReadyCell, what: str) -> None:
+    one, two = side_of("one", ready), side_of("two", ready)
+    cell = two.cells[KEY]
+    if what == "device":
+        cell = replace(cell, cell=replace(cell.cell, device="cuda"))
+    else:
+        cell = replace(cell, plan=replace(cell.plan, policy=replace(cell.policy, threads=2)))
+    with pytest.raises(UsageError, match=r"cpu with threads = 1, (cuda with threads = 1|cpu with threads = 2):"):
+        gone_on(tmp_path, (one, replace(two, cells={KEY: cell})))
