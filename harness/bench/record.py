@@ -40,8 +40,8 @@ class Record:
     tier: str = _key("tier of the run: `quick`, `core` or `full`")
     outcome: Outcome = _key("what became of the cell: " + ", ".join(f"`{o.value}`" for o in Outcome))
     stage: Stage = _key(
-        "the stage that the cell ended in; `measure` for a passed cell. In order: "
-        + ", ".join(f"`{s.value}`" for s in Stage)
+        "the stage that the cell ended in; of a passed cell `measure`, or `probe` where nothing was to be timed. "
+        "In order: " + ", ".join(f"`{s.value}`" for s in Stage)
     )
     error_type: str | None = _column("class of the error, the signal's name, or what stopped the cell")
     error: str | None = _column(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
+from harness.bench.consistency import contradictions
+from harness.bench.stages import Stage
 from harness.tables.schema import COLUMNS, Run, columns_markdown, in_order, run_keys
 from harness.verdict.comparison import categories_markdown
 from tests.tables.samples import passed, table
@@ -36,6 +38,13 @@ def test_columns_know_their_types_and_which_may_be_empty() -> None:
     assert kinds["latency_ms"] == (float, True)
     assert kinds["opset"] == (int, True)
     assert all(column.digits for column in COLUMNS if column.kind is float)
+
+
+def test_the_column_names_every_stage_that_a_passed_cell_may_end_in() -> None:
+    untimed = passed("m", "s", latency_ms=None, launches=None, iterations=None)
+    ends = [stage.value for stage in Stage if not contradictions(replace(untimed, stage=stage))]
+    told = next(column.description for column in COLUMNS if column.name == "stage").partition("In order")[0]
+    assert ends == re.findall("`(.+?)`", told)[::-1] == ["probe", "measure"]
 
 
 def test_rows_are_ordered_by_model_then_strategy_then_the_parameter_as_a_number() -> None:
