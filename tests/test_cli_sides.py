@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.bench.errors import HarnessError, PausedError, RunInterruptedError, UsageError
+from harness.bench.plan import Policy
 from harness.cli import sides
+from harness.cli.running import select
 from harness.verdict.comparison import compare
 from harness.verdict.duelled import Duelled
 from harness.verdict.gate import judge
@@ -54,8 +57,26 @@ def test_the_verdict_as_plain_values_has_what_failed_of_memory_and_latency(tmp_p
     assert [(each["cell"], each["fails"]) for each in told["memory"]["cells"]] == [("model/onnx", True)]
 
 
-def test_a_verdict_takes_one_launch_unless_memory_is_judged() -> None:
-    assert sides.launches_of(None, GatePolicy()) == 1
-    assert sides.launches_of(None, GatePolicy(limits=Limits(memory_percent=10.0))) is None
-    assert sides.launches_of(5, GatePolicy()) == 5
-    assert sides.launches_of(0, GatePolicy(limits=Limits(memory_percent=10.0))) == 0
+@pytest.mark.parametrize(
+    ("asked", "stated", "limits", "timed"),
+    [
+        (None, None, Limits(), 1),
+        (None, None, Limits(memory_percent=10.0), Policy().launches),
+        (None, 0, Limits(), 0),
+        (None, 5, Limits(), 5),
+        (None, 5, Limits(memory_percent=10.0), 5),
+        (2, 5, Limits(), 2),
+        (0, None, Limits(memory_percent=10.0), 0),
+    ],
+)
+def test_a_verdict_takes_one_launch_where_nobody_says_how_many_and_memory_is_not_judged(
+    asked: int | None, stated: int | None, limits: Limits, timed: int, tmp_path: Path
+) -> None:
+    matrix = tmp_path / "own.toml"
+    said = "" if stated is None else f"[policy]\nlaunches = {stated}\n"
+    matrix.write_text(f'combinations = ["now"]\ndevices = ["cpu"]\n{said}', encoding="utf-8")
+    given: dict[str, Any] = {"models": ["lstm"], "strategies": ["native"], "tier": "quick", "device": "cpu"}
+    given |= {"plugins": (), "paths": (), "extensions": False, "launches": asked}
+    _, (selection,) = select(tmp_path, (), matrix, instead=["now"], **given)
+    (plan,) = sides.for_a_verdict(selection, GatePolicy(limits=limits)).plans("now", None)
+    assert plan.policy.launches == timed

@@ -29,7 +29,7 @@ from harness.cli.duels import duel_options, duel_s
 from harness.cli.policies import gate_policy
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
-from harness.cli.sides import judged, launches_of, tables_of
+from harness.cli.sides import for_a_verdict, judged, tables_of
 from harness.matrix import combination as combinations
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
@@ -96,8 +96,8 @@ def bump(
     def note(text: str) -> None:
         click.echo(text, err=quietly)
 
-    given["launches"] = launches_of(given["launches"], policy)
     _, (selection, *_) = select(root, (), matrix, instead=[base], extensions=False, **given)
+    selection = for_a_verdict(selection, policy)
     name = _base(root, base, selection, python=python, everything=everything, quietly=quietly)
     ground = foundation(root, name)
     asked = parse_moves(moves, ground.side)

@@ -16,7 +16,7 @@ from harness.cli.reading import compared, table_options
 from harness.cli.replanning import duellists_of
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
-from harness.cli.sides import Sides, judged, launches_of, tables_of
+from harness.cli.sides import Sides, for_a_verdict, judged, tables_of
 from harness.report import markdown, terminal
 from harness.report.wording import headline
 from harness.verdict.gate import judge
@@ -146,7 +146,7 @@ def _run(
 ) -> Sides:
     """Both files of requirements, each with its table."""
     root = root_of(context)
-    given["launches"] = launches_of(given["launches"], policy)
     _, (selection, *_) = select(root, (), matrix, instead=files, **given)
+    selection = for_a_verdict(selection, policy)
     names = take(root, files, [selection], python=python, everything=everything, quietly=as_markdown)
     return tables_of(root, selection, names, results=results, errors_only=as_markdown)

@@ -45,12 +45,15 @@ class Sides:
     folders: tuple[Path, Path]
 
 
-def launches_of(asked: int | None, policy: GatePolicy) -> int | None:
-    """How many launches of a cell a verdict needs; None is what any run has.
+def for_a_verdict(selection: Selection, policy: GatePolicy) -> Selection:
+    """What is run of two sides: `selection`, with one launch of a cell where nobody said how many.
 
-    One, since no latency of two tables decides; where the policy has a limit for memory, enough to know its noise.
+    One will do, since no latency of two tables decides; where the policy has a limit for memory, its noise has to be
+    known, and cells have as many as in any run.
     """
-    return 1 if asked is None and not policy.names("memory_percent") else asked
+    if not selection.launches_by_default or policy.names("memory_percent"):
+        return selection
+    return replace(selection, policy=replace(selection.policy, launches=1))
 
 
 def tables_of(

@@ -118,8 +118,8 @@ def largest_quiet_shift(comparisons: Sequence[Comparison]) -> tuple[float, float
     """By how much cells that are alike differ at most, in MiB and as a share: what the rule has room above."""
     cells = [cell for each in comparisons for cell in each.memory.cells]
     return (
-        max(abs(cell.candidate_mb - cell.base_mb) for cell in cells),
-        max(abs(cell.candidate_mb / cell.base_mb - 1) for cell in cells),
+        max(abs(cell.whole.difference_mb) for cell in cells),
+        max(abs(cell.whole.share) for cell in cells),
     )
 
 
