@@ -23,7 +23,7 @@ from harness.tables.assembly import PlannedRun, assemble, merge
 from harness.tables.consistency import lock_digest
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
 from harness.tables.finding import Series
-from harness.tables.launches import Launch
+from harness.tables.launches import FEWEST_LAUNCHES, Launch
 from harness.tables.natives import Native, read_native
 from harness.tables.reading import read_table
 from harness.tables.schema import Run, Table
@@ -105,6 +105,7 @@ def _read_natives(attempt: Attempt) -> dict[str, Native]:
 def table_of_just_this(task: Task, folders: Iterable[Path]) -> Path | None:
     """The first of the folders of tables that is of just what `task` would run: its lock, its policy and its models.
 
+    It may have been timed otherwise, but by no fewer launches than tell what memory varies by, where `task` has those.
     One that was made by the same code comes first. That of other strategies' files or of another state of the bench
     will do where both come with the harness, in one version of it; a comparison says where strategies differ.
     """
@@ -128,6 +129,7 @@ def _is_of(table: Table, task: Task, registry: Registry, lock: str) -> bool:
     """Whether a table is of the lock, the policy and the models of `task`, whatever state of the bench made it."""
     plan, run = task.plan, table.run
     planned = {(cell.model, cell.strategy) for cell in plan.cells}
+    fewest = min(plan.policy.launches, FEWEST_LAUNCHES)
     return (
         run.complete
         and not plan.plugins
@@ -135,6 +137,7 @@ def _is_of(table: Table, task: Task, registry: Registry, lock: str) -> bool:
         and (run.combination, run.device, run.tier) == (plan.combination, plan.device, plan.tier)
         and run.lock_digest == lock_digest(lock)
         and _same_policy(run, plan)
+        and all(each.launches is None or each.launches >= fewest for each in table.records)
         and {(record.model, record.strategy) for record in table.records} == planned
         and all(record.model_digest == registry.models[record.model].digest for record in table.records)
     )

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, fields
 from harness.bench.record import Record
 from harness.tables.columns import about
 
+FEWEST_LAUNCHES = 3
+"""The fewest launches of a cell that have a middle and two ends, and so tell what its memory varies by."""
+
 _COUNTS = ("rounds", "calls")
 
 _ROUNDED_MS = 1.5e-6 + 1e-9

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.tables.launches import FEWEST_LAUNCHES
 from harness.verdict.comparison import Comparison, count_of, listed
 from harness.verdict.evidence import Lack
-from harness.verdict.memory import FEWEST_LAUNCHES, LEAST_MB, LEAST_SHARE
+from harness.verdict.memory import LEAST_MB, LEAST_SHARE
 from harness.verdict.parts import Key
 from harness.verdict.policy import GatePolicy
 from harness.verdict.shifts import CellMemory

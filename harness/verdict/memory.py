@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from harness.tables.launches import FEWEST_LAUNCHES
+
 LEAST_MB = 5.0
 LEAST_SHARE = 0.04
 """A shift of less than 5 MiB, or 4 % of the smaller side, is none: allocators take memory in steps of this size."""
-
-FEWEST_LAUNCHES = 3
-"""The fewest launches of a side that have a middle and two ends."""
 
 
 @dataclass(frozen=True, kw_only=True)

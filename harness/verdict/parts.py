@@ -16,8 +16,9 @@ from statistics import median
 from typing import Protocol
 
 from harness.bench.record import Record
+from harness.tables.launches import FEWEST_LAUNCHES
 from harness.tables.schema import Table
-from harness.verdict.memory import FEWEST_LAUNCHES, MemoryShift, ends, memory_shift
+from harness.verdict.memory import MemoryShift, ends, memory_shift
 from harness.verdict.together import Pair, runtime_of
 
 LAUNCH_SHARE = 0.3

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.attempts.settling import table_of, unfinished
+from harness import __version__
+from harness.attempts.settling import table_of, table_of_just_this, unfinished
+from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import PausedError, UsageError
 from harness.bench.latency import latency
+from harness.bench.plan import Cell, Plan, Policy
 from harness.tables.assembly import merge
+from harness.tables.consistency import lock_digest
 from harness.tables.finding import Series
 from harness.tables.reading import read_table
 from harness.tables.schema import Extended, Table
@@ -254,3 +259,29 @@ def test_attempts_of_a_whole_tier_that_have_no_table_are_told(tmp_path: Path) ->
     assert unfinished(tmp_path, "torch2.0", Series(tier="quick", device="cpu", models="models/"), after=after) == [
         "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused"
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "timed", "taken"),
+    [(1, 1, True), (1, 3, True), (2, 1, False), (3, 1, False), (3, 2, False), (3, 3, True), (7, 3, True), (0, 1, True)],
+)
+def test_a_table_is_taken_where_its_launches_tell_what_memory_varies_by(
+    tmp_path: Path, asked: int, timed: int, taken: bool
+) -> None:
+    plan = Plan(
+        combination="torch2.0",
+        device="cpu",
+        tier="quick",
+        cells=tuple(Cell("torch2.0", "lstm", strategy, "cpu") for strategy in ("native", "onnx-torchscript")),
+        policy=Policy(launches=asked),
+    )
+    digest = plan.registry().models["lstm"].digest
+    made = table(
+        passed("lstm", "native", launches=timed, model_digest=digest),
+        failed("lstm", "onnx-torchscript", model_digest=digest),
+        lock_digest=lock_digest(""),
+        harness_version=__version__,
+        policy=asdict(Policy(launches=timed, measure_s=0.01)),
+    )
+    folder = write_table(tmp_path, made)
+    assert table_of_just_this(Task(plan=plan), [folder]) == (folder if taken else None)
