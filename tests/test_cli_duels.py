@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from harness.bench.errors import NoEvidenceError, RunInterruptedError
+from harness.bench.plan import Policy
 from harness.bench.record import Record
 from harness.cli.duels import Duellists, told_by_duel
-from harness.cli.replanning import duellists_of
+from harness.cli.replanning import duellists_of, plan_by_table
 from harness.duel.deciding import Decision
 from harness.duel.preparing import Key
 from harness.matrix import combination as combinations
 from harness.matrix.locks import read_lock
 from harness.report.live import RunDisplay
+from harness.tables.assembly import merge
 from harness.tables.consistency import lock_digest
 from harness.tables.schema import Table
 from harness.tables.writing import write_table
@@ -92,6 +94,23 @@ def test_tables_of_one_environment_need_no_duel_and_those_without_a_passing_cell
 
 
 LOCK = "# uv pip compile --python-version 3.11 --generate-hashes\nsix==1.16.0 \\\n    --hash=sha256:00\n"
+
+
+@pytest.mark.parametrize(("own", "of_tools"), [(3, 1), (1, 3), (5, 5)])
+def test_the_cells_of_a_table_are_planned_by_the_policy_that_they_were_run_by(own: int, of_tools: int) -> None:
+    """Beyond the quick tier the launches of extensions are by default others than the combination's."""
+    native, converted = passed("lstm", "native"), passed("lstm", "onnx2tf", extension="tools")
+    run = merge(
+        [
+            table(native, tier="core", policy=asdict(Policy(launches=own))),
+            table(converted, tier="core", extension="tools", policy=asdict(Policy(launches=of_tools, timeout_s=9.0))),
+        ]
+    ).run
+    plans = [plan_by_table(ROOT, run, [record]) for record in (native, converted)]
+    assert [(plan.extension, plan.policy.launches, plan.policy.timeout_s) for plan in plans] == [
+        ("", own, Policy().timeout_s),
+        ("tools", of_tools, 9.0),
+    ]
 
 
 def test_each_table_is_duelled_in_the_environment_of_its_own_lock(tmp_path: Path) -> None:

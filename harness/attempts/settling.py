@@ -26,7 +26,7 @@ from harness.tables.finding import Series
 from harness.tables.launches import FEWEST_LAUNCHES, Launch
 from harness.tables.natives import Native, read_native
 from harness.tables.reading import read_table
-from harness.tables.schema import Run, Table
+from harness.tables.schema import Table
 
 _NATIVE_REMEDY = (
     "Move it away to make the table without this model's native outputs, or run the bench again into an empty folder."
@@ -136,7 +136,7 @@ def _is_of(table: Table, task: Task, registry: Registry, lock: str) -> bool:
         and run.harness_version == __version__
         and (run.combination, run.device, run.tier) == (plan.combination, plan.device, plan.tier)
         and run.lock_digest == lock_digest(lock)
-        and _same_policy(run, plan)
+        and _same_policy(run.policy, plan)
         and all(each.launches is None or each.launches >= fewest for each in table.records)
         and {(record.model, record.strategy) for record in table.records} == planned
         and all(record.model_digest == registry.models[record.model].digest for record in table.records)
@@ -147,11 +147,11 @@ _OF_TIMING = ("launches", "measure_s")
 """What of a policy only says how often calls are timed, and has no say in what becomes of a cell."""
 
 
-def _same_policy(run: Run, plan: Plan) -> bool:
-    """Whether cells were run as `plan` would, and timed if it would time them, however often."""
+def _same_policy(stated: Mapping[str, int | float], plan: Plan) -> bool:
+    """Whether cells of the policy `stated` were run as `plan` would, and timed if it would time them, however often."""
     asked = asdict(plan.policy)
-    timed = bool(run.policy.get("launches")) or not plan.policy.launches
-    return timed and all(run.policy.get(name) == value for name, value in asked.items() if name not in _OF_TIMING)
+    timed = bool(stated.get("launches")) or not plan.policy.launches
+    return timed and all(stated.get(name) == value for name, value in asked.items() if name not in _OF_TIMING)
 
 
 def cells_of_just_this(task: Task, tables: Iterable[Table]) -> dict[tuple[str, str], tuple[Table, Record]]:
@@ -170,7 +170,8 @@ def cells_of_just_this(task: Task, tables: Iterable[Table]) -> dict[tuple[str, s
         extended_by = run.extensions.get(plan.extension)
         of = run.lock_digest if plan.extension == run.extension else extended_by.lock_digest if extended_by else None
         same = (of, run.device, run.harness_version) == (lock, plan.device, __version__)
-        if not (same and _same_policy(run, plan)) or asdict(run.machine) != here or plan.plugins:
+        same = same and _same_policy(run.policy_of(plan.extension), plan)
+        if not same or asdict(run.machine) != here or plan.plugins:
             continue
         for record in table.records:
             key = record.model, record.strategy

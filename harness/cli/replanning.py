@@ -66,8 +66,10 @@ def plan_by_table(
         paths=[root / path for path in run.paths],
         extensions=True,
     )
-    known: dict[str, Any] = {name: value for name, value in run.policy.items() if name in vars(Policy())}
-    plans = replace(selection, policy=Policy(**known)).plans(name, root)
+    stated = run.policy_of(records[0].extension)
+    known: dict[str, Any] = {name: value for name, value in stated.items() if name in vars(Policy())}
+    # What the table says stands, whatever the matrix file of today leaves to the default.
+    plans = replace(selection, policy=Policy(**known), launches_by_default=False).plans(name, root)
     wanted = {(record.model, record.strategy) for record in records}
     with_cells = [plan for plan in plans if any((cell.model, cell.strategy) in wanted for cell in plan.cells)]
     return with_cells[0] if with_cells else plans[0]

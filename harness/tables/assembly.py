@@ -90,7 +90,7 @@ def merge(tables: Sequence[Table]) -> Table:
         complete=all(run.complete for run in runs),
         missing=tuple(cell for run in runs for cell in run.missing),
         ended=max(ends) if len(ends) == len(runs) else None,
-        extensions={run.extension: Extended(lock_digest=run.lock_digest, packages=run.packages) for run in runs[1:]},
+        extensions={run.extension: _extended(run) for run in runs[1:]},
     )
     return Table(
         run=run,
@@ -99,6 +99,10 @@ def merge(tables: Sequence[Table]) -> Table:
         launches=in_order(launch for table in tables for launch in table.launches),
         locks={extension: text for table in tables for extension, text in table.locks.items()},
     )
+
+
+def _extended(run: Run) -> Extended:
+    return Extended(lock_digest=run.lock_digest, packages=run.packages, policy=dict(sorted(run.policy.items())))
 
 
 def with_latency_ratio(records: Iterable[Record]) -> tuple[Record, ...]:

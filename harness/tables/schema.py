@@ -105,6 +105,10 @@ class Extended:
     packages: Mapping[str, str] = field(
         metadata=about("every distribution installed there; empty where that environment could not be had")
     )
+    policy: Mapping[str, int | float] = field(
+        default_factory=dict,
+        metadata=about("how its cells were run, as in `policy`; empty for older tables, which do not say"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,14 @@ class Run(Conditions):
         default_factory=dict,
         metadata=about("the environments of the extensions whose cells are in the table, by the extension's name"),
     )
+
+    def policy_of(self, extension: str) -> Mapping[str, int | float]:
+        """How the cells of an extension were run, or those of the combination itself.
+
+        That of an extension in an older table is not known; then that of the combination stands for it.
+        """
+        extended = self.extensions.get(extension)
+        return extended.policy if extended and extended.policy else self.policy
 
     @property
     def extended(self) -> bool:

@@ -118,12 +118,12 @@ def run_notes(base: Run, candidate: Run) -> tuple[str, ...]:
         notes.append(f"Python differs: {base.python} and {candidate.python}.")
     if base.harness_version != candidate.harness_version:
         notes.append(f"The harness differs: {base.harness_version} and {candidate.harness_version}.")
-    # Threads are a matter of comparing latency, and said there.
-    names = sorted({*base.policy, *candidate.policy} - {"threads"})
-    keys = [name for name in names if base.policy.get(name) != candidate.policy.get(name)]
-    if keys:
-        differing = ", ".join(f"{k} {_shown(base.policy.get(k))} and {_shown(candidate.policy.get(k))}" for k in keys)
-        notes.append(f"The cells were run under different policies: {differing}.")
+    if own := _policies_differ(base.policy, candidate.policy):
+        notes.append(f"The cells were run under different policies: {own}.")
+    for extension in sorted(base.extensions.keys() & candidate.extensions.keys()):
+        policies = [run.extensions[extension].policy for run in (base, candidate)]
+        if all(policies) and (differing := _policies_differ(*policies)) not in ("", own):
+            notes.append(f"The cells of the extension {extension} were run under different policies: {differing}.")
     for side, run in (("base", base), ("candidate", candidate)):
         if not run.complete:
             notes.append(f"The {side}'s table is incomplete: {run.recorded} of {run.planned} cells are recorded.")
@@ -132,3 +132,13 @@ def run_notes(base: Run, candidate: Run) -> tuple[str, ...]:
         if not run.packages:
             notes.append(f"The {side}'s installed packages are not known: its environment could not be had.")
     return tuple(notes)
+
+
+def _policies_differ(base: Mapping[str, int | float], candidate: Mapping[str, int | float]) -> str:
+    # Threads are a matter of comparing latency, and said there.
+    names = sorted({*base, *candidate} - {"threads"})
+    return ", ".join(
+        f"{name} {_shown(base.get(name))} and {_shown(candidate.get(name))}"
+        for name in names
+        if base.get(name) != candidate.get(name)
+    )

@@ -168,20 +168,26 @@ def test_a_folder_that_is_not_the_bench_s_is_told(tmp_path: Path) -> None:
         table_of([Attempt(tmp_path / "nowhere")], pins={})
 
 
+SELDOM = {"launches": 1, "timeout_s": 300.0}
+
+
 def of_extension(name: str, *records: Any, **values: Any) -> Table:
     conditions = {"packages": {**PACKAGES, name: "1.0"}, "lock_digest": f"lock of {name}", **values}
     return table(*records, extension=name, pins={name: "1.0"}, **conditions)
 
 
 def test_a_combination_and_its_extensions_become_one_table(tmp_path: Path) -> None:
-    own = table(passed("b", "native", latency_ms=2.0), passed("a", "native", latency_ms=4.0))
+    often = {"launches": 3, "timeout_s": 300.0}
+    own = table(passed("b", "native", latency_ms=2.0), passed("a", "native", latency_ms=4.0), policy=often)
     tools = of_extension(
         "tools",
         passed("b", "onnx2tf", extension="tools", latency_ms=3.0),
         missing=[("a", "onnx2tf")],
         ended="2026-01-31T12:30:00Z",
+        policy=SELDOM,
     )
-    other = of_extension("hf4", not_applicable("a", "weight-transfer"), ended="2026-01-31T12:20:00Z")
+    late = "2026-01-31T12:20:00Z"
+    other = of_extension("hf4", not_applicable("a", "weight-transfer"), ended=late, policy=often)
     made = merge([own, tools, other])
     assert [(r.model, r.strategy, r.latency_ratio) for r in made.records] == [
         ("a", "native", 1.0),
@@ -194,9 +200,10 @@ def test_a_combination_and_its_extensions_become_one_table(tmp_path: Path) -> No
     assert (run.extension, run.pins, run.packages, run.lock_digest) == ("", PINS, own.run.packages, own.run.lock_digest)
     assert (run.started, run.ended) == (own.run.started, "2026-01-31T12:30:00Z")
     assert run.extensions == {
-        "tools": Extended(lock_digest="lock of tools", packages=tools.run.packages),
-        "hf4": Extended(lock_digest="lock of hf4", packages=other.run.packages),
+        "tools": Extended(lock_digest="lock of tools", packages=tools.run.packages, policy=SELDOM),
+        "hf4": Extended(lock_digest="lock of hf4", packages=other.run.packages, policy=own.run.policy),
     }
+    assert [run.policy_of(name)["launches"] for name in ("", "tools", "hf4")] == [3, 1, 3]
     assert list(run.to_json()["extensions"]) == ["hf4", "tools"]
     assert read_table(write_table(tmp_path, made)).run == run
 

@@ -85,6 +85,17 @@ def test_the_environments_of_extensions_come_back(tmp_path: Path) -> None:
     assert back.run.extensions["tools"].packages == {"onnx2tf": "1.17.5"}
 
 
+def test_a_run_of_before_extensions_had_a_policy_is_read(tmp_path: Path) -> None:
+    tools = table(passed("resnet18", "onnx2tf", extension="tools"), extension="tools", policy={"launches": 1})
+    folder = write_table(tmp_path, merge([table(*RESNET, policy={"launches": 3}), tools]))
+    run = read_table(folder).run
+    assert [dict(run.policy_of(name)) for name in ("", "tools")] == [{"launches": 3}, {"launches": 1}]
+    stated = json.loads((folder / "run.json").read_text())["extensions"]["tools"]
+    assert stated.pop("policy") == {"launches": 1}
+    edit(folder, extensions={"tools": stated})
+    assert read_table(folder).run.policy_of("tools") == {"launches": 3}
+
+
 def test_a_run_of_before_there_were_extensions_is_read(tmp_path: Path) -> None:
     folder = write_table(tmp_path, table(*RESNET))
     edit(folder, drop="extensions")

@@ -231,6 +231,21 @@ def test_what_else_to_know_is_noted() -> None:
     )
 
 
+def test_how_cells_of_an_extension_were_run_is_noted_where_both_tables_say() -> None:
+    often, seldom = ({"timeout_s": 300.0, "launches": launches} for launches in (3, 1))
+
+    def made(own: dict[str, float], of_tools: dict[str, float]) -> Table:
+        tools = table(replace(PASSED, extension="tools", strategy="t"), extension="tools", policy=of_tools)
+        return merge([table(PASSED, policy=own), tools])
+
+    base = made(often, seldom)
+    of_tools = "The cells of the extension tools were run under different policies: launches 1 and 3."
+    assert compare(base, made(often, often)).notes == (of_tools,)
+    assert compare(base, base).notes == compare(base, made(often, {})).notes == ()
+    of_all = "The cells were run under different policies: launches 1 and 3."
+    assert compare(made(seldom, seldom), made(often, often)).notes == (of_all,)
+
+
 def with_extension(*records: Record, extension: str = "tools", packages: dict[str, str] | None = None) -> Table:
     """A table of `PASSED`, and of `records` in an extension whose environment holds `packages` beside the others."""
     belonging = [replace(each, extension=extension) for each in records]
