@@ -27,7 +27,7 @@ from harness.tables.layout import CELLS, RUN
 from harness.tables.reading import read_table
 from harness.tables.schema import Table
 from harness.tables.writing import write_table
-from tests.tables.samples import write_attempt
+from tests.tables.samples import launches_of, write_attempt
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMITTED = ROOT / "results" / "torch2.0" / "cpu-quick" / "20261121T100027Z"
@@ -64,7 +64,8 @@ def as_run(root: Path, table: Table, name: str, *, started: str = LATER, **value
     run = replace(table.run, **{"combination": name, "started": started, "lock_digest": digest, **values})
     records = tuple(replace(each, combination=name, tier=run.tier, device=run.device) for each in table.records)
     counted = replace(run, planned=len(records) + len(run.missing), recorded=len(records), complete=not run.missing)
-    return replace(table, run=counted, records=records)
+    launches = tuple(launch for each in records for launch in launches_of(each))
+    return replace(table, run=counted, records=records, launches=launches)
 
 
 def put(root: Path, table: Table, name: str, **values: Any) -> Path:

@@ -7,17 +7,19 @@ from pathlib import Path
 
 from harness.bench.consistency import contradictions
 from harness.bench.errors import UsageError
+from harness.bench.stages import Outcome
 from harness.tables.launches import Launch, cell_contradictions, launch_contradictions
 from harness.tables.layout import CELLS, LAUNCHES, RUN, lock_file
 from harness.tables.rows import row_name
 from harness.tables.schema import Table
 
 
-def check_table(table: Table, *, folder: Path, remedy: str) -> None:
+def check_table(table: Table, *, with_launches: bool, folder: Path, remedy: str) -> None:
     """Raise `UsageError` where a row cannot be of the table's run, is there twice or contradicts itself.
 
     The same where launches do not make the latencies of the rows, and where a lock beside them is not the run's.
-    `folder` is where the files are that messages name.
+    `with_launches` says whether there have to be launches; tables of older schemas kept none. `folder` is where the
+    files are that messages name.
     """
     seen: dict[tuple[str, str, str], int] = {}
     extensions = {"", table.run.extension, *table.run.extensions}
@@ -40,13 +42,13 @@ def check_table(table: Table, *, folder: Path, remedy: str) -> None:
         if found := contradictions(record):
             msg = f"{where}, {record.model}/{record.strategy}, contradicts itself: {'; '.join(found)}. {remedy}"
             raise UsageError(msg)
-    if table.launches:
+    if with_launches or table.launches:
         _check_launches(table, folder=folder, remedy=remedy)
     _check_locks(table, remedy=remedy)
 
 
 def _check_launches(table: Table, *, folder: Path, remedy: str) -> None:
-    """Hold the launches of a table that keeps them against its rows: every one that was timed has its own there."""
+    """Hold the launches of a table against its rows: every one with a latency has its own there."""
     where = str(folder / LAUNCHES)
     records = table.by_cell()
     first: dict[tuple[str, str, str], int] = {}
@@ -69,7 +71,12 @@ def _check_launches(table: Table, *, folder: Path, remedy: str) -> None:
             raise UsageError(msg)
     for cell, record in records.items():
         if record.latency_ms is None:
-            continue  # one that broke while it was timed keeps the launches that came before
+            # One that broke while it was timed keeps the launches that came before.
+            if record.outcome is Outcome.PASSED and cell in of_cell:
+                said = f"{where}: {row_name(first[cell])} is of {record.model}/{record.strategy}, which passed, "
+                msg = f"{said}and {CELLS} has no latency of it. {remedy}"
+                raise UsageError(msg)
+            continue
         if cell not in of_cell:
             msg = f"{where}: no launch of {record.model}/{record.strategy}, and {CELLS} has a latency of it. {remedy}"
             raise UsageError(msg)

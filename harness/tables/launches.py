@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 
+from harness.bench.latency import QUALITIES, SPREAD, doubts_of
 from harness.bench.record import Record
-from harness.tables.columns import about
+from harness.tables.columns import about, columns_of
 
 FEWEST_LAUNCHES = 3
 """The fewest launches of a cell that have a middle and two ends, and so tell what its memory varies by."""
 
 _COUNTS = ("rounds", "calls")
-
-_ROUNDED_MS = 1.5e-6 + 1e-9
-"""Half of the last digit of a latency, for it and for each of two figures that it may be made from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,7 @@ def launch_contradictions(launch: Launch) -> list[str]:
 def cell_contradictions(record: Record, launches: Sequence[Launch]) -> list[str]:
     """What a cell's row does not have as its launches make it, a phrase each; both are as they were read from a table.
 
-    Digits that a table leaves out are no difference.
+    Digits that a table leaves out are no difference. `record` has a latency.
     """
     counts = {
         "launches": len(launches),
@@ -111,12 +110,68 @@ def cell_contradictions(record: Record, launches: Sequence[Launch]) -> list[str]
         "latency_iqr_ms": statistics.median(each.q3_ms - each.q1_ms for each in launches),
     }
     found = [
-        f"'{name}' is {getattr(record, name)}, and they make {value}"
+        f"'{name}' is {_told(getattr(record, name))}, and they make {value}"
         for name, value in counts.items()
         if getattr(record, name) != value
     ]
+    off_ms = 3 * _half_digit(Launch, "latency_ms")  # that of the row's figure, and of two that it may be made from
     for name, value in made.items():
         stated = getattr(record, name)
-        if stated is not None and abs(stated - value) > _ROUNDED_MS:
-            found.append(f"'{name}' is {stated:.6f}, and they make {value:.6f}")
+        if stated is None or abs(stated - value) > off_ms:
+            found.append(f"'{name}' is {_told(stated, '.6f')}, and they make {value:.6f}")
+    return [*found, *_of_spread(record, launches), *_of_quality(record, launches)]
+
+
+def _of_spread(record: Record, launches: Sequence[Launch]) -> Iterator[str]:
+    stated, told = record.latency_spread, f"'latency_spread' is {_told(record.latency_spread, '.3f')}"
+    if len(launches) == 1:
+        if stated is not None:
+            yield f"{told}, and a single launch has none"
+        return
+    low, high = _spread(launches)
+    off = _half_digit(Record, "latency_spread")
+    if stated is None or not low - off <= stated <= high + off:
+        made = dict.fromkeys((f"{low:.3f}", f"{high:.3f}"))
+        yield f"{told}, and they make {' to '.join(made)}"
+
+
+def _of_quality(record: Record, launches: Sequence[Launch]) -> Iterator[str]:
+    """Whether the words are those that the launches make; near a bound, where digits are missing, either may be."""
+    surely, perhaps = _doubts(launches, higher=False), _doubts(launches, higher=True)
+    stated = (record.latency_quality or "").split(", ")
+    made = [word for word in QUALITIES if word in surely or (word in perhaps and word in stated)]
+    if stated != (made or [""]):
+        yield f"'latency_quality' is {_told(record.latency_quality)}, and they make {', '.join(made) or 'nothing'}"
+
+
+def _spread(launches: Sequence[Launch]) -> tuple[float, float]:
+    """Between what the spread of launches lies, as far as the digits of their latencies tell."""
+    medians_ms = [each.latency_ms for each in launches]
+    range_ms, middle_ms = max(medians_ms) - min(medians_ms), statistics.median(medians_ms)
+    off_ms = _half_digit(Launch, "latency_ms")
+    low = max(range_ms - 2 * off_ms, 0.0) / (middle_ms + off_ms)
+    return low, (range_ms + 2 * off_ms) / (middle_ms - off_ms) if middle_ms > off_ms else math.inf
+
+
+def _doubts(launches: Sequence[Launch], *, higher: bool) -> set[str]:
+    """What speaks against a latency if all figures of its launches lay half a digit higher, or lower."""
+    found, way = set(), 1 if higher else -1
+    for each in launches:
+        busy_cores = (each.busy_cores or 0.0) + way * _half_digit(Launch, "busy_cores")
+        drift = abs(each.drift or 0.0) + way * _half_digit(Launch, "drift")
+        found.update(doubts_of({"busy_cores": busy_cores, "steady": each.steady, "drift": drift}))
+    low, high = _spread(launches)
+    if len(launches) > 1 and (high if higher else low) > SPREAD:
+        found.add("spread")
     return found
+
+
+def _told(value: object, digits: str = "") -> str:
+    return "empty" if value is None else format(value, digits)
+
+
+@functools.cache
+def _half_digit(kind: type[Launch | Record], name: str) -> float:
+    """Half of the last digit that a table has of a column, and as little more as rounding in binary takes."""
+    digits = next(column.digits for column in columns_of(kind) if column.name == name)
+    return float(0.5 * 10.0 ** -int(digits.strip(".f"))) + 1e-9

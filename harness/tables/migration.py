@@ -28,6 +28,9 @@ class RawTable:
     launch_rows: tuple[tuple[str, ...], ...] = ()
 
 
+WITH_LAUNCHES = 5
+"""The schema from which on a table keeps the launches that its latencies are made from."""
+
 Migration = Callable[[RawTable], RawTable]
 """Takes a table of one version to the next. It need not set `schema_version`."""
 

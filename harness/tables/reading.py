@@ -12,7 +12,7 @@ from harness.tables.consistency import check_table
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
 from harness.tables.launches import Launch
 from harness.tables.layout import CELLS, LAUNCHES, NATIVE, RUN, extension_of, is_hidden
-from harness.tables.migration import MIGRATIONS, Migration, RawTable, migrate, version_of
+from harness.tables.migration import MIGRATIONS, WITH_LAUNCHES, Migration, RawTable, migrate, version_of
 from harness.tables.natives import read_natives
 from harness.tables.rows import parse_rows, split_rows
 from harness.tables.schema import Run, Table
@@ -26,6 +26,7 @@ _NATIVE_REMEDY = (
 def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS) -> Table:
     """The table in `folder`; older schemas are migrated, launches, native outputs and locks read where they are there.
 
+    Native outputs and locks may be missing; launches only where no row has a latency, or the schema knew of none.
     Raises `UsageError` where a file is missing, cut short, of a newer schema, or holds a wrong value or a row that
     contradicts itself: it says which file, what is wrong there, and what to do.
     """
@@ -36,7 +37,7 @@ def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS
     if not (folder / RUN).is_file():
         raise UsageError(_no_table(folder))
     stated = read_json(folder / RUN, where=run_where, remedy=REMEDY)
-    version_of(stated, where=run_where)
+    version = version_of(stated, where=run_where)
     header, rows = _read_rows(folder / CELLS)
     launch_header, launch_rows = _read_rows(folder / LAUNCHES) if (folder / LAUNCHES).exists() else ((), ())
     raw = RawTable(run=stated, header=header, rows=rows, launch_header=launch_header, launch_rows=launch_rows)
@@ -54,7 +55,7 @@ def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS
         launches = parse_rows(Launch, raw.launch_header, raw.launch_rows, where=where, remedy=REMEDY)
     locks = _read_locks(folder)
     table = Table(run=run, records=records, natives=natives, launches=launches, locks=locks, folder=folder)
-    check_table(table, folder=folder, remedy=REMEDY)
+    check_table(table, with_launches=version >= WITH_LAUNCHES, folder=folder, remedy=REMEDY)
     return table
 
 

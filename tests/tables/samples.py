@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from harness.attempts.recorded import timings_in
+from harness.attempts.recorded import Timing
 from harness.bench.attempt import ATTEMPT_VERSION, Attempt
 from harness.bench.identity import PARTS
 from harness.bench.latency import latency
@@ -42,7 +42,10 @@ def passed(model: str, strategy: str, **values: Any) -> Record:
         "weights_digest": "w" * 16,
         "strategy_digest": "s" * 16,
     }
-    return record(model, strategy, Outcome.PASSED, Stage.MEASURE, **{**figures, **values})
+    figures |= values
+    if figures["latency_ms"] is not None:  # with what launches that are all alike make of it
+        figures = {"latency_iqr_ms": 0.0, "latency_spread": 0.0 if figures["launches"] > 1 else None, **figures}
+    return record(model, strategy, Outcome.PASSED, Stage.MEASURE, **figures)
 
 
 def failed(model: str, strategy: str, stage: Stage = Stage.LOAD, **values: Any) -> Record:
@@ -65,7 +68,29 @@ def timed(model: str, strategy: str, *launches_s: Iterable[float], **values: Any
     """A record of a cell that passed, and its launches; of each the seconds of a call in its rounds of ten calls."""
     kept = [{**timing(samples), **values} for samples in launches_s]
     made = passed(model, strategy, **latency(kept))
-    return made, [each.launch(made, i) for i, each in enumerate(timings_in({"launches": kept}, where=""))]
+    return made, rows_of(made, kept)
+
+
+def launches_of(record: Record) -> list[Launch]:
+    """The rows of launches, all of them alike, that make the latency of a record; none where it has no latency."""
+    width_ms = record.latency_iqr_ms or 0.0
+    return [replace(each, q3_ms=each.q1_ms + width_ms) for each in rows_of(record, timings(record))]
+
+
+def rows_of(record: Record, kept: Iterable[Mapping[str, Any]]) -> list[Launch]:
+    """The rows of launches that the bench kept of a cell."""
+    known = {each.name for each in fields(Timing)}
+    found = (Timing(**{name: value for name, value in each.items() if name in known}) for each in kept)
+    return [each.launch(record, number) for number, each in enumerate(found)]
+
+
+def timings(record: Record) -> list[dict[str, Any]]:
+    """Launches, all of them alike, that the latency of a record may be of; none where it has no latency."""
+    if record.latency_ms is None:
+        return []
+    calls, left = divmod(record.iterations or 1, record.launches or 1)
+    counts = [calls + (number < left) for number in range(record.launches or 1)]
+    return [timing([record.latency_ms / 1000], calls=count) for count in counts]
 
 
 def timing(samples_s: Iterable[float], **values: Any) -> dict[str, Any]:
@@ -129,13 +154,18 @@ def table(
     pins: dict[str, str] | None = None,
     missing: Iterable[tuple[str, str]] = (),
     natives: Mapping[str, Native] | None = None,
-    launches: Iterable[Launch] = (),
+    launches: Iterable[Launch] | None = None,
     **values: Any,
 ) -> Table:
-    """A table of `records`, which take on its combination, device and tier; `missing` was planned as well."""
+    """A table of `records`, which take on its combination, device and tier; `missing` was planned as well.
+
+    Without `launches` it has such as make the latencies of the records.
+    """
     planned = (*((r.model, r.strategy) for r in records), *missing)
     made = planned_run(planned=planned, **values)
     belonging = [replace(r, combination=made.combination, device=made.device, tier=made.tier) for r in records]
+    if launches is None:
+        launches = [launch for each in belonging for launch in launches_of(each)]
     return assemble(made, belonging, pins=PINS if pins is None else pins, natives=natives, launches=launches)
 
 
@@ -144,17 +174,15 @@ def write_attempt(
 ) -> Attempt:
     """An ended attempt, as the bench leaves it.
 
-    `details` are those of records by model and strategy; `values` replace keys of `attempt.json`.
+    `details` are those of records by model and strategy, else launches alone; `values` replace keys of `attempt.json`.
     """
     records = list(records)
     attempt = Attempt(folder)
     attempt.records.mkdir(parents=True)
     for record in records:
         path = attempt.records / f"{record.model}--{record.strategy.replace(':', '@')}.json"
-        path.write_text(
-            json.dumps({"row": record.to_json(), "details": (details or {}).get((record.model, record.strategy), {})}),
-            encoding="utf-8",
-        )
+        kept = (details or {}).get((record.model, record.strategy), {"launches": timings(record)})
+        path.write_text(json.dumps({"row": record.to_json(), "details": kept}), encoding="utf-8")
     planned = [[record.model, record.strategy] for record in records]
     stated = {
         "version": ATTEMPT_VERSION,

@@ -48,7 +48,7 @@ def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
     written = table(*RESNET, missing=[("resnet18", "onnx-dynamo")], gpu=GPU, driver="550.1", ended=None)
     folder = write_table(tmp_path, written)
     assert folder == tmp_path / "torch2.0" / "cpu-quick" / "20260131T120000Z"
-    assert names(folder) == ["cells.csv", "run.json"]
+    assert names(folder) == ["cells.csv", "launches.csv", "run.json"]
     assert names(folder.parent) == ["20260131T120000Z"]
     back = read_table(folder)
     assert back.run == written.run

@@ -111,7 +111,7 @@ def test_what_is_read_is_what_was_written(tmp_path_factory: pytest.TempPathFacto
 def test_native_outputs_lie_beside_the_cells_and_come_back(tmp_path: Path) -> None:
     written = sampled(natives={"resnet18": TRAINED, "lstm": LSTM})
     folder = write_table(tmp_path, written)
-    assert sorted(path.name for path in folder.iterdir()) == ["cells.csv", "native.json", "run.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["cells.csv", "launches.csv", "native.json", "run.json"]
     assert read_table(folder).natives == {"lstm": LSTM, "resnet18": TRAINED}
     assert write_table(tmp_path, written) == folder
     assert read_path(str(folder / "native.json")).natives["lstm"] == LSTM
