@@ -90,7 +90,10 @@ def test_what_can_be_true_is_not_doubted(good: Record) -> None:
         (replace(PASSED, launches=None), "'latency_ms' is there, and 'launches' counts none"),
         (replace(PASSED, launches=0), "'latency_ms' is there, and 'launches' counts none"),
         (replace(PASSED, launches=2, iterations=1), "'iterations' is 1 over 'launches' 2"),
-        (replace(PASSED, latency_ms=None), "'latency_ms' is empty, and 'launches', 'iterations' say that it was"),
+        (
+            replace(PASSED, latency_ms=None),
+            "'latency_ms' is empty, and 'latency_iqr_ms', 'launches', 'iterations' say that it was",
+        ),
         (replace(SERVICE, service_rss_mb=None), "'overhead_ms' is there, and 'service_rss_mb' says"),
         (replace(PASSED, provider="CUDAExecutionProvider"), "'device' is cpu, and 'provider' is CUDAExecutionProvider"),
         (replace(PASSED, device="cuda", provider="CPUExecutionProvider"), "'device' is cuda, and 'provider' is CPU"),
