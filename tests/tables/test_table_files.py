@@ -256,6 +256,7 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
     text = (folder / "cells.csv").read_text()
     (folder / "cells.csv").write_text(text.replace("latency_ms", "latency_s", 1).replace("2.000000", "0.002000"))
     edit(folder, drop="machine", schema_version=0, host=vars(MACHINE))
+    (folder / "launches.csv").unlink()
     drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5 | OF_SCHEMA_6)
     later = {version: MIGRATIONS[version] for version in (2, 3, 4, 5)}
     back = read_table(folder, migrations={0: rename_host, 1: seconds_to_milliseconds, **later})
@@ -268,6 +269,7 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
 @pytest.mark.parametrize("version", [2, 1])
 def test_a_table_from_before_there_were_series_of_own_models_is_of_the_zoo(folder: Path, version: int) -> None:
     edit(folder, drop="models", schema_version=version)
+    (folder / "launches.csv").unlink()
     drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5 | OF_SCHEMA_6)
     if version == 1:
         edit(folder, drop="identity")
