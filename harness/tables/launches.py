@@ -159,7 +159,7 @@ def _doubts(launches: Sequence[Launch], *, higher: bool) -> set[str]:
     for each in launches:
         busy_cores = (each.busy_cores or 0.0) + way * _half_digit(Launch, "busy_cores")
         drift = abs(each.drift or 0.0) + way * _half_digit(Launch, "drift")
-        found.update(doubts_of({"busy_cores": busy_cores, "steady": each.steady, "drift": drift}))
+        found.update(doubts_of({**vars(each), "busy_cores": busy_cores, "drift": drift}))
     low, high = _spread(launches)
     if len(launches) > 1 and (high if higher else low) > SPREAD:
         found.add("spread")

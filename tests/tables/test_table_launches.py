@@ -216,6 +216,7 @@ conditions = st.fixed_dictionaries(
     {
         "busy_cores": st.none() | near(BUSY_CORES),
         "steady": st.sampled_from([True, False, None]),
+        "gpu_use": st.sampled_from([None, "exclusive", "shared: python (pid 7)"]),
         "drift": st.none() | near(SPREAD) | near(SPREAD).map(lambda drift: -drift),
     }
 )
