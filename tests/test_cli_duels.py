@@ -161,6 +161,8 @@ def test_a_verdict_fails_on_what_a_duel_confirms(tmp_path: Path) -> None:
     decided = {strategy: cell.decision for (_, strategy), cell in found.cells.items()}
     assert decided == {"by-same": Decision.EQUAL, "by-moved": Decision.SLOWER}
     assert found.cells["linear", "by-same"].equal_within == pytest.approx(0.1)
+    assert (found.sides, found.cut, found.fell_out) == (("before", "after"), frozenset(), frozenset())
+    assert found.unmeasured == found.told == set(found.cells)
     verdict = judge(comparison, policy=policy, duelled=found)
     assert verdict.exit_code == 1
     assert [each.name for each in verdict.slower] == ["linear/by-moved"]
