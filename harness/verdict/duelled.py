@@ -6,7 +6,7 @@ the cells that pass on both sides could be timed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.duel.deciding import CellDecision, Decision
@@ -131,7 +131,7 @@ def judge_latency(duelled: Duelled, policy: GatePolicy) -> LatencyJudged:
     if open_cells and policy.latency_must_be_told:
         names = listed([_name(cell) for cell in open_cells])
         reason = f"the latency of {count_of(len(open_cells))} is inconclusive, and [gate] asks for it: {names}"
-        lacking.append(Lack(reason=reason, remedy=_remedy(open_cells, coarse, limits, duelled)))
+        lacking.append(Lack(reason=reason, remedy=_remedy(open_cells, limits, duelled)))
     return LatencyJudged(
         slower=slower,
         lacking=tuple(lacking),
@@ -168,9 +168,7 @@ def _coarse(limits: Mapping[Cell, float], duelled: Duelled) -> dict[Cell, str]:
     }
 
 
-def _remedy(
-    open_cells: Sequence[Cell], coarse: Collection[Cell], limits: Mapping[Cell, float], duelled: Duelled
-) -> str:
+def _remedy(open_cells: Sequence[Cell], limits: Mapping[Cell, float], duelled: Duelled) -> str:
     """What to do about cells that were left open, by what left each of them open."""
     of: dict[str, list[Cell]] = {}
     for cell in open_cells:
@@ -180,10 +178,10 @@ def _remedy(
             kind = "fell out"
         elif cell in duelled.cut:
             kind = "cut"
-        elif cell in coarse and cell in duelled.unmeasured and limits[cell] >= 100 * LEAST:
-            kind = "unmeasured"
+        elif not _above(duelled.cells[cell].slower_than, limits[cell]):
+            kind = "undecided"
         else:
-            kind = "coarse" if cell in coarse else "undecided"
+            kind = "unmeasured" if cell in duelled.unmeasured and limits[cell] >= 100 * LEAST else "coarse"
         of.setdefault(kind, []).append(cell)
     words = {
         "cut": "give the duel more time (--duel-budget), on a quiet machine: it goes on from the pairs that it has",
