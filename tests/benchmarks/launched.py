@@ -46,6 +46,7 @@ class Launcher:
         self._keeper: Keeper | None = None
 
     def __enter__(self) -> Launcher:
+        remove_tree(self._scratch)  # what a killed one left
         return self
 
     def __exit__(

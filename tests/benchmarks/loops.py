@@ -131,8 +131,8 @@ def tflite_loop(asked: dict[str, Any], arrays: Sequence[Any]) -> Loop:
 def hybrid_loop(asked: dict[str, Any], arrays: Sequence[Any]) -> Loop:
     """PyTorch between two graphs of TensorFlow's, which pass on what they get."""
     import numpy as np
+    import torch  # isort: skip - before TensorFlow: after it, torch 2.0 ends the process
     import tensorflow as tf
-    import torch
 
     _limit_tensorflow(asked["threads"])
     torch.set_num_threads(asked["threads"])

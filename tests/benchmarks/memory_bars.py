@@ -167,6 +167,7 @@ def report(tables: Tables, keys: Sequence[Key], *, comparisons: int, injections:
     chosen = [keys[index * len(keys) // injections] for index in range(injections)]
     yield from _singles(tables, alike, memory_mb, chosen)
     yield from _shared(tables, alike[0], memory_mb)
+    yield from _each(tables, alike, memory_mb)
 
 
 def _alike(tables: Tables, alike: Sequence[Mapping[Key, Sequence[Taken]]]) -> Iterator[str]:
@@ -211,7 +212,7 @@ def _shared(tables: Tables, base: Mapping[Key, Sequence[Taken]], memory_mb: Mapp
     """In all cells: of each runtime 15 % of its largest cell, at its import or its loading; then 15 % of each cell."""
     runtimes = runtimes_of(compare(tables.table(base), tables.table(base)))
     equal = {key: SHARE * max(memory_mb[each] for each in keys) for keys in runtimes.values() for key in keys}
-    own = {key: SHARE * memory_mb[key] for key in memory_mb}
+    own = {key: SHARE * each for key, each in memory_mb.items()}
     for name, moment, injected in (("equal", "import", equal), ("equal", "load", equal), ("own", "load", own)):
         comparison = compare(
             tables.table(base), tables.table(tables.launched(f"all, {name}, {moment}", injected, moment))
@@ -225,6 +226,21 @@ def _shared(tables: Tables, base: Mapping[Key, Sequence[Taken]], memory_mb: Mapp
             f"for {len(verdict.grown)} cells"
         )
         yield from (f"  {line}" for line in memory_lines(comparison))
+
+
+def _each(
+    tables: Tables, alike: Sequence[Mapping[Key, Sequence[Taken]]], memory_mb: Mapping[Key, float]
+) -> Iterator[str]:
+    """Each of the cells by itself, by its launches with 15 % of its own more."""
+    heavier = tables.launched("all, own, load", {key: SHARE * each for key, each in memory_mb.items()}, "load")
+    base = tables.table(alike[0])
+    missed = [
+        "/".join(key)
+        for key, several in heavier.items()
+        if moved(compare(base, tables.table({**alike[1], key: several}))) != {key}
+    ]
+    found = len(heavier) - len(missed)
+    yield f"each cell by itself: {found} of {len(heavier)} found; missed: {', '.join(missed) or 'none'}"
 
 
 if __name__ == "__main__":
