@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -35,9 +36,11 @@ def test_the_median_over_pairs_is_told_with_its_interval() -> None:
     assert "| torch | dense-tiny | 4 µs | +2.0 % |" in told([found], within=3.0)
 
 
-def test_what_differs_by_more_than_the_bar_is_marked_either_way() -> None:
-    for ratio in (1.05, 0.95):
-        assert "**beyond**" in told([agreement_of(pairs(*[ratio] * 10), "torch")], within=3.0)
+@pytest.mark.parametrize(("ratio", "beyond"), [(1.05, True), (0.95, True), (1.02, False)])
+def test_what_differs_by_more_than_the_bar_is_marked_either_way(ratio: float, beyond: bool) -> None:
+    found = agreement_of(pairs(*[ratio] * 10), "torch")
+    assert ("**beyond**" in told([found], within=3.0)) == beyond
+    assert "**beyond**" not in told([replace(found, call_s=1.2e-6)], within=3.0)
 
 
 def test_pairs_are_taken_until_there_are_enough_and_their_interval_says(tmp_path: Path) -> None:
