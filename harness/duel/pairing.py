@@ -15,7 +15,6 @@ import contextlib
 import json
 import os
 import random
-import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,12 +35,11 @@ from harness.bench.progress import described, read_trail
 from harness.bench.record import now
 from harness.bench.requests import ANSWERS, ORDERS, DuelRequest
 from harness.bench.stages import Outcome, Stage
+from harness.duel.answers import LOOK_S, Answers, BadAnswerError
 from harness.duel.pairs import pair_difference
 from harness.duel.preparing import Key, ReadyCell
 
 _LAUNCHER = PACKAGE / "bench" / "launch.py"
-_LOOK_S = 0.2
-"""How often it is looked whether a process that answers nothing is still there: never within a turn of 25 ms."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +181,7 @@ class Pairing:
             first += order[0].letter
             for each in order:
                 each.order(turn_s=self.turns.turn_s)
-                turns[each.letter].append(each.answer("median_s"))
+                turns[each.letter].append(each.answer_s("median_s"))
             _look_at(gpu, contenders)
         for each in contenders:
             each.order(end=True)
@@ -212,7 +210,6 @@ class _Contender:
         self._measure_s, self._marker = measure_s, marker
         self._limits = Limits(ready.policy.timeout_s, ready.policy.memory_limit_mb)
         self.beside: _Contender | None = None
-        self._incoming = b""
 
     @contextlib.contextmanager
     def running(self, keeper: Keeper) -> Iterator[None]:
@@ -224,7 +221,8 @@ class _Contender:
             raise InterpreterGoneError(msg)
         environ = {**ready.environ(marker=self._marker), "TMPDIR": str(self.folder)}
         command = [str(ready.python), str(_LAUNCHER), "duelling", str(self.folder)]
-        with _pipe(self.folder / ORDERS) as self._orders, _pipe(self.folder / ANSWERS) as self._answers:
+        with _pipe(self.folder / ORDERS) as self._orders, _pipe(self.folder / ANSWERS) as answers:
+            self._answers = Answers(answers)
             self._child: Child = keeper.child(self.folder, cwd=self.folder, command=command, environ=environ)
             self._watch = Watch(self._child, self._limits)
             try:
@@ -238,21 +236,25 @@ class _Contender:
 
     def answer(self, name: str) -> Any:
         """What the process says next, which has to be `name`; raises `FellOutError` where it says nothing any more."""
-        while b"\n" not in self._incoming:
-            # That of the other one is looked at meanwhile, which may be loading.
-            ready, _, _ = select.select([self._answers], [], [], _LOOK_S)
-            if ready:
-                self._incoming += os.read(self._answers, 2**16)
-            else:
-                for each in filter(None, (self, self.beside)):
-                    each.require_there()
-        line, _, self._incoming = self._incoming.partition(b"\n")
+        with self._falling_out():
+            return self._answers.next(name, self._look)
+
+    def answer_s(self, name: str) -> float:
+        """The same of a time in seconds, which has to be above 0."""
+        with self._falling_out():
+            return self._answers.seconds(name, self._look)
+
+    @contextlib.contextmanager
+    def _falling_out(self) -> Iterator[None]:
         try:
-            return json.loads(line)[name]
-        except (ValueError, KeyError, TypeError):
-            text = f"the process answered {line[:80]!r}, where {name!r} was asked for"
-            failure = Failure(Outcome.CRASHED, Stage.MEASURE, "NoResult", text)
-            raise FellOutError(self.letter, failure) from None
+            yield
+        except BadAnswerError as error:
+            raise FellOutError(self.letter, Failure(Outcome.CRASHED, Stage.MEASURE, "NoResult", str(error))) from None
+
+    def _look(self) -> None:
+        """See whether it is still there, and the other one, which may be loading meanwhile."""
+        for each in filter(None, (self, self.beside)):
+            each.require_there()
 
     def pids(self) -> list[int]:
         """The process, and all that it started."""
@@ -270,7 +272,7 @@ class _Contender:
 
     def end(self) -> None:
         """Wait until the process, which was told to, has ended. Raises `FellOutError` where that is no good end."""
-        while self._is_running(_LOOK_S):
+        while self._is_running(LOOK_S):
             pass
         self._watch.end()
         failure = self._failure()
