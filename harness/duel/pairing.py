@@ -131,7 +131,7 @@ class Pairing:
         gpu = self._gpu.watch(timed=True) if cell.device == "cuda" else None
         try:
             with contextlib.ExitStack() as stack:
-                for each in contenders:
+                for each in chance.sample(contenders, 2):
                     stack.enter_context(each.running(self._keeper(each.letter, each.ready)))
                 timed = self._timed(contenders, chance, gpu)
             for each in contenders:

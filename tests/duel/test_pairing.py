@@ -1,0 +1,41 @@
+"""How the processes of a pair are started and what they are asked, without any of them."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from harness.bench.builds import Built
+from harness.bench.errors import InterpreterGoneError
+from harness.bench.waiting import Waiting
+from harness.duel.pairing import Pairing
+from harness.duel.preparing import ReadyCell
+from tests.duel.sides import BUSY, task_of
+
+
+def ready(root: Path, name: str) -> ReadyCell:
+    """A cell of the combination `name`, whose interpreter has gone."""
+    plan = task_of(root, root / "gone" / name, name, {"same": BUSY}).plan
+    return ReadyCell(
+        cell=plan.cells[0],
+        python=root / "gone" / name,
+        plan=plan,
+        registry=plan.registry(),
+        built=Built(root, {"inputs": ["x"]}),
+        waiting=Waiting(
+            columns={"tolerance": 1e-4}, details={}, artifact={"kind": "array", "path": ""}, converted=None
+        ),
+    )
+
+
+def test_which_side_is_started_first_is_left_to_chance(tmp_path: Path) -> None:
+    sides = ready(tmp_path, "before"), ready(tmp_path, "after")
+    first = set()
+    with Pairing(tmp_path / "scratch", marker=str(tmp_path)) as pairing:
+        for seed in range(8):
+            with pytest.raises(InterpreterGoneError) as raised:
+                pairing.take(sides, chance=random.Random(seed))
+            first.add(str(raised.value).split()[4])
+    assert first == {"before", "after"}
