@@ -57,9 +57,10 @@ def test_a_table_of_another_lock_than_its_combination_has_stands_for_its_own(tmp
     assert (lock.text, lock.digest) == (LOCK, run.lock_digest)
 
 
-def test_a_table_without_a_lock_cannot_be_had_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("digest", ["", "90a2d8f8d1f0a0c4"])
+def test_a_table_without_a_locks_text_cannot_be_had_again(tmp_path: Path, digest: str) -> None:
     made = table(passed("mlp", "native"))
-    folder = write_table(tmp_path, replace(made, run=replace(made.run, lock_digest=""), locks={}))
+    folder = write_table(tmp_path, replace(made, run=replace(made.run, lock_digest=digest), locks={}))
     result = _duel(str(folder), "torch2.1")
     assert result.exit_code == 3
     assert "keeps no lock of an environment that could be had again" in result.output

@@ -79,17 +79,17 @@ def standing_for(root: Path, table: Table, tell: Callable[[str], None]) -> str:
     """The combination whose environment a table was made in.
 
     That of a table of another lock than its combination has now is what its own lock makes of it, as requirements that
-    are given. Raises `NoEvidenceError` where a table has no lock.
+    are given. Raises `NoEvidenceError` where a table keeps no lock's text, as older ones do.
     """
     run = table.run
     if run.combination in combinations.known(root):
         locks = locks_of(root, run.combination, extensions=False)
         if locks is not None and locks.own == run.lock_digest:
             return run.combination
-    if not run.lock_digest or not run.packages or table.folder is None:
+    if not (run.lock_digest and run.packages and table.locks.get("")) or table.folder is None:
         msg = (
             f"{table.folder} keeps no lock of an environment that could be had again, so that nothing can be timed "
-            "in it."
+            f"in it. Run {run.combination} again: its table keeps the lock."
         )
         raise NoEvidenceError(msg)
     return keeping.keep_lock(
