@@ -120,14 +120,14 @@ def test_each_table_is_duelled_in_the_environment_of_its_own_lock(tmp_path: Path
     now = read_lock(tmp_path, combinations.read(tmp_path, "torch2.0"))
     cells = (passed("lstm", "native"), passed("lstm", "onnx-torchscript"))
 
-    def written(text: str, digest: str, started: str) -> Table:
+    def written(text: str, digest: str, started: str, **policy: float) -> Table:
         made = table(*(replace(cell, combination="torch2.0") for cell in cells), started=started)
         run = replace(made.run, combination="torch2.0", lock_digest=digest, device="cpu", python="3.11.7")
-        made = replace(made, run=run, locks={"": text})
+        made = replace(made, run=replace(run, policy={**run.policy, **policy}), locks={"": text})
         return replace(made, folder=write_table(tmp_path / "results", made))
 
-    other = written(LOCK, lock_digest(LOCK), "2026-02-01T12:00:00Z")
-    newest = written(now.text, now.digest, "2026-02-02T12:00:00Z")
+    other = written(LOCK, lock_digest(LOCK), "2026-02-01T12:00:00Z", measure_s=0.25, timeout_s=400.0)
+    newest = written(now.text, now.digest, "2026-02-02T12:00:00Z", measure_s=0.75, timeout_s=200.0)
     found = duellists_of(tmp_path, (other, newest), {("lstm", "onnx-torchscript")}, print)
     ((before,), (after,)) = found.jobs
     assert (before.name, after.name) == (f"torch2.0-{other.run.lock_digest[:8]}", "torch2.0")
@@ -167,3 +167,4 @@ def test_a_verdict_fails_on_what_a_duel_confirms(tmp_path: Path) -> None:
     assert verdict.exit_code == 1
     assert [each.name for each in verdict.slower] == ["linear/by-moved"]
     assert not list((tmp_path / ".harness" / "attempts").glob("*/*/waiting"))
+        assert (task.plan.policy.measure_s, task.plan.policy.timeout_s) == (0.75, 400.0), "the larger of both sides"

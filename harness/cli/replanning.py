@@ -105,7 +105,8 @@ def standing_for(root: Path, table: Table, tell: Callable[[str], None]) -> str:
 def duellists_of(root: Path, tables: tuple[Table, Table], meant: set[Key], tell: Callable[[str], None]) -> Duellists:
     """What a duel of two tables' cells is between: each in the environment of its own table's lock.
 
-    Raises `NoEvidenceError` where a table has no lock, and `UsageError` where what its cells are made of has gone.
+    Both tables have to be of equal threads. Raises `NoEvidenceError` where a table has no lock, and `UsageError` where
+    what its cells are made of has gone.
     """
     untimed: dict[Key, str] = {}
     sides: list[list[Plan]] = []
@@ -121,8 +122,22 @@ def duellists_of(root: Path, tables: tuple[Table, Table], meant: set[Key], tell:
                 untimed |= {(record.model, record.strategy): why for record in records}
                 continue
             sides[-1].append(_plan(root, name, table.run, extension, records))
-    left = [of_cells(plans, meant - untimed.keys()) for plans in sides]
+    left = [of_cells(plans, meant - untimed.keys()) for plans in _by_equal_rules(sides)]
     return Duellists(jobs=jobs_of(root, left), untimed=untimed)
+
+
+def _by_equal_rules(sides: Sequence[Sequence[Plan]]) -> list[list[Plan]]:
+    """The plans with the same patience and limits on both sides, the larger of each: tables may differ in those.
+
+    A side that may warm up for longer would be timed warmer. Threads are left alone: whoever duels has to see to them.
+    """
+    policies = [plan.policy for plans in sides for plan in plans]
+    largest: dict[str, Any] = {
+        name: max(getattr(policy, name) for policy in policies)
+        for name in ("measure_s", "timeout_s", "memory_limit_mb")
+        if policies
+    }
+    return [[replace(plan, policy=replace(plan.policy, **largest)) for plan in plans] for plans in sides]
 
 
 def _plan(root: Path, name: str, run: Run, extension: str, records: Sequence[Record]) -> Plan:
