@@ -10,23 +10,23 @@ import pytest
 from harness.bench.errors import NoEvidenceError, RunInterruptedError
 from harness.bench.plan import Policy
 from harness.bench.record import Record
-from harness.cli.duels import Duellists, told_by_duel
+from harness.cli.duels import Duellists, _changed, told_by_duel
 from harness.cli.replanning import duellists_of, plan_by_table
 from harness.duel.deciding import Decision
-from harness.duel.preparing import Key
+from harness.duel.preparing import Key, ReadyCell, Side
 from harness.matrix import combination as combinations
 from harness.matrix.locks import read_lock
 from harness.report.live import RunDisplay
 from harness.tables.assembly import merge
 from harness.tables.consistency import lock_digest
-from harness.tables.schema import Table
+from harness.tables.schema import Extended, Table
 from harness.tables.writing import write_table
 from harness.verdict.comparison import Comparison, compare
 from harness.verdict.duelled import Duelled
 from harness.verdict.gate import judge
 from harness.verdict.policy import GatePolicy, GateRule, Limits
 from tests.attempts.conftest import make_ambient
-from tests.duel.sides import BUSY, slowed, task_of
+from tests.duel.sides import BUSY, ready, slowed, task_of
 from tests.tables.samples import failed, passed, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,6 +93,48 @@ def test_tables_of_one_environment_need_no_duel_and_those_without_a_passing_cell
     assert told(broken, GatePolicy())[0].none == "no cell passes on both sides"
 
 
+def test_tables_of_different_numbers_of_threads_are_not_duelled_and_nothing_is_made_ready_for_it() -> None:
+    before, after = of(*CELLS, lock="one"), of(*CELLS, lock="two", started="2026-02-02T12:00:00Z")
+    after = replace(after, run=replace(after.run, threads=before.run.threads + 1))
+    found, asked = told(compare(before, after), GatePolicy(latency_must_be_told=True))
+    assert asked == []
+    assert found.none == "the tables were made with different numbers of threads, 2 and 3"
+    assert found.remedy == "run the candidate again with --threads 2, and gate again."
+    assert judge(compare(before, after), duelled=found).exit_code == 3
+
+
+def test_only_the_cells_whose_own_environment_is_the_same_on_both_sides_are_left_out() -> None:
+    cells = (passed("a", "native"), passed("a", "onnx", extension="tools"), passed("b", "onnx", extension="jax"))
+
+    def extended(started: str, **digests: str) -> Table:
+        made = of(*cells, lock="own", started=started)
+        extensions = {name: Extended(lock_digest=digest, packages={}) for name, digest in digests.items()}
+        return replace(made, run=replace(made.run, extensions=extensions))
+
+    before = extended("2026-02-01T12:00:00Z", tools="one", jax="same")
+    after = extended("2026-02-02T12:00:00Z", tools="two", jax="same")
+    assert told(compare(before, after), GatePolicy())[1] == [{("a", "onnx")}]
+    of_jax = GatePolicy(rules=(GateRule(models=("b",), limits=Limits(latency_percent=5.0)),))
+    found, asked = told(compare(before, after), of_jax)
+    assert (asked, found.none) == ([], "")
+    assert "one environment" in found.notes[0]
+
+
+def test_code_that_has_changed_since_its_table_is_named_the_models_and_the_strategys(tmp_path: Path) -> None:
+    key = "linear", "by-same"
+    ours = passed(*key, model_digest="m1", strategy_digest="s1")
+    made = replace(ready(tmp_path, "before"), model_digest="m1", strategy_digest="s1")
+
+    def named(before: ReadyCell, after: ReadyCell) -> list[str]:
+        sides = [Side(name=name, cells={key: cell}, identity="") for name, cell in (("A", before), ("B", after))]
+        return _changed(sides, compared(ours))
+
+    assert named(made, made) == []
+    assert named(made, replace(made, strategy_digest="s2")) == ["linear/by-same"]
+    assert named(replace(made, model_digest="m2"), made) == ["linear/by-same"]
+    assert named(made, replace(made, model_digest=None, strategy_digest=None)) == []
+
+
 LOCK = "# uv pip compile --python-version 3.11 --generate-hashes\nsix==1.16.0 \\\n    --hash=sha256:00\n"
 
 
@@ -137,6 +179,7 @@ def test_each_table_is_duelled_in_the_environment_of_its_own_lock(tmp_path: Path
     for task in (before, after):
         assert [(cell.model, cell.strategy) for cell in task.plan.cells] == [("lstm", "onnx-torchscript")]
         assert {cell.combination for cell in task.plan.cells} == {task.plan.combination}
+        assert (task.plan.policy.measure_s, task.plan.policy.timeout_s) == (0.75, 400.0), "the larger of both sides"
     assert found.untimed == {}
 
 
@@ -167,4 +210,3 @@ def test_a_verdict_fails_on_what_a_duel_confirms(tmp_path: Path) -> None:
     assert verdict.exit_code == 1
     assert [each.name for each in verdict.slower] == ["linear/by-moved"]
     assert not list((tmp_path / ".harness" / "attempts").glob("*/*/waiting"))
-        assert (task.plan.policy.measure_s, task.plan.policy.timeout_s) == (0.75, 400.0), "the larger of both sides"

@@ -22,7 +22,8 @@ from harness.duel.sequential import Design
 from harness.matrix.installing import holding
 from harness.report.duel import machine_words
 from harness.report.live import RunDisplay
-from harness.verdict.comparison import Comparison, count_of, listed
+from harness.tables.schema import Run
+from harness.verdict.comparison import CellChange, Comparison, count_of, listed
 from harness.verdict.duelled import Duelled
 from harness.verdict.policy import GatePolicy
 
@@ -132,22 +133,28 @@ def told_by_duel(
     verdict stands without it. `quietly` shows how far it is on the standard error.
     """
     began = time.monotonic()
-    passing = [(each.model, each.strategy) for each in comparison.changes if each.passed]
-    if not passing:
-        return Duelled(none="no cell passes on both sides")
-    limits = {cell: limit / 100 for cell in passing if (limit := policy.latency_percent(*cell)) is not None}
-    if policy.names("latency_percent") and not limits:
-        return Duelled(notes=("[gate] names latency_percent for no cell that passes on both sides.",))
+    passing = [each for each in comparison.changes if each.passed]
+    cells = [(each.model, each.strategy) for each in passing]
+    limits = {cell: limit / 100 for cell in cells if (limit := policy.latency_percent(*cell)) is not None}
+    limited = bool(limits) or policy.names("latency_percent")
+    alike = {(each.model, each.strategy) for each in passing if _has_one_environment(comparison, each)}
+    meant = set(limits if limited else cells) - alike
+    if not meant:
+        return _nothing_meant(cells, limited=limited and not limits)
     base, candidate = comparison.base, comparison.candidate
-    if base.lock_digest and (base.combination, base.lock_digest) == (candidate.combination, candidate.lock_digest):
-        return Duelled(notes=("Both tables are of one environment, so that a duel has nothing to tell.",))
+    if base.threads != candidate.threads:
+        return Duelled(
+            none=f"the tables were made with different numbers of threads, {base.threads} and {candidate.threads}",
+            remedy=f"run the candidate again with --threads {base.threads}, and gate again.",
+        )
+    limits = {cell: limit for cell, limit in limits.items() if cell in meant}
     # What a limit allows is proved like anything else: a cell is not passed for being equal within more than that.
     rules = Rules(
         design=Design(equal_within=min([Design().equal_within, *limits.values()])), limits=limits, budget_s=budget_s
     )
     try:
         with RunDisplay(new_console(stderr=quietly)) as display:
-            wanted = duellists(set(limits or passing), display)
+            wanted = duellists(meant, display)
             if not all(wanted.jobs):
                 return Duelled(untimed=wanted.untimed)
             found = fought(root, wanted.jobs, rules=rules, display=display, began=began)
@@ -155,24 +162,69 @@ def told_by_duel(
         raise
     except HarnessError as error:
         return Duelled(none=one_line(str(error)).rstrip("."), remedy="mend that, and gate again.")
-    return _told(found, wanted.untimed, comparison)
+    told = _told(found, wanted.untimed, comparison)
+    if alike:
+        named = listed(sorted("/".join(cell) for cell in alike))
+        told = replace(told, notes=(*told.notes, f"Not timed, being of one environment on both sides: {named}."))
+    return told
+
+
+def _nothing_meant(passing: Sequence[Key], *, limited: bool) -> Duelled:
+    """Why there is no cell to be timed; `limited` says that those that pass have none of the limits."""
+    if not passing:
+        return Duelled(none="no cell passes on both sides")
+    if limited:
+        return Duelled(notes=("[gate] names latency_percent for no cell that passes on both sides.",))
+    return Duelled(notes=("Both tables are of one environment, so that a duel has nothing to tell.",))
+
+
+def _has_one_environment(comparison: Comparison, change: CellChange) -> bool:
+    """Whether a cell was run in the same environment on both sides: its combination's own, or its extension's."""
+    assert change.base is not None
+    assert change.candidate is not None
+    before, after = (
+        (run.combination, record.extension, _lock_digest(run, record.extension))
+        for run, record in ((comparison.base, change.base), (comparison.candidate, change.candidate))
+    )
+    return before == after and bool(before[-1])
+
+
+def _lock_digest(run: Run, extension: str) -> str:
+    """The digest of the lock that the cells of an extension ran by; empty where there is none."""
+    if not extension:
+        return run.lock_digest
+    extended = run.extensions.get(extension)
+    return extended.lock_digest if extended else ""
+
+
+def _changed(sides: Sequence[Side], comparison: Comparison) -> list[str]:
+    """The cells of which a side was made of other code now than when its table was: the model's, or the strategy's."""
+    tabled = [
+        {(each.model, each.strategy): record for each in comparison.changes if (record := getattr(each, side))}
+        for side in ("base", "candidate")
+    ]
+    changed = {
+        key
+        for side, records in zip(sides, tabled, strict=True)
+        for key, ready in side.cells.items()
+        if key in records
+        for now, then in (
+            (ready.model_digest, records[key].model_digest),
+            (ready.strategy_digest, records[key].strategy_digest),
+        )
+        if None not in (now, then) and now != then
+    }
+    return sorted("/".join(key) for key in changed)
 
 
 def _told(found: Fought, untimed: Mapping[Key, str], comparison: Comparison) -> Duelled:
     duel = found.duel
-    tabled = {(each.model, each.strategy): each.candidate for each in comparison.changes if each.candidate}
-    changed = {
-        key[0]
-        for side in found.sides
-        for key, ready in side.cells.items()
-        if key in tabled
-        and None not in (digests := (ready.model_digest, tabled[key].model_digest))
-        and len({*digests}) > 1
-    }
     notes = []
-    if changed:
-        named = listed(sorted(changed))
-        notes.append(f"The duel is of the models' code as it is now, which is not that of the tables: {named}.")
+    if changed := _changed(found.sides, comparison):
+        notes.append(
+            "The duel is of the code of models and strategies as it is now, which is not that of the tables: "
+            f"{listed(changed)}."
+        )
     if duel.cut:
         notes.append(f"The budget cut off {count_of(len(duel.cut))}: the same command goes on where the duel stopped.")
     return Duelled(

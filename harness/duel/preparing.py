@@ -42,7 +42,7 @@ Key = tuple[str, str]
 class ReadyCell:
     """A cell of one side that waits to be served, with what it is served by: `python` is its interpreter.
 
-    `model_digest` is of the model's file as it was converted, None where it has none.
+    `model_digest` and `strategy_digest` are of the files that it was converted from and by, None where there are none.
     """
 
     cell: Cell
@@ -52,6 +52,7 @@ class ReadyCell:
     built: Built
     waiting: Waiting
     model_digest: str | None = None
+    strategy_digest: str | None = None
 
     @property
     def policy(self) -> Policy:
@@ -190,5 +191,6 @@ def _ready(attempt: Attempt, plan: Plan, python: Path) -> tuple[dict[Key, ReadyC
             built=built[cell.model],
             waiting=waiting,
             model_digest=record.model_digest,
+            strategy_digest=record.strategy_digest,
         )
     return cells, absent

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.attempts.tasks import Task
+from harness.bench.builds import Built
 from harness.bench.plan import Plan, Policy, expand
 from harness.bench.registry import discover
+from harness.bench.waiting import Waiting
 from harness.duel.contesting import Duel, Rules, alone, contest
-from harness.duel.preparing import SIDES, prepare
+from harness.duel.preparing import SIDES, ReadyCell, prepare
 from tests.attempts.conftest import Observer
 
 MODEL = """
@@ -122,6 +124,21 @@ def task_of(folder: Path, python: Path, name: str, bodies: Mapping[str, str]) ->
         selected=True,
     )
     return Task(plan=plan, interpreter=python)
+
+
+def ready(root: Path, name: str) -> ReadyCell:
+    """A cell of the combination `name`, whose interpreter has gone."""
+    plan = task_of(root, root / "gone" / name, name, {"same": BUSY}).plan
+    return ReadyCell(
+        cell=plan.cells[0],
+        python=root / "gone" / name,
+        plan=plan,
+        registry=plan.registry(),
+        built=Built(root, {"inputs": ["x"]}),
+        waiting=Waiting(
+            columns={"tolerance": 1e-4}, details={}, artifact={"kind": "array", "path": ""}, converted=None
+        ),
+    )
 
 
 def fight(root: Path, tasks: Sequence[Task], rules: Rules, observer: Observer) -> Duel:

@@ -7,27 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench.builds import Built
 from harness.bench.errors import InterpreterGoneError
-from harness.bench.waiting import Waiting
 from harness.duel.pairing import Pairing
-from harness.duel.preparing import ReadyCell
-from tests.duel.sides import BUSY, task_of
-
-
-def ready(root: Path, name: str) -> ReadyCell:
-    """A cell of the combination `name`, whose interpreter has gone."""
-    plan = task_of(root, root / "gone" / name, name, {"same": BUSY}).plan
-    return ReadyCell(
-        cell=plan.cells[0],
-        python=root / "gone" / name,
-        plan=plan,
-        registry=plan.registry(),
-        built=Built(root, {"inputs": ["x"]}),
-        waiting=Waiting(
-            columns={"tolerance": 1e-4}, details={}, artifact={"kind": "array", "path": ""}, converted=None
-        ),
-    )
+from tests.duel.sides import ready
 
 
 def test_which_side_is_started_first_is_left_to_chance(tmp_path: Path) -> None:
