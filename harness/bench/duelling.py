@@ -69,26 +69,26 @@ def _tell(answers: Any, value: dict[str, Any]) -> None:
 
 
 class Turns:
-    """Times a call that runs once, to its end. It is to be warmed up first, for `measure_s` seconds of turns in all."""
+    """Times a call that runs once, to its end. It is to be warmed up first, as one that is timed for `measure_s` is."""
 
     def __init__(self, call: Callable[[], Any], *, measure_s: float) -> None:
         self.warm: dict[str, Any] = {}
         self._call = call
         self._measure_s = measure_s
-        self._calls, self._round = 1, call
+        self._call_s = float("inf")
         self._answer: Any = None
 
     def warm_up(self) -> dict[str, Any]:
-        """Call until it is steady, and know how many calls make a round."""
+        """Call until it is steady, for four times `measure_s` at most, and know what a call takes."""
         warm = pacing.warm_up(self._call, measure_s=self._measure_s)
-        self._calls = pacing.rounds_for(warm.call_s, self._measure_s).calls
-        self._round = pacing.round_of(self._call, self._calls)
+        self._call_s = warm.call_s
         self.warm = {**vars(warm)}
         return {"warm": self.warm}
 
     def turn(self, turn_s: float) -> dict[str, Any]:
         """The median over rounds of what a call took, in seconds, timed for `turn_s` seconds and one round at least."""
-        of_calls, calls = self._round, self._calls
+        calls = pacing.rounds_for(self._call_s, turn_s).calls
+        of_calls = pacing.round_of(self._call, calls)
         answer = None
         taken: list[float] = []
         began = perf_counter()

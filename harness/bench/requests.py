@@ -132,8 +132,9 @@ class DuelRequest(ServeRequest):
     """Serve one artifact on one input set, and be timed in turns, as `harness.bench.duelling` tells.
 
     Reads what a `ServeRequest` does, and orders from the named pipe ``orders`` in its folder; answers go to the named
-    pipe ``answers``. `measure_s` is for how long it is timed in all. Leaves ``outputs-<i>.npz`` and
-    ``outputs-after.npz``. The result has `warm_up` and the memory's peak.
+    pipe ``answers``. `measure_s` says for how long it may warm up, as where it is timed at once; each turn is as
+    long as its order says. Leaves ``outputs-<i>.npz`` and ``outputs-after.npz``. The result has `warm_up` and the
+    memory's peak.
     """
 
     role = "duelling"

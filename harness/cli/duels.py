@@ -20,7 +20,7 @@ from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.preparing import SIDES, Key, Side, prepare
 from harness.duel.sequential import Design
 from harness.matrix.installing import holding
-from harness.report.duel import machine_words
+from harness.report.duel import machine_words, unsteady_words
 from harness.report.live import RunDisplay
 from harness.tables.schema import Run
 from harness.verdict.comparison import CellChange, Comparison, count_of, listed
@@ -225,6 +225,8 @@ def _told(found: Fought, untimed: Mapping[Key, str], comparison: Comparison) -> 
             "The duel is of the code of models and strategies as it is now, which is not that of the tables: "
             f"{listed(changed)}."
         )
+    if duel.unsteady:
+        notes.append(unsteady_words(duel))
     if duel.cut:
         notes.append(f"The budget cut off {count_of(len(duel.cut))}: the same command goes on where the duel stopped.")
     return Duelled(

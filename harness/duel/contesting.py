@@ -25,7 +25,7 @@ from harness.bench.identity import short
 from harness.bench.record import now, write_json
 from harness.duel.deciding import CellDecision, Contest, Decision, decide
 from harness.duel.machines import MachineFile, Setting
-from harness.duel.pairing import Pair, Pairing, Turns
+from harness.duel.pairing import Pair, Pairing, Turns, unsteady
 from harness.duel.preparing import Key, Side
 from harness.duel.sequential import Design
 from harness.duel.thresholds import AlarmRate, alarm_rate
@@ -64,8 +64,9 @@ class Duel:
     `decisions` are of each cell that took part. `absent` says why others did not, `fell_out` of which process and why
     a cell fell out, and `cut` names the cells that the budget left undecided. `thresholds` are those of this machine
     that were measured before; `learnt` those of the cells that came to their end in this duel, of a combination against
-    itself, and `alarms` their false alarms. `seconds` are those of all its pairs, and `shared` is how many of them were
-    taken while others used the GPU, or may have. `folder` has every pair.
+    itself, and `alarms` their false alarms. `unsteady` are the cells that were not steady when they were timed, in most
+    pairs. `seconds` are those of all pairs, and `shared` is how many of them were taken while others used the GPU, or
+    may have. `folder` has every pair.
     """
 
     sides: tuple[str, str]
@@ -84,6 +85,7 @@ class Duel:
     shared: int
     seconds: float
     folder: Path
+    unsteady: tuple[Key, ...] = ()
 
     def of(self, *decisions: Decision) -> list[Key]:
         """The cells of these decisions."""
@@ -333,6 +335,7 @@ class _UnderWay:
             shared=sum(pair.shared for pair in self._pairs if pair.difference is not None),
             seconds=sum(pair.seconds for pair in self._pairs),
             folder=journal.folder,
+            unsteady=tuple(key for key in unsteady(self._pairs) if key in decisions),
         )
 
     def _told(self, name: str, cell: CellDecision) -> CellDecision:

@@ -16,7 +16,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,11 +48,6 @@ class Turns:
 
     blocks: int = 10
     turn_s: float = 0.025
-
-    @property
-    def measure_s(self) -> float:
-        """For how long each side is timed in all."""
-        return self.blocks * self.turn_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +82,23 @@ class Pair:
     def shared(self) -> bool:
         """Whether others used the GPU meanwhile, or it cannot be told that none did."""
         return bool(doubts_of({"gpu_use": self.gpu_use}))
+
+    @property
+    def is_unsteady(self) -> bool:
+        """Whether a side never came to take equally long before it was timed; where that is not known, it did."""
+        return any(each.get("steady") is False for each in self.processes)
+
+
+def unsteady(pairs: Iterable[Pair]) -> list[Key]:
+    """The cells of which more than half of the pairs are unsteady: what they tell may be of warming up.
+
+    They are evidence all the same. One such pair tells of the machine: the next ones see past it.
+    """
+    found: dict[Key, list[bool]] = {}
+    for pair in pairs:
+        if pair.difference is not None:
+            found.setdefault(pair.key, []).append(pair.is_unsteady)
+    return [key for key, told in found.items() if 2 * sum(told) > len(told)]
 
 
 class FellOutError(Exception):
@@ -155,7 +167,7 @@ class Pairing:
         folder = self._scratch / letter
         remove_tree(folder)
         folder.mkdir(parents=True)
-        return _Contender(letter, ready, folder, measure_s=self.turns.measure_s, marker=self._marker)
+        return _Contender(letter, ready, folder, marker=self._marker)
 
     def _keeper(self, letter: str, ready: ReadyCell) -> Keeper:
         """What starts the processes of a side; anew where one of them has killed it."""
@@ -205,9 +217,9 @@ def _look_at(gpu: GpuWatch | None, contenders: Sequence[_Contender]) -> None:
 class _Contender:
     """One process of a pair."""
 
-    def __init__(self, letter: str, ready: ReadyCell, folder: Path, *, measure_s: float, marker: str) -> None:
+    def __init__(self, letter: str, ready: ReadyCell, folder: Path, *, marker: str) -> None:
         self.letter, self.ready, self.folder = letter, ready, folder
-        self._measure_s, self._marker = measure_s, marker
+        self._marker = marker
         self._limits = Limits(ready.policy.timeout_s, ready.policy.memory_limit_mb)
         self.beside: _Contender | None = None
 
@@ -215,7 +227,7 @@ class _Contender:
     def running(self, keeper: Keeper) -> Iterator[None]:
         """Started; in the end it has ended, with all that it started."""
         ready = self.ready
-        ready.request(self.folder, measure_s=self._measure_s, kind=DuelRequest).write()
+        ready.request(self.folder, kind=DuelRequest).write()
         if not ready.python.exists():
             msg = f"the interpreter {ready.python} of {ready.plan.combination} has gone."
             raise InterpreterGoneError(msg)

@@ -78,10 +78,10 @@ class ReadyCell:
         strategy = self.registry.strategy_digest(split(self.cell.strategy)[0])
         return short(json.dumps([lock, self.model_digest, strategy]))[:12]
 
-    def request(self, folder: Path, *, measure_s: float, kind: type[R]) -> R:
-        """The request to serve it, timed for `measure_s` seconds in all, in a process that works in `folder`.
+    def request(self, folder: Path, *, measure_s: float | None = None, kind: type[R]) -> R:
+        """The request to serve it, timed as the policy says, or for `measure_s` seconds, in a process in `folder`.
 
-        `kind` says how it is timed: in one go as by a run, or in turns.
+        `kind` says how it is timed: in one go as by a run, or in turns, for which that is the patience of warming up.
         """
         request = serve_request(
             self.plan,
@@ -95,7 +95,7 @@ class ReadyCell:
             timed=True,
             kind=kind,
         )
-        return replace(request, measure_s=measure_s)
+        return request if measure_s is None else replace(request, measure_s=measure_s)
 
     def environ(self, *, marker: str) -> dict[str, str]:
         """The variables of its process; `marker` is the folder by which leftovers of a killed duel are found."""

@@ -28,6 +28,8 @@ def as_text(duel: Duel) -> str:
             f"The GPU was not ours alone, or it cannot be told, during {duel.shared} of {duel.pairs} pairs: this makes "
             "differences noisier. Run it again when nobody else uses the GPU."
         )
+    if duel.unsteady:
+        lines.append(unsteady_words(duel))
     if duel.cut:
         lines.append(
             f"The budget cut off {_count(duel.cut)}: {_named(duel.cut)}. The same command goes on where it stopped."
@@ -137,6 +139,14 @@ def _alarms(duel: Duel) -> str:
     )
 
 
+def unsteady_words(duel: Duel) -> str:
+    """Which cells were timed before they were steady, and what to do."""
+    return (
+        f"Calls did not take equally long before they were timed: {_named(duel.unsteady)}. What is told of that may be "
+        "of warming up: warm up longer, by `measure_s` in [policy]."
+    )
+
+
 def _count(cells: Any) -> str:
     return "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
 
@@ -164,6 +174,7 @@ def to_json(duel: Duel) -> dict[str, Any]:
         "cells": [_cell_as_json(duel, key) for key in in_order(duel.decisions)],
         "absent": [{"cell": "/".join(key), "reason": reason} for key, reason in duel.absent.items()],
         "cut": ["/".join(key) for key in duel.cut],
+        "unsteady": ["/".join(key) for key in duel.unsteady],
         "false_alarms": None if duel.alarms is None else vars(duel.alarms),
     }
 

@@ -120,7 +120,7 @@ def task_of(folder: Path, python: Path, name: str, bodies: Mapping[str, str]) ->
         cells=expand(registry, combination=name, device="cpu", tier="quick", strategies=strategies),
         models=tuple(map(str, files)),
         plugins=(str(plugins),),
-        policy=Policy(timeout_s=30.0, memory_limit_mb=1000, measure_s=0.01),
+        policy=Policy(timeout_s=30.0, memory_limit_mb=1000, measure_s=0.05),
         selected=True,
     )
     return Task(plan=plan, interpreter=python)

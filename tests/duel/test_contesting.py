@@ -31,6 +31,7 @@ pytestmark = pytest.mark.alone
 
 RULES = Rules(design=Design(looks=(6, 12)), turns=Turns(blocks=8, turn_s=0.004), budget_s=120.0)
 DIES = BUSY + "\n            if self.calls > 250: os.abort()"
+GROWS = "until = began + 100e-6 * 1.02 ** min(self.calls, 250)\n            while time.perf_counter() < until: pass"
 LIES = BUSY + "\n            if self.calls > 100: y = y * 2"
 
 
@@ -114,6 +115,15 @@ def test_against_itself_a_combination_has_no_alarm_and_each_cell_a_threshold_tha
     assert (len(stated), known) == (2, {("alone", "cpu", 1, "")})
     assert fight(tmp_path, [task, task], replace(RULES, budget_s=0.1), Observer()).thresholds == duel.learnt
     assert MachineFile(tmp_path, "cpu").machine["cores"] == len(os.sched_getaffinity(0))
+
+
+def test_a_side_that_never_comes_to_take_equally_long_is_named(tmp_path: Path, python: Path) -> None:
+    task = task_of(tmp_path, python, "growing", {"same": BUSY, "growing": GROWS})
+    rules = replace(RULES, design=Design(looks=(6,)))
+    duel = fight(tmp_path, [task, task], rules, Observer())
+    assert ("linear", "by-growing") in duel.unsteady
+    assert "equally long before they were timed: linear/by-growing" in as_text(duel)
+    assert to_json(duel)["unsteady"] == ["/".join(key) for key in duel.unsteady]
 
 
 SCRIPT = """
