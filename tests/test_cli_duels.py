@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.bench.errors import NoEvidenceError, RunInterruptedError
+from harness.bench.hold import held_if_free
 from harness.bench.plan import Policy
 from harness.bench.record import Record
-from harness.cli.duels import Duellists, _changed, told_by_duel
+from harness.cli import duels
+from harness.cli.context import new_console
+from harness.cli.duels import Duellists, _changed, fought, told_by_duel
 from harness.cli.replanning import duellists_of, plan_by_table
+from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.deciding import Decision
 from harness.duel.preparing import Key, ReadyCell, Side
 from harness.matrix import combination as combinations
+from harness.matrix.installing import holding_folder
 from harness.matrix.locks import read_lock
 from harness.report.live import RunDisplay
 from harness.tables.assembly import merge
@@ -181,6 +189,43 @@ def test_each_table_is_duelled_in_the_environment_of_its_own_lock(tmp_path: Path
         assert {cell.combination for cell in task.plan.cells} == {task.plan.combination}
         assert (task.plan.policy.measure_s, task.plan.policy.timeout_s) == (0.75, 400.0), "the larger of both sides"
     assert found.untimed == {}
+
+
+def test_both_environments_are_held_from_before_the_first_conversion_and_waiting_for_others_costs_no_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = make_ambient(tmp_path / "interpreter")
+    tasks = [task_of(tmp_path, python, name, {"same": BUSY}) for name in ("before", "after")]
+    free: list[bool] = []
+    spent: list[float] = []
+
+    class Display(RunDisplay):
+        def started(self, model: str, strategy: str) -> None:
+            super().started(model, strategy)
+            for task in tasks:
+                with held_if_free(holding_folder(tmp_path, task.name)) as is_free:
+                    free.append(is_free)
+
+    def noting(*given: Any, spent_s: float, **named: Any) -> Duel:
+        spent.append(spent_s)
+        return contest(*given, spent_s=spent_s, **named)
+
+    monkeypatch.setattr(duels, "contest", noting)
+    waited_s, has_it = 2.0, threading.Event()
+
+    def duel_elsewhere() -> None:
+        with alone(tmp_path, print):
+            has_it.set()
+            time.sleep(waited_s)
+
+    threading.Thread(target=duel_elsewhere).start()
+    assert has_it.wait(10)
+    began = time.monotonic()
+    with Display(new_console(stderr=True)) as display:
+        duel = fought(tmp_path, [[task] for task in tasks], rules=Rules(budget_s=0.01), display=display).duel
+    assert free == [False] * 4, "two cells, and two environments at each"
+    assert 0 < spent[0] < time.monotonic() - began - waited_s / 2
+    assert duel.cut == (("linear", "by-same"),)
 
 
 @pytest.mark.alone

@@ -63,16 +63,18 @@ def execute(
     run: str,
     fresh: bool = False,
     restart: bool = False,
+    held: bool = False,
 ) -> Attempt:
     """Execute `task` to its end, or go on with what is recorded of it, and return the ended or settled attempt.
 
     The attempt is held until `holds` is closed, which has to be after its table is written. `run` names the run that
-    this is part of: what is settled under it is done. With `restart`, records are not gone on with.
+    this is part of: what is settled under it is done. With `restart`, records are not gone on with; with `held`, the
+    caller holds the environment.
     Raises `UsageError` where the bench refuses the plan, `PausedError` where it stopped before its end, and
     `InfrastructureError` where there can be no result.
     """
     with contextlib.ExitStack() as environment, told_as_infrastructure(f"running {task.name}"):
-        prepared = prepare(root, task, observer, environment)
+        prepared = prepare(root, task, observer, environment, held=held)
         registry = task.plan.registry()
         lock = task.lock.text or task.lock.reason if task.lock else ""
         inside = inside_of(prepared)

@@ -42,10 +42,12 @@ class Task:
         return self.combination.pins if self.combination else {}
 
 
-def prepare(root: Path, task: Task, observer: Observer, context: contextlib.ExitStack) -> Prepared | FactOfPins:
+def prepare(
+    root: Path, task: Task, observer: Observer, context: contextlib.ExitStack, *, held: bool = False
+) -> Prepared | FactOfPins:
     """The environment of `task`, held until `context` is closed, or why its pins cannot be had.
 
-    Raises `InfrastructureError` where neither can be told.
+    With `held` the caller holds it already. Raises `InfrastructureError` where neither can be told.
     """
     if task.interpreter is not None:
         prepared = check_ambient(root, task.interpreter)
@@ -59,7 +61,8 @@ def prepare(root: Path, task: Task, observer: Observer, context: contextlib.Exit
         return FactOfPins(
             outcome=Outcome.NOT_APPLICABLE, stage=Stage.RESOLVE, error_type="NotApplicable", reason=reason
         )
-    context.enter_context(holding(root, task.name, observer.note))
+    if not held:
+        context.enter_context(holding(root, task.name, observer.note))
     observer.busy(f"{task.name}: preparing the environment")
     log = root / ".harness" / "logs" / f"{task.name}-install.log"
     return prepare_environment(root, task.name, task.lock, log=log, note=observer.note, busy=observer.busy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +47,7 @@ WITHIN_PERCENT = 5.0
     default=BUDGET_MIN,
     show_default=True,
     metavar="MINUTES",
-    help="For all of it.",
+    help="Begin no pair that would end later. Converting counts, and is not cut short.",
 )
 @click.option(
     "--within",
@@ -90,7 +89,6 @@ def duel(
     short turns with the other. Where A and B are the same, it measures how often a false alarm is raised here, and
     below which difference each cell cannot be believed.
     """
-    began = time.monotonic()
     _check(budget_min, within_percent, limit_percent)
     root = root_of(context)
     names = [_combination(root, each, click.echo) for each in (a, b)]
@@ -105,7 +103,7 @@ def duel(
         budget_s=budget_min * 60,
     )
     with RunDisplay(new_console()) as display:
-        found = fought(root, [tasks[name] for name in names], rules=rules, display=display, began=began).duel
+        found = fought(root, [tasks[name] for name in names], rules=rules, display=display).duel
     found = replace(found, absent={**broken, **found.absent})
     if written is not None:
         write_json(written, report.to_json(found))

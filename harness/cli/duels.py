@@ -39,7 +39,7 @@ _OPTIONS = (
         "duel_min",
         type=click.FloatRange(min=0, min_open=True),
         metavar="MINUTES",
-        help=f"How long that may take, converting included ({BUDGET_MIN:g}).",
+        help=f"Begin no pair that would end later; converting counts, and is not cut short ({BUDGET_MIN:g}).",
     ),
 )
 
@@ -67,21 +67,39 @@ class Fought:
     sides: tuple[Side, Side]
 
 
-def fought(root: Path, jobs: Jobs, *, rules: Rules, display: RunDisplay, began: float) -> Fought:
-    """A whole duel of the cells of `jobs`; the clock of its budget has run since `began`, in monotonic seconds.
+def fought(root: Path, jobs: Jobs, *, rules: Rules, display: RunDisplay) -> Fought:
+    """A whole duel of the cells of `jobs`. Waiting for who else duels, or uses the environments, costs no budget.
 
     Raises `NoEvidenceError` where an environment cannot be had or no cell passes on both sides, and what executing
     raises.
     """
     with alone(root, display.note), contextlib.ExitStack() as held:
-        sides = _prepared(root, jobs, display, held)
+        # From before the first conversion to the last pair, so that nobody reinstalls or removes one in between. Nobody
+        # but a duel waits for one environment while it has another, and there is one duel at a time.
         for name in sorted({task.name for each in jobs for task in each}):
             held.enter_context(holding(root, name, display.note))
+        began = time.monotonic()
+        sides = _prepared(root, jobs, display, held)
         keys = [key for key in sides[0].cells if key in sides[1].cells]
         if not keys:
             raise NoEvidenceError(_nothing_to_time(sides))
+
+        def check() -> None:
+            for side in sides:
+                side.require_whole(root)
+
+        check()
         spent_s = time.monotonic() - began
-        duel = contest(root, sides, keys, rules=rules, spent_s=spent_s, tell=display.note, busy=display.busy)
+        duel = contest(
+            root,
+            sides,
+            keys,
+            rules=rules,
+            spent_s=spent_s,
+            tell=display.note,
+            busy=display.busy,
+            check=check,
+        )
         for side in sides if not duel.cut else ():
             side.let_go(duel.folder)
         return Fought(duel=duel, sides=sides)
@@ -132,7 +150,6 @@ def told_by_duel(
     `duellists` is asked for the sides of these cells. What stands in the way of a duel is told in its place, since the
     verdict stands without it. `quietly` shows how far it is on the standard error.
     """
-    began = time.monotonic()
     passing = [each for each in comparison.changes if each.passed]
     cells = [(each.model, each.strategy) for each in passing]
     limits = {cell: limit / 100 for cell in cells if (limit := policy.latency_percent(*cell)) is not None}
@@ -157,7 +174,7 @@ def told_by_duel(
             wanted = duellists(meant, display)
             if not all(wanted.jobs):
                 return Duelled(untimed=wanted.untimed)
-            found = fought(root, wanted.jobs, rules=rules, display=display, began=began)
+            found = fought(root, wanted.jobs, rules=rules, display=display)
     except RunInterruptedError:
         raise
     except HarnessError as error:

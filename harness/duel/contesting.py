@@ -193,12 +193,14 @@ def contest(
     tell: Tell,
     busy: Tell,
     chance: random.Random | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Duel:
     """Duel the cells `keys`, which are ready on both sides, and return what it came to; to be called `alone`.
 
     `spent_s` seconds of the budget are over before it begins. `tell` is told what a person should know, `busy` how far
-    it is. Raises `UsageError` where devices or threads of the sides differ, and `InfrastructureError` where that stops
-    it; the next call goes on.
+    it is. `check` is called after the last pair, and raises what makes all pairs worthless, of which nothing is learnt.
+    Raises `UsageError` where devices or threads of the sides differ, and `InfrastructureError` where that stops it; the
+    next call goes on.
     """
     under_way = _UnderWay(root, sides, tuple(keys), rules)
     journal = Journal(root, sides, rules, under_way.kept)
@@ -211,6 +213,8 @@ def contest(
         finally:
             end_leftovers(str(journal.folder))
             remove_tree(journal.scratch)
+        if check is not None:
+            check()
         found = under_way.found(journal)
         journal.state("cut" if found.cut else "ended")
         return found

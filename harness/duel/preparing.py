@@ -19,7 +19,7 @@ from harness.attempts.recorded import read_recorded
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt
 from harness.bench.builds import Built, read_built
-from harness.bench.errors import NoEvidenceError
+from harness.bench.errors import EnvironmentChangedError, NoEvidenceError
 from harness.bench.failure import describe_failure
 from harness.bench.identity import Identity, name_of, short
 from harness.bench.launching import R, serve_request
@@ -29,6 +29,8 @@ from harness.bench.registry import Registry
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import WAITING_FILE, Waiting, read_waiting
 from harness.matrix.environment import clean_environ, python_of
+from harness.matrix.installing import installed, unwhole
+from harness.matrix.wholeness import listed
 
 SIDES = ("a", "b")
 
@@ -108,7 +110,8 @@ class Side:
     """One side of a duel. `absent` says of each cell that cannot take part why, in a sentence.
 
     `identity` stands for all that it was made of: the lock, the installed packages, plan, policy and code; `converted`
-    for this conversion of it, since the artifacts of another one may be faster or slower.
+    for this conversion of it, since the artifacts of another one may be faster or slower. `tasks` are those of `cells`,
+    which are in several environments where there are extensions.
     """
 
     name: str
@@ -117,6 +120,19 @@ class Side:
     converted: str = ""
     absent: Mapping[Key, str] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
+    tasks: tuple[Task, ...] = ()
+
+    def require_whole(self, root: Path) -> None:
+        """Raise `EnvironmentChangedError` where an environment is not what was installed from its lock."""
+        for task in self.tasks:
+            if task.lock is None or task.interpreter is not None:
+                continue
+            kept = installed(root, task.name, task.lock)
+            changes = kept.changes() if kept else []
+            if kept is None or changes:
+                told = f"{listed(changes)} since it was installed" if changes else "it was installed anew"
+                msg = f"{task.name} changed while a duel was under way: {told}. Nothing of its pairs counts."
+                raise EnvironmentChangedError(msg)
 
     def let_go(self, duel: Path) -> None:
         """Remove what was made ready, once the duel in the folder `duel` needs it no more; it has to be held still."""
@@ -128,20 +144,22 @@ class Side:
 def prepare(root: Path, tasks: Sequence[Task], observer: Observer, holds: contextlib.ExitStack, *, side: str) -> Side:
     """Make the cells of `tasks`, which are of one combination, ready for `side` ("a" or "b") of a duel.
 
-    What is ready is held until `holds` is closed. What is there from a duel that was interrupted is not made again.
-    Raises `NoEvidenceError` where an environment cannot be had, and what `execute` raises.
+    The caller holds the environments. What is ready is held until `holds` is closed. What is there from a duel that was
+    interrupted is not made again. Raises `NoEvidenceError` where an environment cannot be had, and what `execute`
+    raises.
     """
     cells: dict[Key, ReadyCell] = {}
     absent: dict[Key, str] = {}
-    attempts, parts, conversions = [], [], []
+    attempts, parts, conversions, with_cells = [], [], [], []
     for task in tasks:
         plan = replace(task.plan, duel_side=side, selected=True, keep="", artifacts=())
-        attempt = execute(root, replace(task, plan=plan), observer, holds, run=f"duel of {plan.combination}")
+        attempt = execute(root, replace(task, plan=plan), observer, holds, run=f"duel of {plan.combination}", held=True)
         attempts.append(attempt)
-        parts.append(_identity(attempt))
+        parts.append(_identity(root, task, attempt))
         ready, missing = _ready(attempt, plan, task.interpreter or python_of(root, task.name))
         conversions.append(_conversion(attempt, ready))
         cells |= ready
+        with_cells += [task] if ready else []
         absent |= missing
     return Side(
         name=tasks[0].plan.combination,
@@ -150,13 +168,16 @@ def prepare(root: Path, tasks: Sequence[Task], observer: Observer, holds: contex
         converted="+".join(conversions),
         absent=absent,
         attempts=tuple(attempts),
+        tasks=tuple(with_cells),
     )
 
 
-def _identity(attempt: Attempt) -> str:
+def _identity(root: Path, task: Task, attempt: Attempt) -> str:
     stated: Mapping[str, Any] = attempt.read() or {}
     parts: Identity = stated["identity"]
-    return name_of(parts)
+    # Pairs that were taken before an environment was mended are not gone on with.
+    mended = max((until for _, until in unwhole(root, task.name)), default=0.0) if task.interpreter is None else 0.0
+    return f"{name_of(parts)}-{mended:.0f}" if mended else name_of(parts)
 
 
 def _conversion(attempt: Attempt, ready: Mapping[Key, ReadyCell]) -> str:
