@@ -7,12 +7,14 @@ else of the harness at work.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from harness.bench.builds import Builds
 from harness.bench.children import Children
 from harness.bench.disk import remove_tree
+from harness.bench.errors import DiskFullError
 from harness.bench.failure import Failure
 from harness.bench.kept import bound, size_of
 from harness.bench.plan import Cell, Plan
@@ -84,6 +86,14 @@ class Cells:
     def bytes_waiting(self, cell: Cell) -> int:
         """What a cell that waits takes on disk."""
         return size_of(self.waiting / cell.slug)
+
+    def require_room(self, share: float) -> None:
+        """Raise `DiskFullError` where all that waits takes more than `share` of what would be free without it."""
+        size = size_of(self.waiting)
+        free = shutil.disk_usage(self.waiting).free
+        if size > share * (free + size):
+            msg = f"what waits takes {size / 2**20:.0f} MiB of the disk, of which {free / 2**20:.0f} MiB are free."
+            raise DiskFullError(msg)
 
     def time(self, cell: Cell) -> tuple[Record, dict[str, Any]]:
         """Time a cell that waits, with nothing else running meanwhile. Raises as `run` does, and lets it wait on."""

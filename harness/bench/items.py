@@ -73,6 +73,8 @@ class CellItem(pytest.Item):
                 attempt.write_build(self.cell.model, *new)
             if self._ended is not None:
                 attempt.write(self.cell, *self._ended, waits_on=bool(cells.plan.duel_side))
+                if cells.plan.duel_side:  # no cell of it can be timed in between, to make room
+                    cells.require_room(_WAITING_SHARE)
         return self._ended is not None or self.broke is not None
 
     def runtest(self) -> None:

@@ -17,7 +17,7 @@ import pytest
 from harness.attempts.settling import table_of
 from harness.bench.attempt import Attempt, State
 from harness.bench.cell import Cells
-from harness.bench.errors import InfrastructureError
+from harness.bench.errors import DiskFullError, InfrastructureError
 from harness.bench.plan import Cell, Plan, Policy, expand
 from harness.bench.record import Record
 from harness.bench.registry import discover
@@ -465,3 +465,13 @@ def test_wrong_use_of_the_bench_alone_is_told(folder: Path, tmp_path: Path, argu
     assert done.returncode == 4, done.stdout + done.stderr
     assert told in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_waits_for_a_duel_may_take_a_share_of_the_disk_and_no_more(tmp_path: Path) -> None:
+    plan = Plan(combination="somebodys", device="cpu", tier="quick", cells=(), duel_side="a")
+    cells = _cells(plan, tmp_path)
+    (cells.waiting / "artifact").mkdir(parents=True)
+    (cells.waiting / "artifact" / "weight.npy").write_bytes(bytes(2**20))
+    cells.require_room(0.25)
+    with pytest.raises(DiskFullError, match="what waits takes 1 MiB of the disk"):
+        cells.require_room(1e-9)
