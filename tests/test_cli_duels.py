@@ -189,6 +189,9 @@ def test_each_table_is_duelled_in_the_environment_of_its_own_lock(tmp_path: Path
         assert {cell.combination for cell in task.plan.cells} == {task.plan.combination}
         assert (task.plan.policy.measure_s, task.plan.policy.timeout_s) == (0.75, 400.0), "the larger of both sides"
     assert found.untimed == {}
+    threaded = written(LOCK, lock_digest(LOCK), "2026-02-03T12:00:00Z", threads=7)
+    with pytest.raises(NoEvidenceError, match="different numbers of threads, 1 and 7"):
+        duellists_of(tmp_path, (threaded, newest), {("lstm", "onnx-torchscript")}, print)
 
 
 def test_both_environments_are_held_from_before_the_first_conversion_and_waiting_for_others_costs_no_budget(

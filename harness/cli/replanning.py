@@ -105,8 +105,8 @@ def standing_for(root: Path, table: Table, tell: Callable[[str], None]) -> str:
 def duellists_of(root: Path, tables: tuple[Table, Table], meant: set[Key], tell: Callable[[str], None]) -> Duellists:
     """What a duel of two tables' cells is between: each in the environment of its own table's lock.
 
-    Both tables have to be of equal threads. Raises `NoEvidenceError` where a table has no lock, and `UsageError` where
-    what its cells are made of has gone.
+    Raises `NoEvidenceError` where a table has no lock or threads differ, and `UsageError` where what its cells are made
+    of has gone.
     """
     untimed: dict[Key, str] = {}
     sides: list[list[Plan]] = []
@@ -129,9 +129,13 @@ def duellists_of(root: Path, tables: tuple[Table, Table], meant: set[Key], tell:
 def _by_equal_rules(sides: Sequence[Sequence[Plan]]) -> list[list[Plan]]:
     """The plans with the same patience and limits on both sides, the larger of each: tables may differ in those.
 
-    A side that may warm up for longer would be timed warmer. Threads are left alone: whoever duels has to see to them.
+    A side that may warm up for longer would be timed warmer. Raises `NoEvidenceError` where threads differ, as
+    those of an extension's cells may.
     """
     policies = [plan.policy for plans in sides for plan in plans]
+    if len(threads := sorted({policy.threads for policy in policies})) > 1:
+        msg = f"the cells were run with different numbers of threads, {' and '.join(map(str, threads))}."
+        raise NoEvidenceError(msg)
     largest: dict[str, Any] = {
         name: max(getattr(policy, name) for policy in policies)
         for name in ("measure_s", "timeout_s", "memory_limit_mb")
