@@ -289,8 +289,8 @@ class _UnderWay:
             going_on = replace(standing, going_on=tuple(left))
             chosen = going_on.affordable(left=deadline - time.monotonic(), cost=self._costs())
             if not chosen:
-                converting = f", {spent_s / 60:.1f} of them for converting," if spent_s else ""
-                self._ended = f"the budget of {self._rules.budget_s / 60:.3g} minutes{converting} was spent"
+                converting = f" (converting took {spent_s / 60:.1f})" if spent_s else ""
+                self._ended = f"the budget of {self._rules.budget_s / 60:.3g} minutes was spent{converting}"
                 return
             for name in chosen:
                 key = self._keys[name]

@@ -24,6 +24,7 @@ from harness.bench.stages import Stage
 from harness.cli.running import jobs_of
 from harness.duel.contesting import alone
 from harness.duel.preparing import ReadyCell, Side, prepare
+from harness.matrix.installing import holding
 from harness.matrix.selection import Selection
 from tests.attempts.conftest import Observer
 
@@ -34,6 +35,8 @@ def made_ready(root: Path, combination: str, selections: Sequence[Selection]) ->
     plans = [plan for selection in selections for plan in selection.plans(combination, root)]
     ((*tasks,),) = jobs_of(root, [plans])
     with alone(root, print), contextlib.ExitStack() as holds:
+        for name in sorted({task.name for task in tasks}):
+            holds.enter_context(holding(root, name, print))
         yield prepare(root, tasks, Observer(), holds, side="a")
 
 

@@ -24,6 +24,7 @@ from harness.cli.running import jobs_of
 from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.deciding import Decision
 from harness.duel.preparing import SIDES, Side, prepare
+from harness.matrix.installing import holding
 from harness.matrix.selection import Selection
 from harness.report.duel import as_text
 from tests.attempts.conftest import Observer
@@ -65,6 +66,7 @@ def main(
             (task,) = _tasks(root, Path(scratch) / f"{letter}-{share}", combination, models, strategies, share)
             return prepare(root, [task], observer, holds, side=letter)
 
+        holds.enter_context(holding(root, combination, click.echo))
         a = side("a", 0.0)
         for share, wanted in ((0.0, comparisons), *((each, injected) for each in shares)):
             _compare(root, (a, side("b", share)), share, wanted)
