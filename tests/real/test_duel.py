@@ -53,8 +53,9 @@ def test_a_gate_of_two_tables_has_their_environments_duel(
     matrix.write_text(f'combinations = ["torch2.0"]\n{policy}', encoding="utf-8")
     done = harness("gate", *folders, f"--matrix={matrix}", "--duel", "--duel-budget=3")
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "none of 1 cell found slower than [gate] allows" in done.stdout
-    assert "Latency is told by a duel of 1 cell: 0 slower" in " ".join(done.stdout.split())
+    said = " ".join(done.stdout.split())
+    assert "none of 1 cell found slower than [gate] allows" in said, done.stdout
+    assert "Latency is told by a duel of 1 cell: 0 slower" in said
     refused = harness("gate", *folders, "--duel-budget=3")
     assert refused.returncode == 2
     assert "--duel-budget: only goes with --duel." in refused.stderr
