@@ -1,4 +1,4 @@
-"""What the bench itself costs: the quick tier as a whole, and what it adds to each cell."""
+"""What the bench itself costs: the quick tier, or half of it, and what it adds to each cell."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from tests.real.conftest import bench, pinned  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.real
 
-QUICK_TIER_S = 300.0
+HALF_OF_IT_S = 150.0
 """Each cell is served twice: once for all that is checked, and once to be timed, in a fresh process."""
+HALF = ("custom-operator", "grid-sample", "lstm", "resnet18", "vgg11-bn")
+"""Every second model of the tier, in the order of their names."""
+
 THREE_LAUNCHES_S = 480.0
 ADDED_MEDIAN_S = 0.7
 ADDED_LARGEST_S = 1.5
@@ -50,10 +53,13 @@ def test_the_quick_tier_with_three_launches_and_the_share_that_is_timing(
     timed = sum(map(timed_s, records))
     print(f"\n{len(records)} cells in {seconds:.0f} s, of which timing took {timed:.0f} s, {timed / seconds:.0%}")
     assert all(record["row"]["launches"] == 3 for record in records if record["row"]["outcome"] == "passed")
+    added = sorted(added_s(record) for record in records if record["row"]["outcome"] == "passed")
+    assert statistics.median(added) <= ADDED_MEDIAN_S
+    assert added[-1] <= ADDED_LARGEST_S
     assert seconds <= THREE_LAUNCHES_S
 
 
-def test_the_quick_tier_and_what_the_bench_adds_to_a_cell(
+def test_half_of_the_quick_tier_and_what_the_bench_adds_to_a_cell(
     bench: Callable[..., subprocess.CompletedProcess[str]],  # noqa: F811
     pinned: Callable[[str], Path],  # noqa: F811
     benchmark: Any,
@@ -62,7 +68,7 @@ def test_the_quick_tier_and_what_the_bench_adds_to_a_cell(
     pinned("torch2.0")  # installing is not what is timed
 
     def quick() -> None:
-        done = bench("torch2.0", "--tier=quick", "--out", tmp_path)
+        done = bench("torch2.0", "--tier=quick", *(f"--models={model}" for model in HALF), "--out", tmp_path)
         assert done.returncode in (0, 1), done.stdout + done.stderr
 
     benchmark.pedantic(quick, rounds=1, iterations=1)
@@ -72,6 +78,6 @@ def test_the_quick_tier_and_what_the_bench_adds_to_a_cell(
     print(
         f"\n{len(records)} cells; added to a cell: median {statistics.median(added):.2f} s, at most {added[-1]:.2f} s"
     )
-    assert benchmark.stats.stats.max <= QUICK_TIER_S
+    assert benchmark.stats.stats.max <= HALF_OF_IT_S
     assert statistics.median(added) <= ADDED_MEDIAN_S
     assert added[-1] <= ADDED_LARGEST_S
