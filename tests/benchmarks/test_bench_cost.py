@@ -16,7 +16,7 @@ from tests.real.conftest import bench, pinned  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.real
 
-HALF_OF_IT_S = 150.0
+HALF_OF_IT_S = 200.0
 """Each cell is served twice: once for all that is checked, and once to be timed, in a fresh process."""
 HALF = ("custom-operator", "grid-sample", "lstm", "resnet18", "vgg11-bn")
 """Every second model of the tier, in the order of their names."""
