@@ -12,7 +12,25 @@ from harness.bench.registry import discover
 
 PREFIX = "injected-"
 
-SLOWED = '''
+_DECLARED = """
+        return call
+
+    def outputs(self, result):
+        return self._inner.outputs(result)
+
+
+RUNTIME = Runtime(
+    summary=INNER.summary,
+    serves=INNER.serves,
+    load=lambda *how: Injected(INNER.load(*how)),
+    imports=INNER.imports,
+    needs_module=INNER.needs_module,
+)
+"""
+"""How both of these end."""
+
+SLOWED = (
+    '''
 """{name}, with a call that takes longer by a share of itself."""
 
 from time import perf_counter
@@ -23,7 +41,7 @@ from harness.runtimes.{stem} import RUNTIME as INNER
 SHARE = {share}
 
 
-class Slowed:
+class Injected:
     def __init__(self, inner):
         self._inner = inner
 
@@ -43,24 +61,13 @@ class Slowed:
                 pass
             return result
 
-        return call
-
-    def outputs(self, result):
-        return self._inner.outputs(result)
-
-
-RUNTIME = Runtime(
-    summary=INNER.summary,
-    serves=INNER.serves,
-    load=lambda *how: Slowed(INNER.load(*how)),
-    imports=INNER.imports,
-    needs_module=INNER.needs_module,
-)
 '''
-
+    + _DECLARED
+)
 """A call that takes longer by `share` of itself."""
 
-HEAVIER = '''
+HEAVIER = (
+    '''
 """{name}, which takes memory as a variable says: `load:12.5` is 12.5 MiB more when it loads."""
 
 import os
@@ -80,7 +87,7 @@ def take(moment):
 take("import")
 
 
-class Heavier:
+class Injected:
     def __init__(self, inner):
         take("load")
         self._inner = inner
@@ -96,20 +103,9 @@ class Heavier:
             take("call")
             return inner()
 
-        return call
-
-    def outputs(self, result):
-        return self._inner.outputs(result)
-
-
-RUNTIME = Runtime(
-    summary=INNER.summary,
-    serves=INNER.serves,
-    load=lambda *how: Heavier(INNER.load(*how)),
-    imports=INNER.imports,
-    needs_module=INNER.needs_module,
-)
 '''
+    + _DECLARED
+)
 """Memory that is taken at `import`, at `load` or by the first `call`, as the environment's variable `variable` says."""
 
 _STRATEGY = '''
