@@ -24,7 +24,7 @@ from harness.bench.kept import read_artifact
 from harness.cli import opening
 from harness.tables.writing import write_table
 from tests.attempts.conftest import make_ambient
-from tests.bench.test_cells import MODEL, RUNTIME, STEP, STRATEGY
+from tests.bench.linear import MODEL, RUNTIME, STEP, STRATEGY
 from tests.tables.samples import failed, table
 
 ROOT = Path(__file__).resolve().parents[1]

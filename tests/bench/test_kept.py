@@ -18,7 +18,7 @@ from harness.bench.kept import ARTIFACT_FILE, ArtifactChangedError, bound, read_
 from harness.bench.plan import Cell, Keeping, Plan, Policy, expand
 from harness.bench.record import Record
 from harness.bench.registry import discover
-from tests.bench.test_cells import MODEL, RUNTIME, STAND_IN, STEP, STRATEGY
+from tests.bench.linear import MODEL, RUNTIME, STAND_IN, STEP, STRATEGY
 
 STEPS = {
     "good": "facts = {'opset': 16}",

@@ -16,7 +16,7 @@ import pytest
 from harness.bench.asked import CELLS_FILE, collected
 from harness.bench.attempt import Attempt
 from harness.bench.errors import UsageError
-from tests.bench.test_cells import MODEL, ROOT, RUNTIME, STAND_IN, STEP, STRATEGY
+from tests.bench.linear import MODEL, ROOT, RUNTIME, STAND_IN, STEP, STRATEGY
 
 STEPS = {
     "good": "pass",

@@ -1,4 +1,4 @@
-"""What the bench itself costs: the quick tier, or half of it, and what it adds to each cell."""
+"""What the bench itself costs: the quick tier, or a third of it, and what it adds to each cell."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.real.conftest import bench, pinned  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.real
 
-HALF_OF_IT_S = 200.0
+THIRD_OF_IT_S = 120.0
 """Each cell is served twice: once for all that is checked, and once to be timed, in a fresh process."""
-HALF = ("custom-operator", "grid-sample", "lstm", "resnet18", "vgg11-bn")
-"""Every second model of the tier, in the order of their names."""
+THIRD = ("custom-operator", "lstm", "resnet18")
+"""One that no exporter takes, a recurrent one, and one of torchvision's."""
 
 THREE_LAUNCHES_S = 480.0
 ADDED_MEDIAN_S = 0.7
@@ -59,16 +59,17 @@ def test_the_quick_tier_with_three_launches_and_the_share_that_is_timing(
     assert seconds <= THREE_LAUNCHES_S
 
 
-def test_half_of_the_quick_tier_and_what_the_bench_adds_to_a_cell(
+def test_a_third_of_the_quick_tier_and_what_the_bench_adds_to_a_cell(
     bench: Callable[..., subprocess.CompletedProcess[str]],  # noqa: F811
     pinned: Callable[[str], Path],  # noqa: F811
     benchmark: Any,
     tmp_path: Path,
 ) -> None:
     pinned("torch2.0")  # installing is not what is timed
+    models = [f"--models={model}" for model in THIRD]
 
     def quick() -> None:
-        done = bench("torch2.0", "--tier=quick", *(f"--models={model}" for model in HALF), "--out", tmp_path)
+        done = bench("torch2.0", "--tier=quick", "--launches=1", *models, "--out", tmp_path)
         assert done.returncode in (0, 1), done.stdout + done.stderr
 
     benchmark.pedantic(quick, rounds=1, iterations=1)
@@ -78,6 +79,6 @@ def test_half_of_the_quick_tier_and_what_the_bench_adds_to_a_cell(
     print(
         f"\n{len(records)} cells; added to a cell: median {statistics.median(added):.2f} s, at most {added[-1]:.2f} s"
     )
-    assert benchmark.stats.stats.max <= HALF_OF_IT_S
+    assert benchmark.stats.stats.max <= THIRD_OF_IT_S
     assert statistics.median(added) <= ADDED_MEDIAN_S
     assert added[-1] <= ADDED_LARGEST_S

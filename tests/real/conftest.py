@@ -19,10 +19,10 @@ from harness.matrix.locks import read_lock
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _once(arguments: tuple[str | Path, ...]) -> list[str]:
-    """The arguments, with one launch a cell where they do not say how many: most tests are not about timing."""
+def _untimed(arguments: tuple[str | Path, ...]) -> list[str]:
+    """The arguments, with nothing timed where they do not say how often: most tests are not about timing."""
     given = [*map(str, arguments)]
-    return given if any(each.startswith("--launches") for each in given) else [*given, "--launches=1"]
+    return given if any(each.startswith("--launches") for each in given) else [*given, "--launches=0"]
 
 
 @functools.cache
@@ -46,7 +46,7 @@ def harness() -> Callable[..., subprocess.CompletedProcess[str]]:
     """The `harness` command in the checkout, as a user calls it."""
 
     def call(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
-        given = _once(arguments) if arguments[0] == "run" else [*map(str, arguments)]
+        given = _untimed(arguments) if arguments[0] == "run" else [*map(str, arguments)]
         return subprocess.run(
             [sys.executable, "-m", "harness.cli", *given],
             cwd=ROOT,
@@ -73,7 +73,7 @@ def bench(pinned: Callable[[str], Path]) -> Callable[..., subprocess.CompletedPr
                 name,
                 f"--lock=matrices/locks/{name}.txt",
                 "--device=cpu",
-                *_once(arguments),
+                *_untimed(arguments),
             ],
             cwd=ROOT,
             env=clean_environ(),

@@ -104,7 +104,7 @@ def out(bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory
     for name, (body, _, _) in FAULTS.items():
         add_strategy(plugins, name, body)
     selected = [f"--strategies={name}" for name in (*FAULTS, "native")]
-    limits = [f"--timeout-s={TIMEOUT_S}", f"--memory-limit-mb={LIMIT_MB}", "--measure-s=0.2"]
+    limits = [f"--timeout-s={TIMEOUT_S}", f"--memory-limit-mb={LIMIT_MB}", "--measure-s=0.2", "--launches=1"]
     done = bench(ENVIRONMENT, "--models=length-loop", "--plugin-folder", plugins, *selected, *limits, "--out", out)
     assert done.returncode == 1, done.stdout + done.stderr
     return out
@@ -133,7 +133,7 @@ def test_every_other_cell_is_recorded_and_nothing_is_left(out: Path) -> None:
 def _started(python: Path, out: Path, plugins: Path, *arguments: str) -> subprocess.Popen[str]:
     """The bench with one model and the strategies of a folder, in any environment."""
     command = [str(python), "-m", "pytest", "-c", "harness/bench/pytest.ini", "-p", "harness.bench", "--device=cpu"]
-    command += ["--models=length-loop", "--plugin-folder", str(plugins), "--measure-s=0.2", "--resume"]
+    command += ["--models=length-loop", "--plugin-folder", str(plugins), "--measure-s=0.2", "--launches=1", "--resume"]
     return subprocess.Popen(
         [*command, "--out", str(out), "--strategies=native", *arguments],
         cwd=ROOT,

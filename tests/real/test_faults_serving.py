@@ -104,7 +104,7 @@ FAULTS = {
 
 def rows(bench: Bench, out: Path, *arguments: str | Path) -> dict[tuple[str, str], Any]:
     """The rows of a run of the bench alone, by model and strategy."""
-    done = bench("torch2.1", "--measure-s=0.1", *arguments, "--out", out)
+    done = bench("torch2.1", "--measure-s=0.1", "--launches=1", *arguments, "--out", out)
     found = [json.loads(path.read_text(encoding="utf-8"))["row"] for path in (out / "records").glob("*.json")]
     assert found, done.stdout + done.stderr
     return {(row["model"], row["strategy"]): row for row in found}
@@ -153,8 +153,8 @@ def test_onnxruntime_holds_no_torch_whatever_the_models_file_imports(
         return row
 
     at_top, inside = alone("at_top"), alone("inside")
-    assert abs(at_top["rss_import_mb"] - inside["rss_import_mb"]) < 1
-    assert abs(at_top["rss_load_mb"] - inside["rss_load_mb"]) < 1
+    for part in ("rss_import_mb", "rss_load_mb"):  # of two processes of a kind within 2 MiB; torch is 150 and more
+        assert abs(at_top[part] - inside[part]) < 20
     assert at_top["provider"] == "CPUExecutionProvider"
     assert (at_top["cpu_nodes"], at_top["tf32"]) == (None, None)
 
