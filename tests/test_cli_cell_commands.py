@@ -24,7 +24,7 @@ from harness.bench.kept import read_artifact
 from harness.cli import opening
 from harness.tables.writing import write_table
 from tests.attempts.conftest import make_ambient
-from tests.bench.linear import MODEL, RUNTIME, STEP, STRATEGY
+from tests.bench.linear import add_model, add_strategy
 from tests.tables.samples import failed, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,17 +58,9 @@ def root(tmp_path_factory: pytest.TempPathFactory, ambient: Path) -> Path:
     text = 'combinations = ["small"]\ndevices = ["cpu"]\n[policy]\nmeasure_s = 0.01\nthreads = 1\ntimeout_s = 30.0\n'
     (folder / "matrices" / "nightly.toml").write_text(text, encoding="utf-8")
     (folder / "matrices" / "small.in").write_text("# python: 3.11\nsix==1.16.0\n", encoding="utf-8")
-    (folder / "linear.py").write_text(MODEL, encoding="utf-8")
-    for part in ("steps", "strategies", "runtimes"):
-        (folder / "plugins" / part).mkdir(parents=True)
-    (folder / "plugins" / "runtimes" / "arrays.py").write_text(RUNTIME, encoding="utf-8")
+    add_model(folder)
     for name, body in STEPS.items():
-        texts = {
-            "steps": STEP.format(body=body.replace("MOOD", repr(str(folder / "mood"))), imports=()),
-            "strategies": STRATEGY.format(name=name, runtime="arrays", shapes="dynamic"),
-        }
-        for part, text in texts.items():
-            (folder / "plugins" / part / f"{name.replace('-', '_')}.py").write_text(text, encoding="utf-8")
+        add_strategy(folder, name, body.replace("MOOD", repr(str(folder / "mood"))), shapes="dynamic")
     strategies = [f"--strategies={name}" for name in STEPS]
     own = ["--models=linear.py", "--plugin-folder=plugins"]
     done = call(folder, "run", "--python", ambient, *own, *strategies)

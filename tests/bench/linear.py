@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from harness.bench.cell import Cells
 from harness.bench.plan import Plan, Policy, expand
@@ -115,8 +120,16 @@ def add_strategy(
     write(folder / "plugins" / "strategies" / f"{stem}.py", strategy)
 
 
-def plan_of(folder: Path, *strategies: str) -> Plan:
-    """The cells of the model by these strategies."""
+@contextlib.contextmanager
+def importable(*folders: Path) -> Iterator[None]:
+    """Have children import the stand-in for torch, and what lies in `folders`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", ":".join(map(str, (STAND_IN, *folders))))
+        yield
+
+
+def plan_of(folder: Path, *strategies: str, **values: Any) -> Plan:
+    """The cells of the model by these strategies; `values` are what else the plan says."""
     registry = discover(models=[folder / "linear.py"], plugins=[folder / "plugins"])
     return Plan(
         combination="none",
@@ -128,6 +141,7 @@ def plan_of(folder: Path, *strategies: str) -> Plan:
         lock=str(folder / "lock.txt"),
         policy=Policy(timeout_s=30.0, memory_limit_mb=1200, measure_s=0.01, threads=1),
         selected=True,
+        **values,
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness.attempts.settling import table_of
 from harness.bench.attempt import Attempt, State
-from tests.bench.linear import ROOT, STAND_IN, add_model, add_strategy, write
+from tests.bench.linear import ROOT, add_model, add_strategy, importable, write
 
 STRATEGIES = {
     "good": "facts = {'opset': 16}",
@@ -35,8 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _path(folder: Path) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{STAND_IN}:{folder / 'modules'}")
+    with importable(folder / "modules"):
         yield
 
 

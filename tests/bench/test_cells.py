@@ -16,7 +16,7 @@ from harness.bench.cell import Cells
 from harness.bench.errors import DiskFullError, InfrastructureError
 from harness.bench.plan import Cell, Plan
 from harness.bench.record import Record
-from tests.bench.linear import MODEL, STAND_IN, add_model, add_strategy, cells_of, plan_of, write
+from tests.bench.linear import MODEL, add_model, add_strategy, cells_of, importable, plan_of, write
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _path(folder: Path) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{STAND_IN}:{folder / 'modules'}")
+    with importable(folder / "modules"):
         yield
 
 

@@ -15,10 +15,9 @@ import pytest
 from harness.bench.cell import Cells
 from harness.bench.identity import identity
 from harness.bench.kept import ARTIFACT_FILE, ArtifactChangedError, bound, read_artifact
-from harness.bench.plan import Cell, Keeping, Plan, Policy, expand
+from harness.bench.plan import Cell, Keeping, Plan
 from harness.bench.record import Record
-from harness.bench.registry import discover
-from tests.bench.linear import MODEL, RUNTIME, STAND_IN, STEP, STRATEGY
+from tests.bench.linear import RUNTIME, add_model, add_strategy, importable, plan_of, write
 
 STEPS = {
     "good": "facts = {'opset': 16}",
@@ -35,44 +34,19 @@ STEPS = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model's file, and a plugin folder with a step and a strategy for each case."""
     made = tmp_path_factory.mktemp("kept")
-    (made / "linear.py").write_text(MODEL, encoding="utf-8")
-    for part in ("steps", "strategies", "runtimes"):
-        (made / "plugins" / part).mkdir(parents=True)
-    runtimes = {"arrays": RUNTIME, "own": RUNTIME.replace('serves="array"', 'serves="torch-service"')}
-    for name, text in runtimes.items():
-        (made / "plugins" / "runtimes" / f"{name}.py").write_text(text, encoding="utf-8")
+    add_model(made)
+    write(made / "plugins" / "runtimes" / "own.py", RUNTIME.replace('serves="array"', 'serves="torch-service"'))
     for name, body in STEPS.items():
         imports = ("nothing_like_it",) if name == "converter-is-gone" else ()
         runtime = "own" if name == "pytorch" else "arrays"
-        texts = {
-            "steps": STEP.format(body=body, imports=imports),
-            "strategies": STRATEGY.format(name=name, runtime=runtime, shapes="dynamic"),
-        }
-        for part, text in texts.items():
-            (made / "plugins" / part / f"{name.replace('-', '_')}.py").write_text(text, encoding="utf-8")
+        add_strategy(made, name, body, imports=imports, runtime=runtime, shapes="dynamic")
     return made
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _path() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(STAND_IN))
+    with importable():
         yield
-
-
-def plan_of(folder: Path, *strategies: str, **values: Any) -> Plan:
-    registry = discover(models=[folder / "linear.py"], plugins=[folder / "plugins"])
-    return Plan(
-        combination="none",
-        device="cpu",
-        tier="quick",
-        cells=expand(registry, combination="none", device="cpu", tier="quick", strategies=strategies),
-        models=(str(folder / "linear.py"),),
-        plugins=(str(folder / "plugins"),),
-        policy=Policy(timeout_s=30.0, memory_limit_mb=1200, measure_s=0.01, threads=1),
-        selected=True,
-        **values,
-    )
 
 
 def run(plan: Plan, scratch: Path, kept: Path | None = None) -> dict[str, tuple[Record, dict[str, Any]]]:

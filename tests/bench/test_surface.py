@@ -16,7 +16,7 @@ import pytest
 from harness.bench.asked import CELLS_FILE, collected
 from harness.bench.attempt import Attempt
 from harness.bench.errors import UsageError
-from tests.bench.linear import MODEL, ROOT, RUNTIME, STAND_IN, STEP, STRATEGY
+from tests.bench.linear import MODEL, ROOT, RUNTIME, STAND_IN, add_strategy, write
 
 STEPS = {
     "good": "pass",
@@ -51,13 +51,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "models/linear.py": MODEL,
         "plugins/runtimes/arrays.py": RUNTIME,
     }
-    for name, body in STEPS.items():
-        stem = name.replace("-", "_")
-        files[f"plugins/steps/{stem}.py"] = STEP.format(body=body, imports=())
-        files[f"plugins/strategies/{stem}.py"] = STRATEGY.format(name=name, runtime="arrays", shapes="dynamic")
     for path, text in files.items():
-        (made / path).parent.mkdir(parents=True, exist_ok=True)
-        (made / path).write_text(text, encoding="utf-8")
+        write(made / path, text)
+    for name, body in STEPS.items():
+        add_strategy(made, name, body, shapes="dynamic")
     return made
 
 
