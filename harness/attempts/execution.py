@@ -13,11 +13,12 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.attempts import mistakes
+from harness.attempts.carrying import Carrier
 from harness.attempts.observing import Observer
 from harness.attempts.rows import write_row
 from harness.attempts.tasks import Task, inside_of, prepare
@@ -47,6 +48,8 @@ from harness.matrix.wholeness import Change, listed
 
 _POLL_S = 0.2
 _GRACE_S = 20.0
+JOBS = 1
+"""Cells that are run side by side."""
 _LOG_BYTES = 2000
 _MOST_ROUNDS = 6
 """How often an environment may be changed and mended: a cell that did it is found out in two."""
@@ -64,12 +67,14 @@ def execute(
     fresh: bool = False,
     restart: bool = False,
     held: bool = False,
+    carrier: Carrier | None = None,
 ) -> Attempt:
     """Execute `task` to its end, or go on with what is recorded of it, and return the ended or settled attempt.
 
     The attempt is held until `holds` is closed, which has to be after its table is written. `run` names the run that
     this is part of: what is settled under it is done. With `restart`, records are not gone on with; with `held`, the
-    caller holds the environment.
+    caller holds the environment. A `carrier` writes down what has a say in the cells, and carries over those that
+    nothing changed for.
     Raises `UsageError` where the bench refuses the plan, `PausedError` where it stopped before its end, and
     `InfrastructureError` where there can be no result.
     """
@@ -77,7 +82,7 @@ def execute(
         prepared = prepare(root, task, observer, environment, held=held)
         registry = task.plan.registry()
         lock = task.lock.text or task.lock.reason if task.lock else ""
-        inside = inside_of(prepared)
+        inside = {**inside_of(prepared), "jobs": JOBS}
         parts = identity(task.plan, registry, inside=inside, lock=lock)
         attempt = Attempt(_attempts(root) / task.name / f"{task.plan.device}-{task.plan.tier}-{name_of(parts)}")
         holds.enter_context(hold(attempt.folder, f"this run of {task.name}", observer.note))
@@ -88,7 +93,13 @@ def execute(
             )
             return attempt
         execution = _Execution(root, task, attempt, registry, observer, fresh=fresh)
-        execution.take_up(parts, inside, lock, run=run, restart=restart)
+
+        def carry() -> list[str]:
+            if carrier is None or isinstance(prepared, FactOfPins):
+                return []
+            return carrier.take_up(attempt, task, prepared, inside, fresh=fresh)
+
+        execution.take_up(parts, inside, lock, run=run, restart=restart, carry=carry)
         sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
         if isinstance(prepared, FactOfPins):
             execution.record_fact(prepared)
@@ -136,20 +147,27 @@ class _Execution:
         self._told_raised: set[str] = set()
 
     def take_up(
-        self, parts: Mapping[str, str], inside: Mapping[str, Any], lock: str, *, run: str, restart: bool
+        self,
+        parts: Mapping[str, str],
+        inside: Mapping[str, Any],
+        lock: str,
+        *,
+        run: str,
+        restart: bool,
+        carry: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Go on with what is there, or begin anew, saying which; remove what a dead run of it left."""
+        """Go on with what is there, or begin anew, saying which; remove what a dead run of it left.
+
+        `carry` carries cells over, and returns what a person is told of that.
+        """
         attempt = self.attempt
         end_leftovers(str(attempt.folder))
         attempt.clear_scratch()
-        before: dict[str, int] = {}
-        waiting = 0
         obstacles = ["it is settled"] if restart or attempt.state in (None, State.SETTLED) else attempt.obstacles(parts)
         if not obstacles:
             attempt.go_on(run=run)
-            before = self._outcomes()
-            waiting = len(attempt.waiting_cells(self.plan))
-            found = [f"{sum(before.values())} cells that an interrupted run recorded"] if before else []
+            recorded, waiting = len(attempt.recorded(self.plan)), len(attempt.waiting_cells(self.plan))
+            found = [f"{recorded} cells that an interrupted run recorded"] if recorded else []
             found += [f"{waiting} cells that wait to be timed"] if waiting else []
             if found:
                 self.observer.note(f"going on with {' and '.join(found)}")
@@ -157,8 +175,11 @@ class _Execution:
             if not restart and attempt.state not in (None, State.SETTLED):
                 self.observer.note(f"{self.task.name}: beginning anew, since {'; '.join(obstacles)}")
             attempt.begin(self.plan, parts, inside, lock=lock, run=run)
+        for told in carry():
+            self.observer.note(told)
         self._events = attempt.events_from()
-        self.observer.begin(self.task.name, len(self.plan.cells), before, waiting)
+        waiting = len(attempt.waiting_cells(self.plan))
+        self.observer.begin(self.task.name, len(self.plan.cells), self._outcomes(), waiting)
 
     def _outcomes(self) -> dict[str, int]:
         """How many records there are, by outcome."""

@@ -12,8 +12,10 @@
                    those that wait for a duel
     built/         one folder a model, of cells that wait for a duel: inputs and native outputs
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
-    events.jsonl   cells as they begin, wait, are timed and end, for a live display; and those whose timing was
-                   stopped, once it is gone on with
+    identity.json  what has a say in its cells, where `harness run` began it (`harness.tables.ingredients`)
+    expected.json  what cells had come to that are run again although nothing changed for them
+    events.jsonl   cells as they are carried over, begin, wait, are timed and end, for a live display; and those whose
+                   timing was stopped, once it is gone on with
     scratch/       everything else that a run writes; nothing in it outlives the run
 
 The state is written down, and never inferred from which files exist. Whoever changes an attempt holds it
@@ -69,6 +71,8 @@ class Attempt:
         self.waiting = folder / "waiting"
         self.built = folder / "built"
         self.kept = folder / "kept"
+        self.ingredients = folder / "identity.json"
+        self.expected = folder / "expected.json"
         self.events = folder / "events.jsonl"
         self.log = folder / "pytest.log"
         self.scratch = folder / SCRATCH
@@ -108,7 +112,7 @@ class Attempt:
         self.file.unlink(missing_ok=True)
         for folder in (self.records, self.natives, self.builds, self.waiting, self.built, self.kept):
             remove_tree(folder)
-        for file in (self.events, self.log, self.lock):
+        for file in (self.events, self.log, self.lock, self.ingredients, self.expected):
             file.unlink(missing_ok=True)
         for folder in (self.records, self.natives, self.builds):
             folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +236,7 @@ class Attempt:
         if not self.folder.exists() or self.file.exists():
             return False
         folders = (self.records, self.natives, self.builds, self.waiting, self.built, self.kept, self.scratch)
-        own = (self.plan, self.lock, self.events, self.log, *folders)
+        own = (self.plan, self.lock, self.ingredients, self.expected, self.events, self.log, *folders)
         names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
         # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
         there = {path.name for path in self.folder.iterdir() if not path.name.startswith(f".{ATTEMPT_FILE}.")}
@@ -295,6 +299,26 @@ class Attempt:
             remove_tree(self.waiting / cell.slug)
         self._event("ended", cell, outcome=record.outcome.value, stage=record.stage.value)
 
+    def carry(self, cell: Cell, told: Mapping[str, Any]) -> None:
+        """Keep the record of a cell that was carried over, with the rows of its launches: nobody worked on it here."""
+        path = self.record_of(cell)
+        partial = path.with_name(f".{path.name}.partial")  # hundreds at once, which can be had again: no `fsync`
+        partial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+        self._event("carried", cell)
+
+    def expect(self, cells: Iterable[Mapping[str, Any]]) -> None:
+        """Keep what cells had come to that are run again, beside what is kept of others by now."""
+        kept = {(each["model"], each["strategy"]): dict(each) for each in (*self.expectations(), *cells)}
+        write_json(self.expected, list(kept.values()))
+
+    def expectations(self) -> list[dict[str, Any]]:
+        """What cells had come to that are run again: `model`, `strategy`, `outcome`, `stage`, `fingerprint`, `seen`."""
+        try:
+            return list(json.loads(self.expected.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return []
+
     def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:
         """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported."""
         write_json(self.builds / f"{file_stem_of(model)}.json", modules)
@@ -341,6 +365,8 @@ class Attempt:
                 worked[-1] = worked[-1][0], at
             if what in ("started", "timing"):
                 found[key] = [*worked, (at, _NO_END)]
+            elif what == "carried":  # nobody worked on it
+                found[key] = []
         return found
 
     def _told(self) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ from harness.bench.logs import LOG_FILE, tail
 from harness.bench.own_code import roots_of
 from harness.bench.plan import Cell, Plan, imports_of, split
 from harness.bench.progress import described
+from harness.bench.reads import reads_in
 from harness.bench.record import Record, now
 from harness.bench.registry import Registry
 from harness.bench.requests import ConvertRequest, ServeRequest
@@ -78,7 +79,7 @@ class CellRun:
         self.strategy: Strategy = self.registry.strategies[split(cell.strategy)[0]].declared
         self.model = self.registry.models[cell.model]
         self.columns: dict[str, Any] = {}
-        self.details: dict[str, Any] = {"seconds": {}}
+        self.details: dict[str, Any] = {"seconds": {}, "reads": {}}
         self.mismatch: Mismatch | None = None
         self.stage = Stage.BUILD  # how far the bench itself is with it
         self.crossed: Path | None = means.plan.artifact_of(cell)
@@ -246,6 +247,7 @@ class CellRun:
         built = self.means.builds.built(self.cell.model, imports)
         self.details["build_seconds"] = dict(built.seconds)
         self.details["own"] = self.model.own
+        self.details["reads"] = dict(built.reads)
         if built.failure is not None:
             self.details["build_failed_at"] = built.failure.where or (str(self.model.path) if self.model.own else "")
             self.details["log"] = normalise_paths(tail(built.folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -283,6 +285,7 @@ class CellRun:
         )
         done = self.means.children.work(request, self.means.builds.warm_imports(self.cell.strategy))
         self._spent("convert", done)
+        self.details["reads"] |= reads_in(Path(request.folder))
         self._untouched(built, Stage.CONVERT)
         self._ended_by(done.failure)
         result = done.trail.result or {}

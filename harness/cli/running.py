@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 from rich.console import Console
 
 from harness.attempts import details, mistakes
+from harness.attempts.carrying import Carrier, tables_of
 from harness.attempts.completing import completed, errors_of
 from harness.attempts.execution import execute
 from harness.attempts.journal import Run
@@ -113,6 +115,15 @@ def plan(context: click.Context, /, names: tuple[str, ...], matrix: Path | None,
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
 @click.option("--fresh", is_flag=True, help="Start a fresh process for each cell instead of forking a warm one.")
 @click.option("--restart", is_flag=True, help="Do not go on with an interrupted run; begin anew.")
+@click.option(
+    "--changed", is_flag=True, help="Run only what anything has changed for; carry over other cells from tables."
+)
+@click.option(
+    "--night",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="With --changed: whose share of the cells is run again all the same (today's, in UTC).",
+)
 @click.pass_context
 def run(
     context: click.Context,
@@ -127,6 +138,8 @@ def run(
     results: Path | None,
     fresh: bool,
     restart: bool,
+    changed: bool,
+    night: datetime | None,
     **given: Any,
 ) -> int:
     """Install combinations through tox, run their cells, and write their tables.
@@ -134,7 +147,13 @@ def run(
     A run of the whole tier becomes the combination's newest table, and one of all of your own models theirs; a run of
     selected cells goes to .harness/scratch.
     A broken model is a result: the exit code is 0 where every planned cell was recorded.
+
+    With --changed, a cell is carried over from the newest table that has it where nothing with a say in it has
+    changed: packages, files, policy, variables, device and so on. A twentieth of these is run again each night.
     """
+    if night is not None and not changed:
+        msg = "--night only goes with --changed: without it, all cells are run."
+        raise UsageError(msg)
     root = root_of(context)
     known = expectations(root)
     if interpreter is not None and (names or requirements):
@@ -160,7 +179,8 @@ def run(
             click.echo(note)
         jobs = jobs_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
     _tell_device(selections)
-    written = run_all(root, jobs, results, fresh=fresh, restart=restart, known=known)
+    tonight = (night or datetime.now(UTC)).date() if changed else None
+    written = run_all(root, jobs, results, fresh=fresh, restart=restart, known=known, night=tonight)
     if told := gate_command(written, root=root, given_root=context.obj, results=results):
         click.echo(f"Compare: {told}")
     return 0
@@ -209,11 +229,13 @@ def run_all(
     restart: bool,
     errors_only: bool = False,
     known: tuple[Expectation, ...] | None = None,
+    night: date | None = None,
 ) -> list[tuple[Plan, Path]]:
     """Run job after job, writing each table as it is done. One that was stopped does not stop those after it.
 
     What is broken as one of the expectations `known` has it stands apart where tables are shown. With `errors_only`
-    all that is told goes to the standard error: what is printed is for another program.
+    all that is told goes to the standard error: what is printed is for another program. On a `night`, cells that
+    nothing changed for are carried over from tables, but for that night's share.
     """
     console = new_console(stderr=errors_only)
     run = Run(root, [task for job in jobs for task in job], results, restart=restart)
@@ -225,7 +247,9 @@ def run_all(
         for job in jobs:
             try:
                 with contextlib.ExitStack() as holds:
-                    attempts, job = _executed(root, job, display, holds, run=run.name, fresh=fresh, restart=restart)  # noqa: PLW2901
+                    carrier = _carrier(root, job[0].plan.combination, results, night)
+                    how = {"run": run.name, "fresh": fresh, "restart": restart, "carrier": carrier}
+                    attempts, job = _executed(root, job, display, holds, **how)  # noqa: PLW2901
                     folder = _settled(root, job, attempts, results, console, known)
             except ModelsWrongError as error:
                 errors.append(error)
@@ -247,6 +271,13 @@ def run_all(
                 run.close()  # what is mended is another run
             raise _worst(errors, len(jobs))
     return written
+
+
+def _carrier(root: Path, combination: str, results: Path | None, night: date | None) -> Carrier:
+    """What writes down what has a say in cells, and on a `night` carries over those that nothing changed for."""
+    stores = [store_of(root, results, selected=selected) for selected in (False, True)]
+    tables = tables_of(dict.fromkeys(stores), combination) if night else ()
+    return Carrier(root=root, tables=tables, night=night)
 
 
 def _executed(

@@ -10,8 +10,9 @@ from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.tables.consistency import check_table
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
+from harness.tables.ingredients import read_ingredients
 from harness.tables.launches import Launch
-from harness.tables.layout import CELLS, LAUNCHES, NATIVE, RUN, extension_of, is_hidden
+from harness.tables.layout import CELLS, IDENTITY, LAUNCHES, NATIVE, RUN, extension_of, is_hidden
 from harness.tables.migration import MIGRATIONS, WITH_LAUNCHES, Migration, RawTable, migrate, version_of
 from harness.tables.natives import read_natives
 from harness.tables.rows import parse_rows, split_rows
@@ -21,12 +22,14 @@ REMEDY = "Restore the table from git, or make it again with `harness run`."
 _NATIVE_REMEDY = (
     f"Restore it from git, or move {NATIVE} away: the table is then compared without what PyTorch itself computed."
 )
+_IDENTITY_REMEDY = f"Restore it from git, or move {IDENTITY} away: none of the table's cells is carried over then."
 
 
 def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS) -> Table:
     """The table in `folder`; older schemas are migrated, launches, native outputs and locks read where they are there.
 
-    Native outputs and locks may be missing; launches only where no row has a latency, or the schema knew of none.
+    Native outputs, locks and what had a say in cells may be missing; launches only where no row has a latency, or the
+    schema knew of none.
     Raises `UsageError` where a file is missing, cut short, of a newer schema, or holds a wrong value or a row that
     contradicts itself: it says which file, what is wrong there, and what to do.
     """
@@ -53,8 +56,16 @@ def read_table(folder: Path, *, migrations: Mapping[int, Migration] = MIGRATIONS
     if (folder / LAUNCHES).exists():
         where = str(folder / LAUNCHES)
         launches = parse_rows(Launch, raw.launch_header, raw.launch_rows, where=where, remedy=REMEDY)
-    locks = _read_locks(folder)
-    table = Table(run=run, records=records, natives=natives, launches=launches, locks=locks, folder=folder)
+    ingredients = read_ingredients(folder / IDENTITY, remedy=_IDENTITY_REMEDY) if (folder / IDENTITY).exists() else {}
+    table = Table(
+        run=run,
+        records=records,
+        natives=natives,
+        launches=launches,
+        locks=_read_locks(folder),
+        ingredients=ingredients,
+        folder=folder,
+    )
     check_table(table, with_launches=version >= WITH_LAUNCHES, folder=folder, remedy=REMEDY)
     return table
 
