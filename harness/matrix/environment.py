@@ -19,6 +19,7 @@ from harness.bench.fingerprint import normalise_paths
 from harness.bench.stages import Outcome, Stage
 from harness.matrix import tooling
 from harness.matrix.combination import given_folder, is_given
+from harness.matrix.variables import let_in
 from harness.matrix.wholeness import (
     OURS,
     Change,
@@ -32,11 +33,6 @@ from harness.matrix.wholeness import (
     sites,
     take,
 )
-
-# What would let another Python's packages or another CUDA into a pinned environment.
-_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-_FOREIGN_ANYWHERE = ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
-_FOREIGN_PREFIXES = ("TOX_", "PYTEST_")
 
 # uv's words where the place that Pythons come from did not answer.
 _UNREACHABLE = re.compile(r"error sending request|dns error|client error|timed out|HTTP status")
@@ -122,17 +118,8 @@ class FactOfPins:
 
 
 def clean_environ(*, pinned: bool = True) -> dict[str, str]:
-    """This process's variables without those that would reach into a pinned environment.
-
-    An ambient one keeps its own paths: containers find CUDA by them.
-    """
-    foreign = _FOREIGN if pinned else _FOREIGN_ANYWHERE
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in foreign and not name.startswith(_FOREIGN_PREFIXES)
-    }
-    return kept | tooling.UNWRAPPED
+    """Those of this process's variables that may reach a pinned environment, or an ambient one."""
+    return let_in(os.environ, pinned=pinned) | tooling.UNWRAPPED
 
 
 def missing_pythons(versions: Iterable[str]) -> dict[str, str]:
