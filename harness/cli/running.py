@@ -241,7 +241,9 @@ def run_all(
     store = store_of(root, results, selected=False)
     written: list[tuple[Plan, Path]] = []
     with RunDisplay(console) as display, run.open():
-        for group in groups:
+        for number, group in enumerate(groups):
+            needed = frozenset(task.name for each in groups[number:] for task in each)
+            group = [replace(task, needed=needed) for task in group]  # noqa: PLW2901
             try:
                 with contextlib.ExitStack() as holds:
                     attempts, group = _executed(  # noqa: PLW2901

@@ -21,6 +21,7 @@ from harness.matrix import tooling
 from harness.matrix.combination import given_folder, is_given
 from harness.matrix.variables import let_in
 from harness.matrix.wholeness import (
+    OURS,
     Change,
     Snapshot,
     claims,
@@ -158,6 +159,10 @@ def require_pythons(wanted: dict[str, str]) -> None:
     raise UsageError("\n".join(lines))
 
 
+INSTALLED = f"{OURS}installed.json"
+"""The marker in an environment's folder, by which it counts as installed."""
+
+
 def tox_name(name: str) -> str:
     """What tox calls the environment of a combination or an extended one; toxfile.py says the same."""
     return name.replace("+", "-")
@@ -168,6 +173,20 @@ def folder_of(root: Path, name: str) -> Path:
     if is_given(root, name):
         return given_folder(root, name) / "env"
     return root / ".tox" / tox_name(name)
+
+
+def holding_folder(root: Path, name: str) -> Path:
+    """The folder that whoever works on the environment `name` holds."""
+    return root / ".harness" / "environments" / name
+
+
+def last_used(root: Path, name: str) -> float:
+    """When somebody last had the environment, in seconds since the epoch; 0 where nobody ever had it.
+
+    The note of who has it is written to the folder that is held, and removed from it.
+    """
+    folder = holding_folder(root, name)
+    return folder.stat().st_mtime if folder.is_dir() else 0.0
 
 
 def python_of(root: Path, name: str) -> Path:
