@@ -22,7 +22,7 @@ from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.deciding import Decision
 from harness.duel.preparing import Key, ReadyCell, Side
 from harness.matrix import combination as combinations
-from harness.matrix.installing import holding_folder
+from harness.matrix.environment import holding_folder
 from harness.matrix.locks import read_lock
 from harness.report.live import RunDisplay
 from harness.tables.assembly import merge

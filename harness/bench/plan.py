@@ -47,10 +47,14 @@ class Policy:
 
 @dataclass(frozen=True)
 class Keeping:
-    """How much is kept of cells that broke: of one of them, and of all together on this machine, in MiB."""
+    """How much is kept on this machine, in MiB: of one cell that broke, and of all of these together.
+
+    `free_mb` have to be free before an environment is installed.
+    """
 
     cell_mb: int = 256
     all_mb: int = 2048
+    free_mb: int = 8192
 
 
 def slug_of(model: str, strategy: str) -> str:

@@ -234,7 +234,9 @@ def run_all(
     store = store_of(root, results, selected=False)
     written: list[tuple[Plan, Path]] = []
     with RunDisplay(console) as display, run.open():
-        for job in jobs:
+        for number, job in enumerate(jobs):
+            needed = frozenset(task.name for each in jobs[number:] for task in each)
+            job = [replace(task, needed=needed) for task in job]  # noqa: PLW2901
             try:
                 with contextlib.ExitStack() as holds:
                     attempts, job = _executed(root, job, display, holds, run=run.name, fresh=fresh, restart=restart)  # noqa: PLW2901
