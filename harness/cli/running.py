@@ -82,11 +82,23 @@ def select(
 @click.command()
 @click.argument("names", nargs=-1, metavar="[COMBINATION]...")
 @selection_options
+@click.option("--combinations", "split", is_flag=True, help="Their combinations alone: what a night is split by.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def plan(context: click.Context, /, names: tuple[str, ...], matrix: Path | None, as_json: bool, **given: Any) -> int:
+def plan(
+    context: click.Context,
+    /,
+    names: tuple[str, ...],
+    matrix: Path | None,
+    split: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """Print the cells that `harness run` would run."""
     chosen, selections = select(root_of(context), names, matrix, **given)
+    if split:
+        click.echo(json.dumps(chosen) if as_json else "\n".join(chosen))
+        return 0
     root = root_of(context)
     plans = [plan for selection in selections for name in chosen for plan in selection.plans(name, root)]
     cells = [cell for each in plans for cell in each.cells]

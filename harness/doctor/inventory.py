@@ -40,6 +40,7 @@ _IN_PARTS = {
 _WHOLE = {
     "candidates": "candidates of bumps",
     "given": "models of specs",
+    "history": "tables as a history reads them",
     "logs": "logs of installations",
     "machines": "thresholds of duels",
     "tox": "what the bench wrote under tox",
