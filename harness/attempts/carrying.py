@@ -37,8 +37,8 @@ from harness.tables.ingredients import (
     identity_of,
     read_ingredients,
 )
-from harness.tables.layout import CELLS, IDENTITY, RUN, is_hidden
 from harness.tables.launches import Launch
+from harness.tables.layout import CELLS, IDENTITY, RUN, is_hidden
 from harness.tables.natives import native_json
 from harness.tables.reading import REMEDY, read_table
 from harness.tables.schema import SCHEMA_VERSION, Run, Table

@@ -14,6 +14,7 @@ from harness.bench.plan import Plan
 from harness.bench.stages import Outcome, Stage
 from harness.matrix.combination import Combination, extended
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient
+from harness.matrix.evicting import Room
 from harness.matrix.installing import holding, prepare_environment
 from harness.matrix.locks import Lock
 from harness.matrix.places import own_folder
@@ -23,13 +24,15 @@ from harness.matrix.places import own_folder
 class Task:
     """A plan, and where it is executed: in the environment of a lock, or in an interpreter that is there already.
 
-    Without a combination there is no such extension, and its cells cannot exist.
+    Without a combination there is no such extension, and its cells cannot exist. `needed` are the names of other
+    environments that have to stay, since whoever executes this goes on in them.
     """
 
     plan: Plan
     combination: Combination | None = None
     lock: Lock | None = None
     interpreter: Path | None = None
+    needed: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -65,7 +68,8 @@ def prepare(
         context.enter_context(holding(root, task.name, observer.note))
     observer.busy(f"{task.name}: preparing the environment")
     log = root / ".harness" / "logs" / f"{task.name}-install.log"
-    return prepare_environment(root, task.name, task.lock, log=log, note=observer.note, busy=observer.busy)
+    room = Room(enough=task.plan.keeping.free_mb * 2**20, needed=task.needed)
+    return prepare_environment(root, task.name, task.lock, log=log, note=observer.note, busy=observer.busy, room=room)
 
 
 def inside_of(prepared: Prepared | FactOfPins) -> dict[str, Any]:

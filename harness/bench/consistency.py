@@ -17,10 +17,10 @@ from harness.bench.match import ACCEPTABLE_MSE, EXCELLENT_MSE
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 
-_SAID = ("error_type", "error", "fingerprint", "operator", "place", "difference", "begins_at")
-_HELD = ("relative_error", "tolerance", "probes_total")
+SAID = ("error_type", "error", "fingerprint", "operator", "place", "difference", "begins_at")
+HELD = ("relative_error", "tolerance", "probes_total")
 """What every cell has that came to be compared."""
-_COMPARED = (
+COMPARED = (
     "grade",
     "mse",
     "max_abs_error",
@@ -30,7 +30,7 @@ _COMPARED = (
     "probes_passed",
     "accuracy_converted",
 )
-_TIMED = (
+TIMED = (
     "latency_ms",
     "latency_iqr_ms",
     "latency_spread",
@@ -41,8 +41,8 @@ _TIMED = (
     "overhead_ms",
 )
 _SERVED = (
-    *_COMPARED,
-    *_TIMED,
+    *COMPARED,
+    *TIMED,
     "load_s",
     "rss_base_mb",
     "rss_import_mb",
@@ -61,7 +61,7 @@ _SERVED = (
 _CONVERTED = ("convert_s", "artifact_bytes", "opset", "ir_version")
 _BUILT = ("noise_floor_mse", "weights_digest")
 
-_NOTHING_YET: dict[Stage, tuple[str, ...]] = {
+NOTHING_YET: dict[Stage, tuple[str, ...]] = {
     Stage.RESOLVE: (*_SERVED, *_CONVERTED, *_BUILT),
     Stage.INSTALL: (*_SERVED, *_CONVERTED, *_BUILT),
     Stage.BUILD: (*_SERVED, *_CONVERTED),
@@ -73,8 +73,8 @@ after the first has measured."""
 
 _MAY_BE_SPECIAL = ("mse", "max_abs_error", "relative_error", "probes_relative_error", "cosine", "noise_floor_mse")
 """Error figures of outputs that differ by NaN or Inf are so themselves; those of a passed cell are not."""
-_MAY_BE_NEGATIVE = ("cosine", "overhead_ms")
-_GRADES = {
+MAY_BE_NEGATIVE = ("cosine", "overhead_ms")
+GRADES = {
     "excellent": (0.0, EXCELLENT_MSE),
     "acceptable": (EXCELLENT_MSE, ACCEPTABLE_MSE),
     "investigate": (ACCEPTABLE_MSE, math.inf),
@@ -127,7 +127,7 @@ def _of_outcome(record: Record) -> Iterator[str]:
     elif outcome in (Outcome.NOT_APPLICABLE, Outcome.UNRESOLVABLE):
         if not record.error:
             yield f"{said}, and 'error' does not give the reason"
-        if present := _present(record, (*_COMPARED, *_TIMED)):
+        if present := _present(record, (*COMPARED, *TIMED)):
             yield f"{said}, and {_named(present)} say that it ran"
         if outcome is Outcome.UNRESOLVABLE and record.stage is not Stage.RESOLVE:
             yield f"{said}, and 'stage' is {stage}, where nothing is resolved"
@@ -138,9 +138,9 @@ def _of_outcome(record: Record) -> Iterator[str]:
 def _of_passed(record: Record, said: str) -> Iterator[str]:
     if record.stage is not Stage.MEASURE and (record.launches or record.stage is not Stage.PROBE):
         yield f"{said}, and 'stage' is {record.stage.value}, where a passed cell ends in measure, or untimed in probe"
-    if present := _present(record, _SAID):
+    if present := _present(record, SAID):
         yield f"{said}, and {_named(present)} say that something went wrong"
-    if empty := [name for name in _HELD if getattr(record, name) is None]:
+    if empty := [name for name in HELD if getattr(record, name) is None]:
         yield f"{said}, and {_named(empty)} say that nothing was compared"
     for name in ("relative_error", "probes_relative_error"):
         error = getattr(record, name)
@@ -159,7 +159,7 @@ def _of_provider(record: Record) -> Iterator[str]:
 
 
 def _of_stage(record: Record) -> Iterator[str]:
-    if present := _present(record, _NOTHING_YET.get(record.stage, ())):
+    if present := _present(record, NOTHING_YET.get(record.stage, ())):
         yield f"'stage' is {record.stage.value}, and {_named(present)} are of later ones"
 
 
@@ -171,7 +171,7 @@ def _of_numbers(record: Record) -> Iterator[str]:
             continue
         if not math.isfinite(value) and (passed or name not in _MAY_BE_SPECIAL):
             yield f"'{name}' is {value}, which is no measurement"
-        elif value < 0 and name not in _MAY_BE_NEGATIVE:
+        elif value < 0 and name not in MAY_BE_NEGATIVE:
             yield f"'{name}' is {value}, below 0"
     for name in ("accuracy_native", "accuracy_converted"):
         value = getattr(record, name)
@@ -185,10 +185,10 @@ def _of_numbers(record: Record) -> Iterator[str]:
 def _of_grade(record: Record) -> Iterator[str]:
     if record.grade is None:
         return
-    if record.grade not in _GRADES:
-        yield f"'grade' is {record.grade!r}, and there are {', '.join(_GRADES)}"
+    if record.grade not in GRADES:
+        yield f"'grade' is {record.grade!r}, and there are {', '.join(GRADES)}"
         return
-    low, high = _GRADES[record.grade]
+    low, high = GRADES[record.grade]
     mse = record.mse
     # An MSE that is no number is to be investigated.
     if mse is None or not (low <= mse <= high or (math.isnan(mse) and math.isinf(high))):
@@ -214,7 +214,7 @@ def _of_probes(record: Record) -> Iterator[str]:
 
 def _of_timing(record: Record) -> Iterator[str]:
     if record.latency_ms is None:
-        if present := _present(record, _TIMED):
+        if present := _present(record, TIMED):
             yield f"'latency_ms' is empty, and {_named(present)} say that it was measured"
         return
     if not record.launches:

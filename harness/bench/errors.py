@@ -59,8 +59,8 @@ class DiskFullError(InfrastructureError):
     """No space is left where the harness writes."""
 
     remedy = (
-        "Make room (`uv cache prune`, environments under .tox/ that are not in use), and run the same command again: "
-        "it goes on with what is recorded."
+        "Make room (`harness clean` shows what the harness and uv's cache take, and removes what it is given), and run "
+        "the same command again: it goes on with what is recorded."
     )
 
 

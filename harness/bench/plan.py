@@ -47,10 +47,14 @@ class Policy:
 
 @dataclass(frozen=True)
 class Keeping:
-    """How much is kept of cells that broke: of one of them, and of all together on this machine, in MiB."""
+    """How much is kept on this machine, in MiB: of one cell that broke, and of all of these together.
+
+    `free_mb` have to be free before an environment is installed.
+    """
 
     cell_mb: int = 256
     all_mb: int = 2048
+    free_mb: int = 8192
 
 
 def slug_of(model: str, strategy: str) -> str:
@@ -103,6 +107,9 @@ class Plan:
     there (`harness.bench.kept`). `artifacts` are model, strategy and the folder of a kept cell: such a cell does not
     convert, but serves that artifact, and is held against the model as it is built here.
 
+    Without `times`, what comes through is not timed here: it is left waiting (`harness.bench.waiting`), for whoever
+    runs the plan that these cells are of.
+
     With `duel_side`, "a" or "b", cells are made ready for that side of a duel: what came through is recorded without
     having been timed, and waits on (`harness.bench.waiting`), beside what the builds of the models left.
     """
@@ -125,6 +132,7 @@ class Plan:
     keeping: Keeping = field(default_factory=Keeping)
     artifacts: tuple[tuple[str, str, str], ...] = ()
     duel_side: str = ""
+    times: bool = True
 
     def registry(self) -> Registry:
         """Where this plan's names are looked up."""

@@ -53,6 +53,12 @@ def one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
+def size(number_of_bytes: float) -> str:
+    """A size for a person: `6.4 GiB`."""
+    gib = number_of_bytes / 2**30
+    return f"{gib:.1f} GiB" if gib >= 1 else f"{number_of_bytes / 2**20:.0f} MiB"
+
+
 def neutral(text: str) -> str:
     """`text` as a spreadsheet shows it: an apostrophe stands before what it would take for the start of a formula.
 

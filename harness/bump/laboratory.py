@@ -251,7 +251,8 @@ class Trials:
             keep = self._folder / key / ("crossed" if artifacts else KEPT)
             plan = self._plan_of(name, cells)
             plan = replace(plan, lock=str(lock.path), keep=str(keep), artifacts=given_artifacts)
-            task = Task(plan=plan, combination=combination, lock=lock)
+            needed = frozenset(each.name for each in self._ready)
+            task = Task(plan=plan, combination=combination, lock=lock, needed=needed)
             with contextlib.ExitStack() as holds:
                 attempt = execute(self._root, task, _Unheard(self._busy), holds, run=f"{_NAME}{key}", restart=True)
                 reason = self._kept_of(attempt, plan, files)
@@ -351,6 +352,9 @@ class _Unheard:
         """Nothing is told."""
 
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
+        """Nothing is told."""
+
+    def stopped(self, model: str, strategy: str) -> None:
         """Nothing is told."""
 
     def note(self, text: str) -> None:

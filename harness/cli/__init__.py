@@ -10,11 +10,13 @@ from harness import __version__
 from harness.cli.advising import advise_command
 from harness.cli.bumping import bump
 from harness.cli.checking import check
+from harness.cli.cleaning import clean
 from harness.cli.doctor import doctor
 from harness.cli.duelling import duel
 from harness.cli.expecting import expect
 from harness.cli.explaining import explain
 from harness.cli.gating import gate
+from harness.cli.joining import join_command
 from harness.cli.locking import lock
 from harness.cli.models import new_model
 from harness.cli.opening import open_command
@@ -44,7 +46,7 @@ def cli(context: click.Context, root: Path | None) -> None:
 _JUDGING = (bump, run, gate, duel, advise_command, expect)
 _READING = (plan, show, compare_command)
 _LOOKING_INTO = (explain, rerun, open_command, reproduce)
-_KEEPING = (lock, ingest_command, init, new_model, check, doctor)
+_KEEPING = (lock, ingest_command, join_command, init, new_model, check, doctor, clean)
 
 for command in (*_JUDGING, *_READING, *_LOOKING_INTO, *_KEEPING):
     cli.add_command(command)

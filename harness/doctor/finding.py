@@ -39,9 +39,3 @@ def warning(what: str, found: str, remedy: str, mend: Callable[[], str] | None =
 def fault(what: str, found: str, remedy: str) -> Finding:
     """Something that would stop a run."""
     return Finding(what=what, found=found, severity=Severity.FAULT, remedy=remedy)
-
-
-def size(number_of_bytes: float) -> str:
-    """A size for a person: `6.4 GiB`."""
-    gib = number_of_bytes / 2**30
-    return f"{gib:.1f} GiB" if gib >= 1 else f"{number_of_bytes / 2**20:.0f} MiB"

@@ -18,10 +18,12 @@ from harness.bench.attempt import ATTEMPT_FILE, SCRATCH, Attempt, State
 from harness.bench.disk import remove_tree
 from harness.bench.group import MARKER, end_leftovers, processes
 from harness.bench.hold import HOLDER_FILE, held_if_free
+from harness.bench.text import size
 from harness.bench.waiting import WAITING_FILE
-from harness.doctor.finding import Finding, fine, size, warning
+from harness.doctor.finding import Finding, fine, warning
 from harness.doctor.holds import holder_of, is_held
-from harness.matrix.installing import holding_folder
+from harness.matrix.blocks import blocks_of, taken
+from harness.matrix.environment import holding_folder
 
 _FIX = "harness doctor --fix"
 _PARTIAL = re.compile(r"\.\w[\w.@+-]*\.json\.(?P<pid>\d+)")
@@ -196,12 +198,7 @@ def _kept(root: Path) -> Iterator[Finding]:
 
 
 def _bytes(folder: Path) -> int:
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - it may be thousands of them
-    return total
+    return taken(blocks_of(folder)) if folder.is_dir() else 0
 
 
 def _from(root: Path, path: Path) -> Path:

@@ -20,11 +20,11 @@ from harness.bench.environment import machine as described
 from harness.bench.environment import pins_of
 from harness.bench.errors import HarnessError, UsageError
 from harness.bench.plan import Policy
-from harness.doctor.finding import Finding, fault, fine, size, warning
+from harness.bench.text import size
+from harness.doctor.finding import Finding, fault, fine, warning
 from harness.doctor.tools import named, uv_command
 from harness.matrix import matrixfile, tooling
-from harness.matrix.environment import folder_of
-from harness.matrix.installing import INSTALLED
+from harness.matrix.environment import INSTALLED, folder_of
 from harness.matrix.locks import lock_path
 
 _COPIED, _LINKED = 6.5 * 2**30, 0.5 * 2**30
@@ -132,7 +132,7 @@ def cgroup_limit(proc: Path = Path("/proc/self/cgroup"), system: Path = Path("/s
 
 def disks(root: Path) -> list[Finding]:
     """Room where environments, records, temporary files and uv's cache are, and what the missing ones cost."""
-    cache = _cache(root)
+    cache = uv_cache(root)
     places = {".tox": root / ".tox", ".harness": root / ".harness", "temporary files": Path(tempfile.gettempdir())}
     if cache is not None:
         places["uv's cache"] = cache
@@ -181,7 +181,7 @@ def _temporary() -> Iterator[Finding]:
         yield warning("temporary files", told, 'export TMPDIR="$HOME/tmp"; mkdir -p "$TMPDIR"')
 
 
-def _cache(root: Path) -> Path | None:
+def uv_cache(root: Path) -> Path | None:
     """Where uv's cache is; None where uv does not tell."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired, HarnessError):
         command = [tooling.uv(), "cache", "dir"]

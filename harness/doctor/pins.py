@@ -11,8 +11,8 @@ from harness.doctor.holds import holder_of
 from harness.doctor.tools import named
 from harness.matrix import combination as combinations
 from harness.matrix import matrixfile
-from harness.matrix.environment import folder_of, python_of
-from harness.matrix.installing import holding_folder, installed
+from harness.matrix.environment import folder_of, holding_folder, python_of
+from harness.matrix.installing import installed
 from harness.matrix.locks import Lock, read_lock
 from harness.matrix.wholeness import listed
 

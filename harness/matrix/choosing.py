@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.matrix import combination as combinations
-from harness.matrix.environment import clean_environ, python_of
-from harness.matrix.installing import holding_folder
+from harness.matrix.environment import clean_environ, last_used, python_of
 
 _TIMEOUT_S = 60.0
 
@@ -40,7 +39,7 @@ class Choice:
 def installed(root: Path) -> list[str]:
     """The combinations whose environments are there, the one that was used last first."""
     names = [name for name in combinations.known(root) if python_of(root, name).is_file()]
-    return sorted(names, key=lambda name: _used(root, name), reverse=True)
+    return sorted(names, key=lambda name: last_used(root, name), reverse=True)
 
 
 def choose(root: Path, modules: Collection[str]) -> Choice | None:
@@ -67,12 +66,6 @@ def _elsewhere(lacks: Iterable[str], lacking: Mapping[str, Collection[str]]) -> 
         if having:
             found[module] = having[0]
     return found
-
-
-def _used(root: Path, name: str) -> float:
-    """When somebody last had the environment: the note of who has it is written to this folder, and removed from it."""
-    folder = holding_folder(root, name)
-    return folder.stat().st_mtime if folder.is_dir() else 0.0
 
 
 def _lacking(python: Path, modules: Collection[str]) -> frozenset[str]:

@@ -20,7 +20,9 @@ from harness.bench.fingerprint import normalise_paths
 from harness.bench.stages import Outcome, Stage
 from harness.matrix import tooling
 from harness.matrix.combination import given_folder, is_given
+from harness.matrix.variables import let_in
 from harness.matrix.wholeness import (
+    OURS,
     Change,
     Snapshot,
     claims,
@@ -32,11 +34,6 @@ from harness.matrix.wholeness import (
     sites,
     take,
 )
-
-# What would let another Python's packages or another CUDA into a pinned environment.
-_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-_FOREIGN_ANYWHERE = ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
-_FOREIGN_PREFIXES = ("TOX_", "PYTEST_")
 
 # uv's words where the place that Pythons come from did not answer.
 _UNREACHABLE = re.compile(r"error sending request|dns error|client error|timed out|HTTP status")
@@ -122,17 +119,8 @@ class FactOfPins:
 
 
 def clean_environ(*, pinned: bool = True) -> dict[str, str]:
-    """This process's variables without those that would reach into a pinned environment.
-
-    An ambient one keeps its own paths: containers find CUDA by them.
-    """
-    foreign = _FOREIGN if pinned else _FOREIGN_ANYWHERE
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in foreign and not name.startswith(_FOREIGN_PREFIXES)
-    }
-    return kept | tooling.UNWRAPPED
+    """Those of this process's variables that may reach a pinned environment, or an ambient one."""
+    return let_in(os.environ, pinned=pinned) | tooling.UNWRAPPED
 
 
 def missing_pythons(versions: Iterable[str]) -> dict[str, str]:
@@ -172,6 +160,10 @@ def require_pythons(wanted: dict[str, str]) -> None:
     raise UsageError("\n".join(lines))
 
 
+INSTALLED = f"{OURS}installed.json"
+"""The marker in an environment's folder, by which it counts as installed."""
+
+
 def tox_name(name: str) -> str:
     """What tox calls the environment of a combination or an extended one; toxfile.py says the same."""
     return name.replace("+", "-")
@@ -182,6 +174,20 @@ def folder_of(root: Path, name: str) -> Path:
     if is_given(root, name):
         return given_folder(root, name) / "env"
     return root / ".tox" / tox_name(name)
+
+
+def holding_folder(root: Path, name: str) -> Path:
+    """The folder that whoever works on the environment `name` holds."""
+    return root / ".harness" / "environments" / name
+
+
+def last_used(root: Path, name: str) -> float:
+    """When somebody last had the environment, in seconds since the epoch; 0 where nobody ever had it.
+
+    The note of who has it is written to the folder that is held, and removed from it.
+    """
+    folder = holding_folder(root, name)
+    return folder.stat().st_mtime if folder.is_dir() else 0.0
 
 
 def python_of(root: Path, name: str) -> Path:

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.bench.environment import ANY_VERSION, pins_of
@@ -29,26 +29,24 @@ from harness.bench.hold import hold
 from harness.bench.record import write_json
 from harness.bench.stages import Outcome, Stage
 from harness.matrix import tooling, wholeness
-from harness.matrix.combination import is_given
 from harness.matrix.compiling import INDEX_STRATEGY, index_strategy
 from harness.matrix.environment import (
+    INSTALLED,
     FactOfPins,
     Inside,
     Prepared,
     clean_environ,
     folder_of,
+    holding_folder,
     inspect,
     python_of,
 )
+from harness.matrix.evicting import Room, room_for
 from harness.matrix.locks import Lock
 from harness.matrix.private import make_private
 from harness.matrix.reinstalling import Reinstaller
-from harness.matrix.requirements.keeping import make_room
 from harness.matrix.resolving import understand
 from harness.matrix.wholeness import Change, Seen, listed
-
-INSTALLED = f"{wholeness.OURS}installed.json"
-"""The marker, in an environment's folder."""
 
 CHANGES = "changes.json"
 """When it was not whole, beside who holds it: a run that goes on takes back what ran then."""
@@ -76,18 +74,19 @@ def holding(root: Path, name: str, note: Tell) -> Iterator[None]:
 
 
 def prepare_environment(
-    root: Path, name: str, lock: Lock, *, log: Path, note: Tell, busy: Tell
+    root: Path, name: str, lock: Lock, *, log: Path, note: Tell, busy: Tell, room: Room | None = None
 ) -> Prepared | FactOfPins:
     """Have the environment `name`, which the caller holds, ready: or the fact of the pins that stands against it.
 
-    What tox and uv print goes to `log`. `note` is told what a person should know, `busy` what takes time.
+    What tox and uv print goes to `log`. `note` is told what a person should know, `busy` what takes time. Where it has
+    to be installed and there is less than `room`, others go first.
 
     Raises `IndexUnreachableError`, `DiskFullError`, `NotWritableError`, `ToolBrokenError`, `EnvironmentChangedError`
     (not even reinstalling helped), and `UsageError` where the lock asks for what the package index does not have.
     """
     if lock.reason:
         return FactOfPins(outcome=Outcome.UNRESOLVABLE, stage=Stage.RESOLVE, error_type=lock.kind, reason=lock.reason)
-    work = _Work(root=root, name=name, lock=lock, log=log, note=note, busy=busy)
+    work = _Work(root=root, name=name, lock=lock, log=log, note=note, busy=busy, room=room or Room())
     with tooling.told_as_infrastructure(f"preparing {name}"):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
@@ -120,11 +119,6 @@ def installed(root: Path, name: str, lock: Lock) -> Installed | None:
     return _Work(root=root, name=name, lock=lock, log=Path(os.devnull), note=unheard, busy=unheard)._read_marker()
 
 
-def holding_folder(root: Path, name: str) -> Path:
-    """The folder that whoever works on the environment `name` holds."""
-    return root / ".harness" / "environments" / name
-
-
 @dataclass(frozen=True, kw_only=True)
 class Installed(Prepared):
     """An environment that tox installed from a lock."""
@@ -150,6 +144,7 @@ class _Work:
     log: Path
     note: Tell
     busy: Tell
+    room: Room = field(default_factory=Room)
 
     @property
     def folder(self) -> Path:
@@ -186,9 +181,12 @@ class _Work:
             return None
 
     def _install(self, *, anew: bool = False) -> Installed | FactOfPins:
+        """Let tox install the environment, for which others may have to go."""
+        with room_for(self.root, self.folder, self.name, self.room, note=self.note):
+            return self._by_tox(anew=anew)
+
+    def _by_tox(self, *, anew: bool) -> Installed | FactOfPins:
         """Let tox install the environment, and hold it against its lock and its RECORDs."""
-        if is_given(self.root, self.name):
-            make_room(self.root, self.name, note=self.note)
         self.busy(f"{self.name}: installing through tox")
         was_there = self.folder.exists()
         if was_there:
@@ -216,7 +214,7 @@ class _Work:
                 if anew or not was_there:
                     raise
                 self.note(f"{self.name}: what an earlier installation left is of no use; installing anew")
-                return self._install(anew=True)
+                return self._by_tox(anew=True)
             return FactOfPins(outcome=Outcome.FAILED, stage=Stage.INSTALL, error_type=fact.kind, reason=fact.reason)
         inside = self._inspect()
         if inside is None:
@@ -224,7 +222,7 @@ class _Work:
                 msg = f"{self.name}: its interpreter does not start, although tox says that it is installed."
                 raise ToolBrokenError(msg)
             self.note(f"{self.name}: its interpreter does not start; installing anew")
-            return self._install(anew=True)
+            return self._by_tox(anew=True)
         return self._complete(inside)
 
     def _complete(self, inside: Inside) -> Installed:

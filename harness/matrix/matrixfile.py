@@ -34,10 +34,14 @@ class PolicyTable(_Strict):
 
 
 class KeepTable(_Strict):
-    """`[keep]`: how much is kept of cells that broke, in MiB: of one of them, and of all together on this machine."""
+    """`[keep]`, in MiB: how much is kept of cells that broke, of one of them and of all together on this machine.
+
+    Before an environment is installed, `free_mb` have to be free, or others make room for it.
+    """
 
     cell_mb: int = Field(default=Keeping().cell_mb, ge=0)
     all_mb: int = Field(default=Keeping().all_mb, ge=0)
+    free_mb: int = Field(default=Keeping().free_mb, ge=0)
 
     def keeping(self) -> Keeping:
         """The same for the bench."""

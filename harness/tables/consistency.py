@@ -46,7 +46,7 @@ def check_table(table: Table, *, with_launches: bool, folder: Path, remedy: str)
     _check_carried(table, folder=folder, remedy=remedy)
     if with_launches or table.launches:
         _check_launches(table, folder=folder, remedy=remedy)
-    _check_locks(table, remedy=remedy)
+    check_locks(table, remedy=remedy)
 
 
 def _check_carried(table: Table, *, folder: Path, remedy: str) -> None:
@@ -97,7 +97,8 @@ def _check_launches(table: Table, *, folder: Path, remedy: str) -> None:
             raise UsageError(msg)
 
 
-def _check_locks(table: Table, *, remedy: str) -> None:
+def check_locks(table: Table, *, remedy: str) -> None:
+    """Raise `UsageError` where a lock beside a table is not the run's."""
     run = table.run
     stated = {run.extension: run.lock_digest, **{name: each.lock_digest for name, each in run.extensions.items()}}
     for extension, text in table.locks.items():

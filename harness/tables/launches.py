@@ -15,7 +15,7 @@ from harness.tables.columns import about, columns_of
 FEWEST_LAUNCHES = 3
 """The fewest launches of a cell that have a middle and two ends, and so tell what its memory varies by."""
 
-_COUNTS = ("rounds", "calls")
+COUNTS = ("rounds", "calls")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def launch_contradictions(launch: Launch) -> list[str]:
             continue
         if not math.isfinite(value):
             found.append(f"'{each.name}' is {value}, which is no measurement")
-        elif value < (1 if each.name in _COUNTS else -math.inf if each.name == "drift" else 0):
+        elif value < (1 if each.name in COUNTS else -math.inf if each.name == "drift" else 0):
             found.append(f"'{each.name}' is {value}")
     if not launch.q1_ms <= launch.latency_ms <= launch.q3_ms:
         found.append(
@@ -114,7 +114,7 @@ def cell_contradictions(record: Record, launches: Sequence[Launch]) -> list[str]
         for name, value in counts.items()
         if getattr(record, name) != value
     ]
-    off_ms = 3 * _half_digit(Launch, "latency_ms")  # that of the row's figure, and of two that it may be made from
+    off_ms = 3 * half_digit(Launch, "latency_ms")  # that of the row's figure, and of two that it may be made from
     for name, value in made.items():
         stated = getattr(record, name)
         if stated is None or abs(stated - value) > off_ms:
@@ -129,7 +129,7 @@ def _of_spread(record: Record, launches: Sequence[Launch]) -> Iterator[str]:
             yield f"{told}, and a single launch has none"
         return
     low, high = _spread(launches)
-    off = _half_digit(Record, "latency_spread")
+    off = half_digit(Record, "latency_spread")
     if stated is None or not low - off <= stated <= high + off:
         made = dict.fromkeys((f"{low:.3f}", f"{high:.3f}"))
         yield f"{told}, and they make {' to '.join(made)}"
@@ -148,7 +148,7 @@ def _spread(launches: Sequence[Launch]) -> tuple[float, float]:
     """Between what the spread of launches lies, as far as the digits of their latencies tell."""
     medians_ms = [each.latency_ms for each in launches]
     range_ms, middle_ms = max(medians_ms) - min(medians_ms), statistics.median(medians_ms)
-    off_ms = _half_digit(Launch, "latency_ms")
+    off_ms = half_digit(Launch, "latency_ms")
     low = max(range_ms - 2 * off_ms, 0.0) / (middle_ms + off_ms)
     return low, (range_ms + 2 * off_ms) / (middle_ms - off_ms) if middle_ms > off_ms else math.inf
 
@@ -157,8 +157,8 @@ def _doubts(launches: Sequence[Launch], *, higher: bool) -> set[str]:
     """What speaks against a latency if all figures of its launches lay half a digit higher, or lower."""
     found, way = set(), 1 if higher else -1
     for each in launches:
-        busy_cores = (each.busy_cores or 0.0) + way * _half_digit(Launch, "busy_cores")
-        drift = abs(each.drift or 0.0) + way * _half_digit(Launch, "drift")
+        busy_cores = (each.busy_cores or 0.0) + way * half_digit(Launch, "busy_cores")
+        drift = abs(each.drift or 0.0) + way * half_digit(Launch, "drift")
         found.update(doubts_of({**vars(each), "busy_cores": busy_cores, "drift": drift}))
     low, high = _spread(launches)
     if len(launches) > 1 and (high if higher else low) > SPREAD:
@@ -171,7 +171,7 @@ def _told(value: object, digits: str = "") -> str:
 
 
 @functools.cache
-def _half_digit(kind: type[Launch | Record], name: str) -> float:
+def half_digit(kind: type[Launch | Record], name: str) -> float:
     """Half of the last digit that a table has of a column, and as little more as rounding in binary takes."""
     digits = next(column.digits for column in columns_of(kind) if column.name == name)
     return float(0.5 * 10.0 ** -int(digits.strip(".f"))) + 1e-9

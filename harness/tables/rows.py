@@ -15,10 +15,10 @@ from harness.tables.columns import Column, columns_of
 
 T = TypeVar("T")
 
-_MAY_BE_EMPTY = ("extension",)
-_INTEGER = re.compile(r"-?[0-9]+")
-_TRUTH = {"yes": True, "no": False}
-_NUMBER = re.compile(r"-?([0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|inf|nan)")
+MAY_BE_EMPTY = ("extension",)
+INTEGER = re.compile(r"-?[0-9]+")
+TRUTH = {"yes": True, "no": False}
+NUMBER = re.compile(r"-?([0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|inf|nan)")
 
 
 def format_value(column: Column, value: Any) -> str:
@@ -28,7 +28,7 @@ def format_value(column: Column, value: Any) -> str:
     if isinstance(value, Enum):
         return str(value.value)
     if column.kind is bool:
-        return next(word for word, truth in _TRUTH.items() if truth is value)
+        return next(word for word, truth in TRUTH.items() if truth is value)
     if column.kind is float:
         return format(value, column.digits)
     if column.kind is str:
@@ -38,24 +38,24 @@ def format_value(column: Column, value: Any) -> str:
 
 def parse_value(column: Column, text: str) -> Any:
     """The inverse of `format_value`. Raises `ValueError` with the column and what was expected in it."""
-    if not text and (column.optional or column.name in _MAY_BE_EMPTY):
+    if not text and (column.optional or column.name in MAY_BE_EMPTY):
         return None if column.optional else ""
     if issubclass(column.kind, Enum):
         known = [member.value for member in column.kind]
         expected, good = f"one of {', '.join(known)}", text in known
     elif column.kind is bool:
-        expected, good = "yes or no", text in _TRUTH
+        expected, good = "yes or no", text in TRUTH
     elif column.kind is int:
-        expected, good = "a whole number", bool(_INTEGER.fullmatch(text))
+        expected, good = "a whole number", bool(INTEGER.fullmatch(text))
     elif column.kind is float:
-        expected, good = "a number", bool(_NUMBER.fullmatch(text))
+        expected, good = "a number", bool(NUMBER.fullmatch(text))
     else:
         expected, good = "a value", bool(text)
     if not good:
         msg = f"column '{column.name}': expected {expected}, got {repr(text) if text else 'nothing'}"
         raise ValueError(msg)
     if column.kind is bool:
-        return _TRUTH[text]
+        return TRUTH[text]
     return original(text) if column.kind is str else column.kind(text)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -216,7 +216,7 @@ class Table:
     run: Run
     records: tuple[Record, ...]
     natives: Mapping[str, Native] = field(default_factory=dict)
-    launches: tuple[Launch, ...] = ()
+    launches: Sequence[Launch] = ()
     locks: Mapping[str, str] = field(default_factory=dict)
     ingredients: Mapping[str, Ingredients] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)

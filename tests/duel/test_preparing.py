@@ -16,7 +16,8 @@ from harness.bench.identity import PARTS
 from harness.bench.plan import Plan
 from harness.bench.record import write_json
 from harness.duel.preparing import Side, _identity, prepare
-from harness.matrix.installing import CHANGES, INSTALLED, holding_folder
+from harness.matrix.environment import INSTALLED, holding_folder
+from harness.matrix.installing import CHANGES
 from harness.matrix.locks import Lock
 from harness.matrix.wholeness import take
 from tests.attempts.conftest import Observer, make_ambient

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from harness.matrix.choosing import Choice, choose, held_against, installed
-from harness.matrix.environment import python_of
-from harness.matrix.installing import holding, holding_folder
+from harness.matrix.environment import holding_folder, python_of
+from harness.matrix.installing import holding
 
 
 def environment(root: Path, name: str, *modules: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 
@@ -13,27 +12,11 @@ from harness.bench.errors import UsageError
 from harness.bench.hold import hold
 from harness.matrix import tooling
 from harness.matrix.requirements.given import source_of
-from harness.matrix.requirements.keeping import again, make_room
+from harness.matrix.requirements.keeping import again
 from harness.matrix.requirements.pythons import installed_pythons
 from harness.matrix.requirements.reading import read
 from tests.matrix.taking import Take, lock_of, locked, taken_from, write_pyproject
 from tests.matrix.wheels import project, wheel
-
-
-def test_where_space_is_short_the_environment_that_was_used_longest_ago_goes(taken: Take, notes: list[str]) -> None:
-    kept = [taken(f"torch=={version}", file=f"r{n}.txt") for n, version in enumerate(("2.0.1", "2.1.0", "2.1.0+cpu"))]
-    for number, each in enumerate(kept):
-        (each.folder / "env" / "lib").mkdir(parents=True)
-        os.utime(each.folder / "given.json", (number, number))
-    notes.clear()
-    make_room(kept[0].root, kept[2].name, note=notes.append, enough=0)
-    assert notes == []
-    make_room(kept[0].root, kept[0].name, note=notes.append, enough=2**70)
-    assert notes == [
-        f"space is short: removing the environment of {each.name}, which was used longest ago" for each in kept[1:]
-    ]
-    assert [(each.folder / "env").exists() for each in kept] == [True, False, False]
-    assert all((each.folder / "lock.txt").exists() for each in kept)
 
 
 def test_what_is_not_pinned_gets_the_version_that_the_other_side_has(

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.matrix.environment import Prepared, clean_environ
-from harness.matrix.installing import INSTALLED
+from harness.matrix.environment import INSTALLED, Prepared, clean_environ
 from tests.real.checkouts import CHECKOUT, NAME, log_of, make_checkout, prepare
 
 # A small package, and one with a file of more than 1 MiB.

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from harness.bench.environment import canonical, pins_of
-from harness.bench.hold import held_if_free, hold
+from harness.bench.hold import hold
 from harness.bench.record import write_json
 from harness.matrix import tooling
 from harness.matrix.combination import GIVEN, given_folder, names
@@ -42,8 +41,6 @@ _ABOUT_PYTHON = re.compile(
 )
 _AFTER_PLACE = re.compile(r"(?:\[[^\]]*\])?\s*\\?$")
 _FULL, _LOCK, _REASON = "full.txt", "lock.txt", "lock.unresolvable"
-_ENOUGH_SPACE = 8 * 2**30
-"""Bytes: what an environment with CUDA takes where it cannot link into uv's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,25 +215,6 @@ def addable(root: Path, name: str, modules: Iterable[str]) -> list[str]:
         else:
             found |= {each for each in left_out if canonical(module) in each.split("-")} or left_out
     return sorted(found)
-
-
-def make_room(root: Path, name: str, *, note: Tell, enough: int = _ENOUGH_SPACE) -> None:
-    """Remove environments of other requirements, the one that was used longest ago first, until there is room.
-
-    Their locks stay; what is in use is passed over. `enough` is in bytes.
-    """
-    folder = given_folder(root, name)
-    old = sorted(
-        (path for path in folder.parent.glob(f"*/{GIVEN}") if path.parent != folder), key=lambda p: p.stat().st_mtime
-    )
-    for path in old:
-        if shutil.disk_usage(folder.parent).free >= enough:
-            return
-        environment = path.parent / "env"
-        with held_if_free(path.parent) as free:
-            if free and environment.is_dir():
-                note(f"space is short: removing the environment of {path.parent.name}, which was used longest ago")
-                shutil.rmtree(environment)
 
 
 def _stated(folder: Path) -> dict[str, Any]:
