@@ -9,7 +9,7 @@ result ends as an `InfrastructureError`, with the attempt paused.
 from __future__ import annotations
 
 import contextlib
-import json
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from harness.attempts import mistakes
 from harness.attempts.carrying import Carrier
 from harness.attempts.observing import Observer
-from harness.attempts.rows import write_row
+from harness.attempts.rows import outcomes, write_row
 from harness.attempts.side_by_side import SideBySide, recover
 from harness.attempts.tasks import Task, inside_of, prepare
 from harness.bench.abandoned import sweep
@@ -103,12 +103,9 @@ def execute(
             executor=executor,
             durations=durations or {},
         )
-
-        def carry() -> list[str]:
-            if carrier is None or isinstance(prepared, FactOfPins):
-                return []
-            return carrier.take_up(attempt, task, prepared, inside, fresh=fresh)
-
+        carry: Callable[[], Sequence[str]] = tuple
+        if carrier is not None and isinstance(prepared, Prepared):
+            carry = functools.partial(carrier.take_up, attempt, task, prepared, inside, fresh=fresh)
         execution.take_up(parts, inside, lock, run=run, restart=restart, carry=carry)
         sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
         if isinstance(prepared, FactOfPins):
@@ -171,10 +168,7 @@ class _Execution:
         restart: bool,
         carry: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Go on with what is there, or begin anew, saying which; remove what a dead run of it left.
-
-        `carry` carries cells over, and returns what a person is told of that.
-        """
+        """Go on with what is there, or begin anew, saying which, and `carry` over; remove what a dead run left."""
         attempt = self.attempt
         end_leftovers(str(attempt.folder))
         attempt.clear_scratch()
@@ -183,9 +177,8 @@ class _Execution:
         if not obstacles:
             attempt.go_on(run=run)
             recorded, waiting = len(attempt.recorded(self.plan)), len(attempt.waiting_cells(self.plan))
-            found = [f"{recorded} cells that an interrupted run recorded"] if recorded else []
-            found += [f"{waiting} cells that wait to be timed"] if waiting else []
-            if found:
+            counts = {"that an interrupted run recorded": recorded, "that wait to be timed": waiting}
+            if found := [f"{count} cells {which}" for which, count in counts.items() if count]:
                 self.observer.note(f"going on with {' and '.join(found)}")
         else:
             if not restart and attempt.state not in (None, State.SETTLED):
@@ -195,15 +188,7 @@ class _Execution:
             self.observer.note(told)
         self._events = attempt.events_from()
         waiting = len(attempt.waiting_cells(self.plan))
-        self.observer.begin(self.task.name, len(self.plan.cells), self._outcomes(), waiting)
-
-    def _outcomes(self) -> dict[str, int]:
-        """How many records there are, by outcome."""
-        counts: dict[str, int] = {}
-        for cell in self.attempt.recorded(self.plan):
-            row = json.loads(self.attempt.record_of(cell).read_text(encoding="utf-8"))["row"]
-            counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
-        return counts
+        self.observer.begin(self.task.name, len(self.plan.cells), outcomes(attempt, self.plan), waiting)
 
     def record_fact(self, fact: FactOfPins) -> None:
         """Every cell, for the same reason."""
