@@ -88,20 +88,18 @@ def execute(
         attempt = Attempt(_attempts(root) / task.name / f"{task.plan.device}-{task.plan.tier}-{name_of(parts)}")
         holds.enter_context(hold(attempt.folder, f"this run of {task.name}", observer.note))
         stated = attempt.read()
-        if stated and stated["state"] == State.SETTLED.value and stated["run"] == run and _is_there(stated["table"]):
+        if (
+            stated
+            and stated["state"] == State.SETTLED.value
+            and stated["run"] == run
+            and Path(stated["table"], "run.json").is_file()
+        ):
             observer.note(
                 f"{task.name}: done already, by the run that this goes on with; its table is {stated['table']}"
             )
             return attempt
         execution = _Execution(
-            root,
-            task,
-            attempt,
-            registry,
-            observer,
-            fresh=fresh,
-            executor=executor,
-            durations=durations or {},
+            root, task, attempt, registry, observer, fresh=fresh, executor=executor, durations=durations or {}
         )
         carry: Callable[[], Sequence[str]] = tuple
         if carrier is not None and isinstance(prepared, Prepared):
@@ -118,10 +116,6 @@ def execute(
 
 def _attempts(root: Path) -> Path:
     return root / ".harness" / "attempts"
-
-
-def _is_there(table: str) -> bool:
-    return Path(table, "run.json").is_file()
 
 
 _ALWAYS = [(0.0, float("inf"))]
@@ -268,7 +262,7 @@ class _Execution:
         """Run units of the cells that nobody has tried; whether what waits has to be timed before others are begun."""
         done = {*self.attempt.worked_on(self.plan), *self._tried}
         left = [cell for cell in self.plan.cells if cell not in done]
-        if self.plan.duel_side or not left:
+        if not left:
             return False
         parts = divide(
             left, imports_by_strategy(self.plan, self.registry), jobs=self.executor.jobs, seconds=self._seconds
@@ -294,7 +288,7 @@ class _Execution:
                 beside.end()
                 self._tell()
         self._tried.update(cell for cell, _ in beside.stopped)
-        room = beside.has_room()
+        room = beside.has_room() or bool(self.plan.duel_side)  # nothing of a duel can be timed to make room
         if room:
             self._tried.update(left)
         return not room

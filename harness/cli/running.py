@@ -17,6 +17,7 @@ from rich.console import Console
 from harness.attempts import details, mistakes
 from harness.attempts.carrying import Carrier, tables_of
 from harness.attempts.completing import completed, errors_of
+from harness.attempts.durations import durations
 from harness.attempts.execution import execute
 from harness.attempts.journal import Run
 from harness.attempts.settling import combination_of, settle, table_of
@@ -284,7 +285,7 @@ def run_all(
                 with contextlib.ExitStack() as holds:
                     carrier = _carrier(root, group[0].plan.combination, results, night)
                     how = {"run": run.name, "fresh": fresh, "restart": restart, "carrier": carrier}
-                    attempts, group = _executed(root, group, display, holds, executor_of, **how)  # noqa: PLW2901
+                    attempts, group = _executed(root, group, display, holds, executor_of, store, **how)  # noqa: PLW2901
                     folder = _settled(root, group, attempts, results, console, known)
             except ModelsWrongError as error:
                 errors.append(error)
@@ -321,6 +322,7 @@ def _executed(
     display: RunDisplay,
     holds: contextlib.ExitStack,
     executor_of: Callable[[Plan], Executor],
+    store: Path,
     **how: Any,
 ) -> tuple[list[Attempt], Sequence[Task]]:
     """The attempts of a group, and the group: again, with what requirements name, where a module was missing."""
@@ -331,7 +333,16 @@ def _executed(
         with contextlib.ExitStack() as held:
             try:
                 attempts = [
-                    execute(root, task, display, held, executor=executor_of(task.plan), **how) for task in group
+                    execute(
+                        root,
+                        task,
+                        display,
+                        held,
+                        executor=executor_of(task.plan),
+                        durations=durations(store, task.plan),
+                        **how,
+                    )
+                    for task in group
                 ]
                 errors = errors_of(attempts)
             except UsageError as error:
