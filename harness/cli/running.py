@@ -15,6 +15,7 @@ from rich.console import Console
 
 from harness.attempts import details, mistakes
 from harness.attempts.completing import completed, errors_of
+from harness.attempts.durations import durations
 from harness.attempts.execution import execute
 from harness.attempts.journal import Run
 from harness.attempts.settling import combination_of, settle, table_of
@@ -265,7 +266,7 @@ def run_all(
             try:
                 with contextlib.ExitStack() as holds:
                     attempts, group = _executed(  # noqa: PLW2901
-                        root, group, display, holds, executor_of, run=run.name, fresh=fresh, restart=restart
+                        root, group, display, holds, executor_of, store, run=run.name, fresh=fresh, restart=restart
                     )
                     folder = _settled(root, group, attempts, results, console, known)
             except ModelsWrongError as error:
@@ -296,6 +297,7 @@ def _executed(
     display: RunDisplay,
     holds: contextlib.ExitStack,
     executor_of: Callable[[Plan], Executor],
+    store: Path,
     **how: Any,
 ) -> tuple[list[Attempt], Sequence[Task]]:
     """The attempts of a group, and the group: again, with what requirements name, where a module was missing."""
@@ -306,7 +308,16 @@ def _executed(
         with contextlib.ExitStack() as held:
             try:
                 attempts = [
-                    execute(root, task, display, held, executor=executor_of(task.plan), **how) for task in group
+                    execute(
+                        root,
+                        task,
+                        display,
+                        held,
+                        executor=executor_of(task.plan),
+                        durations=durations(store, task.plan),
+                        **how,
+                    )
+                    for task in group
                 ]
                 errors = errors_of(attempts)
             except UsageError as error:
