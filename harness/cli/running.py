@@ -28,6 +28,7 @@ from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, Us
 from harness.bench.hold import hold
 from harness.bench.plan import Plan, split_models
 from harness.bench.series import path_names, series_of
+from harness.cli.clustering import LOCAL, check_where, executor_options, ray_executors
 from harness.cli.context import jobs_option, new_console, root_of, selection_options, shown, timing_options
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
@@ -126,6 +127,7 @@ def plan(
 @selection_options
 @timing_options
 @jobs_option
+@executor_options
 @click.option("--python", "interpreter", type=click.Path(path_type=Path), help="Run in this interpreter's environment.")
 @click.option("--name", default=AMBIENT, show_default=True, help="What to call that environment.")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
@@ -157,6 +159,8 @@ def run(
     changed: bool,
     night: datetime | None,
     jobs: int | None,
+    where: str,
+    address: str | None,
     **given: Any,
 ) -> int:
     """Install combinations through tox, run their cells, and write their tables.
@@ -173,6 +177,7 @@ def run(
         raise UsageError(msg)
     root = root_of(context)
     known = expectations(root)
+    check_where(where, address=address, jobs=jobs)
     if interpreter is not None and (names or requirements):
         others = ", ".join([*names, *requirements])
         msg = f"--python runs the environment as it is; leave out {others}, or leave out --python."
@@ -195,7 +200,8 @@ def run(
         for note in filter(None, (combinations.origin(root, each) for each in chosen)):
             click.echo(note)
         groups = tasks_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
-    executors = local_executors([task.plan for group in groups for task in group], asked=jobs)
+    planned = [task.plan for group in groups for task in group]
+    executors = local_executors(planned, asked=jobs) if where == LOCAL else ray_executors(planned, address=address)
     _tell_device(selections)
     tonight = (night or datetime.now(UTC)).date() if changed else None
     written = run_all(
