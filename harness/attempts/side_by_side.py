@@ -129,8 +129,9 @@ def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
     if row is None:
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
         return True, ""
-    if (unit.kept / cell.slug).exists():
-        _move(unit.kept / cell.slug, attempt.kept / cell.slug)
+    for source, target in ((unit.kept, attempt.kept), (unit.artifacts, attempt.artifacts)):
+        if (source / cell.slug).exists():
+            _move(source / cell.slug, target / cell.slug)
     record.replace(attempt.record_of(cell))
     return True, str(row["outcome"])
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,25 +19,25 @@ from harness.bench import match
 from harness.bench.answers import accuracy, hold_against
 from harness.bench.applicable import PYTORCH_ITSELF, not_applicable
 from harness.bench.beginnings import Mismatch, beginning_of
-from harness.bench.builds import Builds, Built
-from harness.bench.children import Children, Done
+from harness.bench.builds import Built
+from harness.bench.children import Done
 from harness.bench.consistency import validated
 from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
 from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
-from harness.bench.failure import Failure, columns_of, not_installed, with_log
+from harness.bench.failure import Failure, Stopped, columns_of, not_installed, with_log
 from harness.bench.fingerprint import normalise_paths, shorten
-from harness.bench.gpu_use import ExclusiveGpu, GpuWatch
-from harness.bench.kept import KeptArtifact, describe_artifact, keep, take_artifact
+from harness.bench.gpu_use import GpuWatch
+from harness.bench.kept import KeptArtifact, describe_artifact, given_in, hand_over, keep, take_artifact, take_if_of
 from harness.bench.latency import latency
 from harness.bench.launching import launch_of, process_columns, runtime_imports, runtime_told, serve_request
 from harness.bench.logs import LOG_FILE, tail
+from harness.bench.means import Means
 from harness.bench.own_code import roots_of
-from harness.bench.plan import Cell, Plan, imports_of, split
+from harness.bench.plan import Cell, imports_of, split
 from harness.bench.progress import described
 from harness.bench.record import Record, now
-from harness.bench.registry import Registry
 from harness.bench.requests import ConvertRequest, ServeRequest
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import Waiting
@@ -45,25 +45,6 @@ from harness.bench.waiting import Waiting
 _LOG_BYTES = 8000
 _TIMED = "time-"
 """What the folders of timed launches begin with."""
-
-
-class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error of ours
-    """A cell came no further; `failure` says why."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.error)
-        self.failure = failure
-
-
-@dataclass(frozen=True)
-class Means:
-    """What the cells of a plan are run by."""
-
-    plan: Plan
-    registry: Registry
-    children: Children
-    builds: Builds
-    gpu: ExclusiveGpu = field(default_factory=ExclusiveGpu)
 
 
 class CellRun:
@@ -82,6 +63,7 @@ class CellRun:
         self.mismatch: Mismatch | None = None
         self.stage = Stage.BUILD  # how far the bench itself is with it
         self.crossed: Path | None = means.plan.artifact_of(cell)
+        self.given = given_in(means.given, cell.slug)
         self.artifact: KeptArtifact | None = None
         self._result: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
         self._artifact: Mapping[str, Any] = {}
@@ -241,7 +223,7 @@ class CellRun:
 
     def _built(self) -> Built:
         """The model with its native outputs; what it costs is the run's and not this cell's."""
-        imports = self.means.builds.warm_imports(self._converted_by)
+        imports = self.means.builds.warm_imports(None if self.given else self._converted_by)
         self.means.children.warmed(imports)
         built = self.means.builds.built(self.cell.model, imports)
         self.details["build_seconds"] = dict(built.seconds)
@@ -259,10 +241,10 @@ class CellRun:
         return built
 
     def _converted(self, built: Built) -> Mapping[str, Any]:
-        """The artifact that the strategy's steps leave, or that another environment's have left."""
+        """The artifact that the strategy's steps leave, or have left before."""
         self.stage = Stage.CONVERT
-        if self.crossed is not None:
-            return self._taken(built, self.crossed)
+        if (taken := self._taken(built)) is not None:
+            return taken
         steps = []
         for name in self.strategy.steps:
             if name not in self.registry.steps:
@@ -295,13 +277,22 @@ class CellRun:
         self._result = result, built.facts
         return result
 
-    def _taken(self, built: Built, folder: Path) -> Mapping[str, Any]:
-        """A kept artifact in the place of a conversion. Raises `InfrastructureError` where it is not what was kept."""
-        kept, path = take_artifact(folder, self.folder)
-        self.details["crossed"] = {"folder": str(folder), **kept.origin()}
-        if not kept.is_of(built.facts):
-            text = "the model as it is built here has other weights or inputs than the artifact was made of"
-            self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
+    def _taken(self, built: Built) -> Mapping[str, Any] | None:
+        """What was converted before, in the place of a conversion; None where it has to be converted.
+
+        Raises `InfrastructureError` where what another environment converted is not what was kept.
+        """
+        if self.crossed is not None:
+            kept, path = take_artifact(self.crossed, self.folder)
+            self.details["crossed"] = {"folder": str(self.crossed), **kept.origin()}
+            if not kept.is_of(built.facts):
+                text = "the model as it is built here has other weights or inputs than the artifact was made of"
+                self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
+        elif self.given is not None and (found := take_if_of(built.facts, self.given, self.folder)):
+            kept, path = found
+            self.details["given"] = kept.origin()
+        else:
+            return None
         self.columns.update({name: kept.facts[name] for name in sorted(FACTS & set(kept.facts))})
         self.columns["artifact_bytes"] = kept.artifact_bytes
         self.artifact = kept
@@ -309,13 +300,23 @@ class CellRun:
 
     def keep(self, target: Path, *, limit_mb: int | None) -> dict[str, Any] | None:
         """Move what the cell has left to `target`, and say what a record's details tell of it."""
-        if self.artifact is None and self._result is not None:
-            result, built = self._result
-            self.artifact = describe_artifact(
-                self.folder, result, built, model=self.cell.model, strategy=self.cell.strategy
-            )
+        self._describe()
         traceback = str(self.details.get("traceback", ""))
         return keep(self.folder, target, artifact=self.artifact, traceback=traceback, limit_mb=limit_mb)
+
+    def leave(self, target: Path) -> bool:
+        """Move what the cell itself has converted to `target`, for whoever keeps it; whether there was such a thing."""
+        self._describe()
+        if self.artifact is None or self._result is None:
+            return False
+        hand_over(self.folder, target, self.artifact)
+        return True
+
+    def _describe(self) -> None:
+        if self.artifact is None and self._result is not None:
+            result, built = self._result
+            of = {"model": self.cell.model, "strategy": self.cell.strategy}
+            self.artifact = describe_artifact(self.folder, result, built, **of)
 
     def _untouched(self, built: Built, stage: Stage) -> None:
         """End the cell where it changed what it is held against; the model is built anew for the cells after it."""
