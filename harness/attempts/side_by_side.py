@@ -60,6 +60,9 @@ class SideBySide:
             attempt = Attempt(folder)
             attempt.clear_scratch()
             attempt.begin(plan, identity, inside, lock=lock)
+            for cell in cells:
+                if (self._attempt.given / cell.slug).exists():
+                    _move(self._attempt.given / cell.slug, attempt.given / cell.slug)
             units.append(Unit(name=folder.name, plan=plan, folder=folder, seconds=sum(map(seconds, cells))))
             by_name = {(cell.model, cell.strategy): cell for cell in cells}
             self._of.append((attempt, by_name, attempt.events_from()))
@@ -85,8 +88,7 @@ class SideBySide:
         for cell in self._open.values():
             self._attempt.stopped(cell)
         for attempt, _, _ in self._of:
-            for path in attempt.builds.glob("*.json"):
-                _take_build(attempt, self._attempt, path.stem)
+            _take_builds(attempt, self._attempt)
         remove_tree(self._attempt.units)
 
     def states(self) -> Iterator[Mapping[str, Any]]:
@@ -104,7 +106,8 @@ class SideBySide:
                 self.stopped.append((cell, outcome))
                 self._attempt.stopped(cell)
                 return
-            self._waiting_bytes += size_of(self._attempt.waiting / cell.slug)
+            waiting = self._attempt.waiting / cell.slug
+            self._waiting_bytes += size_of(waiting) if waiting.exists() else 0
             if event["event"] == "ended":
                 bound(self._attempt.kept, self._plan.keeping.all_mb)
         self._attempt.retell(event)
@@ -129,6 +132,8 @@ def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
     if row is None:
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
         return True, ""
+    if waits:  # for a duel
+        _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
     for source, target in ((unit.kept, attempt.kept), (unit.artifacts, attempt.artifacts)):
         if (source / cell.slug).exists():
             _move(source / cell.slug, target / cell.slug)
@@ -154,6 +159,15 @@ def _take_build(unit: Attempt, attempt: Attempt, stem: str) -> None:
             path.replace(target / path.name)
 
 
+def _take_builds(unit: Attempt, attempt: Attempt) -> None:
+    """What builds told and left that no cell has brought along: serving the cells of a unit has ended."""
+    for path in unit.builds.glob("*.json"):
+        _take_build(unit, attempt, path.stem)
+    for path in unit.built.glob("*"):
+        if not (attempt.built / path.name).exists():
+            _move(path, attempt.built / path.name)
+
+
 def recover(attempt: Attempt, planned: Collection[Cell]) -> None:
     """Take over what a run left in units that was killed, and end what is left of it at work."""
     for unit in attempt.of_units():
@@ -162,4 +176,5 @@ def recover(attempt: Attempt, planned: Collection[Cell]) -> None:
             if not attempt.record_of(cell).exists() and take_over(unit, attempt, cell)[0]:
                 for event in unit.told(cell):
                     attempt.retell(event)
+        _take_builds(unit, attempt)
     remove_tree(attempt.units)

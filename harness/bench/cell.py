@@ -17,7 +17,7 @@ from harness.bench.children import Children
 from harness.bench.disk import remove_tree, space_at
 from harness.bench.errors import DiskFullError
 from harness.bench.failure import Failure
-from harness.bench.kept import MIB, bound, size_of
+from harness.bench.kept import MIB, bound, hand_over, size_of
 from harness.bench.means import Means
 from harness.bench.plan import Cell, Plan
 from harness.bench.progress import described
@@ -125,7 +125,9 @@ class Cells:
     def _leave(self, cell: CellRun, artifacts: Path) -> None:
         """Leave what a cell has converted, within the plan's limit and a share of the disk for all of it together."""
         with contextlib.suppress(Exception):  # a full disk, or what a child may leave: the record is there
-            if cell.leave(artifacts / cell.cell.slug):
+            artifact = cell.described()
+            if artifact is not None and cell.given is None:
+                hand_over(cell.folder, artifacts / cell.cell.slug, artifact)
                 self._artifact_bytes += size_of(artifacts / cell.cell.slug)
                 share = WAITING_SHARE * (space_at(artifacts).free + self._artifact_bytes)
                 limit_mb = min(self.plan.keeping.artifacts_mb, int(share / MIB))

@@ -54,14 +54,6 @@ class Failure:
         return f"{place}: {self.error_type}: {one_line(self.error)}{apart}"
 
 
-class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error of ours
-    """A cell came no further; `failure` says why."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.error)
-        self.failure = failure
-
-
 def _violent(trail: Trail, ended: Ended, limits: Limits) -> dict[str, Any]:
     """What is told of a process that did not live to say it itself, or died when it had."""
     after = " after it had written its result" if trail.result is not None else ""

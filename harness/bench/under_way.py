@@ -26,14 +26,14 @@ from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
 from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
-from harness.bench.failure import Failure, Stopped, columns_of, not_installed, with_log
+from harness.bench.failure import Failure, columns_of, not_installed, with_log
 from harness.bench.fingerprint import normalise_paths, shorten
 from harness.bench.gpu_use import GpuWatch
-from harness.bench.kept import KeptArtifact, describe_artifact, given_in, hand_over, keep, take_artifact, take_if_of
+from harness.bench.kept import KeptArtifact, describe_artifact, given_in, keep, take_artifact, take_if_of
 from harness.bench.latency import latency
 from harness.bench.launching import launch_of, process_columns, runtime_imports, runtime_told, serve_request
 from harness.bench.logs import LOG_FILE, tail
-from harness.bench.means import Means
+from harness.bench.means import Means, Stopped
 from harness.bench.own_code import roots_of
 from harness.bench.plan import Cell, imports_of, split
 from harness.bench.progress import described
@@ -45,6 +45,9 @@ from harness.bench.waiting import Waiting
 _LOG_BYTES = 8000
 _TIMED = "time-"
 """What the folders of timed launches begin with."""
+
+_TOGETHER = 3
+"""How many launches import side by side, before the first of them loads."""
 
 
 class CellRun:
@@ -109,8 +112,9 @@ class CellRun:
                 raise InfrastructureError(msg)
             self.means.children.close()  # nothing is kept warm beside what is timed
             with self._clocked():
-                for number in range(self.policy.launches):
-                    self._timed(built, waiting.artifact, number)
+                for first in range(0, self.policy.launches, _TOGETHER):
+                    numbers = range(first, min(first + _TOGETHER, self.policy.launches))
+                    self._timed_together(built, waiting.artifact, numbers)
             self.columns.update(latency(self.details["launches"]))
 
         return self._until_stopped(stages)
@@ -278,10 +282,7 @@ class CellRun:
         return result
 
     def _taken(self, built: Built) -> Mapping[str, Any] | None:
-        """What was converted before, in the place of a conversion; None where it has to be converted.
-
-        Raises `InfrastructureError` where what another environment converted is not what was kept.
-        """
+        """What was converted before; None where it has to be now. Raises `InfrastructureError` where that changed."""
         if self.crossed is not None:
             kept, path = take_artifact(self.crossed, self.folder)
             self.details["crossed"] = {"folder": str(self.crossed), **kept.origin()}
@@ -300,23 +301,15 @@ class CellRun:
 
     def keep(self, target: Path, *, limit_mb: int | None) -> dict[str, Any] | None:
         """Move what the cell has left to `target`, and say what a record's details tell of it."""
-        self._describe()
         traceback = str(self.details.get("traceback", ""))
-        return keep(self.folder, target, artifact=self.artifact, traceback=traceback, limit_mb=limit_mb)
+        return keep(self.folder, target, artifact=self.described(), traceback=traceback, limit_mb=limit_mb)
 
-    def leave(self, target: Path) -> bool:
-        """Move what the cell itself has converted to `target`, for whoever keeps it; whether there was such a thing."""
-        self._describe()
-        if self.artifact is None or self._result is None:
-            return False
-        hand_over(self.folder, target, self.artifact)
-        return True
-
-    def _describe(self) -> None:
+    def described(self) -> KeptArtifact | None:
+        """What it serves, as it may be kept; None where there is nothing that can be."""
         if self.artifact is None and self._result is not None:
-            result, built = self._result
             of = {"model": self.cell.model, "strategy": self.cell.strategy}
-            self.artifact = describe_artifact(self.folder, result, built, **of)
+            self.artifact = describe_artifact(self.folder, self._result[0], self._result[1], **of)
+        return self.artifact
 
     def _untouched(self, built: Built, stage: Stage) -> None:
         """End the cell where it changed what it is held against; the model is built anew for the cells after it."""
@@ -332,7 +325,9 @@ class CellRun:
         sets = [i for i in range(len(names)) if same[i] or self.strategy.shapes == "dynamic"]
         self.columns["probes_skipped"] = len(names) - len(sets)
         folder = self._own_folder("serve")
-        done, gpu = self._launched(built, artifact, sets, folder, timed=False)
+        request = self._request(built, artifact, sets, folder, timed=False)
+        gpu = self.means.gpu.watch(timed=False) if self.cell.device == "cuda" else None
+        done = self.means.children.serve(request, gpu)
         if gpu is not None:
             self.columns["gpu_peak_mb"], self.columns["gpu_source"] = gpu.peak()
         self._spent("serve", done)
@@ -340,13 +335,39 @@ class CellRun:
         self._untouched(built, Stage.EXECUTE)
         self._ended_by(self._matched(built, artifact, done, sets, folder, first=True))
 
-    def _timed(self, built: Built, artifact: Mapping[str, Any], number: int) -> None:
-        """One launch: time it, and hold what it answered before and after that against the native outputs."""
+    def _timed_together(self, built: Built, artifact: Mapping[str, Any], numbers: Sequence[int]) -> None:
+        """Launches that import side by side, and then are timed one after the other. On a GPU each has it alone."""
         self.stage = Stage.MEASURE
-        started = now()
-        folder = self._own_folder(f"{_TIMED}{number}")
-        last = number == self.policy.launches - 1
-        done, gpu = self._launched(built, artifact, [0], folder, timed=True, asks_facts=last)
+        last = self.policy.launches - 1
+        requests = [
+            replace(
+                self._request(built, artifact, [0], self._own_folder(f"{_TIMED}{number}"), timed=True),
+                asks_facts=number == last,
+                in_turn=self.cell.device == "cpu",
+            )
+            for number in numbers
+        ]
+        if self.cell.device != "cpu":
+            for request in requests:
+                started, gpu = now(), self.means.gpu.watch(timed=True)
+                self._timed(built, artifact, request, self.means.children.serve(request, gpu), started, gpu)
+            return
+        with self.means.children.imported(requests) as imported:
+            for request in requests:
+                started = now()
+                self._timed(built, artifact, request, self.means.children.serve_next(request, imported), started, None)
+
+    def _timed(
+        self,
+        built: Built,
+        artifact: Mapping[str, Any],
+        request: ServeRequest,
+        done: Done,
+        started: str,
+        gpu: GpuWatch | None,
+    ) -> None:
+        """What became of one launch: what it answered before and after timing is held against the native outputs."""
+        folder = Path(request.folder)
         self._untouched(built, Stage.MEASURE)
         if done.failure:
             self.details["log"] = normalise_paths(tail(folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -356,38 +377,18 @@ class CellRun:
         self._ended_by(failure)
         launch = launch_of(done, folder, started=started, gpu_use=None if gpu is None else gpu.use())
         self.details.setdefault("launches", []).append({**launch, "seconds": done.seconds})
-        if last:  # what a runtime says after many calls is of these, and not of the few before
+        if request.asks_facts:  # what a runtime says after many calls is of these, and not of the few before
             self._runtime_told(done)
 
-    def _launched(
-        self,
-        built: Built,
-        artifact: Mapping[str, Any],
-        sets: Sequence[int],
-        folder: Path,
-        *,
-        timed: bool,
-        asks_facts: bool = True,
-    ) -> tuple[Done, GpuWatch | None]:
-        """What became of the serving process, and of a cell on CUDA who used the GPU meanwhile."""
+    def _request(
+        self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path, *, timed: bool
+    ) -> ServeRequest:
+        """What the serving process is asked."""
         if self.strategy.runtime not in self.registry.runtimes:
             text = f"the strategy names an unknown runtime {self.strategy.runtime!r}"
             self._stop(Outcome.FAILED, Stage.LOAD, "UsageError", text)
-        request = serve_request(
-            self.means.plan,
-            self.registry,
-            self.cell,
-            self.strategy,
-            built,
-            artifact,
-            folder=folder,
-            sets=sets,
-            timed=timed,
-            kind=ServeRequest,
-        )
-        request = replace(request, asks_facts=asks_facts)
-        gpu = self.means.gpu.watch(timed=timed) if self.cell.device == "cuda" else None
-        return self.means.children.serve(request, gpu), gpu
+        given = self.means.plan, self.registry, self.cell, self.strategy, built, artifact
+        return serve_request(*given, folder=folder, sets=sets, timed=timed, kind=ServeRequest)
 
     def _runtime_imports(self, *, own: bool = True) -> tuple[str, ...]:
         return runtime_imports(self.registry, self.strategy, self.cell.model, own=own)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from harness.attempts import details, mistakes
 from harness.attempts.completing import completed, errors_of
+from harness.attempts.durations import durations
 from harness.attempts.execution import execute
 from harness.attempts.journal import Run
 from harness.attempts.settling import combination_of, settle, table_of
@@ -82,11 +83,23 @@ def select(
 @click.command()
 @click.argument("names", nargs=-1, metavar="[COMBINATION]...")
 @selection_options
+@click.option("--combinations", "split", is_flag=True, help="Their combinations alone: what a night is split by.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def plan(context: click.Context, /, names: tuple[str, ...], matrix: Path | None, as_json: bool, **given: Any) -> int:
+def plan(
+    context: click.Context,
+    /,
+    names: tuple[str, ...],
+    matrix: Path | None,
+    split: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """Print the cells that `harness run` would run."""
     chosen, selections = select(root_of(context), names, matrix, **given)
+    if split:
+        click.echo(json.dumps(chosen) if as_json else "\n".join(chosen))
+        return 0
     root = root_of(context)
     plans = [plan for selection in selections for name in chosen for plan in selection.plans(name, root)]
     cells = [cell for each in plans for cell in each.cells]
@@ -247,7 +260,7 @@ def run_all(
             try:
                 with contextlib.ExitStack() as holds:
                     attempts, group = _executed(  # noqa: PLW2901
-                        root, group, display, holds, executor_of, run=run.name, fresh=fresh, restart=restart
+                        root, group, display, holds, executor_of, store, run=run.name, fresh=fresh, restart=restart
                     )
                     folder = _settled(root, group, attempts, results, console, known)
             except ModelsWrongError as error:
@@ -278,6 +291,7 @@ def _executed(
     display: RunDisplay,
     holds: contextlib.ExitStack,
     executor_of: Callable[[Plan], Executor],
+    store: Path,
     **how: Any,
 ) -> tuple[list[Attempt], Sequence[Task]]:
     """The attempts of a group, and the group: again, with what requirements name, where a module was missing."""
@@ -288,7 +302,16 @@ def _executed(
         with contextlib.ExitStack() as held:
             try:
                 attempts = [
-                    execute(root, task, display, held, executor=executor_of(task.plan), **how) for task in group
+                    execute(
+                        root,
+                        task,
+                        display,
+                        held,
+                        executor=executor_of(task.plan),
+                        durations=durations(store, task.plan),
+                        **how,
+                    )
+                    for task in group
                 ]
                 errors = errors_of(attempts)
             except UsageError as error:

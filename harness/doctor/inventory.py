@@ -41,6 +41,7 @@ _WHOLE = {
     "artifacts": "artifacts of cells that passed",
     "candidates": "candidates of bumps",
     "given": "models of specs",
+    "history": "tables as a history reads them",
     "logs": "logs of installations",
     "machines": "thresholds of duels",
     "tox": "what the bench wrote under tox",

@@ -18,6 +18,8 @@ from harness.tables.rows import INTEGER, MAY_BE_EMPTY, NUMBER, TRUTH
 
 T = TypeVar("T")
 
+_NUMBERS: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64}
+
 
 class Rows(Sequence[T]):
     """The rows of a frame as dataclasses, made when they are asked for; equal to a tuple of them."""
@@ -85,6 +87,18 @@ def rows_of(kind: type[T], frame: pl.DataFrame) -> tuple[T, ...]:
     return tuple(made)
 
 
+def frame_of(kind: type[Any], rows: Sequence[Any]) -> pl.DataFrame:
+    """The frame that `rows_of` makes `rows` of again. Raises `OverflowError` where a number has more than 64 bits."""
+    made = []
+    for column in columns_of(kind):
+        values = [getattr(row, column.name) for row in rows]
+        if issubclass(column.kind, Enum):
+            values = [value.value for value in values]
+        dtype = pl.Boolean if column.kind is bool else _NUMBERS.get(column.kind, pl.String)
+        made.append(pl.Series(column.name, values, dtype=dtype))
+    return pl.DataFrame(made)
+
+
 def _members(column: Column, values: list[Any]) -> list[Any]:
     if not issubclass(column.kind, Enum):
         return values
@@ -118,8 +132,7 @@ def _value(column: Column) -> pl.Expr:
     text = _filled(column)
     if column.kind is bool:
         return text == next(word for word, truth in TRUTH.items() if truth)
-    kinds: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64}
-    return text.cast(kinds[column.kind], strict=False) if column.kind in kinds else text
+    return text.cast(_NUMBERS[column.kind], strict=False) if column.kind in _NUMBERS else text
 
 
 def _original(texts: pl.Series) -> pl.Series:
