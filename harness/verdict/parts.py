@@ -13,12 +13,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from harness.bench.record import Record
-from harness.tables.launches import FEWEST_LAUNCHES
+from harness.tables.launches import FEWEST_LAUNCHES, values_of
 from harness.tables.schema import Table
-from harness.verdict.memory import MemoryShift, ends, memory_shift
+from harness.verdict.memory import Launched, MemoryShift, shift_of
 from harness.verdict.together import Pair, runtime_of
 
 LAUNCH_SHARE = 0.3
@@ -47,33 +47,37 @@ Launches = tuple[Mapping[Key, Sequence[Measured]], Mapping[Key, Sequence[Measure
 """The launches of each side's cells, by cell; empty where a table has none."""
 
 
+class _Taken(NamedTuple):
+    rss_import_mb: float | None
+    rss_load_mb: float | None
+    rss_peak_mb: float | None
+
+
 def launches_of(table: Table) -> dict[Key, list[Measured]]:
-    """The launches of a table by cell."""
+    """The memory of a table's launches by cell."""
     found: dict[Key, list[Measured]] = {}
-    for each in table.launches:
-        found.setdefault(each.cell, []).append(each)
+    for model, strategy, device, *taken in values_of(table.launches, ("model", "strategy", "device", *_Taken._fields)):
+        found.setdefault((model, strategy, device), []).append(_Taken(*taken))
     return found
 
 
 @dataclass(kw_only=True)
 class Part:
-    """One part of a cell's memory on both sides, a value a launch, and what of the difference others share."""
+    """One part of a cell's memory on both sides, by launches, and what of the difference others share."""
 
-    base: list[float]
-    candidate: list[float]
+    base: Launched
+    candidate: Launched
     common_mb: float = 0.0
 
     @property
     def left_mb(self) -> float:
         """The difference that is not shared."""
-        return median(self.candidate) - median(self.base) - self.common_mb
+        return self.candidate.median - self.base.median - self.common_mb
 
     def shift(self, noise_mb: float) -> MemoryShift:
         """The rule's word on what is not shared: the sides are brought together by what is, upwards."""
         up, down = max(self.common_mb, 0.0), max(-self.common_mb, 0.0)
-        return memory_shift(
-            [each + up for each in self.base], [each + down for each in self.candidate], noise_mb=noise_mb
-        )
+        return shift_of(self.base.more(up), self.candidate.more(down), noise_mb=noise_mb)
 
 
 @dataclass(kw_only=True)
@@ -100,9 +104,10 @@ class Parted:
 
 def parted(before: Record, after: Record, launches: Launches) -> Parted | None:
     """The memory of a cell; None where it was not measured on both sides, by launches where both have enough."""
+    key = before.cell
     for column in ("rss_peak_mb", "rss_load_mb"):
         sides: list[list[Measured]] = [
-            [each for each in side.get(before.cell, ()) if getattr(each, column) is not None] for side in launches
+            [each for each in side.get(key, ()) if getattr(each, column) is not None] for side in launches
         ]
         if min(map(len, sides)) < FEWEST_LAUNCHES:
             sides = [[before], [after]]
@@ -113,16 +118,16 @@ def parted(before: Record, after: Record, launches: Launches) -> Parted | None:
         loads = [_values(side, "rss_load_mb") for side in sides]
         start_mb = median(imports[0]) if all(imports) else 0.0
         beyond = [_less(top, taken, start_mb) for top, taken in zip(tops, imports, strict=True)] if start_mb else tops
-        if any(each <= 0 for side in beyond for each in side):
+        if any(min(side) <= 0 for side in beyond):
             start_mb, beyond = 0.0, tops
-        imported = Part(base=imports[0], candidate=imports[1]) if start_mb else None
+        imported = _part(imports) if start_mb else None
         load_mb = None
         if imported and all(loads):
             load_mb = median(loads[1]) - median(loads[0]) - imported.left_mb
         return Parted(
-            whole=Part(base=tops[0], candidate=tops[1]),
+            whole=_part(tops),
             imported=imported,
-            beyond=Part(base=beyond[0], candidate=beyond[1]),
+            beyond=_part(beyond),
             start_mb=start_mb,
             load_mb=load_mb,
             launches=min(map(len, sides)),
@@ -130,10 +135,15 @@ def parted(before: Record, after: Record, launches: Launches) -> Parted | None:
     return None
 
 
+def _part(sides: Sequence[Sequence[float]]) -> Part:
+    base, candidate = sides
+    return Part(base=Launched.of(base), candidate=Launched.of(candidate))
+
+
 def _values(side: Iterable[Measured], column: str) -> list[float]:
     """A column of all launches of a side; nothing where one lacks it, or it is no memory."""
     values = [getattr(each, column) for each in side]
-    return values if all(value is not None and math.isfinite(value) and value > 0 for value in values) else []
+    return values if None not in values and all(0 < value < math.inf for value in values) else []
 
 
 def _less(tops: Sequence[float], taken: Sequence[float], start_mb: float) -> list[float]:
@@ -145,12 +155,12 @@ def noise_of(pairs: Sequence[Pair], moved: Mapping[Key, Parted]) -> dict[Key, fl
     widest: dict[tuple[str, str], float] = {}
     for pair in pairs:
         each, shared = moved[pair[0].cell], (pair[0].model, runtime_of(pair))
-        ranges = [high - low for low, high in map(ends, (each.beyond.base, each.beyond.candidate))]
+        ranges = [side.high - side.low for side in (each.beyond.base, each.beyond.candidate)]
         widest[shared] = max(widest.get(shared, 0.0), *ranges)
     found = {}
     for pair in pairs:
         key, each = pair[0].cell, moved[pair[0].cell]
-        smaller_mb = min(median(each.beyond.base), median(each.beyond.candidate)) - each.start_mb
+        smaller_mb = min(each.beyond.base.median, each.beyond.candidate.median) - each.start_mb
         few = each.launches < FEWEST_LAUNCHES
         found[key] = LAUNCH_SHARE * max(smaller_mb, 0.0) if few else widest[pair[0].model, runtime_of(pair)]
     return found
