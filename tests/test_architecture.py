@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "diagnosis": BENCH_ONLY | {"harness.diagnosis"},
     "report": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "bump", "duel", "report")},
     "matrix": BENCH_ONLY | {"harness.tables", "harness.matrix"},
-    "attempts": BENCH_ONLY | {"harness.tables", "harness.matrix", "harness.attempts"},
+    "executors": BENCH_ONLY | {"harness.matrix", "harness.executors"},
+    "attempts": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "executors", "attempts")},
     "bump": BENCH_ONLY
     | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "matrix", "attempts", "bump")},
     "reproducing": BENCH_ONLY | {"harness.matrix", "harness.reproducing"},
@@ -46,6 +47,7 @@ MAY_IMPORT = {
             "diagnosis",
             "report",
             "matrix",
+            "executors",
             "attempts",
             "given",
             "doctor",

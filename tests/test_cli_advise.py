@@ -19,7 +19,7 @@ from harness.bench.record import Record
 from harness.bench.registry import discover
 from harness.bench.stages import Stage
 from harness.cli import cli
-from harness.cli.running import jobs_of, select
+from harness.cli.running import select, tasks_of
 from harness.matrix import combination, locks
 from harness.tables.consistency import lock_digest
 from harness.tables.schema import Machine, Table
@@ -160,5 +160,5 @@ def task(root: Path) -> Task:
     given: dict[str, Any] = {"inputs": (), "paths": (), "plugins": (), "strategies": ("*",)}
     given |= {"tier": "core", "device": "cpu", "extensions": True, "models": [str(root / "layer.py")]}
     _, (selection,) = select(root, [NAME], None, **given)
-    ((own, *_),) = jobs_of(root, [selection.plans(NAME, root)])
+    ((own, *_),) = tasks_of(root, [selection.plans(NAME, root)])
     return own

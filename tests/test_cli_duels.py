@@ -60,7 +60,7 @@ def told(
         if raises is not None:
             msg = "its lock cannot be had.\nMend it."
             raise raises(msg)
-        return Duellists(jobs=([], []), untimed=dict.fromkeys(meant, "no such environment"))
+        return Duellists(groups=([], []), untimed=dict.fromkeys(meant, "no such environment"))
 
     return told_by_duel(ROOT, comparison, duellists, policy=policy, budget_s=60, quietly=True), asked
 
@@ -179,7 +179,7 @@ def test_each_table_is_duelled_in_the_environment_of_its_own_lock(tmp_path: Path
     other = written(LOCK, lock_digest(LOCK), "2026-02-01T12:00:00Z", measure_s=0.25, timeout_s=400.0)
     newest = written(now.text, now.digest, "2026-02-02T12:00:00Z", measure_s=0.75, timeout_s=200.0)
     found = duellists_of(tmp_path, (other, newest), {("lstm", "onnx-torchscript")}, print)
-    ((before,), (after,)) = found.jobs
+    ((before,), (after,)) = found.groups
     assert (before.name, after.name) == (f"torch2.0-{other.run.lock_digest[:8]}", "torch2.0")
     assert before.lock is not None
     assert after.lock is not None
@@ -243,7 +243,7 @@ def test_a_verdict_fails_on_what_a_duel_confirms(tmp_path: Path) -> None:
     found = told_by_duel(
         tmp_path,
         comparison,
-        lambda _meant, _display: Duellists(jobs=[[task] for task in tasks], untimed={}),
+        lambda _meant, _display: Duellists(groups=[[task] for task in tasks], untimed={}),
         policy=policy,
         budget_s=240,
         quietly=True,

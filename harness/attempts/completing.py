@@ -20,13 +20,13 @@ _STAGES = {Stage.IMPORT.value, Stage.BUILD.value, Stage.CONVERT.value}
 
 
 def completed(
-    root: Path, job: Sequence[Task], texts: Iterable[str], *, note: Callable[[str], None]
+    root: Path, group: Sequence[Task], texts: Iterable[str], *, note: Callable[[str], None]
 ) -> list[Task] | None:
-    """The tasks of `job` with what `texts`, errors of their cells, say to be missing; None where that is nothing.
+    """The tasks of `group` with what `texts`, errors of their cells, say to be missing; None where that is nothing.
 
     Only requirements that were given leave anything out, and only what they themselves name is added.
     """
-    name = job[0].plan.combination
+    name = group[0].plan.combination
     if not combinations.is_given(root, name):
         return None
     missing = {match["module"] for text in texts for match in _MISSING.finditer(text)}
@@ -44,10 +44,10 @@ def completed(
         return None
     each = combinations.read(root, name)
     lock = read_lock(root, each)
-    if job[0].lock is not None and job[0].lock.digest == lock.digest:
+    if group[0].lock is not None and group[0].lock.digest == lock.digest:
         return None
     path = "" if lock.reason else str(lock.path)
-    return [replace(task, plan=replace(task.plan, lock=path), combination=each, lock=lock) for task in job]
+    return [replace(task, plan=replace(task.plan, lock=path), combination=each, lock=lock) for task in group]
 
 
 def errors_of(attempts: Iterable[Attempt]) -> list[str]:

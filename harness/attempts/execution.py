@@ -1,18 +1,15 @@
 """Executes one plan in one environment to the end of its attempt.
 
 The environment is prepared, or told to be a fact of the pins, which is recorded; the attempt is held, gone on with or
-begun; the bench runs in the environment, and is started again where it died with a cell; what changed the environment
-meanwhile is found out and mended. Whatever is no result ends as an `InfrastructureError`, with the attempt
-paused.
+begun; units of its cells are run side by side; then one bench runs alone, for what is left and for timing, and is
+started again where it died with a cell; what changed the environment meanwhile is found out and mended. Whatever is no
+result ends as an `InfrastructureError`, with the attempt paused.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from typing import Any
 from harness.attempts import mistakes
 from harness.attempts.observing import Observer
 from harness.attempts.rows import write_row
+from harness.attempts.side_by_side import SideBySide, recover
 from harness.attempts.tasks import Task, inside_of, prepare
 from harness.bench.abandoned import sweep
 from harness.bench.attempt import Attempt, State
@@ -31,22 +29,23 @@ from harness.bench.errors import (
     PausedError,
     UsageError,
 )
-from harness.bench.group import MARKER, end_leftovers
+from harness.bench.group import end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import identity, name_of
 from harness.bench.logs import tail
-from harness.bench.places import CODE, PACKAGE
 from harness.bench.plan import Cell
 from harness.bench.registry import Registry
 from harness.bench.signals import deaf
 from harness.bench.stages import Outcome, Stage
-from harness.matrix.environment import FactOfPins, Prepared, clean_environ
+from harness.executors.local import Local
+from harness.executors.processes import BenchProcess
+from harness.executors.units import CELL_S, Executor, Work, divide, imports_by_strategy
+from harness.matrix.environment import FactOfPins, Prepared
 from harness.matrix.installing import unwhole
 from harness.matrix.tooling import told_as_infrastructure
 from harness.matrix.wholeness import Change, listed
 
 _POLL_S = 0.2
-_GRACE_S = 20.0
 _LOG_BYTES = 2000
 _MOST_ROUNDS = 6
 """How often an environment may be changed and mended: a cell that did it is found out in two."""
@@ -64,12 +63,15 @@ def execute(
     fresh: bool = False,
     restart: bool = False,
     held: bool = False,
+    executor: Executor | None = None,
+    durations: Mapping[tuple[str, str], float] | None = None,
 ) -> Attempt:
     """Execute `task` to its end, or go on with what is recorded of it, and return the ended or settled attempt.
 
     The attempt is held until `holds` is closed, which has to be after its table is written. `run` names the run that
     this is part of: what is settled under it is done. With `restart`, records are not gone on with; with `held`, the
-    caller holds the environment.
+    caller holds the environment. Units of cells are run by `executor`, without one all cells one after another;
+    `durations` are seconds that cells are known to take, by model and strategy.
     Raises `UsageError` where the bench refuses the plan, `PausedError` where it stopped before its end, and
     `InfrastructureError` where there can be no result.
     """
@@ -87,7 +89,16 @@ def execute(
                 f"{task.name}: done already, by the run that this goes on with; its table is {stated['table']}"
             )
             return attempt
-        execution = _Execution(root, task, attempt, registry, observer, fresh=fresh)
+        execution = _Execution(
+            root,
+            task,
+            attempt,
+            registry,
+            observer,
+            fresh=fresh,
+            executor=executor or Local(1),
+            durations=durations or {},
+        )
         execution.take_up(parts, inside, lock, run=run, restart=restart)
         sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
         if isinstance(prepared, FactOfPins):
@@ -122,6 +133,8 @@ class _Execution:
         observer: Observer,
         *,
         fresh: bool,
+        executor: Executor | None = None,
+        durations: Mapping[tuple[str, str], float] | None = None,
     ) -> None:
         self.root = root
         self.task = task
@@ -130,6 +143,9 @@ class _Execution:
         self.registry = registry
         self.observer = observer
         self.fresh = fresh
+        self.executor = executor or Local(1)
+        self._durations = durations or {}
+        self._tried: set[Cell] = set()
         self._by_name = {(cell.model, cell.strategy): cell for cell in task.plan.cells}
         self._events = attempt.events_from()
         self._under_way: Cell | None = None
@@ -142,6 +158,7 @@ class _Execution:
         attempt = self.attempt
         end_leftovers(str(attempt.folder))
         attempt.clear_scratch()
+        recover(attempt, self.plan.cells)
         before: dict[str, int] = {}
         waiting = 0
         obstacles = ["it is settled"] if restart or attempt.state in (None, State.SETTLED) else attempt.obstacles(parts)
@@ -181,7 +198,7 @@ class _Execution:
             self._changed(prepared.found)
             rounds = 0
             while True:
-                self._bench()
+                self._bench(inside, lock)
                 changes = self._prepared.changes()
                 if not changes:
                     break
@@ -236,19 +253,80 @@ class _Execution:
             if stated and stated["state"] != State.PAUSED.value:
                 self.attempt.pause(str(error) if isinstance(error, HarnessError) else "it was interrupted.")
 
-    def _bench(self) -> None:
+    def _bench(self, inside: Mapping[str, Any], lock: str) -> None:
+        """Have every cell recorded: side by side as far as that goes, then by one bench alone."""
+        while self._side_by_side(inside, lock):
+            self._alone(only_waiting=True)
+        self._alone()
+
+    def _side_by_side(self, inside: Mapping[str, Any], lock: str) -> bool:
+        """Run units of the cells that nobody has tried; whether what waits has to be timed before others are begun."""
+        done = {*self.attempt.worked_on(self.plan), *self._tried}
+        left = [cell for cell in self.plan.cells if cell not in done]
+        if self.plan.duel_side or not left:
+            return False
+        parts = divide(
+            left, imports_by_strategy(self.plan, self.registry), jobs=self.executor.jobs, seconds=self._seconds
+        )
+        if not parts:
+            return False
+        stated = self.attempt.read()
+        assert stated is not None
+        work = Work(
+            root=self.root,
+            name=self.task.name,
+            python=self._prepared.python,
+            python_version=self._prepared.python_version,
+            lock=lock if self.plan.lock else "",
+            fresh=self.fresh,
+        )
+        beside = SideBySide(self.attempt, self.plan)
+        units = beside.begin(parts, stated["identity"], inside, lock=lock, seconds=self._seconds)
+        try:
+            self.executor.run(units, work, lambda: self._looked(beside))
+        finally:
+            with deaf():
+                beside.end()
+                self._tell()
+        self._tried.update(cell for cell, _ in beside.stopped)
+        room = beside.has_room()
+        if room:
+            self._tried.update(left)
+        return not room
+
+    def _looked(self, beside: SideBySide) -> bool:
+        """Tell what units did; whether others may begin. Raises why the run cannot go on, where one of them knows."""
+        goes_on = beside.look()
+        self._tell()
+        for stated in beside.states():
+            if stated["state"] == State.REFUSED.value:
+                self.attempt.refuse(stated["cause"], mistake=bool(stated.get("mistake")))
+            elif stated["state"] == State.PAUSED.value:
+                self.attempt.pause(stated["cause"])
+            self._raise_stated(stated)
+        return goes_on
+
+    def _seconds(self, cell: Cell) -> float:
+        return self._durations.get((cell.model, cell.strategy), CELL_S)
+
+    def _raise_stated(self, stated: Mapping[str, Any]) -> None:
+        """Raise why a bench ended before its end, where it said so."""
+        if stated["state"] == State.REFUSED.value:
+            raise (ModelsWrongError if stated.get("mistake") else UsageError)(stated["cause"])
+        if stated["state"] == State.PAUSED.value:
+            msg = f"{self.task.name} stopped before its end: {stated['cause']}"
+            raise PausedError(msg)
+
+    def _alone(self, *, only_waiting: bool = False) -> None:
         """Run the bench until it has recorded every cell, again where it died with one, or raise why not."""
         died: set[str] = set()
-        while len(self.attempt.recorded(self.plan)) < len(self.plan.cells):
-            returncode = self._pytest()
+        cells = self.attempt.waiting_cells(self.plan) if only_waiting else self.plan.cells
+        while not all(self.attempt.record_of(cell).exists() for cell in cells):
+            returncode = self._pytest(only_waiting=only_waiting)
             stated = self.attempt.read()
             assert stated is not None
-            if stated["state"] == State.REFUSED.value:
-                raise (ModelsWrongError if stated.get("mistake") else UsageError)(stated["cause"])
-            if stated["state"] == State.PAUSED.value:
-                msg = f"{self.task.name} stopped before its end: {stated['cause']}"
-                raise PausedError(msg)
-            if len(self.attempt.recorded(self.plan)) == len(self.plan.cells):
+            self._raise_stated(stated)
+            if all(self.attempt.record_of(cell).exists() for cell in cells):
                 return
             end_leftovers(str(self.attempt.folder))
             self.attempt.clear_scratch()
@@ -274,46 +352,24 @@ class _Execution:
             error=f"the bench itself ended with exit code {returncode}, twice, while the cell was under way",
         )
 
-    def _pytest(self) -> int:
+    def _pytest(self, *, only_waiting: bool = False) -> int:
         """Pytest in the environment, to its end; its exit code."""
-        command = [str(self._prepared.python), "-m", "pytest", f"-c{PACKAGE / 'bench' / 'pytest.ini'}"]
-        command += ["-pharness.bench", f"--attempt={self.attempt.folder}", f"--parent={os.getpid()}"]
-        command += ["-q", "-pno:cacheprovider", "-pno:benchmark", *(["--fresh"] if self.fresh else [])]
-        environ = {**clean_environ(pinned=bool(self.plan.lock)), MARKER: str(self.attempt.folder)}
         self._under_way = None
-        with self.attempt.log.open("a", encoding="utf-8") as log:
-            # A session of its own: what a terminal sends, it gets from here, once.
-            process = subprocess.Popen(
-                command,
-                cwd=CODE,  # pytest puts it on the path; the plugins that write where they are started are left out
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        bench = BenchProcess(
+            self._prepared.python,
+            self.attempt.folder,
+            pinned=bool(self.plan.lock),
+            fresh=self.fresh,
+            only_waiting=only_waiting,
+        )
         try:
-            while process.poll() is None:
+            while (returncode := bench.ended(_POLL_S)) is None:
                 self._tell()
-                time.sleep(_POLL_S)
         except BaseException:
-            self._interrupt(process)
+            bench.end()
             raise
         self._tell()
-        return process.returncode
-
-    def _interrupt(self, process: subprocess.Popen[bytes]) -> None:
-        """Let the bench end by itself, which removes what its cells left; what does not end is killed."""
-        with deaf():
-            process.terminate()
-            try:
-                process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            end_leftovers(str(self.attempt.folder))
-            with contextlib.suppress(OSError):
-                self.attempt.clear_scratch()
+        return returncode
 
     def _write(self, cell: Cell, *, outcome: Outcome, stage: Stage, error_type: str, error: str) -> None:
         """Record a cell in the place of the bench, and tell the observer."""
@@ -344,6 +400,8 @@ class _Execution:
                 self.observer.ended(event["model"], event["strategy"], event["outcome"], event["stage"])
                 if event["outcome"] == Outcome.FAILED.value and event["model"] not in self._told_raised:
                     self._tell_raised(event["model"], event["strategy"])
+            elif event["event"] == "stopped":
+                self.observer.stopped(event["model"], event["strategy"])
 
     def _tell_raised(self, model: str, strategy: str) -> None:
         """Tell once what a model of a user's own raised while it was built, where that is why a cell failed."""

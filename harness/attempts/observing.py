@@ -27,6 +27,9 @@ class Observer(Protocol):
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
         """A cell has its record."""
 
+    def stopped(self, model: str, strategy: str) -> None:
+        """A cell ended beside others as it may for their doing, and runs once more, alone."""
+
     def note(self, text: str) -> None:
         """Something that a person should know."""
 

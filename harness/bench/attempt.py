@@ -11,9 +11,10 @@
     waiting/       one folder a cell that waits to be timed (`harness.bench.waiting`); none is left at the end, but for
                    those that wait for a duel
     built/         one folder a model, of cells that wait for a duel: inputs and native outputs
+    units/         one attempt a unit, while cells are run side by side; what its cells left moves here as they end
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
-    events.jsonl   cells as they begin, wait, are timed and end, for a live display; and those whose timing was
-                   stopped, once it is gone on with
+    events.jsonl   cells as they begin, wait, are timed and end, for a live display; and those that were stopped: in
+                   being timed, once that is gone on with, or beside others, where they run once more alone
     scratch/       everything else that a run writes; nothing in it outlives the run
 
 The state is written down, and never inferred from which files exist. Whoever changes an attempt holds it
@@ -69,6 +70,7 @@ class Attempt:
         self.waiting = folder / "waiting"
         self.built = folder / "built"
         self.kept = folder / "kept"
+        self.units = folder / "units"
         self.events = folder / "events.jsonl"
         self.log = folder / "pytest.log"
         self.scratch = folder / SCRATCH
@@ -106,7 +108,7 @@ class Attempt:
         the run of several combinations that this is part of.
         """
         self.file.unlink(missing_ok=True)
-        for folder in (self.records, self.natives, self.builds, self.waiting, self.built, self.kept):
+        for folder in (self.records, self.natives, self.builds, self.waiting, self.built, self.kept, self.units):
             remove_tree(folder)
         for file in (self.events, self.log, self.lock):
             file.unlink(missing_ok=True)
@@ -195,7 +197,7 @@ class Attempt:
 
     def has_waiting(self) -> bool:
         """Whether anything lies there of cells that wait, to be timed or for a duel, or that were being converted."""
-        return any(folder.is_dir() and any(folder.iterdir()) for folder in (self.waiting, self.built))
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in (self.waiting, self.built, self.units))
 
     def let_go(self) -> None:
         """Remove what waits, to be timed or for a duel. Whoever goes on with the attempt runs those cells again."""
@@ -205,8 +207,8 @@ class Attempt:
                 self.pause("what was ready for the duel was removed.")
             for folder in self.waiting.glob("*"):
                 (self.records / f"{folder.name}.json").unlink(missing_ok=True)
-        remove_tree(self.waiting)
-        remove_tree(self.built)
+        for folder in (self.waiting, self.built, self.units):
+            remove_tree(folder)
 
     def _is_of_a_duel(self) -> bool:
         try:
@@ -231,7 +233,8 @@ class Attempt:
         """Whether the folder holds what is no attempt's: somebody's own files, which nothing here may remove."""
         if not self.folder.exists() or self.file.exists():
             return False
-        folders = (self.records, self.natives, self.builds, self.waiting, self.built, self.kept, self.scratch)
+        results = (self.records, self.natives, self.builds, self.kept)
+        folders = (*results, self.waiting, self.built, self.units, self.scratch)
         own = (self.plan, self.lock, self.events, self.log, *folders)
         names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
         # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
@@ -276,6 +279,10 @@ class Attempt:
         """The cells of a plan that have a record, or wait to be timed."""
         return [*self.recorded(plan), *self.waiting_cells(plan)]
 
+    def of_units(self) -> list[Attempt]:
+        """The attempts of the units that cells of this one are run in, side by side."""
+        return [Attempt(path) for path in sorted(self.units.glob("*")) if path.is_dir()]
+
     def started(self, cell: Cell) -> None:
         """Tell that a cell is under way."""
         self._event("started", cell)
@@ -287,6 +294,14 @@ class Attempt:
     def timing(self, cell: Cell) -> None:
         """Tell that a cell that waited is timed."""
         self._event("timing", cell)
+
+    def stopped(self, cell: Cell) -> None:
+        """Tell that a cell that was under way beside others ended without a record, and will run once more."""
+        self._event("stopped", cell)
+
+    def retell(self, event: Mapping[str, Any]) -> None:
+        """Tell what the attempt of a unit told, at the time that it did."""
+        self._append(event)
 
     def write(self, cell: Cell, record: Record, details: Mapping[str, Any], *, waits_on: bool = False) -> None:
         """Keep the record of a cell, and tell that it ended; what is left of it goes, unless it `waits_on`."""
@@ -301,7 +316,9 @@ class Attempt:
         write_json(self.natives / f"{file_stem_of(model)}.json", native)
 
     def _event(self, what: str, cell: Cell, **more: str | float) -> None:
-        line = {"event": what, "at": time.time(), "model": cell.model, "strategy": cell.strategy, **more}
+        self._append({"event": what, "at": time.time(), "model": cell.model, "strategy": cell.strategy, **more})
+
+    def _append(self, line: Mapping[str, Any]) -> None:
         # One write a line, begun on a line of its own: what a full disk cut short spoils no other.
         with self.events.open("ab") as file:
             torn = file.tell() > 0 and not _ends_a_line(self.events)
@@ -342,6 +359,10 @@ class Attempt:
             if what in ("started", "timing"):
                 found[key] = [*worked, (at, _NO_END)]
         return found
+
+    def told(self, cell: Cell) -> list[dict[str, Any]]:
+        """What was told of a cell."""
+        return [each for each in self._told() if (each["model"], each["strategy"]) == (cell.model, cell.strategy)]
 
     def _told(self) -> list[dict[str, Any]]:
         lines = self.events.read_bytes().splitlines() if self.events.exists() else []

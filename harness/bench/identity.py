@@ -34,7 +34,7 @@ PARTS: Mapping[str, str] = {
 """The parts, and what a person is told where one differs."""
 
 
-_NO_PART = ("policy", "lock", "keep", "keeping", "artifacts", "duel_side")
+_NO_PART = ("policy", "lock", "keep", "keeping", "artifacts", "duel_side", "times")
 """What of a plan is a part of its own, or changes nothing of what is recorded."""
 
 

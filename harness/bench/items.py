@@ -25,14 +25,12 @@ from harness.bench.plan import Cell
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.bench.telling import told
+from harness.bench.waiting import WAITING_SHARE
 
 CELLS = pytest.StashKey[Cells]()
 ATTEMPT = pytest.StashKey[Attempt]()
 CAUSE = pytest.StashKey[str]()
 """Why the run stopped, where that is no result."""
-
-_WAITING_SHARE = 0.25
-"""How much of what is free on the disk may wait to be timed."""
 
 
 class CellFailedError(Exception):
@@ -61,21 +59,27 @@ class CellItem(pytest.Item):
         cells, attempt = self.config.stash[CELLS], self.config.stash[ATTEMPT]
         self._has_run = True
         with self._stopping():
-            if cells.waits(self.cell):  # a run that was paused has brought it so far
+            waited = cells.waits(self.cell)
+            if waited:  # a run that was paused has brought it so far
                 cells.builds.built(self.cell.model)
             else:
                 attempt.started(self.cell)
                 self._ended = cells.run(self.cell)
-                if self._ended is None:
-                    attempt.waits(self.cell)
             new = cells.builds.new(self.cell.model)
             if new is not None:
                 attempt.write_build(self.cell.model, *new)
+            if self._ended is None and not waited:
+                attempt.waits(self.cell)
             if self._ended is not None:
                 attempt.write(self.cell, *self._ended, waits_on=bool(cells.plan.duel_side))
                 if cells.plan.duel_side:  # no cell of it can be timed in between, to make room
-                    cells.require_room(_WAITING_SHARE)
+                    cells.require_room(WAITING_SHARE)
         return self._ended is not None or self.broke is not None
+
+    @property
+    def came_through(self) -> bool:
+        """Whether all but timing was done, however it ended."""
+        return self._has_run and self.broke is None
 
     def runtest(self) -> None:
         """Time the cell where that is left to do, and report it."""
@@ -134,7 +138,10 @@ def infrastructure(error: Exception) -> HarnessError | None:
 
 
 def go_through(session: pytest.Session) -> None:
-    """Run every item of a session: cells first without timing; what is no cell of ours as pytest would."""
+    """Run every item of a session: cells first without timing; what is no cell of ours as pytest would.
+
+    Where the plan has nothing timed, what waits is left to wait, and not reported.
+    """
     waiting: list[CellItem] = []
     size = 0
     for item, after in _with_next(session.items):
@@ -144,10 +151,13 @@ def go_through(session: pytest.Session) -> None:
         waiting.append(item)
         cells = session.config.stash[CELLS]
         size += cells.bytes_waiting(item.cell)
-        if size > _WAITING_SHARE * (shutil.disk_usage(cells.waiting).free + size):
+        if not cells.plan.times:
+            continue
+        if size > WAITING_SHARE * (shutil.disk_usage(cells.waiting).free + size):
             _time(session, waiting)
             waiting, size = [], 0
-    _time(session, waiting)
+    if waiting and session.config.stash[CELLS].plan.times:
+        _time(session, waiting)
 
 
 def _with_next(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, pytest.Item | None]]:

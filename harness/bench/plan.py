@@ -107,6 +107,9 @@ class Plan:
     there (`harness.bench.kept`). `artifacts` are model, strategy and the folder of a kept cell: such a cell does not
     convert, but serves that artifact, and is held against the model as it is built here.
 
+    Without `times`, what comes through is not timed here: it is left waiting (`harness.bench.waiting`), for whoever
+    runs the plan that these cells are of.
+
     With `duel_side`, "a" or "b", cells are made ready for that side of a duel: what came through is recorded without
     having been timed, and waits on (`harness.bench.waiting`), beside what the builds of the models left.
     """
@@ -129,6 +132,7 @@ class Plan:
     keeping: Keeping = field(default_factory=Keeping)
     artifacts: tuple[tuple[str, str, str], ...] = ()
     duel_side: str = ""
+    times: bool = True
 
     def registry(self) -> Registry:
         """Where this plan's names are looked up."""

@@ -51,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--out", metavar="DIR", help="folder of the attempt; a temporary one where it is left out")
     group.addoption("--attempt", metavar="DIR", help="an attempt that `harness run` has begun; replaces all below")
     group.addoption("--parent", type=int, help="process that holds that attempt")
+    group.addoption("--only-waiting", action="store_true", help="of that attempt, only the cells that wait to be timed")
     group.addoption("--combination", default="ambient", help="name of this environment in the records")
     group.addoption("--models", action="append", default=[], metavar="GLOB|FILE", help="models of the zoo, or your own")
     group.addoption("--path", action="append", default=[], metavar="DIR", help="a folder that your models import from")
@@ -200,6 +201,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         config.stash[CAUSE] = str(error)
         pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
     done = [item for item in session.items if isinstance(item, CellItem) and attempt.record_of(item.cell).exists()]
+    if config.getoption("--only-waiting"):
+        waits = config.stash[CELLS].waits
+        done = [item for item in session.items if isinstance(item, CellItem) and not waits(item.cell)]
     if done:
         config.hook.pytest_deselected(items=done)
         session.items[:] = [item for item in session.items if item not in done]
@@ -331,7 +335,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         if attempt.state is not State.RUNNING:
             return  # it had not begun
         cause = config.stash.get(CAUSE, "") or _stopped_by(session, exitstatus)
-        lacking = [cell.id for cell in config.stash[_PLAN].cells if not attempt.record_of(cell).exists()]
+        lacking = _lacking(session, attempt)
         if lacking and not cause:
             cause = f"{len(lacking)} cells have no record{_broke_at(session, lacking, exitstatus)}"
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
@@ -341,6 +345,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             attempt.pause(cause)
         elif not config.getoption("--attempt"):  # there, `harness run` has to look at the environment first
             attempt.end()
+
+
+def _lacking(session: pytest.Session, attempt: Attempt) -> list[str]:
+    """The cells that this session was to bring to their end, and that have no record."""
+    plan = session.config.stash[_PLAN]
+    items = [item for item in session.items if isinstance(item, CellItem)]
+    if not plan.times:  # somebody takes records away as they come
+        return [item.cell.id for item in items if not item.came_through]
+    cells = [item.cell for item in items] if session.config.getoption("--only-waiting") else plan.cells
+    return [cell.id for cell in cells if not attempt.record_of(cell).exists()]
 
 
 def _broke_at(session: pytest.Session, lacking: list[str], exitstatus: int) -> str:

@@ -354,6 +354,9 @@ class _Unheard:
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
         """Nothing is told."""
 
+    def stopped(self, model: str, strategy: str) -> None:
+        """Nothing is told."""
+
     def note(self, text: str) -> None:
         """It goes where what is under way goes."""
         self._busy(text)

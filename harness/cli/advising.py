@@ -20,7 +20,7 @@ from harness.bench.registry import Registry
 from harness.bump.advising import NATIVE, Advice, Limits, Seen, advise, next_cells
 from harness.cli.cells import cell_command
 from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, shown
-from harness.cli.running import jobs_of, run_all, select
+from harness.cli.running import run_all, select, tasks_of
 from harness.cli.storing import RESULTS
 from harness.matrix.places import OWN
 from harness.report import advice as report
@@ -186,7 +186,7 @@ class _Search:
             if cells:
                 plans.append(replace(plan, cells=tuple(cells), selected=True))
         ((_, folder),) = run_all(
-            self._root, jobs_of(self._root, [plans]), self._results, fresh=False, restart=False, errors_only=True
+            self._root, tasks_of(self._root, [plans]), self._results, fresh=False, restart=False, errors_only=True
         )
         table = read_table(folder)
         for record in table.records:
@@ -195,7 +195,7 @@ class _Search:
 
     def _take(self) -> None:
         tables = list(self._tables())
-        (tasks,) = jobs_of(self._root, [self._plans])
+        (tasks,) = tasks_of(self._root, [self._plans])
         for task in tasks:
             for table, record in cells_of_just_this(task, tables).values():
                 self._keep(table, record)

@@ -96,6 +96,14 @@ _TIMING_OPTIONS = (
 )
 
 
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="How many cells are converted and checked side by side (by default as cores and memory allow). What is timed "
+    "is timed alone.",
+)
+
+
 def timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how cells are timed, instead of `[policy]` in the matrix file."""
     for option in reversed(_TIMING_OPTIONS):

@@ -20,7 +20,7 @@ from harness.cli.duels import BUDGET_MIN, fought, of_cells
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.reading import locks_of
 from harness.cli.replanning import standing_for
-from harness.cli.running import jobs_of, select
+from harness.cli.running import select, tasks_of
 from harness.cli.storing import RESULTS
 from harness.duel.contesting import Duel, Rules
 from harness.duel.deciding import Decision
@@ -95,7 +95,7 @@ def duel(
     _, (selection, *_) = select(root, list(dict.fromkeys(names)), matrix, **given)
     plans = {name: selection.plans(name, root) for name in names}
     plans, broken = _of_these(root, results or root / RESULTS, selection, plans, cells)
-    tasks = dict(zip(plans, jobs_of(root, list(plans.values())), strict=True))
+    tasks = dict(zip(plans, tasks_of(root, list(plans.values())), strict=True))
     cells_meant = {(cell.model, cell.strategy) for each in plans.values() for plan in each for cell in plan.cells}
     rules = Rules(
         design=Design(equal_within=within_percent / 100),

@@ -29,7 +29,7 @@ from harness.verdict.policy import GatePolicy
 
 BUDGET_MIN = 20.0
 
-Jobs = Sequence[Sequence[Task]]
+Groups = Sequence[Sequence[Task]]
 """The tasks of each of the two sides: of a combination itself, and of its extensions."""
 
 _OPTIONS = (
@@ -67,8 +67,8 @@ class Fought:
     sides: tuple[Side, Side]
 
 
-def fought(root: Path, jobs: Jobs, *, rules: Rules, display: RunDisplay) -> Fought:
-    """A whole duel of the cells of `jobs`. Waiting for who else duels, or uses the environments, costs no budget.
+def fought(root: Path, groups: Groups, *, rules: Rules, display: RunDisplay) -> Fought:
+    """A whole duel of the cells of `groups`. Waiting for who else duels, or uses the environments, costs no budget.
 
     Raises `NoEvidenceError` where an environment cannot be had or no cell passes on both sides, and what executing
     raises.
@@ -76,10 +76,10 @@ def fought(root: Path, jobs: Jobs, *, rules: Rules, display: RunDisplay) -> Foug
     with alone(root, display.note), contextlib.ExitStack() as held:
         # From before the first conversion to the last pair, so that nobody reinstalls or removes one in between. Nobody
         # but a duel waits for one environment while it has another, and there is one duel at a time.
-        for name in sorted({task.name for each in jobs for task in each}):
+        for name in sorted({task.name for each in groups for task in each}):
             held.enter_context(holding(root, name, display.note))
         began = time.monotonic()
-        sides = _prepared(root, jobs, display, held)
+        sides = _prepared(root, groups, display, held)
         keys = [key for key in sides[0].cells if key in sides[1].cells]
         if not keys:
             raise NoEvidenceError(_nothing_to_time(sides))
@@ -114,10 +114,10 @@ def of_cells(plans: Sequence[Plan], meant: set[Key]) -> list[Plan]:
     return [plan for plan in narrowed if plan.cells]
 
 
-def _prepared(root: Path, jobs: Jobs, display: RunDisplay, holds: contextlib.ExitStack) -> tuple[Side, Side]:
+def _prepared(root: Path, groups: Groups, display: RunDisplay, holds: contextlib.ExitStack) -> tuple[Side, Side]:
     """Both sides, converted. The second one need not convert what does not pass on the first."""
-    first = prepare(root, jobs[0], display, holds, side=SIDES[0])
-    left = [replace(task, plan=plan) for task in jobs[1] for plan in of_cells([task.plan], set(first.cells))]
+    first = prepare(root, groups[0], display, holds, side=SIDES[0])
+    left = [replace(task, plan=plan) for task in groups[1] for plan in of_cells([task.plan], set(first.cells))]
     if not left:
         raise NoEvidenceError(_nothing_to_time((first,)))
     return first, prepare(root, left, display, holds, side=SIDES[1])
@@ -132,7 +132,7 @@ def _nothing_to_time(sides: Sequence[Side]) -> str:
 class Duellists:
     """What is to be timed for a verdict: the tasks of both sides, and why other cells that pass cannot be."""
 
-    jobs: Jobs
+    groups: Groups
     untimed: Mapping[Key, str]
 
 
@@ -172,9 +172,9 @@ def told_by_duel(
     try:
         with RunDisplay(new_console(stderr=quietly)) as display:
             wanted = duellists(meant, display)
-            if not all(wanted.jobs):
+            if not all(wanted.groups):
                 return Duelled(untimed=wanted.untimed)
-            found = fought(root, wanted.jobs, rules=rules, display=display)
+            found = fought(root, wanted.groups, rules=rules, display=display)
     except RunInterruptedError:
         raise
     except HarnessError as error:

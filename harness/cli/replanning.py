@@ -16,7 +16,7 @@ from harness.bench.record import Record
 from harness.bench.series import values_of
 from harness.cli.duels import Duellists, of_cells
 from harness.cli.reading import locks_of
-from harness.cli.running import jobs_of, select
+from harness.cli.running import select, tasks_of
 from harness.duel.preparing import Key
 from harness.matrix import combination as combinations
 from harness.matrix.locks import lock_path
@@ -123,7 +123,7 @@ def duellists_of(root: Path, tables: tuple[Table, Table], meant: set[Key], tell:
                 continue
             sides[-1].append(_plan(root, name, table.run, extension, records))
     left = [of_cells(plans, meant - untimed.keys()) for plans in _by_equal_rules(sides)]
-    return Duellists(jobs=jobs_of(root, left), untimed=untimed)
+    return Duellists(groups=tasks_of(root, left), untimed=untimed)
 
 
 def _by_equal_rules(sides: Sequence[Sequence[Plan]]) -> list[list[Plan]]:

@@ -27,7 +27,7 @@ from harness.cli.cells import FoundCell, cell_options, find_cell
 from harness.cli.context import new_console, root_of, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.replanning import kept_plan, plan_by_table
-from harness.cli.running import jobs_of
+from harness.cli.running import tasks_of
 from harness.matrix import combination as combinations
 from harness.matrix.locks import lock_path
 from harness.report.live import RunDisplay
@@ -238,7 +238,7 @@ def _task_of(root: Path, plan: Plan, interpreter: Path | None) -> Task:
         )
         raise UsageError(msg)
     path = lock_path(root, combinations.extended(plan.combination, plan.extension))
-    ((task,),) = jobs_of(root, [[replace(plan, lock=str(path) if path.exists() else "")]])
+    ((task,),) = tasks_of(root, [[replace(plan, lock=str(path) if path.exists() else "")]])
     return task
 
 

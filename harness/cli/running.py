@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, Us
 from harness.bench.hold import hold
 from harness.bench.plan import Plan, split_models
 from harness.bench.series import path_names, series_of
-from harness.cli.context import new_console, root_of, selection_options, shown, timing_options
+from harness.cli.context import jobs_option, new_console, root_of, selection_options, shown, timing_options
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
 from harness.cli.requirements import requirements_options, take
 from harness.cli.storing import gate_command, store_of
+from harness.executors.local import Local, jobs_here
+from harness.executors.units import Executor
 from harness.given.placing import placed
 from harness.matrix import combination as combinations
 from harness.matrix import environment, locks, matrixfile
@@ -80,11 +82,23 @@ def select(
 @click.command()
 @click.argument("names", nargs=-1, metavar="[COMBINATION]...")
 @selection_options
+@click.option("--combinations", "split", is_flag=True, help="Their combinations alone: what a night is split by.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def plan(context: click.Context, /, names: tuple[str, ...], matrix: Path | None, as_json: bool, **given: Any) -> int:
+def plan(
+    context: click.Context,
+    /,
+    names: tuple[str, ...],
+    matrix: Path | None,
+    split: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """Print the cells that `harness run` would run."""
     chosen, selections = select(root_of(context), names, matrix, **given)
+    if split:
+        click.echo(json.dumps(chosen) if as_json else "\n".join(chosen))
+        return 0
     root = root_of(context)
     plans = [plan for selection in selections for name in chosen for plan in selection.plans(name, root)]
     cells = [cell for each in plans for cell in each.cells]
@@ -108,6 +122,7 @@ def plan(context: click.Context, /, names: tuple[str, ...], matrix: Path | None,
 @requirements_options
 @selection_options
 @timing_options
+@jobs_option
 @click.option("--python", "interpreter", type=click.Path(path_type=Path), help="Run in this interpreter's environment.")
 @click.option("--name", default=AMBIENT, show_default=True, help="What to call that environment.")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
@@ -127,6 +142,7 @@ def run(
     results: Path | None,
     fresh: bool,
     restart: bool,
+    jobs: int | None,
     **given: Any,
 ) -> int:
     """Install combinations through tox, run their cells, and write their tables.
@@ -151,19 +167,31 @@ def run(
         chosen = [*names, *take(root, requirements, selections, python=python, everything=everything)]
     if interpreter is not None:
         check_name(root, name)
-        jobs = [
+        groups = [
             [Task(plan=plan, interpreter=interpreter.absolute()) for plan in selection.plans(name, None)]
             for selection in selections
         ]
     else:
         for note in filter(None, (combinations.origin(root, each) for each in chosen)):
             click.echo(note)
-        jobs = jobs_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
+        groups = tasks_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
+    executors = local_executors([task.plan for group in groups for task in group], asked=jobs)
     _tell_device(selections)
-    written = run_all(root, jobs, results, fresh=fresh, restart=restart, known=known)
+    written = run_all(root, groups, results, fresh=fresh, restart=restart, known=known, executor_of=executors)
     if told := gate_command(written, root=root, given_root=context.obj, results=results):
         click.echo(f"Compare: {told}")
     return 0
+
+
+def local_executors(plans: Iterable[Plan], *, asked: int | None = None) -> Callable[[Plan], Executor]:
+    """What runs each plan here, by `asked` jobs or as cores and memory allow. Raises `UsageError` before any runs."""
+
+    def executor(plan: Plan) -> Executor:
+        return Local(jobs_here(plan.policy, device=plan.device, asked=asked))
+
+    for plan in plans:
+        executor(plan)
+    return executor
 
 
 def check_name(root: Path, name: str) -> None:
@@ -182,9 +210,9 @@ def _tell_device(selections: Sequence[Selection]) -> None:
         click.echo(f"device: cpu ({reason})")
 
 
-def jobs_of(root: Path, groups: Sequence[Sequence[Plan]]) -> list[list[Task]]:
+def tasks_of(root: Path, plans: Sequence[Sequence[Plan]]) -> list[list[Task]]:
     """The tasks of each combination and device, with their locks; refuses before anything is built."""
-    names = {combinations.extended(plan.combination, plan.extension) for group in groups for plan in group}
+    names = {combinations.extended(plan.combination, plan.extension) for group in plans for plan in group}
     sources = {}
     for name in sorted(names):
         base, _, extension = name.partition(combinations.EXTENDS)
@@ -192,7 +220,7 @@ def jobs_of(root: Path, groups: Sequence[Sequence[Plan]]) -> list[list[Task]]:
             each = combinations.read(root, name)
             sources[name] = each, locks.read_lock(root, each)
     environment.require_pythons({name: each.python for name, (each, lock) in sources.items() if not lock.reason})
-    return [[_task(plan, sources) for plan in group] for group in groups]
+    return [[_task(plan, sources) for plan in group] for group in plans]
 
 
 def _task(plan: Plan, sources: Mapping[str, tuple[combinations.Combination, locks.Lock]]) -> Task:
@@ -202,93 +230,105 @@ def _task(plan: Plan, sources: Mapping[str, tuple[combinations.Combination, lock
 
 def run_all(
     root: Path,
-    jobs: Sequence[Sequence[Task]],
+    groups: Sequence[Sequence[Task]],
     results: Path | None,
     *,
     fresh: bool,
     restart: bool,
     errors_only: bool = False,
     known: tuple[Expectation, ...] | None = None,
+    executor_of: Callable[[Plan], Executor] | None = None,
 ) -> list[tuple[Plan, Path]]:
-    """Run job after job, writing each table as it is done. One that was stopped does not stop those after it.
+    """Run group after group, writing each table as it is done. One that was stopped does not stop those after it.
 
     What is broken as one of the expectations `known` has it stands apart where tables are shown. With `errors_only`
-    all that is told goes to the standard error: what is printed is for another program.
+    all that is told goes to the standard error: what is printed is for another program. Units of cells are run by
+    `executor_of` their plan: without, by this machine.
     """
+    executor_of = executor_of or local_executors([])
     console = new_console(stderr=errors_only)
-    run = Run(root, [task for job in jobs for task in job], results, restart=restart)
+    run = Run(root, [task for group in groups for task in group], results, restart=restart)
     errors: list[HarnessError] = []
     finished: list[Attempt] = []
     store = store_of(root, results, selected=False)
     written: list[tuple[Plan, Path]] = []
     with RunDisplay(console) as display, run.open():
-        for number, job in enumerate(jobs):
-            needed = frozenset(task.name for each in jobs[number:] for task in each)
-            job = [replace(task, needed=needed) for task in job]  # noqa: PLW2901
+        for number, group in enumerate(groups):
+            needed = frozenset(task.name for each in groups[number:] for task in each)
+            group = [replace(task, needed=needed) for task in group]  # noqa: PLW2901
             try:
                 with contextlib.ExitStack() as holds:
-                    attempts, job = _executed(root, job, display, holds, run=run.name, fresh=fresh, restart=restart)  # noqa: PLW2901
-                    folder = _settled(root, job, attempts, results, console, known)
+                    attempts, group = _executed(  # noqa: PLW2901
+                        root, group, display, holds, executor_of, run=run.name, fresh=fresh, restart=restart
+                    )
+                    folder = _settled(root, group, attempts, results, console, known)
             except ModelsWrongError as error:
                 errors.append(error)
                 break  # every other environment would say the same
             except HarnessError as error:
-                if len(jobs) > 1:
-                    display.note(f"{job[0].name}: {error}")
+                if len(groups) > 1:
+                    display.note(f"{group[0].name}: {error}")
                 errors.append(error)
                 continue
             console.print(f"\nTable: {shown(folder)}\n", markup=False, soft_wrap=True)
-            written.append((job[0].plan, folder))
+            written.append((group[0].plan, folder))
             finished += attempts
         raised = mistakes.raised_everywhere(root, finished, results=store)
-        done = not errors or len(errors) == len(jobs) or isinstance(errors[-1], ModelsWrongError)
+        done = not errors or len(errors) == len(groups) or isinstance(errors[-1], ModelsWrongError)
         if raised:
             errors.append(ModelsWrongError(mistakes.told(raised)))
         if errors:
             if done and all(isinstance(error, UsageError) for error in errors):
                 run.close()  # what is mended is another run
-            raise _worst(errors, len(jobs))
+            raise _worst(errors, len(groups))
     return written
 
 
 def _executed(
-    root: Path, job: Sequence[Task], display: RunDisplay, holds: contextlib.ExitStack, **how: Any
+    root: Path,
+    group: Sequence[Task],
+    display: RunDisplay,
+    holds: contextlib.ExitStack,
+    executor_of: Callable[[Plan], Executor],
+    **how: Any,
 ) -> tuple[list[Attempt], Sequence[Task]]:
-    """The attempts of a job, and the job: again, with what requirements name, where a module was missing."""
+    """The attempts of a group, and the group: again, with what requirements name, where a module was missing."""
     while True:
         refused: UsageError | None = None
         attempts: list[Attempt] = []
         # What a round held is let go before the next, which may be of the same attempt.
         with contextlib.ExitStack() as held:
             try:
-                attempts = [execute(root, task, display, held, **how) for task in job]
+                attempts = [
+                    execute(root, task, display, held, executor=executor_of(task.plan), **how) for task in group
+                ]
                 errors = errors_of(attempts)
             except UsageError as error:
                 refused, errors = error, [str(error)]
-            more = completed(root, job, errors, note=display.note)
+            more = completed(root, group, errors, note=display.note)
             if more is None and refused is None:
                 holds.push(held.pop_all())
-                return attempts, job
+                return attempts, group
         if more is None:
             assert refused is not None
             raise refused
-        job = more
+        group = more
 
 
 def _settled(
     root: Path,
-    job: Sequence[Task],
+    group: Sequence[Task],
     attempts: Sequence[Attempt],
     results: Path | None,
     console: Console,
     known: tuple[Expectation, ...] | None,
 ) -> Path:
-    """The folder of the table of a job's attempts, which is written and shown unless it was before."""
+    """The folder of the table of a group's attempts, which is written and shown unless it was before."""
     if all(attempt.state is State.SETTLED for attempt in attempts):
         return Path((attempts[0].read() or {})["table"])
-    table = table_of(attempts, pins=job[0].pins)
+    table = table_of(attempts, pins=group[0].pins)
     folder = write_table(store_of(root, results, selected=table.run.selected), table)
-    told = details.give(root, attempts, table.run, limit_mb=job[0].plan.keeping.all_mb)
+    told = details.give(root, attempts, table.run, limit_mb=group[0].plan.keeping.all_mb)
     settle(attempts, folder)
     terminal.print_grid(console, replace(table, folder=folder), foreseen_of(table, known))
     for line in told:
@@ -296,12 +336,12 @@ def _settled(
     return folder
 
 
-def _worst(errors: Sequence[HarnessError], jobs: int) -> HarnessError:
+def _worst(errors: Sequence[HarnessError], groups: int) -> HarnessError:
     """The error whose exit code counts, wrong use before what could not be told, among what else went wrong."""
     first = min(errors, key=lambda error: error.exit_code)
-    if jobs == 1 or isinstance(first, UsageError):
+    if groups == 1 or isinstance(first, UsageError):
         return first
-    return PausedError(f"{len(errors)} of {jobs} runs did not come to an end, and made no table: {first}")
+    return PausedError(f"{len(errors)} of {groups} runs did not come to an end, and made no table: {first}")
 
 
 @click.command("ingest")

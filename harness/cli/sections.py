@@ -11,7 +11,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Look at results": ("show", "compare", "plan"),
     "Look into a cell": ("explain", "rerun", "open", "reproduce"),
     "Bring your own": ("init", "new-model", "check", "ingest"),
-    "Keep house": ("doctor", "clean", "lock"),
+    "Keep house": ("doctor", "clean", "lock", "join"),
 }
 """Every command in one section, in the order in which they are shown."""
 

@@ -24,7 +24,7 @@ from harness.cli.blaming import looked_into
 from harness.cli.context import new_console, root_of, shown
 from harness.cli.duels import Duellists, of_cells, told_by_duel
 from harness.cli.reading import compared
-from harness.cli.running import jobs_of, run_all
+from harness.cli.running import run_all, tasks_of
 from harness.cli.storing import store_of
 from harness.matrix.selection import Selection
 from harness.report import markdown, terminal
@@ -74,18 +74,18 @@ def tables_of(
             "Leave it out of --strategies, or give requirements that have its tools themselves."
         )
         raise UsageError(msg)
-    jobs = jobs_of(root, plans)
+    groups = tasks_of(root, plans)
     folders: dict[str, Path] = {}
-    for task, *_ in jobs:
+    for task, *_ in groups:
         if folder := _taken(root, task, results):
             of = "is of just this lock, policy and models"
             click.echo(f"{task.name}: taken from the table {shown(folder)}, which {of}", err=errors_only)
             folders[task.name] = folder
-    left = [job for job in jobs if job[0].name not in folders]
+    left = [group for group in groups if group[0].name not in folders]
     if left:
         written = run_all(root, left, results, fresh=False, restart=False, errors_only=errors_only)
         folders |= {plan.combination: folder for plan, folder in written}
-    before, after = jobs_of(root, plans)  # a lock may have grown by what turned out to be needed
+    before, after = tasks_of(root, plans)  # a lock may have grown by what turned out to be needed
     return Sides(tasks=(before[0], after[0]), folders=(folders[base].resolve(), folders[candidate].resolve()))
 
 
@@ -139,7 +139,7 @@ def judged(
         duelled = told_by_duel(
             root,
             comparison,
-            lambda meant, _: Duellists(jobs=[_of_cells(task, meant) for task in sides.tasks], untimed={}),
+            lambda meant, _: Duellists(groups=[_of_cells(task, meant) for task in sides.tasks], untimed={}),
             policy=policy,
             budget_s=duel_s,
             quietly=bool(form),

@@ -14,6 +14,11 @@ from rich.text import Text
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line, printable
 
+_FEWEST = 5
+"""From how many cells on it is told how long those that are left may take."""
+
+_MOST_SHOWN = 4
+
 _STYLES = {Outcome.PASSED.value: "green", Outcome.NOT_APPLICABLE.value: "dim"}
 
 
@@ -27,8 +32,11 @@ class RunDisplay:
         self._planned = 0
         self._counts: dict[str, int] = {}
         self._waiting = 0
-        self._under_way = ""
+        self._doing = ""
         self._since = time.monotonic()
+        # Replaced, never changed: another thread reads it.
+        self._under_way: Mapping[tuple[str, str], tuple[str, float]] = {}
+        self._run, self._timed = _Pace(), _Pace()
 
     def __enter__(self) -> RunDisplay:
         if self._live is not None:
@@ -44,44 +52,62 @@ class RunDisplay:
     def begin(self, combination: str, planned: int, done: Mapping[str, int], waiting: int) -> None:
         """A combination's cells begin."""
         self._combination, self._planned, self._counts, self._waiting = combination, planned, dict(done), waiting
-        self._under_way = "starting: the frameworks are imported once"
-        self._since = time.monotonic()
+        self._doing, self._since, self._under_way = "starting: frameworks are imported", time.monotonic(), {}
+        self._run, self._timed = _Pace(), _Pace()
         if self._live is None:
             self._console.print(f"{combination}: {planned} cells", soft_wrap=True, highlight=False, markup=False)
         self._show()
 
     def started(self, model: str, strategy: str) -> None:
         """A cell is under way."""
-        self._under_way = one_line(f"{model}/{strategy}")
-        self._since = time.monotonic()
+        self._begin(model, strategy, f"{model}/{strategy}")
+        self._run.begin()
         self._show()
 
     def waiting(self, model: str, strategy: str) -> None:
         """A cell came through all but timing, and waits for that."""
-        del model, strategy
         self._waiting += 1
-        self._under_way = ""
+        self._end(model, strategy)
+        self._run.count()
         self._show()
 
     def timing(self, model: str, strategy: str) -> None:
         """A cell that waited is timed."""
         self._waiting = max(0, self._waiting - 1)
-        self._under_way = one_line(f"timing {model}/{strategy}")
-        self._since = time.monotonic()
+        self._begin(model, strategy, f"timing {model}/{strategy}")
+        self._timed.begin()
         self._show()
 
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
         """A cell has its record."""
-        self._counts[outcome] = self._counts.get(outcome, 0) + 1
+        self._counts = {**self._counts, outcome: self._counts.get(outcome, 0) + 1}
+        doing, since = self._end(model, strategy)
+        (self._timed if doing.startswith("timing ") else self._run).count()
         settled = outcome in (Outcome.PASSED.value, Outcome.NOT_APPLICABLE.value, Outcome.UNRESOLVABLE.value)
         if self._live is None or not settled:
             done = sum(self._counts.values())
             what = outcome if settled else f"{outcome} at {stage}"
-            seconds = time.monotonic() - self._since
+            seconds = time.monotonic() - since
             line = f"[{done}/{self._planned}] {self._combination}/{model}/{strategy}: {what} ({seconds:.1f} s)"
             self._console.print(Text(one_line(line), style=_STYLES.get(outcome, "red")), soft_wrap=True)
-        self._under_way = ""
         self._show()
+
+    def stopped(self, model: str, strategy: str) -> None:
+        """A cell ended beside others as it may for their doing, and runs once more, alone."""
+        self._end(model, strategy)
+        self.note(f"{self._combination}/{model}/{strategy}: stopped beside other cells; it runs once more, alone")
+        self._show()
+
+    def _begin(self, model: str, strategy: str, doing: str) -> None:
+        self._doing = ""
+        self._under_way = {**self._under_way, (model, strategy): (one_line(doing), time.monotonic())}
+
+    def _end(self, model: str, strategy: str) -> tuple[str, float]:
+        """What was being done with a cell, and since when."""
+        left = dict(self._under_way)
+        found = left.pop((model, strategy), ("", time.monotonic()))
+        self._under_way = left
+        return found
 
     def note(self, text: str) -> None:
         """Something that a person should know."""
@@ -89,7 +115,7 @@ class RunDisplay:
 
     def busy(self, text: str) -> None:
         """What is being done before cells run, such as installing."""
-        self._combination, self._planned, self._counts, self._under_way = one_line(text), 0, {}, ""
+        self._combination, self._planned, self._counts, self._under_way = one_line(text), 0, {}, {}
         self._waiting = 0
         self._since = time.monotonic()
         if self._live is None:
@@ -101,15 +127,20 @@ class RunDisplay:
             self._live.update(_Status(self))
 
     def status(self) -> Table:
-        """The live line: what is done, what is failing, what is under way and for how long."""
+        """The live line: what is done, failing, and under way for how long, and about how long it goes on."""
         grid = Table.grid(padding=(0, 2))
-        seconds = f"{time.monotonic() - self._since:.0f} s"
+        now = time.monotonic()
         if not self._planned:
-            grid.add_row(Text(self._combination, style="bold"), Text(seconds, style="dim"))
+            grid.add_row(Text(self._combination, style="bold"), Text(f"{now - self._since:.0f} s", style="dim"))
             return grid
         done = sum(self._counts.values())
         good = self._counts.get(Outcome.PASSED.value, 0)
         neutral = self._counts.get(Outcome.NOT_APPLICABLE.value, 0)
+        under_way = list(self._under_way.values())
+        shown = [f"{doing} {now - since:.0f} s" for doing, since in under_way[:_MOST_SHOWN]]
+        more = len(under_way) - len(shown)
+        if not under_way and self._doing:
+            shown = [f"{self._doing} {now - self._since:.0f} s"]
         grid.add_row(
             Text(self._combination, style="bold"),
             f"{done}/{self._planned} done",
@@ -117,9 +148,51 @@ class RunDisplay:
             Text(f"{done - good - neutral} failing", style="red" if done - good - neutral else "dim"),
             Text(f"{neutral} not applicable", style="dim"),
             Text(f"{self._waiting} to be timed" if self._waiting else "", style="dim"),
-            Text(f"{self._under_way} {seconds}" if self._under_way else "", style="cyan"),
+            Text(self._left(), style="dim"),
+            Text(", ".join(shown) + (f" and {more} more" if more else ""), style="cyan"),
         )
         return grid
+
+    def _left(self) -> str:
+        """About how long it goes on, by the pace of this run; nothing before that is known."""
+        timing = sum(doing.startswith("timing ") for doing, _ in self._under_way.values())
+        to_run = self._planned - sum(self._counts.values()) - self._waiting - timing
+        to_time = self._waiting + timing
+        running = self._run.for_cells(to_run)
+        timed = self._timed.for_cells(to_time)
+        if running is None:
+            return ""
+        if timed is None:
+            return f"{_about(running)} left, then timing" if to_run else ""
+        return f"{_about(running + timed)} left"
+
+
+class _Pace:
+    """How many seconds of a run a cell takes, of those that came through one phase of it."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._seconds = 0.0
+        self._cells = 0
+
+    def begin(self) -> None:
+        if self._began is None:
+            self._began = time.monotonic()
+
+    def count(self) -> None:
+        self._cells += 1
+        if self._began is not None:
+            self._seconds = time.monotonic() - self._began
+
+    def for_cells(self, cells: int) -> float | None:
+        """Seconds that so many more may take; None where too few came through."""
+        if not cells:
+            return 0.0
+        return self._seconds / self._cells * cells if self._cells >= _FEWEST else None
+
+
+def _about(seconds: float) -> str:
+    return f"about {max(1, round(seconds / 60))} min" if seconds >= 60 else "under a minute"  # noqa: PLR2004
 
 
 class _Status:

@@ -92,6 +92,9 @@ class Observer:
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
         self.told.append(f"ended {model} {strategy} {outcome} {stage}")
 
+    def stopped(self, model: str, strategy: str) -> None:
+        self.told.append(f"stopped {model} {strategy}")
+
     def note(self, text: str) -> None:
         self.told.append(text)
 

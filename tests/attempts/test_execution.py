@@ -204,7 +204,7 @@ def test_an_environment_in_which_the_bench_does_not_start_is_told(root: Path, am
     del broken
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONSTARTUP", "")
-        patch.setattr("harness.attempts.execution.PACKAGE", tmp_path / "nowhere")
+        patch.setattr("harness.executors.processes.PACKAGE", tmp_path / "nowhere")
         with pytest.raises(BenchBrokenError, match=r"the bench did not run in small \(exit code \d+\)"):
             execute(root, _task(root, ambient), Observer(), run="one")
     plugin.unlink()

@@ -21,7 +21,7 @@ from harness.bench.progress import read_trail
 from harness.bench.record import now
 from harness.bench.requests import ServeRequest
 from harness.bench.stages import Stage
-from harness.cli.running import jobs_of
+from harness.cli.running import tasks_of
 from harness.duel.contesting import alone
 from harness.duel.preparing import ReadyCell, Side, prepare
 from harness.matrix.installing import holding
@@ -33,7 +33,7 @@ from tests.attempts.conftest import Observer
 def made_ready(root: Path, combination: str, selections: Sequence[Selection]) -> Iterator[Side]:
     """The cells of `selections`, converted in the environments of `combination`, until the end of the context."""
     plans = [plan for selection in selections for plan in selection.plans(combination, root)]
-    ((*tasks,),) = jobs_of(root, [plans])
+    ((*tasks,),) = tasks_of(root, [plans])
     with alone(root, print), contextlib.ExitStack() as holds:
         for name in sorted({task.name for task in tasks}):
             holds.enter_context(holding(root, name, print))

@@ -20,7 +20,7 @@ import click
 
 from harness.attempts.tasks import Task
 from harness.bench.places import find_root
-from harness.cli.running import jobs_of
+from harness.cli.running import tasks_of
 from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.deciding import Decision
 from harness.duel.preparing import SIDES, Side, prepare
@@ -77,7 +77,7 @@ def _tasks(
 ) -> list[Task]:
     made = add_plugins(folder, strategies, runtime=SLOWED, share=share)
     selection = Selection(tier="quick", device="cpu", models=models, strategies=made, plugins=[folder])
-    ((*tasks,),) = jobs_of(root, [selection.plans(combination, root)])
+    ((*tasks,),) = tasks_of(root, [selection.plans(combination, root)])
     return tasks
 
 

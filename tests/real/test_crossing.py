@@ -13,7 +13,7 @@ from harness.attempts.execution import execute
 from harness.bench.kept import read_artifact
 from harness.bench.plan import Cell, Plan, Policy
 from harness.bench.record import Record
-from harness.cli.running import jobs_of
+from harness.cli.running import tasks_of
 from harness.matrix.locks import lock_path
 from tests.attempts.conftest import Observer
 from tests.real.conftest import ROOT
@@ -35,7 +35,7 @@ def _run(name: str, keep: Path, *strategies: str, **artifacts: Path) -> dict[str
         keep=str(keep),
         artifacts=tuple((MODEL, strategy.replace("_", "-"), str(folder)) for strategy, folder in artifacts.items()),
     )
-    ((task,),) = jobs_of(ROOT, [[plan]])
+    ((task,),) = tasks_of(ROOT, [[plan]])
     with contextlib.ExitStack() as holds:
         attempt = execute(ROOT, task, Observer(), holds, run=keep.name, restart=True)
         told = {cell.strategy: json.loads(attempt.record_of(cell).read_text()) for cell in plan.cells}

@@ -1,0 +1,164 @@
+"""Cells of an attempt that are run in units, side by side: each unit an attempt, whose cells come over as they end.
+
+What comes over is a cell's record and what is kept of it, or what waits to be timed, and what the build of its model
+told. A cell that ended as one may for others' doing, since memory, time or a file was what it lacked, comes without:
+it runs once more, alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.bench.attempt import Attempt
+from harness.bench.disk import remove_tree
+from harness.bench.group import end_leftovers
+from harness.bench.identity import Identity
+from harness.bench.kept import bound, size_of
+from harness.bench.plan import Cell, Plan, file_stem_of
+from harness.bench.stages import Outcome
+from harness.bench.waiting import WAITING_FILE, WAITING_SHARE
+from harness.executors.units import Unit
+
+MAY_BE_OF_OTHERS = frozenset({Outcome.CRASHED.value, Outcome.TIMED_OUT.value, Outcome.OUT_OF_MEMORY.value})
+"""Outcomes that cells beside a cell may bring it to."""
+
+_ERRORS_OF_OTHERS = frozenset({"ForeignFilesChanged"})
+
+
+class SideBySide:
+    """The units of an attempt that is held, under way."""
+
+    def __init__(self, attempt: Attempt, plan: Plan) -> None:
+        self._attempt = attempt
+        self._plan = plan
+        self._of: list[tuple[Attempt, Mapping[tuple[str, str], Cell], Callable[[], Iterator[Mapping[str, Any]]]]] = []
+        self._open: dict[tuple[str, str], Cell] = {}
+        self._waiting_bytes = size_of(attempt.waiting)
+        self.stopped: list[tuple[Cell, str]] = []
+        """Cells that ended without a record, each with its outcome."""
+
+    def begin(
+        self,
+        parts: Sequence[tuple[Cell, ...]],
+        identity: Identity,
+        inside: Mapping[str, Any],
+        *,
+        lock: str,
+        seconds: Callable[[Cell], float],
+    ) -> list[Unit]:
+        """Begin an attempt of each of the parts of the plan's cells, and return the units in the same order."""
+        remove_tree(self._attempt.units)
+        units = []
+        for number, cells in enumerate(parts):
+            plan = replace(self._plan, cells=cells, times=False)
+            folder = self._attempt.units / f"{number:04}"
+            attempt = Attempt(folder)
+            attempt.clear_scratch()
+            attempt.begin(plan, identity, inside, lock=lock)
+            units.append(Unit(name=folder.name, plan=plan, folder=folder, seconds=sum(map(seconds, cells))))
+            by_name = {(cell.model, cell.strategy): cell for cell in cells}
+            self._of.append((attempt, by_name, attempt.events_from()))
+        return units
+
+    def look(self) -> bool:
+        """Take over what has ended; False once what waits to be timed takes so much of the disk that it goes first."""
+        for attempt, by_name, events in self._of:
+            for event in events():
+                cell = by_name.get((event["model"], event["strategy"]))
+                if cell is not None:
+                    self._take(attempt, cell, event)
+        return self.has_room()
+
+    def has_room(self) -> bool:
+        """Whether what waits takes no more of the disk than may wait."""
+        free = shutil.disk_usage(self._attempt.folder).free
+        return self._waiting_bytes <= WAITING_SHARE * (free + self._waiting_bytes)
+
+    def end(self) -> None:
+        """Take over what is left, tell of cells that were begun and came to no end, and remove the units."""
+        self.look()
+        for cell in self._open.values():
+            self._attempt.stopped(cell)
+        for attempt, _, _ in self._of:
+            for path in attempt.builds.glob("*.json"):
+                _take_build(attempt, self._attempt, path.stem)
+        remove_tree(self._attempt.units)
+
+    def states(self) -> Iterator[Mapping[str, Any]]:
+        """What the attempts of the units say of themselves."""
+        return filter(None, (attempt.read() for attempt, _, _ in self._of))
+
+    def _take(self, unit: Attempt, cell: Cell, event: Mapping[str, Any]) -> None:
+        key = cell.model, cell.strategy
+        if event["event"] == "started":
+            self._open[key] = cell
+        elif event["event"] in ("waiting", "ended"):
+            self._open.pop(key, None)
+            came, outcome = take_over(unit, self._attempt, cell)
+            if not came:
+                self.stopped.append((cell, outcome))
+                self._attempt.stopped(cell)
+                return
+            self._waiting_bytes += size_of(self._attempt.waiting / cell.slug)
+            if event["event"] == "ended":
+                bound(self._attempt.kept, self._plan.keeping.all_mb)
+        self._attempt.retell(event)
+
+
+def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
+    """Move what a cell left in a unit's attempt to the `attempt`: whether there was any, and the outcome otherwise.
+
+    The record, or the file that says that what waits is whole, comes last.
+    """
+    record = unit.record_of(cell)
+    try:
+        row = json.loads(record.read_text(encoding="utf-8"))["row"]
+    except FileNotFoundError:
+        row = None
+    if row is not None and _may_be_of_others(row):
+        return False, str(row["outcome"])
+    waits = (unit.waiting / cell.slug / WAITING_FILE).exists()
+    if row is None and not waits:
+        return False, ""
+    _take_build(unit, attempt, file_stem_of(cell.model))
+    if row is None:
+        _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
+        return True, ""
+    if (unit.kept / cell.slug).exists():
+        _move(unit.kept / cell.slug, attempt.kept / cell.slug)
+    record.replace(attempt.record_of(cell))
+    return True, str(row["outcome"])
+
+
+def _may_be_of_others(row: Mapping[str, Any]) -> bool:
+    return row["outcome"] in MAY_BE_OF_OTHERS or row.get("error_type") in _ERRORS_OF_OTHERS
+
+
+def _move(source: Path, target: Path) -> None:
+    remove_tree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.rename(target)
+
+
+def _take_build(unit: Attempt, attempt: Attempt, stem: str) -> None:
+    """What the build of a model told, once: that of every unit is the same."""
+    for source, target in ((unit.natives, attempt.natives), (unit.builds, attempt.builds)):
+        path = source / f"{stem}.json"
+        if path.exists():
+            path.replace(target / path.name)
+
+
+def recover(attempt: Attempt, planned: Collection[Cell]) -> None:
+    """Take over what a run left in units that was killed, and end what is left of it at work."""
+    for unit in attempt.of_units():
+        end_leftovers(str(unit.folder))
+        for cell in planned:
+            if not attempt.record_of(cell).exists() and take_over(unit, attempt, cell)[0]:
+                for event in unit.told(cell):
+                    attempt.retell(event)
+    remove_tree(attempt.units)
