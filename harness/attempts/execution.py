@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.attempts import mistakes
+from harness.attempts import mistakes, store
 from harness.attempts.carrying import Carrier
 from harness.attempts.observing import Observer
 from harness.attempts.rows import outcomes, write_row
@@ -105,12 +105,14 @@ def execute(
         if carrier is not None and isinstance(prepared, Prepared):
             carry = functools.partial(carrier.take_up, attempt, task, prepared, inside, fresh=fresh)
         execution.take_up(parts, inside, lock, run=run, restart=restart, carry=carry)
+        environment.enter_context(store.lent(root, task.plan, registry, attempt, parts, note=observer.note))
         sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
         if isinstance(prepared, FactOfPins):
             execution.record_fact(prepared)
         else:
             execution.run_bench(prepared, inside, lock)
         attempt.end()
+        store.keep(root, task.plan, registry, attempt, parts, note=observer.note)
         return attempt
 
 
