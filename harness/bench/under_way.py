@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.bench import match
+from harness.bench import match, reads
 from harness.bench.answers import accuracy, hold_against
 from harness.bench.applicable import PYTORCH_ITSELF, not_applicable
 from harness.bench.beginnings import Mismatch, beginning_of
@@ -37,7 +37,6 @@ from harness.bench.means import Means, Stopped
 from harness.bench.own_code import roots_of
 from harness.bench.plan import Cell, imports_of, split
 from harness.bench.progress import described
-from harness.bench.reads import reads_in
 from harness.bench.record import Record, now
 from harness.bench.requests import ConvertRequest, ServeRequest
 from harness.bench.stages import Outcome, Stage
@@ -256,8 +255,7 @@ class CellRun:
             if name not in self.registry.steps:
                 self._stop(Outcome.FAILED, Stage.IMPORT, "UsageError", f"the strategy names an unknown step {name!r}")
             steps.append((name, str(self.registry.steps[name].path)))
-        value = split(self.cell.strategy)[1]
-        parameter = self.strategy.parameter
+        value, parameter = split(self.cell.strategy)[1], self.strategy.parameter
         request = ConvertRequest(
             folder=str(self._own_folder("convert")),
             imports=imports_of(self.registry, self.cell.strategy, [self.cell.model]),
@@ -271,7 +269,7 @@ class CellRun:
         )
         done = self.means.children.work(request, self.means.builds.warm_imports(self.cell.strategy))
         self._spent("convert", done)
-        self.details["reads"] |= reads_in(Path(request.folder))
+        self.details["reads"] |= reads.reads_in(Path(request.folder))
         self._untouched(built, Stage.CONVERT)
         self._ended_by(done.failure)
         result = done.trail.result or {}
