@@ -343,7 +343,10 @@ class CellRun:
                 started, gpu = now(), self.means.gpu.watch(timed=True)
                 self._timed(built, artifact, request, self.means.children.serve(request, gpu), started, gpu)
             return
+        began = time.monotonic()
         with self.means.children.imported(requests) as imported:
+            seconds = self.details["seconds"].setdefault("launches", {"import": 0.0})
+            seconds["import"] += time.monotonic() - began
             for request in requests:
                 started = now()
                 self._timed(built, artifact, request, self.means.children.serve_next(request, imported), started, None)
