@@ -23,7 +23,10 @@ class Stage(str, Enum):
     @property
     def rank(self) -> int:
         """0 for the first stage; a failure at a lower rank came earlier."""
-        return list(Stage).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {stage: rank for rank, stage in enumerate(Stage)}
 
 
 class Outcome(str, Enum):

@@ -29,7 +29,7 @@ from harness.bench.errors import InfrastructureError
 from harness.bench.failure import Failure, columns_of, not_installed, with_log
 from harness.bench.fingerprint import normalise_paths, shorten
 from harness.bench.gpu_use import GpuWatch
-from harness.bench.kept import KeptArtifact, describe_artifact, keep, take_artifact
+from harness.bench.kept import KeptArtifact, describe_artifact, given_in, keep, take_artifact, take_if_of
 from harness.bench.latency import latency
 from harness.bench.launching import launch_of, process_columns, runtime_imports, runtime_told, serve_request
 from harness.bench.logs import LOG_FILE, tail
@@ -66,6 +66,7 @@ class CellRun:
         self.mismatch: Mismatch | None = None
         self.stage = Stage.BUILD  # how far the bench itself is with it
         self.crossed: Path | None = means.plan.artifact_of(cell)
+        self.given = given_in(means.given, cell.slug)
         self.artifact: KeptArtifact | None = None
         self._result: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
         self._artifact: Mapping[str, Any] = {}
@@ -226,7 +227,7 @@ class CellRun:
 
     def _built(self) -> Built:
         """The model with its native outputs; what it costs is the run's and not this cell's."""
-        imports = self.means.builds.warm_imports(self._converted_by)
+        imports = self.means.builds.warm_imports(None if self.given else self._converted_by)
         self.means.children.warmed(imports)
         built = self.means.builds.built(self.cell.model, imports)
         self.details["build_seconds"] = dict(built.seconds)
@@ -244,10 +245,10 @@ class CellRun:
         return built
 
     def _converted(self, built: Built) -> Mapping[str, Any]:
-        """The artifact that the strategy's steps leave, or that another environment's have left."""
+        """The artifact that the strategy's steps leave, or have left before."""
         self.stage = Stage.CONVERT
-        if self.crossed is not None:
-            return self._taken(built, self.crossed)
+        if (taken := self._taken(built)) is not None:
+            return taken
         steps = []
         for name in self.strategy.steps:
             if name not in self.registry.steps:
@@ -280,13 +281,19 @@ class CellRun:
         self._result = result, built.facts
         return result
 
-    def _taken(self, built: Built, folder: Path) -> Mapping[str, Any]:
-        """A kept artifact in the place of a conversion. Raises `InfrastructureError` where it is not what was kept."""
-        kept, path = take_artifact(folder, self.folder)
-        self.details["crossed"] = {"folder": str(folder), **kept.origin()}
-        if not kept.is_of(built.facts):
-            text = "the model as it is built here has other weights or inputs than the artifact was made of"
-            self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
+    def _taken(self, built: Built) -> Mapping[str, Any] | None:
+        """What was converted before; None where it has to be now. Raises `InfrastructureError` where that changed."""
+        if self.crossed is not None:
+            kept, path = take_artifact(self.crossed, self.folder)
+            self.details["crossed"] = {"folder": str(self.crossed), **kept.origin()}
+            if not kept.is_of(built.facts):
+                text = "the model as it is built here has other weights or inputs than the artifact was made of"
+                self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
+        elif self.given is not None and (found := take_if_of(built.facts, self.given, self.folder)):
+            kept, path = found
+            self.details["given"] = kept.origin()
+        else:
+            return None
         self.columns.update({name: kept.facts[name] for name in sorted(FACTS & set(kept.facts))})
         self.columns["artifact_bytes"] = kept.artifact_bytes
         self.artifact = kept
@@ -294,13 +301,15 @@ class CellRun:
 
     def keep(self, target: Path, *, limit_mb: int | None) -> dict[str, Any] | None:
         """Move what the cell has left to `target`, and say what a record's details tell of it."""
-        if self.artifact is None and self._result is not None:
-            result, built = self._result
-            self.artifact = describe_artifact(
-                self.folder, result, built, model=self.cell.model, strategy=self.cell.strategy
-            )
         traceback = str(self.details.get("traceback", ""))
-        return keep(self.folder, target, artifact=self.artifact, traceback=traceback, limit_mb=limit_mb)
+        return keep(self.folder, target, artifact=self.described(), traceback=traceback, limit_mb=limit_mb)
+
+    def described(self) -> KeptArtifact | None:
+        """What it serves, as it may be kept; None where there is nothing that can be."""
+        if self.artifact is None and self._result is not None:
+            of = {"model": self.cell.model, "strategy": self.cell.strategy}
+            self.artifact = describe_artifact(self.folder, self._result[0], self._result[1], **of)
+        return self.artifact
 
     def _untouched(self, built: Built, stage: Stage) -> None:
         """End the cell where it changed what it is held against; the model is built anew for the cells after it."""

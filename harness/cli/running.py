@@ -26,6 +26,7 @@ from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, Us
 from harness.bench.hold import hold
 from harness.bench.plan import Plan, split_models
 from harness.bench.series import path_names, series_of
+from harness.cli.clustering import LOCAL, check_where, executor_options, ray_executors
 from harness.cli.context import jobs_option, new_console, root_of, selection_options, shown, timing_options
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
@@ -124,6 +125,7 @@ def plan(
 @selection_options
 @timing_options
 @jobs_option
+@executor_options
 @click.option("--python", "interpreter", type=click.Path(path_type=Path), help="Run in this interpreter's environment.")
 @click.option("--name", default=AMBIENT, show_default=True, help="What to call that environment.")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
@@ -144,6 +146,8 @@ def run(
     fresh: bool,
     restart: bool,
     jobs: int | None,
+    where: str,
+    address: str | None,
     **given: Any,
 ) -> int:
     """Install combinations through tox, run their cells, and write their tables.
@@ -154,6 +158,7 @@ def run(
     """
     root = root_of(context)
     known = expectations(root)
+    check_where(where, address=address, jobs=jobs)
     if interpreter is not None and (names or requirements):
         others = ", ".join([*names, *requirements])
         msg = f"--python runs the environment as it is; leave out {others}, or leave out --python."
@@ -176,7 +181,8 @@ def run(
         for note in filter(None, (combinations.origin(root, each) for each in chosen)):
             click.echo(note)
         groups = tasks_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
-    executors = local_executors([task.plan for group in groups for task in group], asked=jobs)
+    planned = [task.plan for group in groups for task in group]
+    executors = local_executors(planned, asked=jobs) if where == LOCAL else ray_executors(planned, address=address)
     _tell_device(selections)
     written = run_all(root, groups, results, fresh=fresh, restart=restart, known=known, executor_of=executors)
     if told := gate_command(written, root=root, given_root=context.obj, results=results):

@@ -7,6 +7,8 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Any, Protocol, runtime_checkable
 
 from harness.bench.latency import QUALITIES, SPREAD, doubts_of
 from harness.bench.record import Record
@@ -76,6 +78,19 @@ class Launch:
     def cell(self) -> tuple[str, str, str]:
         """What identifies its cell among the cells of any run: model, strategy, device."""
         return self.model, self.strategy, self.device
+
+
+@runtime_checkable
+class ByColumns(Protocol):
+    """Launches of which single columns can be had without making the launches."""
+
+    def values(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """The values of some columns, a tuple a launch."""
+
+
+def values_of(launches: Sequence[Launch], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The values of two or more columns of `launches`, a tuple a launch."""
+    return launches.values(names) if isinstance(launches, ByColumns) else map(attrgetter(*names), launches)
 
 
 def launch_contradictions(launch: Launch) -> list[str]:

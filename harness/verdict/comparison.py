@@ -34,6 +34,7 @@ from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
+from harness.tables.collection import no_collection
 from harness.tables.schema import Run, Table, in_order
 from harness.verdict.environments import PackageChange, also_differs, bumped, numbers_left_out, run_notes
 from harness.verdict.latencies import LatencyChanges, latency_changes
@@ -200,6 +201,11 @@ def compare(base: Table, candidate: Table, *, notes: Sequence[str] = ()) -> Comp
 
     Raises `UsageError` where the devices differ.
     """
+    with no_collection():
+        return _compared(base, candidate, notes)
+
+
+def _compared(base: Table, candidate: Table, notes: Sequence[str]) -> Comparison:
     if base.run.device != candidate.run.device:
         msg = (
             f"the base is of device {base.run.device!r} and the candidate of {candidate.run.device!r}, so they share "

@@ -8,6 +8,7 @@ from enum import Enum
 from functools import partial
 
 from harness.bench.stages import Outcome
+from harness.tables.collection import no_collection
 from harness.verdict.comparison import Category, CellChange, Comparison, count_of, listed
 from harness.verdict.duelled import Cell, Duelled, LatencyJudged, Slower, judge_latency
 from harness.verdict.evidence import Lack, models_of, weigh
@@ -102,6 +103,11 @@ def judge(
     `unfinished` says what is newer than one of the tables and has not come to its end, a phrase each. `duelled` is what
     a duel of the sides told of latency, where there was to be one.
     """
+    with no_collection():
+        return _judged(comparison, policy, unfinished, duelled)
+
+
+def _judged(comparison: Comparison, policy: GatePolicy, unfinished: Iterable[str], duelled: Duelled | None) -> Verdict:
     failing = tuple(each for each in comparison.changes if _fails(policy, each))
     allowed = tuple(each for each in comparison.changes if each.category.worse and not _fails(policy, each))
     natives = [each for each in comparison.moved_natives if policy.fails_natives(each.model)]

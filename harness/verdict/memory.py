@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from typing import NamedTuple
 
 from harness.tables.launches import FEWEST_LAUNCHES
 
@@ -63,15 +63,40 @@ def memory_shift(
     if not all(math.isfinite(launch) and launch > 0 for launch in (*launches_a, *launches_b)):
         msg = "the memory of a launch is not known: leave out those that were not measured"
         raise ValueError(msg)
-    a_mb, b_mb = median(launches_a), median(launches_b)
-    (a_low, a_high), (b_low, b_high) = ends(launches_a), ends(launches_b)
+    return shift_of(Launched.of(launches_a), Launched.of(launches_b), noise_mb=noise_mb or 0.0)
+
+
+class Launched(NamedTuple):
+    """What counts of one side's launches, in MiB: the ends, and the two in the middle, which of an odd number are one.
+
+    Of each six launches the smallest and the largest are no end.
+    """
+
+    low: float
+    lower: float
+    upper: float
+    high: float
+
+    @classmethod
+    def of(cls, launches: Sequence[float]) -> Launched:
+        """What counts of one launch or more."""
+        ordered, odd, count = sorted(launches), len(launches) // 6, len(launches)
+        return cls(ordered[odd], ordered[(count - 1) // 2], ordered[count // 2], ordered[-1 - odd])
+
+    @property
+    def median(self) -> float:
+        """The median of all launches."""
+        return (self.lower + self.upper) / 2
+
+    def more(self, by_mb: float) -> Launched:
+        """The same of launches that all took so much more."""
+        return Launched(*(each + by_mb for each in self)) if by_mb else self
+
+
+def shift_of(a: Launched, b: Launched, *, noise_mb: float) -> MemoryShift:
+    """The rule of `memory_shift`, by what counts of launches that are known."""
+    a_mb, b_mb = a.median, b.median
     least_mb = max(LEAST_MB, LEAST_SHARE * min(a_mb, b_mb))
-    needed_mb = max(least_mb, a_high - a_low, b_high - b_low, noise_mb or 0.0)
-    found = (b_low > a_high or a_low > b_high) and abs(b_mb - a_mb) > needed_mb
+    needed_mb = max(least_mb, a.high - a.low, b.high - b.low, noise_mb)
+    found = (b.low > a.high or a.low > b.high) and abs(b_mb - a_mb) > needed_mb
     return MemoryShift(a_mb=a_mb, b_mb=b_mb, needed_mb=needed_mb, least_mb=least_mb, found=found)
-
-
-def ends(launches: Sequence[float]) -> tuple[float, float]:
-    """The smallest and the largest launch that count."""
-    ordered, odd = sorted(launches), len(launches) // 6
-    return ordered[odd], ordered[-1 - odd]

@@ -10,15 +10,14 @@ pairs in committed tables, the part beyond the import differed by up to 0.26 of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Protocol
 
 from harness.bench.record import Record
-from harness.tables.launches import FEWEST_LAUNCHES
+from harness.tables.launches import FEWEST_LAUNCHES, values_of
 from harness.tables.schema import Table
-from harness.verdict.memory import MemoryShift, ends, memory_shift
+from harness.verdict.memory import Launched, MemoryShift, shift_of
 from harness.verdict.together import Pair, runtime_of
 
 LAUNCH_SHARE = 0.3
@@ -27,53 +26,68 @@ LAUNCH_SHARE = 0.3
 Key = tuple[str, str, str]
 
 
-class Measured(Protocol):
-    """The memory of one serving process, or of a cell, in MiB; None was not measured."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """What the launches of one cell took, or the cell itself, in MiB, a value a launch; None was not measured."""
 
-    @property
-    def rss_import_mb(self) -> float | None:
-        """After importing the runtime."""
+    imports: list[float | None] = field(default_factory=list)
+    loads: list[float | None] = field(default_factory=list)
+    peaks: list[float | None] = field(default_factory=list)
 
-    @property
-    def rss_load_mb(self) -> float | None:
-        """After loading the artifact."""
+    @classmethod
+    def by(cls, record: Record) -> Taken:
+        """What the row of a cell says, as one launch."""
+        return cls(imports=[record.rss_import_mb], loads=[record.rss_load_mb], peaks=[record.rss_peak_mb])
 
-    @property
-    def rss_peak_mb(self) -> float | None:
-        """At its peak."""
+    def having(self, top: str) -> Taken:
+        """Those launches that have a value of `top`."""
+        tops: list[float | None] = getattr(self, top)
+        if None not in tops:
+            return self
+        kept = [at for at, value in enumerate(tops) if value is not None]
+        columns = ([column[at] for at in kept] for column in (self.imports, self.loads, self.peaks))
+        imports, loads, peaks = columns
+        return Taken(imports=imports, loads=loads, peaks=peaks)
 
 
-Launches = tuple[Mapping[Key, Sequence[Measured]], Mapping[Key, Sequence[Measured]]]
+_NOTHING = Taken()
+_COLUMNS = ("model", "strategy", "device", "rss_import_mb", "rss_load_mb", "rss_peak_mb")
+
+Launches = tuple[Mapping[Key, Taken], Mapping[Key, Taken]]
 """The launches of each side's cells, by cell; empty where a table has none."""
 
 
-def launches_of(table: Table) -> dict[Key, list[Measured]]:
-    """The launches of a table by cell."""
-    found: dict[Key, list[Measured]] = {}
-    for each in table.launches:
-        found.setdefault(each.cell, []).append(each)
+def launches_of(table: Table) -> dict[Key, Taken]:
+    """The memory of a table's launches by cell."""
+    found: dict[Key, Taken] = {}
+    for model, strategy, device, imported, loaded, peak in values_of(table.launches, _COLUMNS):
+        key = model, strategy, device
+        taken = found.get(key)
+        if taken is None:
+            taken = found[key] = Taken()
+        taken.imports.append(imported)
+        taken.loads.append(loaded)
+        taken.peaks.append(peak)
     return found
 
 
 @dataclass(kw_only=True)
 class Part:
-    """One part of a cell's memory on both sides, a value a launch, and what of the difference others share."""
+    """One part of a cell's memory on both sides, by launches, and what of the difference others share."""
 
-    base: list[float]
-    candidate: list[float]
+    base: Launched
+    candidate: Launched
     common_mb: float = 0.0
 
     @property
     def left_mb(self) -> float:
         """The difference that is not shared."""
-        return median(self.candidate) - median(self.base) - self.common_mb
+        return self.candidate.median - self.base.median - self.common_mb
 
     def shift(self, noise_mb: float) -> MemoryShift:
         """The rule's word on what is not shared: the sides are brought together by what is, upwards."""
         up, down = max(self.common_mb, 0.0), max(-self.common_mb, 0.0)
-        return memory_shift(
-            [each + up for each in self.base], [each + down for each in self.candidate], noise_mb=noise_mb
-        )
+        return shift_of(self.base.more(up), self.candidate.more(down), noise_mb=noise_mb)
 
 
 @dataclass(kw_only=True)
@@ -100,40 +114,49 @@ class Parted:
 
 def parted(before: Record, after: Record, launches: Launches) -> Parted | None:
     """The memory of a cell; None where it was not measured on both sides, by launches where both have enough."""
-    for column in ("rss_peak_mb", "rss_load_mb"):
-        sides: list[list[Measured]] = [
-            [each for each in side.get(before.cell, ()) if getattr(each, column) is not None] for side in launches
-        ]
-        if min(map(len, sides)) < FEWEST_LAUNCHES:
-            sides = [[before], [after]]
-        tops = [_values(side, column) for side in sides]
+    key = before.cell
+    own = [side.get(key, _NOTHING) for side in launches]
+    for top in ("peaks", "loads"):
+        sides = [side.having(top) for side in own]
+        if min(len(side.peaks) for side in sides) < FEWEST_LAUNCHES:
+            sides = [Taken.by(before), Taken.by(after)]
+        tops = [_values(getattr(side, top)) for side in sides]
         if not all(tops):
             continue
-        imports = [_values(side, "rss_import_mb") for side in sides]
-        loads = [_values(side, "rss_load_mb") for side in sides]
-        start_mb = median(imports[0]) if all(imports) else 0.0
-        beyond = [_less(top, taken, start_mb) for top, taken in zip(tops, imports, strict=True)] if start_mb else tops
-        if any(each <= 0 for side in beyond for each in side):
-            start_mb, beyond = 0.0, tops
-        imported = Part(base=imports[0], candidate=imports[1]) if start_mb else None
+        imports = [_values(side.imports) for side in sides]
+        whole, imported, start_mb, beyond = _part(tops), None, 0.0, tops
+        if all(imports):
+            imported = _part(imports)
+            start_mb = imported.base.median
+            beyond = [_less(top, taken, start_mb) for top, taken in zip(tops, imports, strict=True)]
+            if any(min(side) <= 0 for side in beyond):
+                imported, start_mb, beyond = None, 0.0, tops
+        loads = [_values(side.loads) for side in sides] if imported else []
         load_mb = None
         if imported and all(loads):
             load_mb = median(loads[1]) - median(loads[0]) - imported.left_mb
         return Parted(
-            whole=Part(base=tops[0], candidate=tops[1]),
+            whole=whole,
             imported=imported,
-            beyond=Part(base=beyond[0], candidate=beyond[1]),
+            beyond=_part(beyond),
             start_mb=start_mb,
             load_mb=load_mb,
-            launches=min(map(len, sides)),
+            launches=len(min(tops, key=len)),
         )
     return None
 
 
-def _values(side: Iterable[Measured], column: str) -> list[float]:
+def _part(sides: Sequence[Sequence[float]]) -> Part:
+    base, candidate = sides
+    return Part(base=Launched.of(base), candidate=Launched.of(candidate))
+
+
+def _values(column: Sequence[float | None]) -> list[float]:
     """A column of all launches of a side; nothing where one lacks it, or it is no memory."""
-    values = [getattr(each, column) for each in side]
-    return values if all(value is not None and math.isfinite(value) and value > 0 for value in values) else []
+    values = [value for value in column if value is not None]
+    whole = len(values) == len(column) and bool(values)
+    # A sum is finite where all are.
+    return values if whole and min(values) > 0 and math.isfinite(sum(values)) else []
 
 
 def _less(tops: Sequence[float], taken: Sequence[float], start_mb: float) -> list[float]:
@@ -145,12 +168,12 @@ def noise_of(pairs: Sequence[Pair], moved: Mapping[Key, Parted]) -> dict[Key, fl
     widest: dict[tuple[str, str], float] = {}
     for pair in pairs:
         each, shared = moved[pair[0].cell], (pair[0].model, runtime_of(pair))
-        ranges = [high - low for low, high in map(ends, (each.beyond.base, each.beyond.candidate))]
+        ranges = [side.high - side.low for side in (each.beyond.base, each.beyond.candidate)]
         widest[shared] = max(widest.get(shared, 0.0), *ranges)
     found = {}
     for pair in pairs:
         key, each = pair[0].cell, moved[pair[0].cell]
-        smaller_mb = min(median(each.beyond.base), median(each.beyond.candidate)) - each.start_mb
+        smaller_mb = min(each.beyond.base.median, each.beyond.candidate.median) - each.start_mb
         few = each.launches < FEWEST_LAUNCHES
         found[key] = LAUNCH_SHARE * max(smaller_mb, 0.0) if few else widest[pair[0].model, runtime_of(pair)]
     return found

@@ -240,7 +240,7 @@ def _cell(pair: Pair, moved: Parted, noise_mb: Mapping[Key, float]) -> CellMemor
         loaded_mb = moved.load_mb or 0.0
         own_mb[Phase.LOAD if 2 * loaded_mb / shift.difference_mb >= 1 else Phase.RUN] = shift.difference_mb
     whole = moved.whole.shift(noise_mb[key])
-    left = replace(moved.whole, common_mb=moved.common_mb).shift(noise_mb[key])
+    left = replace(moved.whole, common_mb=moved.common_mb).shift(noise_mb[key]) if moved.common_mb else whole
     if left.found and not own_mb:
         own_mb[Phase.PEAK] = left.difference_mb
     return CellMemory(
