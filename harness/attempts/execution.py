@@ -263,7 +263,7 @@ class _Execution:
         """Run units of the cells that nobody has tried; whether what waits has to be timed before others are begun."""
         done = {*self.attempt.worked_on(self.plan), *self._tried}
         left = [cell for cell in self.plan.cells if cell not in done]
-        if self.plan.duel_side or not left:
+        if not left:
             return False
         parts = divide(
             left, imports_by_strategy(self.plan, self.registry), jobs=self.executor.jobs, seconds=self._seconds
@@ -289,7 +289,7 @@ class _Execution:
                 beside.end()
                 self._tell()
         self._tried.update(cell for cell, _ in beside.stopped)
-        room = beside.has_room()
+        room = beside.has_room() or bool(self.plan.duel_side)  # nothing of a duel can be timed to make room
         if room:
             self._tried.update(left)
         return not room

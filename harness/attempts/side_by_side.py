@@ -85,8 +85,7 @@ class SideBySide:
         for cell in self._open.values():
             self._attempt.stopped(cell)
         for attempt, _, _ in self._of:
-            for path in attempt.builds.glob("*.json"):
-                _take_build(attempt, self._attempt, path.stem)
+            _take_builds(attempt, self._attempt)
         remove_tree(self._attempt.units)
 
     def states(self) -> Iterator[Mapping[str, Any]]:
@@ -104,7 +103,8 @@ class SideBySide:
                 self.stopped.append((cell, outcome))
                 self._attempt.stopped(cell)
                 return
-            self._waiting_bytes += size_of(self._attempt.waiting / cell.slug)
+            waiting = self._attempt.waiting / cell.slug
+            self._waiting_bytes += size_of(waiting) if waiting.exists() else 0
             if event["event"] == "ended":
                 bound(self._attempt.kept, self._plan.keeping.all_mb)
         self._attempt.retell(event)
@@ -129,6 +129,8 @@ def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
     if row is None:
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
         return True, ""
+    if waits:  # for a duel
+        _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
     if (unit.kept / cell.slug).exists():
         _move(unit.kept / cell.slug, attempt.kept / cell.slug)
     record.replace(attempt.record_of(cell))
@@ -153,6 +155,15 @@ def _take_build(unit: Attempt, attempt: Attempt, stem: str) -> None:
             path.replace(target / path.name)
 
 
+def _take_builds(unit: Attempt, attempt: Attempt) -> None:
+    """What builds told and left that no cell has brought along: serving the cells of a unit has ended."""
+    for path in unit.builds.glob("*.json"):
+        _take_build(unit, attempt, path.stem)
+    for path in unit.built.glob("*"):
+        if not (attempt.built / path.name).exists():
+            _move(path, attempt.built / path.name)
+
+
 def recover(attempt: Attempt, planned: Collection[Cell]) -> None:
     """Take over what a run left in units that was killed, and end what is left of it at work."""
     for unit in attempt.of_units():
@@ -161,4 +172,5 @@ def recover(attempt: Attempt, planned: Collection[Cell]) -> None:
             if not attempt.record_of(cell).exists() and take_over(unit, attempt, cell)[0]:
                 for event in unit.told(cell):
                     attempt.retell(event)
+        _take_builds(unit, attempt)
     remove_tree(attempt.units)

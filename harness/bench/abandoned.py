@@ -34,8 +34,9 @@ def sweep(folders: Iterable[Path]) -> None:
             continue
         with held_if_free(attempt.folder) as free:
             if free and scratch:
-                end_leftovers(str(attempt.folder))
-                remove_tree(attempt.scratch)
+                for each in (attempt, *attempt.of_units()):
+                    end_leftovers(str(each.folder))
+                    remove_tree(each.scratch)
             if free and abandoned and why_abandoned(attempt, among):  # somebody may have had it until now
                 attempt.let_go()
 

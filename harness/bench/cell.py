@@ -17,11 +17,12 @@ from harness.bench.disk import remove_tree
 from harness.bench.errors import DiskFullError
 from harness.bench.failure import Failure
 from harness.bench.kept import bound, size_of
+from harness.bench.means import Means
 from harness.bench.plan import Cell, Plan
 from harness.bench.progress import described
 from harness.bench.record import Record
 from harness.bench.registry import Registry
-from harness.bench.under_way import CellRun, Means
+from harness.bench.under_way import CellRun
 from harness.bench.waiting import read_waiting
 
 

@@ -8,6 +8,7 @@ is always fresh.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from harness.bench.failure import Failure, failure_of, infrastructure_of
 from harness.bench.gpu_use import SAMPLE_S, GpuWatch
 from harness.bench.pacing import most_s
 from harness.bench.plan import Policy
-from harness.bench.processes import Child, Limits, Warm, WarmError, child_environ, start, watch
+from harness.bench.processes import Child, Ended, Limits, Warm, WarmError, child_environ, start, watch
 from harness.bench.progress import Trail, read_trail
 from harness.bench.requests import Request, ServeRequest
 from harness.bench.stages import Outcome, Stage
+from harness.bench.turns import Imported
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,24 @@ class Children:
         started = time.monotonic()
         request.write()
         child = start(request.role, folder, cwd=folder, environ=self._serving_environ)
+        return self._served(request, child, started, gpu)
+
+    def imported(self, requests: Sequence[ServeRequest]) -> Imported:
+        """Fresh processes that are to serve `requests`, each of which `in_turn`, once they have imported."""
+        return Imported(requests, self._limits, self._serving_environ)
+
+    def serve_next(self, request: ServeRequest, imported: Imported) -> Done:
+        """Let the next of the processes that have imported serve its `request`, as `serve` does."""
+        started = time.monotonic()
+        child, ended = imported.take()
+        if ended is not None:
+            return self._done(Path(request.folder), ended, started, self._limits, Stage.LOAD)
+        return self._served(request, child, started, None)
+
+    def _served(self, request: ServeRequest, child: Child, started: float, gpu: GpuWatch | None) -> Done:
         limits = replace(self._limits, timeout_s=self._limits.timeout_s + most_s(request.measure_s))
         quiet = request.measure_s > 0
+        folder = Path(request.folder)
         return self._watched(child, folder, started, gpu, fallback=Stage.LOAD, quiet=quiet, limits=limits)
 
     def _watched(
@@ -135,6 +153,10 @@ class Children:
         ended = watch(child, limits, sample=gpu, sample_s=SAMPLE_S, quiet=quiet)
         if gpu is not None:
             gpu.end()
+        return self._done(folder, ended, started, limits, fallback)
+
+    @staticmethod
+    def _done(folder: Path, ended: Ended, started: float, limits: Limits, fallback: Stage) -> Done:
         trail = read_trail(folder)
         cause = infrastructure_of(trail, ended, folder)
         if cause is not None:

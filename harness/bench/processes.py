@@ -365,24 +365,26 @@ class _Kept:
         self._owner.close()
 
 
-_bare: Keeper | None = None
+_bare: dict[int, Keeper] = {}
+"""Those of this process, which has one bench."""
 
 
-def start(role: str, folder: Path, *, cwd: Path, environ: Mapping[str, str]) -> Child:
+def start(role: str, folder: Path, *, cwd: Path, environ: Mapping[str, str], place: int = 0) -> Child:
     """Start a fresh process in `role`, which works on the request in `folder` and prints to a log there.
 
-    The keeper that does so is started when it is first needed, and anew where a child has killed it. Raises
-    `InterpreterGoneError`, and `BenchBrokenError` where no keeper can be had.
+    The keeper that does so is started when it is first needed, and anew where a child has killed it. It has one child
+    at a time: those that are there side by side each have a `place`. Raises `InterpreterGoneError`, and
+    `BenchBrokenError` where no keeper can be had.
     """
-    global _bare  # noqa: PLW0603 - one for this process, which has one bench
     command = [sys.executable, str(LAUNCHER), role, str(folder)]
     reason: KeeperError | None = None
     for _ in range(2):
         try:
-            if _bare is None:
-                _bare = Keeper(None, environ=environ)
-            return _bare.child(folder, cwd=cwd, command=command, environ=dict(environ))
+            if place not in _bare:
+                _bare[place] = Keeper(None, environ=environ)
+            return _bare[place].child(folder, cwd=cwd, command=command, environ=dict(environ))
         except KeeperError as error:  # noqa: PERF203 - it costs a process each time
-            reason, _bare = error, None
+            reason = error
+            _bare.pop(place, None)
     msg = f"children cannot be started: what starts them {reason}."
     raise BenchBrokenError(msg)

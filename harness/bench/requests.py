@@ -28,6 +28,9 @@ BUILT_FILE = "built.json"
 ORDERS, ANSWERS = "orders", "answers"
 """The named pipes in the folder of a process of a duel; `harness.bench.duelling` says what goes through them."""
 
+TURN = "turn"
+"""The named pipe in the folder of a serving process that waits for its turn (`harness.bench.turns`)."""
+
 AFTER_FILE, BENCHMARK_FILE = "outputs-after.npz", "benchmark.json"
 """What a process that was timed leaves beside its outputs: the example's once more, and pytest-benchmark's own file."""
 
@@ -105,7 +108,8 @@ class ServeRequest(Request):
 
     Reads `runtime_file`, the artifact (`kind`, `artifact`), and from the folder `built` the inputs of `sets`, which
     are called `input_names`. `model_file` is there for runtimes that serve PyTorch itself, and empty for every other.
-    With `batch` above 0 the labelled data is served too, in batches of that size.
+    With `batch` above 0 the labelled data is served too, in batches of that size. With `in_turn` it loads when a byte
+    comes through the named pipe ``turn`` in its folder, and sleeps until then once it has imported.
     Leaves ``outputs-<i>.npz`` for each set that ran, ``outputs-after.npz`` (the example's, as the last timed call
     returned them), ``predictions.npz`` and ``benchmark.json``. The result has `rejected` (by set), `rss_peak_mb` and,
     unless `asks_facts` is False, `facts` (figures of this runtime alone).
@@ -125,6 +129,7 @@ class ServeRequest(Request):
     batch: int = 0
     model_file: str = ""
     asks_facts: bool = True
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

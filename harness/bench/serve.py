@@ -28,7 +28,7 @@ from harness.bench.child import work_on
 from harness.bench.definitions import Artifact, Model, Runtime, Servable
 from harness.bench.progress import Progress, described
 from harness.bench.registry import Entry, load
-from harness.bench.requests import AFTER_FILE, BENCHMARK_FILE, BUILT_FILE, ServeRequest
+from harness.bench.requests import AFTER_FILE, BENCHMARK_FILE, BUILT_FILE, TURN, ServeRequest
 from harness.bench.stages import Stage
 
 # What a provider's name says of the device it runs on; other words are a user's runtime's own business.
@@ -165,6 +165,8 @@ class Serving:
 
     def _loaded(self) -> tuple[Servable, float]:
         runtime = self._import()
+        if self.request.in_turn:
+            self._wait_for_turn()
         self.progress.enter(Stage.LOAD, rss_import_mb=memory.rss_mb())
         return self._load(runtime.declared)
 
@@ -175,6 +177,12 @@ class Serving:
         for name in request.imports:
             importlib.import_module(name)
         return load(Path(request.runtime_file), "RUNTIME", Runtime)
+
+    def _wait_for_turn(self) -> None:
+        with (self.folder / TURN).open("rb") as turn:  # which is there once somebody asks whether it has imported
+            if not turn.read(1):
+                msg = "nobody gives turns any more"
+                raise RuntimeError(msg)
 
     def _load(self, runtime: Runtime) -> tuple[Servable, float]:
         request = self.request

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,8 +19,8 @@ from harness.bench import match
 from harness.bench.answers import accuracy, hold_against
 from harness.bench.applicable import PYTORCH_ITSELF, not_applicable
 from harness.bench.beginnings import Mismatch, beginning_of
-from harness.bench.builds import Builds, Built
-from harness.bench.children import Children, Done
+from harness.bench.builds import Built
+from harness.bench.children import Done
 from harness.bench.consistency import validated
 from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
@@ -28,16 +28,16 @@ from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
 from harness.bench.failure import Failure, columns_of, not_installed, with_log
 from harness.bench.fingerprint import normalise_paths, shorten
-from harness.bench.gpu_use import ExclusiveGpu, GpuWatch
+from harness.bench.gpu_use import GpuWatch
 from harness.bench.kept import KeptArtifact, describe_artifact, keep, take_artifact
 from harness.bench.latency import latency
 from harness.bench.launching import launch_of, process_columns, runtime_imports, runtime_told, serve_request
 from harness.bench.logs import LOG_FILE, tail
+from harness.bench.means import Means, Stopped
 from harness.bench.own_code import roots_of
-from harness.bench.plan import Cell, Plan, imports_of, split
+from harness.bench.plan import Cell, imports_of, split
 from harness.bench.progress import described
 from harness.bench.record import Record, now
-from harness.bench.registry import Registry
 from harness.bench.requests import ConvertRequest, ServeRequest
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import Waiting
@@ -46,24 +46,8 @@ _LOG_BYTES = 8000
 _TIMED = "time-"
 """What the folders of timed launches begin with."""
 
-
-class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error of ours
-    """A cell came no further; `failure` says why."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.error)
-        self.failure = failure
-
-
-@dataclass(frozen=True)
-class Means:
-    """What the cells of a plan are run by."""
-
-    plan: Plan
-    registry: Registry
-    children: Children
-    builds: Builds
-    gpu: ExclusiveGpu = field(default_factory=ExclusiveGpu)
+_TOGETHER = 3
+"""How many launches import side by side, before the first of them loads."""
 
 
 class CellRun:
@@ -127,8 +111,9 @@ class CellRun:
                 raise InfrastructureError(msg)
             self.means.children.close()  # nothing is kept warm beside what is timed
             with self._clocked():
-                for number in range(self.policy.launches):
-                    self._timed(built, waiting.artifact, number)
+                for first in range(0, self.policy.launches, _TOGETHER):
+                    numbers = range(first, min(first + _TOGETHER, self.policy.launches))
+                    self._timed_together(built, waiting.artifact, numbers)
             self.columns.update(latency(self.details["launches"]))
 
         return self._until_stopped(stages)
@@ -331,7 +316,9 @@ class CellRun:
         sets = [i for i in range(len(names)) if same[i] or self.strategy.shapes == "dynamic"]
         self.columns["probes_skipped"] = len(names) - len(sets)
         folder = self._own_folder("serve")
-        done, gpu = self._launched(built, artifact, sets, folder, timed=False)
+        request = self._request(built, artifact, sets, folder, timed=False)
+        gpu = self.means.gpu.watch(timed=False) if self.cell.device == "cuda" else None
+        done = self.means.children.serve(request, gpu)
         if gpu is not None:
             self.columns["gpu_peak_mb"], self.columns["gpu_source"] = gpu.peak()
         self._spent("serve", done)
@@ -339,13 +326,39 @@ class CellRun:
         self._untouched(built, Stage.EXECUTE)
         self._ended_by(self._matched(built, artifact, done, sets, folder, first=True))
 
-    def _timed(self, built: Built, artifact: Mapping[str, Any], number: int) -> None:
-        """One launch: time it, and hold what it answered before and after that against the native outputs."""
+    def _timed_together(self, built: Built, artifact: Mapping[str, Any], numbers: Sequence[int]) -> None:
+        """Launches that import side by side, and then are timed one after the other. On a GPU each has it alone."""
         self.stage = Stage.MEASURE
-        started = now()
-        folder = self._own_folder(f"{_TIMED}{number}")
-        last = number == self.policy.launches - 1
-        done, gpu = self._launched(built, artifact, [0], folder, timed=True, asks_facts=last)
+        last = self.policy.launches - 1
+        requests = [
+            replace(
+                self._request(built, artifact, [0], self._own_folder(f"{_TIMED}{number}"), timed=True),
+                asks_facts=number == last,
+                in_turn=self.cell.device == "cpu",
+            )
+            for number in numbers
+        ]
+        if self.cell.device != "cpu":
+            for request in requests:
+                started, gpu = now(), self.means.gpu.watch(timed=True)
+                self._timed(built, artifact, request, self.means.children.serve(request, gpu), started, gpu)
+            return
+        with self.means.children.imported(requests) as imported:
+            for request in requests:
+                started = now()
+                self._timed(built, artifact, request, self.means.children.serve_next(request, imported), started, None)
+
+    def _timed(
+        self,
+        built: Built,
+        artifact: Mapping[str, Any],
+        request: ServeRequest,
+        done: Done,
+        started: str,
+        gpu: GpuWatch | None,
+    ) -> None:
+        """What became of one launch: what it answered before and after timing is held against the native outputs."""
+        folder = Path(request.folder)
         self._untouched(built, Stage.MEASURE)
         if done.failure:
             self.details["log"] = normalise_paths(tail(folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -355,38 +368,18 @@ class CellRun:
         self._ended_by(failure)
         launch = launch_of(done, folder, started=started, gpu_use=None if gpu is None else gpu.use())
         self.details.setdefault("launches", []).append({**launch, "seconds": done.seconds})
-        if last:  # what a runtime says after many calls is of these, and not of the few before
+        if request.asks_facts:  # what a runtime says after many calls is of these, and not of the few before
             self._runtime_told(done)
 
-    def _launched(
-        self,
-        built: Built,
-        artifact: Mapping[str, Any],
-        sets: Sequence[int],
-        folder: Path,
-        *,
-        timed: bool,
-        asks_facts: bool = True,
-    ) -> tuple[Done, GpuWatch | None]:
-        """What became of the serving process, and of a cell on CUDA who used the GPU meanwhile."""
+    def _request(
+        self, built: Built, artifact: Mapping[str, Any], sets: Sequence[int], folder: Path, *, timed: bool
+    ) -> ServeRequest:
+        """What the serving process is asked."""
         if self.strategy.runtime not in self.registry.runtimes:
             text = f"the strategy names an unknown runtime {self.strategy.runtime!r}"
             self._stop(Outcome.FAILED, Stage.LOAD, "UsageError", text)
-        request = serve_request(
-            self.means.plan,
-            self.registry,
-            self.cell,
-            self.strategy,
-            built,
-            artifact,
-            folder=folder,
-            sets=sets,
-            timed=timed,
-            kind=ServeRequest,
-        )
-        request = replace(request, asks_facts=asks_facts)
-        gpu = self.means.gpu.watch(timed=timed) if self.cell.device == "cuda" else None
-        return self.means.children.serve(request, gpu), gpu
+        given = self.means.plan, self.registry, self.cell, self.strategy, built, artifact
+        return serve_request(*given, folder=folder, sets=sets, timed=timed, kind=ServeRequest)
 
     def _runtime_imports(self, *, own: bool = True) -> tuple[str, ...]:
         return runtime_imports(self.registry, self.strategy, self.cell.model, own=own)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from harness.attempts import details, mistakes
 from harness.attempts.completing import completed, errors_of
+from harness.attempts.durations import durations
 from harness.attempts.execution import execute
 from harness.attempts.journal import Run
 from harness.attempts.settling import combination_of, settle, table_of
@@ -25,6 +26,7 @@ from harness.bench.errors import HarnessError, ModelsWrongError, PausedError, Us
 from harness.bench.hold import hold
 from harness.bench.plan import Plan, split_models
 from harness.bench.series import path_names, series_of
+from harness.cli.clustering import LOCAL, check_where, executor_options, ray_executors
 from harness.cli.context import jobs_option, new_console, root_of, selection_options, shown, timing_options
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
@@ -123,6 +125,7 @@ def plan(
 @selection_options
 @timing_options
 @jobs_option
+@executor_options
 @click.option("--python", "interpreter", type=click.Path(path_type=Path), help="Run in this interpreter's environment.")
 @click.option("--name", default=AMBIENT, show_default=True, help="What to call that environment.")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
@@ -143,6 +146,8 @@ def run(
     fresh: bool,
     restart: bool,
     jobs: int | None,
+    where: str,
+    address: str | None,
     **given: Any,
 ) -> int:
     """Install combinations through tox, run their cells, and write their tables.
@@ -153,6 +158,7 @@ def run(
     """
     root = root_of(context)
     known = expectations(root)
+    check_where(where, address=address, jobs=jobs)
     if interpreter is not None and (names or requirements):
         others = ", ".join([*names, *requirements])
         msg = f"--python runs the environment as it is; leave out {others}, or leave out --python."
@@ -175,7 +181,8 @@ def run(
         for note in filter(None, (combinations.origin(root, each) for each in chosen)):
             click.echo(note)
         groups = tasks_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
-    executors = local_executors([task.plan for group in groups for task in group], asked=jobs)
+    planned = [task.plan for group in groups for task in group]
+    executors = local_executors(planned, asked=jobs) if where == LOCAL else ray_executors(planned, address=address)
     _tell_device(selections)
     written = run_all(root, groups, results, fresh=fresh, restart=restart, known=known, executor_of=executors)
     if told := gate_command(written, root=root, given_root=context.obj, results=results):
@@ -259,7 +266,7 @@ def run_all(
             try:
                 with contextlib.ExitStack() as holds:
                     attempts, group = _executed(  # noqa: PLW2901
-                        root, group, display, holds, executor_of, run=run.name, fresh=fresh, restart=restart
+                        root, group, display, holds, executor_of, store, run=run.name, fresh=fresh, restart=restart
                     )
                     folder = _settled(root, group, attempts, results, console, known)
             except ModelsWrongError as error:
@@ -290,6 +297,7 @@ def _executed(
     display: RunDisplay,
     holds: contextlib.ExitStack,
     executor_of: Callable[[Plan], Executor],
+    store: Path,
     **how: Any,
 ) -> tuple[list[Attempt], Sequence[Task]]:
     """The attempts of a group, and the group: again, with what requirements name, where a module was missing."""
@@ -300,7 +308,16 @@ def _executed(
         with contextlib.ExitStack() as held:
             try:
                 attempts = [
-                    execute(root, task, display, held, executor=executor_of(task.plan), **how) for task in group
+                    execute(
+                        root,
+                        task,
+                        display,
+                        held,
+                        executor=executor_of(task.plan),
+                        durations=durations(store, task.plan),
+                        **how,
+                    )
+                    for task in group
                 ]
                 errors = errors_of(attempts)
             except UsageError as error:

@@ -28,6 +28,7 @@ from harness.bench.processes import child_environ
 from harness.bench.registry import Registry
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import WAITING_FILE, Waiting, read_waiting
+from harness.executors.local import Local, jobs_here
 from harness.matrix.environment import clean_environ, python_of
 from harness.matrix.installing import installed, unwhole
 from harness.matrix.wholeness import listed
@@ -141,19 +142,35 @@ class Side:
             attempt.let_go()
 
 
-def prepare(root: Path, tasks: Sequence[Task], observer: Observer, holds: contextlib.ExitStack, *, side: str) -> Side:
+def prepare(
+    root: Path,
+    tasks: Sequence[Task],
+    observer: Observer,
+    holds: contextlib.ExitStack,
+    *,
+    side: str,
+    jobs: int | None = None,
+) -> Side:
     """Make the cells of `tasks`, which are of one combination, ready for `side` ("a" or "b") of a duel.
 
-    The caller holds the environments. What is ready is held until `holds` is closed. What is there from a duel that was
-    interrupted is not made again. Raises `NoEvidenceError` where an environment cannot be had, and what `execute`
-    raises.
+    The caller holds the environments. Cells are converted by so many `jobs`, or as many as this machine allows. What is
+    ready is held until `holds` is closed. What is there from a duel that was interrupted is not made again. Raises
+    `NoEvidenceError` where an environment cannot be had, and what `execute` raises.
     """
     cells: dict[Key, ReadyCell] = {}
     absent: dict[Key, str] = {}
     attempts, parts, conversions, with_cells = [], [], [], []
     for task in tasks:
         plan = replace(task.plan, duel_side=side, selected=True, keep="", artifacts=())
-        attempt = execute(root, replace(task, plan=plan), observer, holds, run=f"duel of {plan.combination}", held=True)
+        attempt = execute(
+            root,
+            replace(task, plan=plan),
+            observer,
+            holds,
+            run=f"duel of {plan.combination}",
+            held=True,
+            executor=Local(jobs_here(plan.policy, device=plan.device, asked=jobs)),
+        )
         attempts.append(attempt)
         parts.append(_identity(root, task, attempt))
         ready, missing = _ready(attempt, plan, task.interpreter or python_of(root, task.name))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,11 @@ from harness.attempts.execution import execute
 from harness.attempts.settling import table_of
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
+from harness.bench.builds import read_built
 from harness.bench.errors import ModelsWrongError
 from harness.bench.plan import Plan, Policy, expand
 from harness.bench.registry import discover
+from harness.bench.waiting import read_waiting
 from harness.executors.local import Local
 from harness.executors.units import Unit, Work
 from tests.attempts.conftest import MODEL, Observer, running
@@ -129,6 +132,21 @@ def test_cells_side_by_side_come_to_what_they_come_to_one_after_another(root: Pa
     assert "started" not in kinds[kinds.index("timing") :]
     # Broken cells leave as much as they do alone.
     assert {path.name for path in attempt.kept.iterdir()} >= {f"{model}--by-refusing" for model in MODELS}
+
+
+def test_cells_of_a_duel_are_made_ready_side_by_side(root: Path, python: Path) -> None:
+    task = _task(root.parent, python, steps=("saved", "refusing"))
+    task = replace(task, plan=replace(task.plan, duel_side="a"))
+    with _executed(root, task, Observer()) as attempt:
+        assert len(attempt.recorded(task.plan)) == len(task.plan.cells)
+        for model in MODELS:
+            saved, refused = (attempt.waiting / f"{model}--by-{step}" for step in ("saved", "refusing"))
+            waiting = read_waiting(saved)
+            assert waiting is not None
+            assert Path(waiting.artifact["path"]).is_relative_to(saved)
+            assert Path(waiting.artifact["path"]).is_file()
+            assert not refused.exists()
+            assert not read_built(attempt.built, model).edited()
 
 
 class _Watched:

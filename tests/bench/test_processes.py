@@ -232,7 +232,7 @@ def test_an_interpreter_that_has_gone_is_infrastructure(tmp_path: Path, monkeypa
 
 
 def test_children_that_cannot_be_started_at_all_are_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.bench.processes._bare", None)
+    monkeypatch.setattr("harness.bench.processes._bare", {})
     monkeypatch.setattr("harness.bench.processes.LAUNCHER", tmp_path / "no-such-launcher.py")
     with pytest.raises(BenchBrokenError, match="children cannot be started"):
         start("serve", tmp_path, cwd=tmp_path, environ=dict(os.environ))

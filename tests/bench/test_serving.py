@@ -9,17 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from harness.bench import tensors
 from harness.bench.answers import hold_against
-from harness.bench.binding import Binding
 from harness.bench.children import Children, Done
 from harness.bench.failure import Failure
 from harness.bench.plan import Policy
 from harness.bench.progress import Progress
-from harness.bench.requests import AFTER_FILE, BENCHMARK_FILE, BUILT_FILE, ServeRequest
+from harness.bench.requests import AFTER_FILE, BENCHMARK_FILE, ServeRequest
 from harness.bench.serve import Serving
 
 RUNTIME = """
@@ -197,22 +194,6 @@ NOTHING_SAVED = {
     "import-missing",
     "no-array",
 }
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a build leaves of a linear layer: inputs and native outputs of the example and of two probes."""
-    folder = tmp_path_factory.mktemp("built")
-    random = np.random.default_rng(0)
-    weight = random.standard_normal((4, 8)).astype(np.float32)
-    np.save(folder / "weight.npy", weight)
-    binding = Binding(paths=("x",), args=({"leaf": 0},), names=("x",))
-    (folder / BUILT_FILE).write_text(json.dumps({"binding": binding.to_json()}), encoding="utf-8")
-    for index, rows in enumerate((2, 2, 3)):
-        x = random.standard_normal((rows, 8)).astype(np.float32)
-        tensors.save(folder / f"inputs-{index}.npz", [x])
-        tensors.save(folder / f"native-{index}.npz", [x @ weight.T])
-    return folder
 
 
 def serve(

@@ -1,0 +1,65 @@
+"""`--executor ray`: cells on the nodes of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import click
+
+from harness.bench.errors import UsageError
+from harness.bench.plan import Plan
+from harness.executors.cluster import RayCluster
+from harness.executors.units import Executor
+
+C = TypeVar("C", bound=Callable[..., object])
+
+LOCAL, RAY = "local", "ray"
+
+
+def executor_options(command: C) -> C:
+    """Where cells are converted and checked: on this machine, or on a cluster's."""
+    command = click.option(
+        "--address", metavar="ADDRESS", help="The cluster's, as Ray takes it; else the one that Ray finds here."
+    )(command)
+    return click.option(
+        "--executor",
+        "where",
+        type=click.Choice([LOCAL, RAY]),
+        default=LOCAL,
+        show_default=True,
+        help="Run cells here, or on the nodes of a Ray cluster; what is timed is timed here (docs/scale.md).",
+    )(command)
+
+
+def check_where(where: str, *, address: str | None, jobs: int | None) -> None:
+    """Raise `UsageError` for options that are about the other executor."""
+    if where == LOCAL and address:
+        msg = f"--address {address} names a Ray cluster: add --executor ray."
+        raise UsageError(msg)
+    if where == RAY and jobs is not None:
+        msg = f"--jobs {jobs} is about this machine: on a cluster, as many cells are run as its nodes have room for."
+        raise UsageError(msg)
+
+
+def ray_executors(plans: Iterable[Plan], *, address: str | None) -> Callable[[Plan], Executor]:
+    """What runs each plan on a cluster.
+
+    Raises before any runs: `UsageError` where Ray is not installed or no node has room for a cell, and
+    `ClusterError` where the cluster cannot be reached.
+    """
+    known: dict[tuple[object, ...], Executor] = {}
+
+    def executor(plan: Plan) -> Executor:
+        key = plan.policy.threads, plan.policy.memory_limit_mb, plan.device
+        if key not in known:
+            known[key] = RayCluster(address, plan.policy, device=plan.device, tell=_tell)
+        return known[key]
+
+    for plan in plans:
+        executor(plan)
+    return executor
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)

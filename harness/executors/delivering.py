@@ -1,0 +1,144 @@
+"""What a cluster's own process on a node does: start the process that carries out an order, and pass on what comes.
+
+That one gets none of this one's variables but by the allow-list, nor anything of its paths and threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import uuid
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import IO
+
+from harness.bench.disk import remove_tree
+from harness.bench.group import end_leftovers
+from harness.bench.hold import held_if_free, hold
+from harness.bench.logs import tail
+from harness.bench.waiting import WAITING_FILE
+from harness.executors.node import BASE, node_cache
+from harness.executors.orders import Ended, Message, Order, Part, Told
+from harness.matrix.variables import on_node
+
+PARENT = "HARNESS_PARENT"
+PIECE_BYTES = 8 * 2**20
+
+_START = (
+    "import runpy, sys; sys.path.insert(0, sys.argv[1]); del sys.argv[1]; "
+    "runpy.run_module('harness.executors.node', run_name='__main__')"
+)
+"""Whatever is installed there, the harness that travelled comes first."""
+
+_POLL_S = 0.2
+_GRACE_S = 25.0
+_LOG_BYTES = 2000
+_ATTEMPT = "attempt"
+_LARGE = ("waiting/", "kept/")
+
+
+def deliver(order: Order, *, base: Path = BASE) -> Generator[Message, None, None]:
+    """Carry out an order on this node, where what travelled was unpacked in `base`; what it comes to, as it comes.
+
+    Closed early, it ends what it started.
+    """
+    units = node_cache() / "units"
+    folder = units / uuid.uuid4().hex[:12]
+    with contextlib.ExitStack() as held:
+        with hold(units, str(units), _unheard):  # who sweeps must not meet a folder that is not held yet
+            _sweep(units)
+            held.enter_context(hold(folder, str(folder), _unheard))
+        try:
+            order.write(folder)
+            yield from _carried_out(order, folder, base)
+        finally:
+            end_leftovers(str(folder / _ATTEMPT))
+            remove_tree(folder)
+
+
+def _sweep(units: Path) -> None:
+    """End and remove what died here without doing so itself."""
+    for folder in filter(Path.is_dir, units.iterdir()):
+        with held_if_free(folder) as free:
+            if free:
+                end_leftovers(str(folder / _ATTEMPT))
+                remove_tree(folder)
+
+
+def _carried_out(order: Order, folder: Path, base: Path) -> Iterator[Message]:
+    environ = on_node(order.environ, os.environ, gpu=order.planned().device != "cpu")
+    log = folder / "node.log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, str(base), str(folder)],
+            cwd=base,
+            env={**environ, PARENT: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    ended = False
+    try:
+        for line in _lines(process.stdout):
+            told = json.loads(line)
+            if "files" in told:
+                for path in told["files"]:
+                    yield from _pieces(folder / _ATTEMPT, path)
+                yield Told(events=tuple(told.get("events", ())))
+            else:
+                ended = True
+                yield Ended(**told)
+        if not ended:
+            said = tail(log, _LOG_BYTES).strip() or f"exit code {process.wait()}"
+            yield Ended(trouble=f"the harness's process on the node did not work: {said}")
+    finally:
+        _end(process)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Whole lines as they come, until the end; whoever is to be interrupted can be, in between."""
+    kept = b""
+    while True:
+        if not select.select([stream], [], [], _POLL_S)[0]:
+            continue
+        piece = os.read(stream.fileno(), 2**16)
+        if not piece:
+            return
+        *lines, kept = (kept + piece).split(b"\n")
+        yield from lines
+
+
+def _pieces(attempt: Path, name: str) -> Iterator[Message]:
+    """A file in pieces; one that is waiting takes no room here any more then."""
+    if name.endswith("/"):
+        yield Part(path=name, content=b"")
+        return
+    path = attempt / name
+    with path.open("rb") as file:
+        while True:
+            content = file.read(PIECE_BYTES)
+            yield Part(path=name, content=content)
+            if len(content) < PIECE_BYTES:
+                break
+    if name.startswith(_LARGE) and path.name != WAITING_FILE:  # for what says that it is whole the bench asks again
+        path.unlink(missing_ok=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Have the process end: by itself, which ends the bench, or killed where it does not in time."""
+    process.terminate()
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _unheard(text: str) -> None:
+    del text

@@ -1,0 +1,114 @@
+"""What crosses between the machine that runs a command and a node: an order there, files and events back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.bench.attempt import Attempt
+from harness.bench.plan import Cell, Plan
+from harness.executors.parcel import Parcel
+from harness.executors.units import Unit, Work
+
+ORDER_FILE = "order.json"
+COMES_BACK = ("natives", "builds", "kept", "waiting", "records")
+"""The folders of a unit's attempt of which what cells left comes back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Cells of a unit that a node is to run, in words that mean the same on both sides.
+
+    `attempt` is what the unit's attempt says of itself; `plan` has the paths of the machine that ordered it, and
+    `folder` is where the unit's attempt lies there. `python` is the interpreter of an environment that is there
+    already; empty where `lock` is to be installed. `environ` are the variables that were asked for there.
+    """
+
+    name: str
+    unit: str
+    plan: Mapping[str, Any]
+    attempt: Mapping[str, Any]
+    folder: str
+    folders: Mapping[str, str]
+    lock: str
+    python: str
+    environ: Mapping[str, str]
+    fresh: bool
+
+    @classmethod
+    def of(
+        cls, unit: Unit, cells: tuple[Cell, ...], work: Work, parcel: Parcel, *, environ: Mapping[str, str]
+    ) -> Order:
+        """The order to run `cells` of a unit."""
+        plan = {**unit.plan.to_json(), "cells": [asdict(cell) for cell in cells]}
+        stated = Attempt(unit.folder).read()
+        assert stated is not None, f"{unit.folder} is no attempt"
+        return cls(
+            name=work.name,
+            unit=unit.name,
+            plan=plan,
+            attempt={**stated, "planned": [[cell.model, cell.strategy] for cell in cells]},
+            folder=str(unit.folder),
+            folders=dict(parcel.folders),
+            lock=work.lock,
+            python="" if work.lock else str(work.python),
+            environ=dict(environ),
+            fresh=work.fresh,
+        )
+
+    def write(self, folder: Path) -> None:
+        """Keep the order in a folder, for the process that carries it out."""
+        path = folder / ORDER_FILE
+        path.touch(mode=0o600)  # an environment's lock and variables may name who may read an index
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Order:
+        """The inverse of `write`."""
+        return cls(**json.loads((folder / ORDER_FILE).read_text(encoding="utf-8")))
+
+    def planned(self) -> Plan:
+        """The plan, with the paths of the machine that ordered it."""
+        return Plan.from_json(self.plan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A piece of a file of the unit's attempt, `path` relative to its folder; pieces of a file come in their order."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Events of the unit's attempt, after all files of the cells whose end they tell of."""
+
+    events: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A node has begun: its name for people, and the identity that Ray gives it."""
+
+    node: str
+    node_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The bench of an order ended; `state` is that of its attempt, with the cause where it did not run all cells.
+
+    `trouble` is what is no result: why the node could not do it, which another one may.
+    """
+
+    state: str = ""
+    cause: str = ""
+    mistake: bool = False
+    trouble: str = ""
+
+
+Message = Part | Told | Begun | Ended

@@ -1,0 +1,50 @@
+"""A Ray cluster on this machine, for tests: a head without a core, and nodes that cells run on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+NODE_MEMORY = 2 * 2**30
+
+
+class Nodes:
+    """A cluster's address, and its nodes, each a Ray node of its own processes."""
+
+    def __init__(self, cluster: Any, nodes: list[Any]) -> None:
+        self._cluster = cluster
+        self.nodes = nodes
+        self.address: str = cluster.address
+
+    def kill(self, node: Any) -> None:
+        """As `kill -9` of all that a node is made of: nobody is told."""
+        self._cluster.remove_node(node, allow_graceful=False)
+        self.nodes.remove(node)
+
+    def add(self, **options: Any) -> Any:
+        """One more node."""
+        node = self._cluster.add_node(num_cpus=1, memory=NODE_MEMORY, **options)
+        self.nodes.append(node)
+        return node
+
+
+@contextlib.contextmanager
+def nodes(count: int, cache: Path) -> Iterator[Nodes]:
+    """A cluster of `count` nodes with a core each, which keep environments in `cache`."""
+    from ray.cluster_utils import Cluster
+
+    before = dict(os.environ)
+    os.environ |= {"HARNESS_NODE_CACHE": str(cache), "RAY_USAGE_STATS_ENABLED": "0"}
+    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        started = Nodes(cluster, [])
+        for _ in range(count):
+            started.add()
+        yield started
+    finally:
+        cluster.shutdown()
+        os.environ.clear()
+        os.environ.update(before)

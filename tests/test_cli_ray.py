@@ -1,0 +1,37 @@
+"""`harness run --executor ray`: what it says before anything runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness import cli
+from tests.executors.orders import make_python
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--address", "head:6379"], "--address head:6379 names a Ray cluster: add --executor ray."),
+        (["--executor", "ray", "--jobs", "2"], "--jobs 2 is about this machine"),
+        (["--executor", "slurm"], "'slurm' is not one of 'local', 'ray'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(tmp_path: Path, arguments: list[str], told: str) -> None:
+    done = CliRunner().invoke(cli.cli, ["--root", str(tmp_path), "run", *arguments])
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = make_python(tmp_path / "venv")
+    (tmp_path / "matrices").mkdir()
+    monkeypatch.setitem(sys.modules, "ray", None)  # as where it is not installed
+    words = ["run", "--python", str(python), "--executor", "ray", "--device", "cpu", "--models", "unflatten"]
+    done = CliRunner().invoke(cli.cli, ["--root", str(tmp_path), *words])
+    assert done.exit_code == 2
+    assert "--executor ray needs Ray. Install it: `pip install 'conversion-harness[ray]'`" in done.output
+    assert not (tmp_path / ".harness" / "attempts").exists()
