@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.attempts import mistakes
+from harness.attempts import mistakes, store
 from harness.attempts.observing import Observer
 from harness.attempts.rows import write_row
 from harness.attempts.side_by_side import SideBySide, recover
@@ -100,12 +100,14 @@ def execute(
             durations=durations or {},
         )
         execution.take_up(parts, inside, lock, run=run, restart=restart)
+        environment.enter_context(store.lent(root, task.plan, registry, attempt, parts, note=observer.note))
         sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
         if isinstance(prepared, FactOfPins):
             execution.record_fact(prepared)
         else:
             execution.run_bench(prepared, inside, lock)
         attempt.end()
+        store.keep(root, task.plan, registry, attempt, parts, note=observer.note)
         return attempt
 
 

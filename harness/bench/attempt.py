@@ -12,6 +12,8 @@
                    those that wait for a duel
     built/         one folder a model, of cells that wait for a duel: inputs and native outputs
     units/         one attempt a unit, while cells are run side by side; what its cells left moves here as they end
+    artifacts/     one folder a cell that passed: what it converted, for whoever keeps that
+    given/         one folder a cell of a duel: what was converted before, in the place of converting it again
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
     events.jsonl   cells as they begin, wait, are timed and end, for a live display; and those that were stopped: in
                    being timed, once that is gone on with, or beside others, where they run once more alone
@@ -69,6 +71,8 @@ class Attempt:
         self.builds = folder / "builds"
         self.waiting = folder / "waiting"
         self.built = folder / "built"
+        self.artifacts = folder / "artifacts"
+        self.given = folder / "given"
         self.kept = folder / "kept"
         self.units = folder / "units"
         self.events = folder / "events.jsonl"
@@ -108,7 +112,7 @@ class Attempt:
         the run of several combinations that this is part of.
         """
         self.file.unlink(missing_ok=True)
-        for folder in (self.records, self.natives, self.builds, self.waiting, self.built, self.kept, self.units):
+        for folder in (self.records, self.natives, self.builds, self.kept, *self._for_others()):
             remove_tree(folder)
         for file in (self.events, self.log, self.lock):
             file.unlink(missing_ok=True)
@@ -192,12 +196,16 @@ class Attempt:
         self._change(State.RUNNING, ended=None, suspects=sorted({*stated["suspects"], *suspects}))
         for cell in cells:
             self.record_of(cell).unlink(missing_ok=True)
-            remove_tree(self.kept / cell.slug)
-            remove_tree(self.waiting / cell.slug)
+            for folder in (self.kept, self.artifacts, self.waiting):
+                remove_tree(folder / cell.slug)
 
     def has_waiting(self) -> bool:
         """Whether anything lies there of cells that wait, to be timed or for a duel, or that were being converted."""
-        return any(folder.is_dir() and any(folder.iterdir()) for folder in (self.waiting, self.built, self.units))
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in self._for_others())
+
+    def _for_others(self) -> tuple[Path, ...]:
+        """The folders of what somebody is still to use, and which can be made again."""
+        return self.waiting, self.built, self.units, self.artifacts, self.given
 
     def let_go(self) -> None:
         """Remove what waits, to be timed or for a duel. Whoever goes on with the attempt runs those cells again."""
@@ -207,7 +215,7 @@ class Attempt:
                 self.pause("what was ready for the duel was removed.")
             for folder in self.waiting.glob("*"):
                 (self.records / f"{folder.name}.json").unlink(missing_ok=True)
-        for folder in (self.waiting, self.built, self.units):
+        for folder in self._for_others():
             remove_tree(folder)
 
     def _is_of_a_duel(self) -> bool:
@@ -233,8 +241,7 @@ class Attempt:
         """Whether the folder holds what is no attempt's: somebody's own files, which nothing here may remove."""
         if not self.folder.exists() or self.file.exists():
             return False
-        results = (self.records, self.natives, self.builds, self.kept)
-        folders = (*results, self.waiting, self.built, self.units, self.scratch)
+        folders = (self.records, self.natives, self.builds, self.kept, self.scratch, *self._for_others())
         own = (self.plan, self.lock, self.events, self.log, *folders)
         names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
         # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
