@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.bench import match
+from harness.bench import match, reads
 from harness.bench.answers import accuracy, hold_against
 from harness.bench.applicable import PYTORCH_ITSELF, not_applicable
 from harness.bench.beginnings import Mismatch, beginning_of
 from harness.bench.builds import Built
-from harness.bench.children import Done
+from harness.bench.children import Done, Launched
 from harness.bench.consistency import validated
 from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
@@ -28,7 +28,6 @@ from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
 from harness.bench.failure import Failure, columns_of, not_installed, with_log
 from harness.bench.fingerprint import normalise_paths, shorten
-from harness.bench.gpu_use import GpuWatch
 from harness.bench.kept import KeptArtifact, describe_artifact, given_in, keep, take_artifact, take_if_of
 from harness.bench.latency import latency
 from harness.bench.launching import launch_of, process_columns, runtime_imports, runtime_told, serve_request
@@ -37,7 +36,7 @@ from harness.bench.means import Means, Stopped
 from harness.bench.own_code import roots_of
 from harness.bench.plan import Cell, imports_of, split
 from harness.bench.progress import described
-from harness.bench.record import Record, now
+from harness.bench.record import Record
 from harness.bench.requests import ConvertRequest, ServeRequest
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import Waiting
@@ -62,7 +61,7 @@ class CellRun:
         self.strategy: Strategy = self.registry.strategies[split(cell.strategy)[0]].declared
         self.model = self.registry.models[cell.model]
         self.columns: dict[str, Any] = {}
-        self.details: dict[str, Any] = {"seconds": {}}
+        self.details: dict[str, Any] = {"seconds": {}, "reads": {}}
         self.mismatch: Mismatch | None = None
         self.stage = Stage.BUILD  # how far the bench itself is with it
         self.crossed: Path | None = means.plan.artifact_of(cell)
@@ -232,6 +231,7 @@ class CellRun:
         built = self.means.builds.built(self.cell.model, imports)
         self.details["build_seconds"] = dict(built.seconds)
         self.details["own"] = self.model.own
+        self.details["reads"] = dict(built.reads)
         if built.failure is not None:
             self.details["build_failed_at"] = built.failure.where or (str(self.model.path) if self.model.own else "")
             self.details["log"] = normalise_paths(tail(built.folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -254,8 +254,7 @@ class CellRun:
             if name not in self.registry.steps:
                 self._stop(Outcome.FAILED, Stage.IMPORT, "UsageError", f"the strategy names an unknown step {name!r}")
             steps.append((name, str(self.registry.steps[name].path)))
-        value = split(self.cell.strategy)[1]
-        parameter = self.strategy.parameter
+        value, parameter = split(self.cell.strategy)[1], self.strategy.parameter
         request = ConvertRequest(
             folder=str(self._own_folder("convert")),
             imports=imports_of(self.registry, self.cell.strategy, [self.cell.model]),
@@ -269,6 +268,7 @@ class CellRun:
         )
         done = self.means.children.work(request, self.means.builds.warm_imports(self.cell.strategy))
         self._spent("convert", done)
+        self.details["reads"] |= reads.reads_in(Path(request.folder))
         self._untouched(built, Stage.CONVERT)
         self._ended_by(done.failure)
         result = done.trail.result or {}
@@ -338,36 +338,24 @@ class CellRun:
     def _timed_together(self, built: Built, artifact: Mapping[str, Any], numbers: Sequence[int]) -> None:
         """Launches that import side by side, and then are timed one after the other. On a GPU each has it alone."""
         self.stage = Stage.MEASURE
-        last = self.policy.launches - 1
         requests = [
             replace(
                 self._request(built, artifact, [0], self._own_folder(f"{_TIMED}{number}"), timed=True),
-                asks_facts=number == last,
-                in_turn=self.cell.device == "cpu",
+                asks_facts=number == self.policy.launches - 1,
             )
             for number in numbers
         ]
-        if self.cell.device != "cpu":
-            for request in requests:
-                started, gpu = now(), self.means.gpu.watch(timed=True)
-                self._timed(built, artifact, request, self.means.children.serve(request, gpu), started, gpu)
-            return
-        with self.means.children.imported(requests) as imported:
-            for request in requests:
-                started = now()
-                self._timed(built, artifact, request, self.means.children.serve_next(request, imported), started, None)
+        children, gpu = self.means.children, self.means.gpu
+        launches = children.alone(requests, gpu) if self.cell.device != "cpu" else children.in_turn(requests)
+        with contextlib.closing(launches):
+            for launch in launches:
+                self._timed(built, artifact, launch)
 
-    def _timed(
-        self,
-        built: Built,
-        artifact: Mapping[str, Any],
-        request: ServeRequest,
-        done: Done,
-        started: str,
-        gpu: GpuWatch | None,
-    ) -> None:
+    def _timed(self, built: Built, artifact: Mapping[str, Any], launch: Launched) -> None:
         """What became of one launch: what it answered before and after timing is held against the native outputs."""
-        folder = Path(request.folder)
+        folder, done = Path(launch.request.folder), launch.done
+        seconds = self.details["seconds"].setdefault("launches", {"import": 0.0})
+        seconds["import"] += launch.import_s
         self._untouched(built, Stage.MEASURE)
         if done.failure:
             self.details["log"] = normalise_paths(tail(folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -375,9 +363,9 @@ class CellRun:
         if failure is not None and failure.outcome is Outcome.NOT_APPLICABLE:  # it was applicable a moment ago
             failure = replace(failure, outcome=Outcome.FAILED)
         self._ended_by(failure)
-        launch = launch_of(done, folder, started=started, gpu_use=None if gpu is None else gpu.use())
-        self.details.setdefault("launches", []).append({**launch, "seconds": done.seconds})
-        if request.asks_facts:  # what a runtime says after many calls is of these, and not of the few before
+        told = launch_of(done, folder, started=launch.started, gpu_use=launch.gpu.use() if launch.gpu else None)
+        self.details.setdefault("launches", []).append({**told, "seconds": done.seconds})
+        if launch.request.asks_facts:  # what a runtime says after many calls is of these, and not of the few before
             self._runtime_told(done)
 
     def _request(
