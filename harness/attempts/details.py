@@ -18,6 +18,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.attempts.recorded import RecordedCell, read_recorded
 from harness.attempts.samples import SAMPLES, write_samples
@@ -51,6 +52,26 @@ def recorded_at(root: Path, table: Table, model: str, strategy: str) -> str:
     """Where all that is known of a cell of `table` stands: its JSON file, else the table's rows."""
     file = record_file(root, table.run, model, strategy)
     return str(file.relative_to(root)) if file else f"{table.folder}/{CELLS}"
+
+
+def seen(root: Path, run: Run, model: str, strategy: str) -> dict[str, Any]:
+    """The details of a cell that the run `run` saw, whatever series its table is of; empty where they are not here.
+
+    The raw samples are not among them.
+    """
+    folder = _of_run(root, run)
+    path = folder / RECORDS / f"{slug_of(model, strategy)}.json" if folder else None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["details"]) if path else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _of_run(root: Path, run: Run) -> Path | None:
+    """The details of the run of a combination that started when `run` did: one of its series has them."""
+    own = folder_of(root, run)
+    found = [own, *sorted(own.parent.parent.glob(f"*/{own.name}"))]
+    return next((folder for folder in found if folder.is_dir()), None)
 
 
 def samples_file(root: Path, run: Run) -> Path | None:

@@ -60,6 +60,9 @@ class SideBySide:
             attempt = Attempt(folder)
             attempt.clear_scratch()
             attempt.begin(plan, identity, inside, lock=lock)
+            for cell in cells:
+                if (self._attempt.given / cell.slug).exists():
+                    _move(self._attempt.given / cell.slug, attempt.given / cell.slug)
             units.append(Unit(name=folder.name, plan=plan, folder=folder, seconds=sum(map(seconds, cells))))
             by_name = {(cell.model, cell.strategy): cell for cell in cells}
             self._of.append((attempt, by_name, attempt.events_from()))
@@ -131,8 +134,9 @@ def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
         return True, ""
     if waits:  # for a duel
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
-    if (unit.kept / cell.slug).exists():
-        _move(unit.kept / cell.slug, attempt.kept / cell.slug)
+    for source, target in ((unit.kept, attempt.kept), (unit.artifacts, attempt.artifacts)):
+        if (source / cell.slug).exists():
+            _move(source / cell.slug, target / cell.slug)
     record.replace(attempt.record_of(cell))
     return True, str(row["outcome"])
 

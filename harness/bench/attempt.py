@@ -12,9 +12,14 @@
                    those that wait for a duel
     built/         one folder a model, of cells that wait for a duel: inputs and native outputs
     units/         one attempt a unit, while cells are run side by side; what its cells left moves here as they end
+    artifacts/     one folder a cell that passed: what it converted, for whoever keeps that
+    given/         one folder a cell of a duel: what was converted before, in the place of converting it again
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
-    events.jsonl   cells as they begin, wait, are timed and end, for a live display; and those that were stopped: in
-                   being timed, once that is gone on with, or beside others, where they run once more alone
+    identity.json  what has a say in its cells, where `harness run` began it (`harness.tables.ingredients`)
+    expected.json  what cells had come to that are run again although nothing changed for them
+    events.jsonl   cells as they are carried over, begin, wait, are timed and end, for a live display; and those that
+                   were stopped: in being timed, once that is gone on with, or beside others, where they run once more
+                   alone
     scratch/       everything else that a run writes; nothing in it outlives the run
 
 The state is written down, and never inferred from which files exist. Whoever changes an attempt holds it
@@ -69,7 +74,11 @@ class Attempt:
         self.builds = folder / "builds"
         self.waiting = folder / "waiting"
         self.built = folder / "built"
+        self.artifacts = folder / "artifacts"
+        self.given = folder / "given"
         self.kept = folder / "kept"
+        self.ingredients = folder / "identity.json"
+        self.expected = folder / "expected.json"
         self.units = folder / "units"
         self.events = folder / "events.jsonl"
         self.log = folder / "pytest.log"
@@ -108,9 +117,9 @@ class Attempt:
         the run of several combinations that this is part of.
         """
         self.file.unlink(missing_ok=True)
-        for folder in (self.records, self.natives, self.builds, self.waiting, self.built, self.kept, self.units):
+        for folder in (self.records, self.natives, self.builds, self.kept, *self._for_others()):
             remove_tree(folder)
-        for file in (self.events, self.log, self.lock):
+        for file in (self.events, self.log, self.lock, self.ingredients, self.expected):
             file.unlink(missing_ok=True)
         for folder in (self.records, self.natives, self.builds):
             folder.mkdir(parents=True, exist_ok=True)
@@ -192,12 +201,16 @@ class Attempt:
         self._change(State.RUNNING, ended=None, suspects=sorted({*stated["suspects"], *suspects}))
         for cell in cells:
             self.record_of(cell).unlink(missing_ok=True)
-            remove_tree(self.kept / cell.slug)
-            remove_tree(self.waiting / cell.slug)
+            for folder in (self.kept, self.artifacts, self.waiting):
+                remove_tree(folder / cell.slug)
 
     def has_waiting(self) -> bool:
         """Whether anything lies there of cells that wait, to be timed or for a duel, or that were being converted."""
-        return any(folder.is_dir() and any(folder.iterdir()) for folder in (self.waiting, self.built, self.units))
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in self._for_others())
+
+    def _for_others(self) -> tuple[Path, ...]:
+        """The folders of what somebody is still to use, and which can be made again."""
+        return self.waiting, self.built, self.units, self.artifacts, self.given
 
     def let_go(self) -> None:
         """Remove what waits, to be timed or for a duel. Whoever goes on with the attempt runs those cells again."""
@@ -207,7 +220,7 @@ class Attempt:
                 self.pause("what was ready for the duel was removed.")
             for folder in self.waiting.glob("*"):
                 (self.records / f"{folder.name}.json").unlink(missing_ok=True)
-        for folder in (self.waiting, self.built, self.units):
+        for folder in self._for_others():
             remove_tree(folder)
 
     def _is_of_a_duel(self) -> bool:
@@ -233,9 +246,8 @@ class Attempt:
         """Whether the folder holds what is no attempt's: somebody's own files, which nothing here may remove."""
         if not self.folder.exists() or self.file.exists():
             return False
-        results = (self.records, self.natives, self.builds, self.kept)
-        folders = (*results, self.waiting, self.built, self.units, self.scratch)
-        own = (self.plan, self.lock, self.events, self.log, *folders)
+        folders = (self.records, self.natives, self.builds, self.kept, self.scratch, *self._for_others())
+        own = (self.plan, self.lock, self.ingredients, self.expected, self.events, self.log, *folders)
         names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
         # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
         there = {path.name for path in self.folder.iterdir() if not path.name.startswith(f".{ATTEMPT_FILE}.")}
@@ -310,6 +322,26 @@ class Attempt:
             remove_tree(self.waiting / cell.slug)
         self._event("ended", cell, outcome=record.outcome.value, stage=record.stage.value)
 
+    def carry(self, cell: Cell, told: Mapping[str, Any]) -> None:
+        """Keep the record of a cell that was carried over, with the rows of its launches: nobody worked on it here."""
+        path = self.record_of(cell)
+        partial = path.with_name(f".{path.name}.partial")  # hundreds at once, which can be had again: no `fsync`
+        partial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+        self._event("carried", cell)
+
+    def expect(self, cells: Iterable[Mapping[str, Any]]) -> None:
+        """Keep what cells had come to that are run again, beside what is kept of others by now."""
+        kept = {(each["model"], each["strategy"]): dict(each) for each in (*self.expectations(), *cells)}
+        write_json(self.expected, list(kept.values()))
+
+    def expectations(self) -> list[dict[str, Any]]:
+        """What cells had come to that are run again: `model`, `strategy`, `outcome`, `stage`, `fingerprint`, `seen`."""
+        try:
+            return list(json.loads(self.expected.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return []
+
     def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:
         """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported."""
         write_json(self.builds / f"{file_stem_of(model)}.json", modules)
@@ -358,6 +390,8 @@ class Attempt:
                 worked[-1] = worked[-1][0], at
             if what in ("started", "timing"):
                 found[key] = [*worked, (at, _NO_END)]
+            elif what == "carried":  # nobody worked on it
+                found[key] = []
         return found
 
     def told(self, cell: Cell) -> list[dict[str, Any]]:

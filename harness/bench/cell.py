@@ -7,23 +7,25 @@ else of the harness at work.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
 
 from harness.bench.builds import Builds
 from harness.bench.children import Children
-from harness.bench.disk import remove_tree
+from harness.bench.disk import remove_tree, space_at
 from harness.bench.errors import DiskFullError
 from harness.bench.failure import Failure
-from harness.bench.kept import bound, size_of
+from harness.bench.kept import MIB, bound, hand_over, size_of
 from harness.bench.means import Means
 from harness.bench.plan import Cell, Plan
 from harness.bench.progress import described
 from harness.bench.record import Record
 from harness.bench.registry import Registry
+from harness.bench.stages import Outcome
 from harness.bench.under_way import CellRun
-from harness.bench.waiting import read_waiting
+from harness.bench.waiting import WAITING_SHARE, read_waiting
 
 
 class Cells:
@@ -31,6 +33,7 @@ class Cells:
 
     What waits to be timed lies in `waiting`, and what builds leave in `built` or, without that, in the scratch folder.
     What a cell that broke has left is kept in `kept`, and what any cell has left where the plan names a folder for it.
+    What cells that passed have converted is left in `artifacts`; a cell that has something in `given` need not convert.
     """
 
     def __init__(
@@ -44,6 +47,8 @@ class Cells:
         waiting: Path,
         kept: Path | None = None,
         built: Path | None = None,
+        artifacts: Path | None = None,
+        given: Path | None = None,
     ) -> None:
         self.plan = plan
         self.registry = registry
@@ -52,8 +57,10 @@ class Cells:
         scratch.mkdir(parents=True, exist_ok=True)
         self.children = Children(scratch, plan.policy, plan.device, marker=marker, fresh=fresh)
         self.builds = Builds(plan, registry, self.children, built or scratch / "built")
-        self._means = Means(plan, registry, self.children, self.builds)
+        self._means = Means(plan, registry, self.children, self.builds, given=given)
         self._kept = Path(plan.keep) if plan.keep else kept
+        self._artifacts = artifacts
+        self._artifact_bytes = 0
 
     def close(self) -> None:
         """End what is kept warm and remove the scratch folder."""
@@ -110,8 +117,23 @@ class Cells:
         record, details = under_way.record(failure)
         if self._kept is not None and (self.plan.keep or record.outcome.broken):
             details["kept"] = self._keep(under_way, self._kept)
+        elif self._artifacts is not None and record.outcome is Outcome.PASSED:
+            self._leave(under_way, self._artifacts)
         remove_tree(under_way.folder)
         return record, details
+
+    def _leave(self, cell: CellRun, artifacts: Path) -> None:
+        """Leave what a cell has converted, within the plan's limit and a share of the disk for all of it together."""
+        with contextlib.suppress(Exception):  # a full disk, or what a child may leave: the record is there
+            artifact = cell.described()
+            if artifact is not None and cell.given is None:
+                hand_over(cell.folder, artifacts / cell.cell.slug, artifact)
+                self._artifact_bytes += size_of(artifacts / cell.cell.slug)
+                share = WAITING_SHARE * (space_at(artifacts).free + self._artifact_bytes)
+                limit_mb = min(self.plan.keeping.artifacts_mb, int(share / MIB))
+                if self._artifact_bytes > limit_mb * MIB:
+                    bound(artifacts, limit_mb)
+                    self._artifact_bytes = size_of(artifacts)
 
     def _keep(self, cell: CellRun, kept: Path) -> dict[str, Any] | None:
         """Keep what a cell has left, and say what."""

@@ -8,17 +8,18 @@ is always fresh.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.bench.disk import remove_tree
 from harness.bench.failure import Failure, failure_of, infrastructure_of
-from harness.bench.gpu_use import SAMPLE_S, GpuWatch
+from harness.bench.gpu_use import SAMPLE_S, ExclusiveGpu, GpuWatch
 from harness.bench.pacing import most_s
 from harness.bench.plan import Policy
 from harness.bench.processes import Child, Ended, Limits, Warm, WarmError, child_environ, start, watch
 from harness.bench.progress import Trail, read_trail
+from harness.bench.record import now
 from harness.bench.requests import Request, ServeRequest
 from harness.bench.stages import Outcome, Stage
 from harness.bench.turns import Imported
@@ -31,6 +32,21 @@ class Done:
     trail: Trail
     failure: Failure | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What became of a launch that was timed: `started` is when its turn began.
+
+    `import_s` are the seconds before that in which it imported, with those that come after it; `gpu` saw who used the
+    GPU.
+    """
+
+    request: ServeRequest
+    done: Done
+    started: str
+    import_s: float = 0.0
+    gpu: GpuWatch | None = None
 
 
 class Children:
@@ -120,17 +136,27 @@ class Children:
         child = start(request.role, folder, cwd=folder, environ=self._serving_environ)
         return self._served(request, child, started, gpu)
 
-    def imported(self, requests: Sequence[ServeRequest]) -> Imported:
-        """Fresh processes that are to serve `requests`, each of which `in_turn`, once they have imported."""
-        return Imported(requests, self._limits, self._serving_environ)
+    def in_turn(self, requests: Sequence[ServeRequest]) -> Generator[Launched, None, None]:
+        """Launches in fresh processes that import side by side, and then serve one after the other, as `serve` does."""
+        began = time.monotonic()
+        requests = [replace(request, in_turn=True) for request in requests]
+        with Imported(requests, self._limits, self._serving_environ) as imported:
+            import_s = time.monotonic() - began
+            for request in requests:
+                at, started = now(), time.monotonic()
+                child, ended = imported.take()
+                if ended is None:
+                    done = self._served(request, child, started, None)
+                else:
+                    done = self._done(Path(request.folder), ended, started, self._limits, Stage.LOAD)
+                yield Launched(request, done, at, import_s=import_s)
+                import_s = 0.0
 
-    def serve_next(self, request: ServeRequest, imported: Imported) -> Done:
-        """Let the next of the processes that have imported serve its `request`, as `serve` does."""
-        started = time.monotonic()
-        child, ended = imported.take()
-        if ended is not None:
-            return self._done(Path(request.folder), ended, started, self._limits, Stage.LOAD)
-        return self._served(request, child, started, None)
+    def alone(self, requests: Sequence[ServeRequest], gpu: ExclusiveGpu) -> Generator[Launched, None, None]:
+        """Launches one after the other, each of which has the GPU alone from its start."""
+        for request in requests:
+            at, watch = now(), gpu.watch(timed=True)
+            yield Launched(request, self.serve(request, watch), at, gpu=watch)
 
     def _served(self, request: ServeRequest, child: Child, started: float, gpu: GpuWatch | None) -> Done:
         limits = replace(self._limits, timeout_s=self._limits.timeout_s + most_s(request.measure_s))

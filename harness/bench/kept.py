@@ -165,6 +165,15 @@ def keep(
     return {**told, "bytes": size_of(target)}
 
 
+def hand_over(folder: Path, target: Path, artifact: KeptArtifact) -> None:
+    """Move the artifact of a cell's `folder` to the same place below `target`; that it is whole is said last."""
+    remove_tree(target)
+    place = target / artifact.unit
+    place.parent.mkdir(parents=True)
+    shutil.move(folder / artifact.unit, place)
+    write_json(target / ARTIFACT_FILE, asdict(artifact))
+
+
 def _keep_small(folder: Path) -> None:
     for part in folder.iterdir():
         if part.is_dir() and not part.is_symlink():
@@ -209,6 +218,23 @@ def read_artifact(folder: Path) -> KeptArtifact:
         msg = f"{folder / ARTIFACT_FILE} names a place outside of its folder."
         raise ArtifactChangedError(msg)
     return artifact
+
+
+def given_in(folder: Path | None, slug: str) -> Path | None:
+    """Where in `folder` the artifact of a cell is; None where there is none."""
+    place = folder / slug if folder is not None else None
+    return place if place is not None and (place / ARTIFACT_FILE).is_file() else None
+
+
+def take_if_of(built: Mapping[str, Any], folder: Path, into: Path) -> tuple[KeptArtifact, Path] | None:
+    """As `take_artifact`, where it was made of the model whose build's facts are `built`; else None, and no copy."""
+    try:
+        if read_artifact(folder).is_of(built):
+            return take_artifact(folder, into)
+    except ArtifactChangedError:
+        for part in into.iterdir():
+            _remove(part)
+    return None
 
 
 def take_artifact(folder: Path, into: Path) -> tuple[KeptArtifact, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.bench.builds import Builds
 from harness.bench.children import Children
@@ -22,10 +23,11 @@ class Stopped(Exception):  # noqa: N818 - it is the end of a cell, and no error 
 
 @dataclass(frozen=True)
 class Means:
-    """What the cells of a plan are run by."""
+    """What the cells of a plan are run by; in `given` lie artifacts that need not be converted again."""
 
     plan: Plan
     registry: Registry
     children: Children
     builds: Builds
     gpu: ExclusiveGpu = field(default_factory=ExclusiveGpu)
+    given: Path | None = None

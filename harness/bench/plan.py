@@ -49,11 +49,13 @@ class Policy:
 class Keeping:
     """How much is kept on this machine, in MiB: of one cell that broke, and of all of these together.
 
+    Of what cells that passed have converted, `artifacts_mb` are kept at most; with 0 the bench leaves none of it.
     `free_mb` have to be free before an environment is installed.
     """
 
     cell_mb: int = 256
     all_mb: int = 2048
+    artifacts_mb: int = 0
     free_mb: int = 8192
 
 
@@ -104,7 +106,8 @@ class Plan:
     `path_names` are those of `paths` that were asked for, relative to the root: what tables say of them.
 
     What a cell that broke has left is kept within `keeping`; with `keep`, a folder, what every cell has left is moved
-    there (`harness.bench.kept`). `artifacts` are model, strategy and the folder of a kept cell: such a cell does not
+    there (`harness.bench.kept`). Without that, what cells that passed have converted is left in the attempt, where any
+    is to be kept. `artifacts` are model, strategy and the folder of a kept cell: such a cell does not
     convert, but serves that artifact, and is held against the model as it is built here.
 
     Without `times`, what comes through is not timed here: it is left waiting (`harness.bench.waiting`), for whoever

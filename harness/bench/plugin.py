@@ -246,6 +246,8 @@ def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.Exi
         waiting=attempt.waiting,
         kept=attempt.kept,
         built=attempt.built if plan.duel_side else None,
+        artifacts=attempt.artifacts if plan.keeping.artifacts_mb and not (plan.keep or plan.duel_side) else None,
+        given=attempt.given if plan.duel_side else None,
     )
     config.stash[CELLS] = cells
     context.callback(end_leftovers, marker)

@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.bench import match
+from harness.bench import match, reads
 from harness.bench.answers import accuracy, hold_against
 from harness.bench.applicable import PYTORCH_ITSELF, not_applicable
 from harness.bench.beginnings import Mismatch, beginning_of
 from harness.bench.builds import Built
-from harness.bench.children import Done
+from harness.bench.children import Done, Launched
 from harness.bench.consistency import validated
 from harness.bench.converting import FACTS
 from harness.bench.definitions import Strategy
@@ -28,8 +28,7 @@ from harness.bench.disk import NO_RESULT, remove_tree
 from harness.bench.errors import InfrastructureError
 from harness.bench.failure import Failure, columns_of, not_installed, with_log
 from harness.bench.fingerprint import normalise_paths, shorten
-from harness.bench.gpu_use import GpuWatch
-from harness.bench.kept import KeptArtifact, describe_artifact, keep, take_artifact
+from harness.bench.kept import KeptArtifact, describe_artifact, given_in, keep, take_artifact, take_if_of
 from harness.bench.latency import latency
 from harness.bench.launching import launch_of, process_columns, runtime_imports, runtime_told, serve_request
 from harness.bench.logs import LOG_FILE, tail
@@ -37,7 +36,7 @@ from harness.bench.means import Means, Stopped
 from harness.bench.own_code import roots_of
 from harness.bench.plan import Cell, imports_of, split
 from harness.bench.progress import described
-from harness.bench.record import Record, now
+from harness.bench.record import Record
 from harness.bench.requests import ConvertRequest, ServeRequest
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import Waiting
@@ -62,10 +61,11 @@ class CellRun:
         self.strategy: Strategy = self.registry.strategies[split(cell.strategy)[0]].declared
         self.model = self.registry.models[cell.model]
         self.columns: dict[str, Any] = {}
-        self.details: dict[str, Any] = {"seconds": {}}
+        self.details: dict[str, Any] = {"seconds": {}, "reads": {}}
         self.mismatch: Mismatch | None = None
         self.stage = Stage.BUILD  # how far the bench itself is with it
         self.crossed: Path | None = means.plan.artifact_of(cell)
+        self.given = given_in(means.given, cell.slug)
         self.artifact: KeptArtifact | None = None
         self._result: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
         self._artifact: Mapping[str, Any] = {}
@@ -226,11 +226,12 @@ class CellRun:
 
     def _built(self) -> Built:
         """The model with its native outputs; what it costs is the run's and not this cell's."""
-        imports = self.means.builds.warm_imports(self._converted_by)
+        imports = self.means.builds.warm_imports(None if self.given else self._converted_by)
         self.means.children.warmed(imports)
         built = self.means.builds.built(self.cell.model, imports)
         self.details["build_seconds"] = dict(built.seconds)
         self.details["own"] = self.model.own
+        self.details["reads"] = dict(built.reads)
         if built.failure is not None:
             self.details["build_failed_at"] = built.failure.where or (str(self.model.path) if self.model.own else "")
             self.details["log"] = normalise_paths(tail(built.folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -244,17 +245,16 @@ class CellRun:
         return built
 
     def _converted(self, built: Built) -> Mapping[str, Any]:
-        """The artifact that the strategy's steps leave, or that another environment's have left."""
+        """The artifact that the strategy's steps leave, or have left before."""
         self.stage = Stage.CONVERT
-        if self.crossed is not None:
-            return self._taken(built, self.crossed)
+        if (taken := self._taken(built)) is not None:
+            return taken
         steps = []
         for name in self.strategy.steps:
             if name not in self.registry.steps:
                 self._stop(Outcome.FAILED, Stage.IMPORT, "UsageError", f"the strategy names an unknown step {name!r}")
             steps.append((name, str(self.registry.steps[name].path)))
-        value = split(self.cell.strategy)[1]
-        parameter = self.strategy.parameter
+        value, parameter = split(self.cell.strategy)[1], self.strategy.parameter
         request = ConvertRequest(
             folder=str(self._own_folder("convert")),
             imports=imports_of(self.registry, self.cell.strategy, [self.cell.model]),
@@ -268,6 +268,7 @@ class CellRun:
         )
         done = self.means.children.work(request, self.means.builds.warm_imports(self.cell.strategy))
         self._spent("convert", done)
+        self.details["reads"] |= reads.reads_in(Path(request.folder))
         self._untouched(built, Stage.CONVERT)
         self._ended_by(done.failure)
         result = done.trail.result or {}
@@ -280,13 +281,19 @@ class CellRun:
         self._result = result, built.facts
         return result
 
-    def _taken(self, built: Built, folder: Path) -> Mapping[str, Any]:
-        """A kept artifact in the place of a conversion. Raises `InfrastructureError` where it is not what was kept."""
-        kept, path = take_artifact(folder, self.folder)
-        self.details["crossed"] = {"folder": str(folder), **kept.origin()}
-        if not kept.is_of(built.facts):
-            text = "the model as it is built here has other weights or inputs than the artifact was made of"
-            self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
+    def _taken(self, built: Built) -> Mapping[str, Any] | None:
+        """What was converted before; None where it has to be now. Raises `InfrastructureError` where that changed."""
+        if self.crossed is not None:
+            kept, path = take_artifact(self.crossed, self.folder)
+            self.details["crossed"] = {"folder": str(self.crossed), **kept.origin()}
+            if not kept.is_of(built.facts):
+                text = "the model as it is built here has other weights or inputs than the artifact was made of"
+                self._stop(Outcome.NOT_APPLICABLE, Stage.LOAD, "NotApplicable", text)
+        elif self.given is not None and (found := take_if_of(built.facts, self.given, self.folder)):
+            kept, path = found
+            self.details["given"] = kept.origin()
+        else:
+            return None
         self.columns.update({name: kept.facts[name] for name in sorted(FACTS & set(kept.facts))})
         self.columns["artifact_bytes"] = kept.artifact_bytes
         self.artifact = kept
@@ -294,13 +301,15 @@ class CellRun:
 
     def keep(self, target: Path, *, limit_mb: int | None) -> dict[str, Any] | None:
         """Move what the cell has left to `target`, and say what a record's details tell of it."""
-        if self.artifact is None and self._result is not None:
-            result, built = self._result
-            self.artifact = describe_artifact(
-                self.folder, result, built, model=self.cell.model, strategy=self.cell.strategy
-            )
         traceback = str(self.details.get("traceback", ""))
-        return keep(self.folder, target, artifact=self.artifact, traceback=traceback, limit_mb=limit_mb)
+        return keep(self.folder, target, artifact=self.described(), traceback=traceback, limit_mb=limit_mb)
+
+    def described(self) -> KeptArtifact | None:
+        """What it serves, as it may be kept; None where there is nothing that can be."""
+        if self.artifact is None and self._result is not None:
+            of = {"model": self.cell.model, "strategy": self.cell.strategy}
+            self.artifact = describe_artifact(self.folder, self._result[0], self._result[1], **of)
+        return self.artifact
 
     def _untouched(self, built: Built, stage: Stage) -> None:
         """End the cell where it changed what it is held against; the model is built anew for the cells after it."""
@@ -329,36 +338,24 @@ class CellRun:
     def _timed_together(self, built: Built, artifact: Mapping[str, Any], numbers: Sequence[int]) -> None:
         """Launches that import side by side, and then are timed one after the other. On a GPU each has it alone."""
         self.stage = Stage.MEASURE
-        last = self.policy.launches - 1
         requests = [
             replace(
                 self._request(built, artifact, [0], self._own_folder(f"{_TIMED}{number}"), timed=True),
-                asks_facts=number == last,
-                in_turn=self.cell.device == "cpu",
+                asks_facts=number == self.policy.launches - 1,
             )
             for number in numbers
         ]
-        if self.cell.device != "cpu":
-            for request in requests:
-                started, gpu = now(), self.means.gpu.watch(timed=True)
-                self._timed(built, artifact, request, self.means.children.serve(request, gpu), started, gpu)
-            return
-        with self.means.children.imported(requests) as imported:
-            for request in requests:
-                started = now()
-                self._timed(built, artifact, request, self.means.children.serve_next(request, imported), started, None)
+        children, gpu = self.means.children, self.means.gpu
+        launches = children.alone(requests, gpu) if self.cell.device != "cpu" else children.in_turn(requests)
+        with contextlib.closing(launches):
+            for launch in launches:
+                self._timed(built, artifact, launch)
 
-    def _timed(
-        self,
-        built: Built,
-        artifact: Mapping[str, Any],
-        request: ServeRequest,
-        done: Done,
-        started: str,
-        gpu: GpuWatch | None,
-    ) -> None:
+    def _timed(self, built: Built, artifact: Mapping[str, Any], launch: Launched) -> None:
         """What became of one launch: what it answered before and after timing is held against the native outputs."""
-        folder = Path(request.folder)
+        folder, done = Path(launch.request.folder), launch.done
+        seconds = self.details["seconds"].setdefault("launches", {"import": 0.0})
+        seconds["import"] += launch.import_s
         self._untouched(built, Stage.MEASURE)
         if done.failure:
             self.details["log"] = normalise_paths(tail(folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -366,9 +363,9 @@ class CellRun:
         if failure is not None and failure.outcome is Outcome.NOT_APPLICABLE:  # it was applicable a moment ago
             failure = replace(failure, outcome=Outcome.FAILED)
         self._ended_by(failure)
-        launch = launch_of(done, folder, started=started, gpu_use=None if gpu is None else gpu.use())
-        self.details.setdefault("launches", []).append({**launch, "seconds": done.seconds})
-        if request.asks_facts:  # what a runtime says after many calls is of these, and not of the few before
+        told = launch_of(done, folder, started=launch.started, gpu_use=launch.gpu.use() if launch.gpu else None)
+        self.details.setdefault("launches", []).append({**told, "seconds": done.seconds})
+        if launch.request.asks_facts:  # what a runtime says after many calls is of these, and not of the few before
             self._runtime_told(done)
 
     def _request(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from harness.attempts import store
 from harness.attempts.execution import execute
 from harness.attempts.recorded import read_recorded
 from harness.attempts.tasks import Task
@@ -36,6 +37,7 @@ from harness.bump.moves import Mix, Move, Side, moves_between
 from harness.bump.trials import BudgetSpentError, Resolution, Trial, TrialCell
 from harness.matrix import combination as combinations
 from harness.matrix import locks, tooling
+from harness.matrix.environment import inspect, python_of
 from harness.matrix.installing import installed
 from harness.matrix.places import own_folder
 from harness.matrix.releases import releases
@@ -107,8 +109,12 @@ class Trials:
 
     def cross(self, *, converted: Mix, served: Mix, cell: TrialCell) -> Trial:
         """`cell` as the runtime of `served` serves what `converted` made of it."""
+        closed = self._resolved(converted)
+        key = "" if closed.reason else self._key(closed)
+        folder = self._folder / key / KEPT / slug_of(*cell)
+        if key and not folder.exists() and self._lent(closed, cell, folder):
+            return self._tried(served, (cell,), {cell: folder}, of=key)
         made = self._tried(converted, (cell,), {}, artifact=True)
-        folder = self._folder / made.id / KEPT / slug_of(*cell)
         if not (folder / "artifact.json").is_file():
             record = made.records.get(cell)
             why = made.reason or (f"{record.outcome.value} at {record.stage.value}" if record else "it was not run")
@@ -260,6 +266,18 @@ class Trials:
             if artifacts:
                 remove_tree(keep)
         return reason, there is None
+
+    def _lent(self, closed: Closed, cell: TrialCell, folder: Path) -> bool:
+        """Have in `folder` what a run of the base or of the candidate converted, where the store has it; whether so."""
+        there = self._installed(closed)
+        if there is None or there.lock is None:
+            return False
+        seen = inspect(python_of(self._root, there.name), pinned=True, lock=there.lock.path)
+        inside = {"packages": dict(seen.packages), "python": seen.python}
+        plan = self._plan_of(there.name, [cell])
+        parts = identity(plan, self._registry, inside=inside, lock=there.lock.text)
+        key = store.key_of(plan, self._registry, plan.cells[0], parts)
+        return store.take(self._root, key, folder, note=self._tell)
 
     def _kept_of(self, attempt: Attempt, plan: Plan, files: Mapping[TrialCell, Path]) -> str:
         """Keep the records of an attempt that ended; or return why it could not be installed."""

@@ -38,6 +38,7 @@ _IN_PARTS = {
 """The folders of `.harness` whose content is named by its parts: what these are, and where."""
 
 _WHOLE = {
+    "artifacts": "artifacts of cells that passed",
     "candidates": "candidates of bumps",
     "given": "models of specs",
     "history": "tables as a history reads them",
@@ -200,7 +201,7 @@ def _cache(root: Path) -> Iterator[Item]:
 def _foreign(root: Path) -> Iterator[str]:
     """What lies beside the harness's own, and is none of it."""
     ours = {each.folder for each in environments(root)}
-    known = {*_IN_PARTS, *_WHOLE, "artifacts", "environments", "runs"}
+    known = {*_IN_PARTS, *_WHOLE, "environments", "runs"}
     for folder in (root / ".tox", root / OWN):
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             own = path in ours if folder.name == ".tox" else path.name in known

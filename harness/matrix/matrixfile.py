@@ -36,11 +36,13 @@ class PolicyTable(_Strict):
 class KeepTable(_Strict):
     """`[keep]`, in MiB: how much is kept of cells that broke, of one of them and of all together on this machine.
 
-    Before an environment is installed, `free_mb` have to be free, or others make room for it.
+    Of what cells that passed have converted, `artifacts_mb` are kept, for duels and trials that need not convert it
+    again. Before an environment is installed, `free_mb` have to be free, or others make room for it.
     """
 
     cell_mb: int = Field(default=Keeping().cell_mb, ge=0)
     all_mb: int = Field(default=Keeping().all_mb, ge=0)
+    artifacts_mb: int = Field(default=4096, ge=0)
     free_mb: int = Field(default=Keeping().free_mb, ge=0)
 
     def keeping(self) -> Keeping:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sysconfig
 import venv
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from harness.attempts import store
 from harness.bench.attempt import Attempt
 from harness.bench.group import descendants, processes
+from harness.bench.kept import ARTIFACT_FILE, MIB, KeptArtifact, content_digest
 from harness.bench.plan import Cell
+from harness.bench.record import write_json
 from harness.bench.waiting import Waiting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,3 +202,34 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", folder], check=False)
+
+
+MOMENTS = itertools.count(1_000_000)
+"""Times of last use, each later than any before it."""
+
+
+def make_entry(root: Path, key: str, size: int = MIB) -> Path:
+    """An entry of the store of artifacts, which was used later than any before it."""
+    folder = store.folder_of(root) / key
+    unit = folder / "convert" / "model.onnx"
+    unit.parent.mkdir(parents=True)
+    unit.write_bytes(os.urandom(size))
+    artifact = KeptArtifact(
+        kind="onnx",
+        path="convert/model.onnx",
+        unit="convert/model.onnx",
+        digest=content_digest(unit),
+        artifact_bytes=size,
+        facts={},
+        input_names=("x",),
+        weights_digest="w",
+        model="m",
+        strategy="s",
+        python="3.11.7",
+        packages={},
+    )
+    write_json(folder / ARTIFACT_FILE, asdict(artifact))
+    write_json(folder / store.ENTRY_FILE, {"version": 1, "files": {}})
+    moment = next(MOMENTS)
+    os.utime(folder / store.ENTRY_FILE, (moment, moment))
+    return folder

@@ -22,7 +22,8 @@ from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.builds import read_built
 from harness.bench.errors import ModelsWrongError
-from harness.bench.plan import Plan, Policy, expand
+from harness.bench.plan import Cell, Plan, Policy, expand
+from harness.bench.record import write_json
 from harness.bench.registry import discover
 from harness.bench.waiting import read_waiting
 from harness.executors.local import Local
@@ -256,6 +257,16 @@ def test_what_a_killed_run_recorded_in_units_is_gone_on_with(root: Path, python:
     assert all(after[name] == text for name, text in before.items()), "none was run again"
     assert any(line.startswith("going on with") for line in observer.told)
     assert not running(str(file.parent))
+
+
+def test_what_a_unit_converted_comes_over_with_its_record(tmp_path: Path) -> None:
+    unit, attempt, cell = Attempt(tmp_path / "unit"), Attempt(tmp_path / "attempt"), Cell("small", "one", "by", "cpu")
+    for each in (unit.records, attempt.records, unit.artifacts / cell.slug / "convert"):
+        each.mkdir(parents=True)
+    write_json(unit.record_of(cell), {"row": {"outcome": "passed"}, "details": {}})
+    assert side_by_side.take_over(unit, attempt, cell) == (True, "passed")
+    assert (attempt.artifacts / cell.slug / "convert").is_dir()
+    assert attempt.record_of(cell).is_file()
 
 
 def _wait_until(is_so: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
@@ -10,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.bench.children import Children, Done
-from harness.bench.group import processes
 from harness.bench.plan import Policy
 from harness.bench.progress import STAGES_FILE
 from harness.bench.requests import TURN, ServeRequest
+from tests.attempts.conftest import running
 from tests.bench.test_serving import LIMITS, RUNTIME
 
 SLOW_IMPORT = "import time\ntime.sleep(1.0)\n"
@@ -47,7 +48,6 @@ def _requests(
             input_names=("x",),
             sets=(0,),
             measure_s=0.01,
-            in_turn=True,
         )
         requests.append(request)
     return requests
@@ -58,8 +58,7 @@ HANGING = "import time\ntime.sleep(99)\n"
 
 def _served(folder: Path, requests: Sequence[ServeRequest], *, policy: Policy = LIMITS) -> list[Done]:
     children = Children(folder, policy, "cpu", marker=str(folder), fresh=True)
-    with children.imported(requests) as imported:
-        return [children.serve_next(request, imported) for request in requests]
+    return [launch.done for launch in children.in_turn(requests)]
 
 
 def _entered(request: ServeRequest) -> dict[str, float]:
@@ -100,18 +99,13 @@ def test_waiting_for_a_turn_takes_nothing_of_the_time_that_a_turn_has(built: Pat
 def test_who_gets_no_turn_ends_with_the_cell(built: Path, tmp_path: Path) -> None:
     requests = _requests(built, tmp_path, ["slow", "slow"], text="")
     children = Children(tmp_path, LIMITS, "cpu", marker=str(tmp_path), fresh=True)
-    with children.imported(requests) as imported:
-        others = _pids(imported)
-        assert children.serve_next(requests[0], imported).failure is None
-        assert processes()[others[1]].alive
-    assert not any(pid in processes() and processes()[pid].alive for pid in others)
+    with contextlib.closing(children.in_turn(requests)) as launches:
+        assert next(launches).done.failure is None
+        (other,) = running(str(tmp_path / "time-1"))
+    assert not running(str(tmp_path / "time-1")), other
     # Who starts processes is there for the next cell.
     again = tmp_path / "again"
     again.mkdir()
     assert [each.failure for each in _served(tmp_path, _requests(built, again, ["slow", "slow"], text=""))] == [
         None
     ] * 2
-
-
-def _pids(imported: object) -> list[int]:
-    return [each.child.pid for each in imported._ahead]  # type: ignore[attr-defined]

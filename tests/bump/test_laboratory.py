@@ -9,14 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from harness.attempts.store import key_of
+from harness.attempts.tasks import Task
+from harness.bench.identity import identity
+from harness.bench.kept import read_artifact
+from harness.bench.plan import slug_of
 from harness.bench.record import Record, write_json
 from harness.bench.stages import Outcome, Stage
 from harness.bump.candidate import foundation
 from harness.bump.laboratory import Trials
 from harness.bump.moves import Mix, Side
 from harness.bump.trials import BudgetSpentError
-from harness.matrix.combination import given_folder
+from harness.matrix.combination import given_folder, read
+from harness.matrix.environment import INSTALLED, folder_of, inspect
+from harness.matrix.locks import read_lock
 from harness.matrix.selection import Selection
+from tests.attempts.conftest import make_ambient, make_entry
 from tests.matrix.wheels import wheel
 
 CELL = ("lstm", "onnx-torchscript")
@@ -134,3 +142,20 @@ def test_a_crossing_needs_an_artifact(trials: Trials, repository: Path) -> None:
     trial = trials.cross(converted=MOVED, served=Mix(), cell=CELL)
     assert not trial.records
     assert trial.reason == "torch 1.1, vision 0.1.1 left no artifact to serve: failed at convert"
+
+
+def test_a_crossing_serves_what_a_run_of_the_base_converted(trials: Trials, repository: Path) -> None:
+    lock, folder = read_lock(repository, read(repository, "now")), folder_of(repository, "now")
+    python = make_ambient(folder)
+    marker = {"lock": lock.digest, "folder": str(folder), "packages": [], "files": {}}
+    (folder / INSTALLED).write_text(json.dumps(marker), encoding="utf-8")
+    (plan,) = Selection(tier="quick", device="cpu", models=[CELL[0]], strategies=[CELL[1]]).plans("now", repository)
+    trials._ready = (Task(plan=plan, combination=read(repository, "now"), lock=lock),)
+    seen = inspect(python, pinned=True, lock=lock.path)
+    inside = {"packages": dict(seen.packages), "python": seen.python}
+    parts = identity(plan, plan.registry(), inside=inside, lock=lock.text)
+    entry = make_entry(repository, key_of(plan, plan.registry(), plan.cells[0], parts))
+    with pytest.raises(BudgetSpentError, match=r"torch 1\.1.* was not tried"):  # serving it is a trial of its own
+        trials.cross(converted=Mix(), served=MOVED, cell=CELL)
+    kept = repository / ".harness" / "trials" / trials._key(trials._resolved(Mix())) / "kept" / slug_of(*CELL)
+    assert read_artifact(kept) == read_artifact(entry)

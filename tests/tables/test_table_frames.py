@@ -155,7 +155,7 @@ def test_what_a_gate_says_of_it_is_the_same(folder: Path, tmp_path: Path) -> Non
         (",30,", ",99999999999999999999,"),
         ("model,", "mood,"),
         ("model,strategy", "strategy,model"),
-        (",strategy_digest\n", "\n"),
+        (",carried_from\n", "\n"),
         ("\n", "\n\n"),
         ("\n", "\r\n"),
         ('"the graph', '"the\ngraph'),

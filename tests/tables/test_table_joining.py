@@ -238,5 +238,5 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_a_writer_that_was_killed_leaves_nothing_that_is_taken(tmp_path: Path) -> None:
     folder = write_table(tmp_path / "job", made())
     shutil.move(folder, folder.with_name(f".{folder.name}.partial"))
-    assert joined(tmp_path).taken == ()
-    assert join(tmp_path / "results", [tmp_path / "job"], ALL, now=NOW).refused == ()
+    found = join(tmp_path / "results", [tmp_path / "job"], ALL, now=NOW)
+    assert (found.taken, found.refused) == ((), ())
