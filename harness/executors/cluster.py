@@ -91,6 +91,8 @@ class RayCluster:
                 "--num-cpus --memory`)."
             )
             raise UsageError(msg)
+        if self._jobs == 1:
+            tell("the cluster has room for one cell at a time, and so has this machine: cells run here")
 
     @property
     def jobs(self) -> int:
@@ -265,7 +267,7 @@ class _Run:
         if flight.node:
             self._avoided.add(flight.node_id)
         if not flight.node or self._failed[unit] >= _MOST_FAILED or not alive - self._avoided:
-            raise ClusterError(told)
+            raise InfrastructureError(told)
         self._tell(f"{told} It gets no further cells.")
         self._ahead.insert(0, (flight.unit, flight.receiver))
 

@@ -25,7 +25,16 @@ def order(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Order:
     monkeypatch.setenv("HARNESS_NODE_CACHE", str(tmp_path / "node"))
     lock = read_lock(root, read(root, NAME)).text
     return Order(
-        name=NAME, unit="0000", plan={}, attempt={}, folder="", folders={}, lock=lock, python="", environ={}, fresh=False
+        name=NAME,
+        unit="0000",
+        plan={},
+        attempt={},
+        folder="",
+        folders={},
+        lock=lock,
+        python="",
+        environ={},
+        fresh=False,
     )
 
 
