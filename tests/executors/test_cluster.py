@@ -120,6 +120,19 @@ def test_whoever_is_interrupted_leaves_nothing_at_work(
     assert not running(str(cache / "units"))
 
 
+@pytest.mark.long
+def test_a_node_that_cannot_do_it_gets_no_further_cells(
+    folder: Path, task: Task, wanted: tuple[Ends, dict[str, str]], cluster: Nodes
+) -> None:
+    broken = cluster.add(env_vars={"HARNESS_NODE_CACHE": "/proc/none"})
+    told: list[str] = []
+    try:
+        assert _ends(folder, task, ray_cluster(cluster, task, told)) == wanted[0]
+    finally:
+        cluster.kill(broken)
+    assert [text for text in told if text.endswith("/proc/none It gets no further cells.")], told
+
+
 class Killing(Observer):
     """Kills two nodes as soon as a cell is under way."""
 
