@@ -14,10 +14,10 @@ import polars as pl
 from harness.bench.consistency import contradictions
 from harness.bench.record import Record
 from harness.tables.frames import Rows, rows_of, typed
-from harness.tables.launches import Launch, cell_contradictions
+from harness.tables.launches import CELL, Launch, cell_contradictions
 from harness.tables.rows import format_rows
 from harness.tables.schema import Run
-from harness.tables.vetting import CELL, sure_cells, sure_launches, sure_records
+from harness.tables.vetting import sure_cells, sure_launches, sure_records
 
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 """As a run writes a time; what is written otherwise is looked at row by row."""
