@@ -37,7 +37,7 @@ _COUNT_S = 5.0
 _PATIENCE_S = 120.0
 _MIB = 2**20
 _AHEAD = 1
-"""Units that are ordered beyond what nodes have room for: an autoscaler sees them. More would come out of their order."""
+"""Units that are ordered beyond what nodes have room for, for an autoscaler to see. More would lose their order."""
 
 _MOST_LOST = 2
 """How many nodes may be lost with a unit's cells: what is left then runs on this machine, one cell at a time."""
