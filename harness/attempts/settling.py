@@ -184,7 +184,8 @@ def cells_of_just_this(task: Task, tables: Iterable[Table]) -> dict[tuple[str, s
             continue
         for record in table.records:
             key = record.model, record.strategy
-            if key in wanted and key not in found and record.extension == plan.extension:
+            figures = not record.carried_from or record.duration_s is not None
+            if key in wanted and key not in found and record.extension == plan.extension and figures:
                 digests = registry.models[record.model].digest, registry.strategy_digest(split(record.strategy)[0])
                 if digests == (record.model_digest, record.strategy_digest):
                     found[key] = table, record
