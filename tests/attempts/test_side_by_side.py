@@ -26,6 +26,7 @@ from harness.bench.plan import Cell, Plan, Policy, expand
 from harness.bench.record import write_json
 from harness.bench.registry import discover
 from harness.bench.waiting import read_waiting
+from harness.executors import local
 from harness.executors.local import Local
 from harness.executors.units import Unit, Work
 from tests.attempts.conftest import MODEL, Observer, running
@@ -135,13 +136,16 @@ def test_cells_side_by_side_come_to_what_they_come_to_one_after_another(root: Pa
     assert {path.name for path in attempt.kept.iterdir()} >= {f"{model}--by-refusing" for model in MODELS}
 
 
-def test_cells_of_a_duel_are_made_ready_side_by_side(root: Path, python: Path) -> None:
-    task = _task(root.parent, python, steps=("saved", "refusing"))
+def test_cells_of_a_duel_are_made_ready_side_by_side(root: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What waits is many files, and is taken away at once, while the bench still looks how much it is.
+    monkeypatch.setattr(local, "_POLL_S", 0.005)
+    many = "for number in range(3000): (context.folder / str(number)).touch()"
+    task = _task(root.parent, python, steps=("many", "refusing"), many=many)
     task = replace(task, plan=replace(task.plan, duel_side="a"))
     with _executed(root, task, Observer()) as attempt:
         assert len(attempt.recorded(task.plan)) == len(task.plan.cells)
         for model in MODELS:
-            saved, refused = (attempt.waiting / f"{model}--by-{step}" for step in ("saved", "refusing"))
+            saved, refused = (attempt.waiting / f"{model}--by-{step}" for step in ("many", "refusing"))
             waiting = read_waiting(saved)
             assert waiting is not None
             assert Path(waiting.artifact["path"]).is_relative_to(saved)
@@ -226,6 +230,7 @@ import contextlib, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from harness.attempts.execution import execute
+from harness.executors import local
 from harness.executors.local import Local
 from tests.attempts.conftest import Observer
 from tests.attempts.test_side_by_side import _long, _task
