@@ -318,9 +318,23 @@ class Attempt:
         self._event("ended", cell, outcome=record.outcome.value, stage=record.stage.value)
 
     def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:
-        """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported."""
-        write_json(self.builds / f"{file_stem_of(model)}.json", modules)
-        write_json(self.natives / f"{file_stem_of(model)}.json", native)
+        """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported.
+
+        Where it was built before, the digests of then count: a file that was edited in between is found by them.
+        """
+        stem = file_stem_of(model)
+        before = _json_of(self.builds / f"{stem}.json")
+        write_json(self.builds / f"{stem}.json", {**modules, **before})
+        write_json(self.natives / f"{stem}.json", native)
+
+    def take_build(self, other: Attempt, model: str) -> None:
+        """Take over what a model's build told another attempt, if any did there."""
+        stem = file_stem_of(model)
+        native, modules = other.natives / f"{stem}.json", other.builds / f"{stem}.json"
+        if native.exists() and modules.exists():
+            self.write_build(model, _json_of(native), _json_of(modules))
+            native.unlink()
+            modules.unlink()
 
     def _event(self, what: str, cell: Cell, **more: str | float) -> None:
         self._append({"event": what, "at": time.time(), "model": cell.model, "strategy": cell.strategy, **more})
@@ -390,6 +404,15 @@ class Attempt:
             if of_cells.get((model, strategy)) == "timing" and not self._path(model, strategy).exists():
                 cell = Cell(stated["combination"], model, strategy, stated["device"])
                 self._event("stopped", cell, at=max(event["at"] for event in told))
+
+
+def _json_of(path: Path) -> dict[str, Any]:
+    """The object in a file; empty where there is none."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return value
 
 
 def _ends_a_line(path: Path) -> bool:
