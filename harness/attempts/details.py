@@ -17,7 +17,9 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness.attempts.recorded import RecordedCell, read_recorded
 from harness.attempts.samples import SAMPLES, write_samples
@@ -26,6 +28,7 @@ from harness.bench.disk import remove_tree
 from harness.bench.hold import hold
 from harness.bench.kept import MIB, size_of
 from harness.bench.plan import slug_of
+from harness.bench.record import Record
 from harness.matrix.places import OWN, own_folder
 from harness.tables.layout import CELLS, is_hidden, table_folder
 from harness.tables.schema import Run, Table
@@ -53,15 +56,41 @@ def recorded_at(root: Path, table: Table, model: str, strategy: str) -> str:
     return str(file.relative_to(root)) if file else f"{table.folder}/{CELLS}"
 
 
-def samples_file(root: Path, run: Run) -> Path | None:
-    """The raw samples of the launches of a table; None where they are not here."""
-    path = folder_of(root, run) / SAMPLES
+def seen(root: Path, run: Run, model: str, strategy: str) -> dict[str, Any]:
+    """The details of a cell that the run `run` saw, whatever series its table is of; empty where they are not here.
+
+    The raw samples are not among them.
+    """
+    folder = _of_run(root, run)
+    path = folder / RECORDS / f"{slug_of(model, strategy)}.json" if folder else None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["details"]) if path else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _of_run(root: Path, run: Run) -> Path | None:
+    """The details of the run of a combination that started when `run` did: one of its series has them."""
+    own = folder_of(root, run)
+    found = [own, *sorted(own.parent.parent.glob(f"*/{own.name}"))]
+    return next((folder for folder in found if folder.is_dir()), None)
+
+
+def samples_file(root: Path, run: Run, record: Record | None = None) -> Path | None:
+    """The raw samples of the launches of a table, of the one that saw `record`; None where they are not here."""
+    path = _seeing(root, run, record) / SAMPLES
     return path if path.is_file() else None
 
 
-def kept_folder(root: Path, run: Run, model: str, strategy: str) -> Path:
-    """Where what a cell left is kept, or would be."""
-    return folder_of(root, run) / KEPT / slug_of(model, strategy)
+def kept_folder(root: Path, run: Run, model: str, strategy: str, *, record: Record | None = None) -> Path:
+    """Where what a cell left is kept, or would be: with its table, or with the one that saw its `record`."""
+    return _seeing(root, run, record) / KEPT / slug_of(model, strategy)
+
+
+def _seeing(root: Path, run: Run, record: Record | None) -> Path:
+    """The details of the run that saw a cell of `run`, where it was carried over and they are here; else of `run`."""
+    saw = replace(run, started=record.seen_at(run.started)) if record else run
+    return _of_run(root, saw) or folder_of(root, run)
 
 
 def plan_file(root: Path, run: Run, extension: str) -> Path:

@@ -9,14 +9,15 @@ result ends as an `InfrastructureError`, with the attempt paused.
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.attempts import mistakes, store
+from harness.attempts.carrying import Carrier
 from harness.attempts.observing import Observer
-from harness.attempts.rows import write_row
+from harness.attempts.rows import outcomes, write_row
 from harness.attempts.side_by_side import SideBySide, recover
 from harness.attempts.tasks import Task, inside_of, prepare
 from harness.bench.abandoned import sweep
@@ -63,6 +64,7 @@ def execute(
     fresh: bool = False,
     restart: bool = False,
     held: bool = False,
+    carrier: Carrier | None = None,
     executor: Executor | None = None,
     durations: Mapping[tuple[str, str], float] | None = None,
 ) -> Attempt:
@@ -71,7 +73,8 @@ def execute(
     The attempt is held until `holds` is closed, which has to be after its table is written. `run` names the run that
     this is part of: what is settled under it is done. With `restart`, records are not gone on with; with `held`, the
     caller holds the environment. Units of cells are run by `executor`, without one all cells one after another;
-    `durations` are seconds that cells are known to take, by model and strategy.
+    `durations` are seconds that cells are known to take, by model and strategy. A `carrier` writes down what has a say
+    in the cells, and carries over those that nothing changed for.
     Raises `UsageError` where the bench refuses the plan, `PausedError` where it stopped before its end, and
     `InfrastructureError` where there can be no result.
     """
@@ -79,27 +82,29 @@ def execute(
         prepared = prepare(root, task, observer, environment, held=held)
         registry = task.plan.registry()
         lock = task.lock.text or task.lock.reason if task.lock else ""
-        inside = inside_of(prepared)
+        executor = executor or Local(1)
+        inside = {**inside_of(prepared), "jobs": executor.jobs}
         parts = identity(task.plan, registry, inside=inside, lock=lock)
         attempt = Attempt(_attempts(root) / task.name / f"{task.plan.device}-{task.plan.tier}-{name_of(parts)}")
         holds.enter_context(hold(attempt.folder, f"this run of {task.name}", observer.note))
         stated = attempt.read()
-        if stated and stated["state"] == State.SETTLED.value and stated["run"] == run and _is_there(stated["table"]):
+        if (
+            stated
+            and stated["state"] == State.SETTLED.value
+            and stated["run"] == run
+            and Path(stated["table"], "run.json").is_file()
+        ):
             observer.note(
                 f"{task.name}: done already, by the run that this goes on with; its table is {stated['table']}"
             )
             return attempt
         execution = _Execution(
-            root,
-            task,
-            attempt,
-            registry,
-            observer,
-            fresh=fresh,
-            executor=executor or Local(1),
-            durations=durations or {},
+            root, task, attempt, registry, observer, fresh=fresh, executor=executor, durations=durations or {}
         )
-        execution.take_up(parts, inside, lock, run=run, restart=restart)
+        carry: Callable[[], Sequence[str]] = tuple
+        if carrier is not None and isinstance(prepared, Prepared):
+            carry = functools.partial(carrier.take_up, attempt, task, prepared, inside, fresh=fresh)
+        execution.take_up(parts, inside, lock, run=run, restart=restart, carry=carry)
         environment.enter_context(store.lent(root, task.plan, registry, attempt, parts, note=observer.note))
         sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
         if isinstance(prepared, FactOfPins):
@@ -113,10 +118,6 @@ def execute(
 
 def _attempts(root: Path) -> Path:
     return root / ".harness" / "attempts"
-
-
-def _is_there(table: str) -> bool:
-    return Path(table, "run.json").is_file()
 
 
 _ALWAYS = [(0.0, float("inf"))]
@@ -154,38 +155,36 @@ class _Execution:
         self._told_raised: set[str] = set()
 
     def take_up(
-        self, parts: Mapping[str, str], inside: Mapping[str, Any], lock: str, *, run: str, restart: bool
+        self,
+        parts: Mapping[str, str],
+        inside: Mapping[str, Any],
+        lock: str,
+        *,
+        run: str,
+        restart: bool,
+        carry: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Go on with what is there, or begin anew, saying which; remove what a dead run of it left."""
+        """Go on with what is there, or begin anew, saying which, and `carry` over; remove what a dead run left."""
         attempt = self.attempt
         end_leftovers(str(attempt.folder))
         attempt.clear_scratch()
         recover(attempt, self.plan.cells)
-        before: dict[str, int] = {}
-        waiting = 0
         obstacles = ["it is settled"] if restart or attempt.state in (None, State.SETTLED) else attempt.obstacles(parts)
         if not obstacles:
             attempt.go_on(run=run)
-            before = self._outcomes()
-            waiting = len(attempt.waiting_cells(self.plan))
-            found = [f"{sum(before.values())} cells that an interrupted run recorded"] if before else []
-            found += [f"{waiting} cells that wait to be timed"] if waiting else []
-            if found:
+            recorded, waiting = len(attempt.recorded(self.plan)), len(attempt.waiting_cells(self.plan))
+            counts = {"that an interrupted run recorded": recorded, "that wait to be timed": waiting}
+            if found := [f"{count} cells {which}" for which, count in counts.items() if count]:
                 self.observer.note(f"going on with {' and '.join(found)}")
         else:
             if not restart and attempt.state not in (None, State.SETTLED):
                 self.observer.note(f"{self.task.name}: beginning anew, since {'; '.join(obstacles)}")
             attempt.begin(self.plan, parts, inside, lock=lock, run=run)
+        for told in carry():
+            self.observer.note(told)
         self._events = attempt.events_from()
-        self.observer.begin(self.task.name, len(self.plan.cells), before, waiting)
-
-    def _outcomes(self) -> dict[str, int]:
-        """How many records there are, by outcome."""
-        counts: dict[str, int] = {}
-        for cell in self.attempt.recorded(self.plan):
-            row = json.loads(self.attempt.record_of(cell).read_text(encoding="utf-8"))["row"]
-            counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
-        return counts
+        waiting = len(attempt.waiting_cells(self.plan))
+        self.observer.begin(self.task.name, len(self.plan.cells), outcomes(attempt, self.plan), waiting)
 
     def record_fact(self, fact: FactOfPins) -> None:
         """Every cell, for the same reason."""

@@ -28,7 +28,7 @@ class Timing:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
 
     started: str
-    samples_s: tuple[float, ...]
+    samples_s: tuple[float, ...] = ()
     calls: int = 1
     warm_up_s: float | None = None
     steady: bool | None = None
@@ -71,16 +71,26 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedCell:
-    """What the bench recorded of a cell: its row, its launches that were timed, in the order of time, and all of it."""
+    """What the bench recorded of a cell: its row, its launches that were timed, in the order of time, and all of it.
+
+    Of a cell that was carried over, `carried` are the rows of its launches.
+    """
 
     record: Record
     timings: tuple[Timing, ...]
     whole: Mapping[str, Any]
+    carried: tuple[Launch, ...] = ()
 
     @property
     def launches(self) -> list[Launch]:
         """The rows of its launches."""
-        return [timing.launch(self.record, number) for number, timing in enumerate(self.timings)]
+        return list(self.carried) or [timing.launch(self.record, number) for number, timing in enumerate(self.timings)]
+
+    @property
+    def reads(self) -> dict[str, str] | None:
+        """The files that it was seen to read, path to content; None where the bench did not say."""
+        found = (self.whole.get("details") or {}).get("reads")
+        return {str(path): str(content) for path, content in found.items()} if isinstance(found, Mapping) else None
 
     def without_samples(self) -> dict[str, Any]:
         """All of it but the raw samples."""
@@ -106,13 +116,22 @@ def read_recorded(path: Path) -> RecordedCell:
             msg = f"{path}: the key 'row.{name}' is not known. Make the table with the harness that ran the bench."
             raise UsageError(msg)
     record = decode(Record, row, where=where, prefix="row")
-    return RecordedCell(record=record, timings=timings_in(whole.get("details"), where=where), whole=whole)
+    timings = timings_in(whole.get("details"), where=where)
+    carried = decode(_Carried, whole, where=where).launches
+    return RecordedCell(record=record, timings=timings, whole=whole, carried=carried)
 
 
 def timings_in(details: Any, *, where: str) -> tuple[Timing, ...]:
     """The launches of a record's `details` that were timed. Raises `UsageError` as `read_recorded` does."""
     found = decode(_Details, details or {}, where=where, prefix="details")
     return tuple(each for each in found.launches if each.samples_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Carried:
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
+
+    launches: tuple[Launch, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,9 @@
-"""Rows that no bench wrote: of cells whose environment cannot be had, or with which the bench itself died."""
+"""The rows of an attempt: those that no bench wrote, and how many of each outcome there are."""
 
 from __future__ import annotations
+
+import json
+from collections import Counter
 
 from harness.bench.attempt import Attempt
 from harness.bench.consistency import validated
@@ -42,3 +45,9 @@ def write_row(
         strategy_digest=registry.strategy_digest(split(cell.strategy)[0]),
     )
     attempt.write(cell, validated(record), {"error": text})
+
+
+def outcomes(attempt: Attempt, plan: Plan) -> dict[str, int]:
+    """How many cells of a plan have a record, by outcome."""
+    rows = (json.loads(attempt.record_of(cell).read_text(encoding="utf-8"))["row"] for cell in attempt.recorded(plan))
+    return Counter(row["outcome"] for row in rows)

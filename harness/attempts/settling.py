@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.attempts import identities
 from harness.attempts.journal import open_runs
 from harness.attempts.recorded import REMEDY, read_recorded
 from harness.attempts.tasks import Task
@@ -23,6 +24,7 @@ from harness.tables.assembly import PlannedRun, assemble, merge
 from harness.tables.consistency import lock_digest
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
 from harness.tables.finding import Series
+from harness.tables.ingredients import Items
 from harness.tables.launches import FEWEST_LAUNCHES, Launch
 from harness.tables.natives import Native, read_native
 from harness.tables.reading import read_table
@@ -51,15 +53,22 @@ def _table_of(attempt: Attempt, *, pins: Mapping[str, str]) -> Table:
         cause = f": {stated['cause']}" if stated["cause"] else ""
         msg = f"{attempt.folder} is {stated['state']}, and only what came to its end makes a table{cause}"
         raise PausedError(msg)
+    known = identities.kept(attempt)
     records: list[Record] = []
     launches: list[Launch] = []
+    read: dict[tuple[str, str], Items] = {}
     for path in sorted(attempt.records.glob("[!.]*.json")):
         cell = read_recorded(path)
-        records.append(cell.record)
+        record, reads = known.identified(cell) if known else (cell.record, None)
+        records.append(record)
         launches += cell.launches
+        if reads is not None:
+            read[record.model, record.strategy] = reads
     return assemble(
         planned,
         records,
+        ingredients=known.ingredients.with_reads(read) if known else None,
+        not_reproducible=identities.not_reproduced(attempt, records),
         pins=pins,
         launches=launches,
         natives=_read_natives(attempt),
@@ -175,7 +184,8 @@ def cells_of_just_this(task: Task, tables: Iterable[Table]) -> dict[tuple[str, s
             continue
         for record in table.records:
             key = record.model, record.strategy
-            if key in wanted and key not in found and record.extension == plan.extension:
+            figures = not record.carried_from or record.duration_s is not None
+            if key in wanted and key not in found and record.extension == plan.extension and figures:
                 digests = registry.models[record.model].digest, registry.strategy_digest(split(record.strategy)[0])
                 if digests == (record.model_digest, record.strategy_digest):
                     found[key] = table, record

@@ -18,7 +18,7 @@ from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
 from harness.bench.group import end_leftovers
 from harness.bench.identity import Identity
-from harness.bench.kept import bound, size_of
+from harness.bench.kept import bound, bound_artifacts, size_of
 from harness.bench.plan import Cell, Plan, model_of
 from harness.bench.stages import Outcome
 from harness.bench.waiting import WAITING_FILE, WAITING_SHARE
@@ -110,6 +110,7 @@ class SideBySide:
             self._waiting_bytes += size_of(waiting) if waiting.exists() else 0
             if event["event"] == "ended":
                 bound(self._attempt.kept, self._plan.keeping.all_mb)
+                bound_artifacts(self._attempt.artifacts, self._plan.keeping.artifacts_mb)
         self._attempt.retell(event)
 
 

@@ -15,8 +15,11 @@
     artifacts/     one folder a cell that passed: what it converted, for whoever keeps that
     given/         one folder a cell of a duel: what was converted before, in the place of converting it again
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
-    events.jsonl   cells as they begin, wait, are timed and end, for a live display; and those that were stopped: in
-                   being timed, once that is gone on with, or beside others, where they run once more alone
+    identity.json  what has a say in its cells, where `harness run` began it (`harness.tables.ingredients`)
+    expected.json  what cells had come to that are run again although nothing changed for them
+    events.jsonl   cells as they are carried over, begin, wait, are timed and end, for a live display; and those that
+                   were stopped: in being timed, once that is gone on with, or beside others, where they run once more
+                   alone
     scratch/       everything else that a run writes; nothing in it outlives the run
 
 The state is written down, and never inferred from which files exist. Whoever changes an attempt holds it
@@ -74,6 +77,8 @@ class Attempt:
         self.artifacts = folder / "artifacts"
         self.given = folder / "given"
         self.kept = folder / "kept"
+        self.ingredients = folder / "identity.json"
+        self.expected = folder / "expected.json"
         self.units = folder / "units"
         self.events = folder / "events.jsonl"
         self.log = folder / "pytest.log"
@@ -114,7 +119,7 @@ class Attempt:
         self.file.unlink(missing_ok=True)
         for folder in (self.records, self.natives, self.builds, self.kept, *self._for_others()):
             remove_tree(folder)
-        for file in (self.events, self.log, self.lock):
+        for file in (self.events, self.log, self.lock, self.ingredients, self.expected):
             file.unlink(missing_ok=True)
         for folder in (self.records, self.natives, self.builds):
             folder.mkdir(parents=True, exist_ok=True)
@@ -242,7 +247,7 @@ class Attempt:
         if not self.folder.exists() or self.file.exists():
             return False
         folders = (self.records, self.natives, self.builds, self.kept, self.scratch, *self._for_others())
-        own = (self.plan, self.lock, self.events, self.log, *folders)
+        own = (self.plan, self.lock, self.ingredients, self.expected, self.events, self.log, *folders)
         names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
         # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
         there = {path.name for path in self.folder.iterdir() if not path.name.startswith(f".{ATTEMPT_FILE}.")}
@@ -317,6 +322,26 @@ class Attempt:
             remove_tree(self.waiting / cell.slug)
         self._event("ended", cell, outcome=record.outcome.value, stage=record.stage.value)
 
+    def carry(self, cell: Cell, told: Mapping[str, Any]) -> None:
+        """Keep the record of a cell that was carried over, with the rows of its launches: nobody worked on it here."""
+        path = self.record_of(cell)
+        partial = path.with_name(f".{path.name}.partial")  # hundreds at once, which can be had again: no `fsync`
+        partial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+        self._event("carried", cell)
+
+    def expect(self, cells: Iterable[Mapping[str, Any]]) -> None:
+        """Keep what cells had come to that are run again, beside what is kept of others by now."""
+        kept = {(each["model"], each["strategy"]): dict(each) for each in (*self.expectations(), *cells)}
+        write_json(self.expected, list(kept.values()))
+
+    def expectations(self) -> list[dict[str, Any]]:
+        """What cells had come to that are run again: `model`, `strategy`, `outcome`, `stage`, `fingerprint`, `seen`."""
+        try:
+            return list(json.loads(self.expected.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return []
+
     def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:
         """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported.
 
@@ -379,6 +404,8 @@ class Attempt:
                 worked[-1] = worked[-1][0], at
             if what in ("started", "timing"):
                 found[key] = [*worked, (at, _NO_END)]
+            elif what == "carried":  # nobody worked on it
+                found[key] = []
         return found
 
     def told(self, cell: Cell) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ EXAMPLE = "example"
 
 def main(folder: Path) -> None:
     """Work on the request in `folder` and end the process."""
-    work_on(folder, BuildRequest, build)
+    work_on(folder, BuildRequest, build, watched=True)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from harness.bench.children import Children
 from harness.bench.disk import remove_tree
 from harness.bench.failure import Failure
 from harness.bench.plan import Plan, file_stem_of, imports_of
+from harness.bench.reads import Reads, reads_in
 from harness.bench.registry import Registry
 from harness.bench.requests import BUILT_FILE, BuildRequest
 from harness.bench.tensors import file_digest
@@ -19,12 +20,13 @@ from harness.bench.tensors import file_digest
 
 @dataclass(frozen=True)
 class Built:
-    """A model that was built, or why it could not be."""
+    """A model that was built, or why it could not be; `reads` are the files that it is made of, with their contents."""
 
     folder: Path
     facts: Mapping[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    reads: Reads = field(default_factory=dict)
 
     def edited(self) -> list[str]:
         """The files of the build that are not what was written: inputs and native outputs are nobody's to change."""
@@ -86,7 +88,8 @@ class Builds:
         )
         done = self._children.work(request, warm_imports or self.warm_imports(None))
         facts = {} if done.failure else json.loads((folder / BUILT_FILE).read_text(encoding="utf-8"))
-        self._built[model] = Built(folder, facts, done.failure, done.trail.seconds())
+        reads = {**reads_in(folder), **facts.get("modules", {})}
+        self._built[model] = Built(folder, facts, done.failure, done.trail.seconds(), reads)
         self._new.add(model)
         return self._built[model]
 

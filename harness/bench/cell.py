@@ -14,10 +14,10 @@ from typing import Any
 
 from harness.bench.builds import Builds
 from harness.bench.children import Children
-from harness.bench.disk import remove_tree, space_at
+from harness.bench.disk import remove_tree
 from harness.bench.errors import DiskFullError
 from harness.bench.failure import Failure
-from harness.bench.kept import MIB, bound, hand_over, size_of
+from harness.bench.kept import bound, bound_artifacts, hand_over, size_of
 from harness.bench.means import Means
 from harness.bench.plan import Cell, Plan
 from harness.bench.progress import described
@@ -25,7 +25,7 @@ from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bench.stages import Outcome
 from harness.bench.under_way import CellRun
-from harness.bench.waiting import WAITING_SHARE, read_waiting
+from harness.bench.waiting import read_waiting
 
 
 class Cells:
@@ -60,7 +60,6 @@ class Cells:
         self._means = Means(plan, registry, self.children, self.builds, given=given)
         self._kept = Path(plan.keep) if plan.keep else kept
         self._artifacts = artifacts
-        self._artifact_bytes = 0
 
     def close(self) -> None:
         """End what is kept warm and remove the scratch folder."""
@@ -128,12 +127,7 @@ class Cells:
             artifact = cell.described()
             if artifact is not None and cell.given is None:
                 hand_over(cell.folder, artifacts / cell.cell.slug, artifact)
-                self._artifact_bytes += size_of(artifacts / cell.cell.slug)
-                share = WAITING_SHARE * (space_at(artifacts).free + self._artifact_bytes)
-                limit_mb = min(self.plan.keeping.artifacts_mb, int(share / MIB))
-                if self._artifact_bytes > limit_mb * MIB:
-                    bound(artifacts, limit_mb)
-                    self._artifact_bytes = size_of(artifacts)
+                bound_artifacts(artifacts, self.plan.keeping.artifacts_mb)
 
     def _keep(self, cell: CellRun, kept: Path) -> dict[str, Any] | None:
         """Keep what a cell has left, and say what."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from harness.bench.own_code import make_importable
 from harness.bench.progress import Progress, leave
+from harness.bench.reads import watch
 from harness.bench.requests import REQUEST_FILE, Request, read_request
 
 R = TypeVar("R", bound=Request)
@@ -26,10 +27,11 @@ def begin(request: Request) -> None:
         torch.set_num_threads(request.threads)
 
 
-def work_on(folder: Path, kind: type[R], job: Callable[[R, Progress], None]) -> None:
+def work_on(folder: Path, kind: type[R], job: Callable[[R, Progress], None], *, watched: bool = False) -> None:
     """Do the job that the request in `folder`, of this `kind`, asks for, and end the process.
 
-    Whatever `job` raises is its result, `SystemExit` among it. Nobody's exit handlers run. Never returns.
+    Whatever `job` raises is its result, `SystemExit` among it. Nobody's exit handlers run. Where it is `watched`, what
+    it reads is written down (`harness.bench.reads`). Never returns.
     """
     # What tools leave in the temporary folder goes with the cell, since nobody runs their exit handlers.
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
@@ -39,6 +41,8 @@ def work_on(folder: Path, kind: type[R], job: Callable[[R, Progress], None]) -> 
         if not isinstance(request, kind):
             msg = f"the request is a {type(request).__name__}, and this child serves a {kind.__name__}"
             raise TypeError(msg)  # noqa: TRY301 - it is a result like any other
+        if watched:
+            watch(folder)
         make_importable([Path(path) for path in request.paths])
         job(request, progress)
     except BaseException as error:  # noqa: BLE001 - whatever a tool raises is this cell's result

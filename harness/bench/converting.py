@@ -26,7 +26,7 @@ FACTS = frozenset({"opset", "ir_version"})
 
 def main(folder: Path) -> None:
     """Work on the request in `folder` and end the process."""
-    work_on(folder, ConvertRequest, convert)
+    work_on(folder, ConvertRequest, convert, watched=True)
 
 
 def convert(request: ConvertRequest, progress: Progress) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from harness.bench.kept import ARTIFACT_FILE
 from harness.bench.places import PACKAGE
 from harness.bench.plan import Plan
+from harness.bench.reads import content_of
 from harness.bench.registry import Registry
 
 Identity = Mapping[str, str]
@@ -64,8 +65,13 @@ def identity(plan: Plan, registry: Registry, *, inside: Mapping[str, Any], lock:
         "packages": short(json.dumps([inside["packages"], inside["python"]], sort_keys=True)),
         "models": short(json.dumps(models, sort_keys=True)),
         "routes": short(json.dumps(routes, sort_keys=True)),
-        "bench": short(b"".join(path.read_bytes() for path in sorted((PACKAGE / "bench").glob("*.py")))),
+        "bench": bench_digest(),
     }
+
+
+def bench_digest() -> str:
+    """Digest of all files of the bench."""
+    return short(b"".join(path.read_bytes() for path in sorted((PACKAGE / "bench").glob("*.py"))))
 
 
 def _text(path: Path) -> str:
@@ -88,12 +94,4 @@ def differing(one: Identity, other: Identity) -> list[str]:
 
 def changed_files(digests: Mapping[str, str]) -> list[str]:
     """The files of `digests` (path to the first 16 digits of its SHA-256) that are not any more what they were."""
-    changed = []
-    for path, digest in digests.items():
-        try:
-            now = short(Path(path).read_bytes())
-        except OSError:
-            now = ""
-        if now != digest:
-            changed.append(path)
-    return changed
+    return [path for path, digest in digests.items() if content_of(Path(path)) != digest]

@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import environment
-from harness.bench.disk import remove_tree
+from harness.bench.disk import remove_tree, space_at
 from harness.bench.errors import InfrastructureError
 from harness.bench.logs import LOG_FILE
 from harness.bench.progress import RESERVE_FILE, RESULT_FILE, STAGES_FILE
 from harness.bench.record import write_json
 from harness.bench.requests import REQUEST_FILE
 from harness.bench.tensors import file_digest
-from harness.bench.waiting import WAITING_FILE
+from harness.bench.waiting import WAITING_FILE, WAITING_SHARE
 
 ARTIFACT_FILE = "artifact.json"
 TRACEBACK_FILE = "traceback.txt"
@@ -210,6 +210,12 @@ def bound(folder: Path, limit_mb: int) -> list[str]:
         total -= size
         removed.append(path.name)
     return removed
+
+
+def bound_artifacts(folder: Path, limit_mb: int) -> list[str]:
+    """As `bound`, for what is left for others: no more than may wait of the disk, too."""
+    share = WAITING_SHARE * (space_at(folder).free + size_of(folder))
+    return bound(folder, min(limit_mb, int(share / MIB)))
 
 
 def _changed_at(path: Path) -> float:

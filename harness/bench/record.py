@@ -145,6 +145,14 @@ class Record:
     model_digest: str | None = _column("digest of the model's file and of the user's own code that it imports")
     weights_digest: str | None = _column("digest of the bits that the weights were filled with")
     strategy_digest: str | None = _column("digest of the files of the strategy, its steps and its runtime")
+    identity: str | None = _column(
+        "digest of everything with a say in what became of the cell: cells of equal identity are the same "
+        "(`identity.json` has the parts); empty where not all of that is known"
+    )
+    carried_from: str | None = _column(
+        "when the run started that saw the cell, in UTC, where this one carried it over; it has no figures of time and "
+        "memory where that was on another machine; empty for a cell that this run ran"
+    )
 
     @property
     def cell(self) -> tuple[str, str, str]:
@@ -155,6 +163,10 @@ class Record:
     def cell_id(self) -> str:
         """The cell's id, such as `torch2.1/resnet18/onnx-torchscript:16`."""
         return f"{self.combination}/{self.model}/{self.strategy}"
+
+    def seen_at(self, started: str) -> str:
+        """When the run started that ran the cell; `started` is when that of its table did."""
+        return self.carried_from or started
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain values."""

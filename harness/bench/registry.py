@@ -70,6 +70,19 @@ class Entry(Generic[T]):
         return hashlib.sha256(contents).hexdigest()[:16]
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The file and all that it imports beside it, as far down as that goes; of a user's own model, code of theirs.
+
+        Nothing is imported: what is imported under a name that is made while it runs is not among these.
+        """
+        if self.own:
+            return (self.path, *own_code.modules_of(self.path, self.paths).values())
+        found = [self.path]
+        for path in found:  # it grows meanwhile
+            found += [each for each in _helpers(path) if each not in found]
+        return tuple(found)
+
+    @property
     def digest_here(self) -> str:
         """The same with the packages of theirs that are installed in this environment from a path of this machine."""
         return own_code.digest_of(self.path, self.paths, installed=True) if self.own else self.digest

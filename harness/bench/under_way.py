@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.bench import match
+from harness.bench import match, reads
 from harness.bench.answers import accuracy, hold_against
 from harness.bench.applicable import PYTORCH_ITSELF, not_applicable
 from harness.bench.beginnings import Mismatch, beginning_of
@@ -61,7 +61,7 @@ class CellRun:
         self.strategy: Strategy = self.registry.strategies[split(cell.strategy)[0]].declared
         self.model = self.registry.models[cell.model]
         self.columns: dict[str, Any] = {}
-        self.details: dict[str, Any] = {"seconds": {}}
+        self.details: dict[str, Any] = {"seconds": {}, "reads": {}}
         self.mismatch: Mismatch | None = None
         self.stage = Stage.BUILD  # how far the bench itself is with it
         self.crossed: Path | None = means.plan.artifact_of(cell)
@@ -231,6 +231,7 @@ class CellRun:
         built = self.means.builds.built(self.cell.model, imports)
         self.details["build_seconds"] = dict(built.seconds)
         self.details["own"] = self.model.own
+        self.details["reads"] = dict(built.reads)
         if built.failure is not None:
             self.details["build_failed_at"] = built.failure.where or (str(self.model.path) if self.model.own else "")
             self.details["log"] = normalise_paths(tail(built.folder / LOG_FILE, _LOG_BYTES), self.folder)
@@ -253,8 +254,7 @@ class CellRun:
             if name not in self.registry.steps:
                 self._stop(Outcome.FAILED, Stage.IMPORT, "UsageError", f"the strategy names an unknown step {name!r}")
             steps.append((name, str(self.registry.steps[name].path)))
-        value = split(self.cell.strategy)[1]
-        parameter = self.strategy.parameter
+        value, parameter = split(self.cell.strategy)[1], self.strategy.parameter
         request = ConvertRequest(
             folder=str(self._own_folder("convert")),
             imports=imports_of(self.registry, self.cell.strategy, [self.cell.model]),
@@ -268,6 +268,7 @@ class CellRun:
         )
         done = self.means.children.work(request, self.means.builds.warm_imports(self.cell.strategy))
         self._spent("convert", done)
+        self.details["reads"] |= reads.reads_in(Path(request.folder))
         self._untouched(built, Stage.CONVERT)
         self._ended_by(done.failure)
         result = done.trail.result or {}

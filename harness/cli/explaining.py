@@ -41,8 +41,8 @@ def explain(context: click.Context, /, cell: str, whole: bool, as_json: bool, **
 def recorded(context: click.Context, found: FoundCell) -> Recorded:
     """What is known of a cell that was found."""
     root, table, record = root_of(context), found.table, found.record
-    kept = details.kept_folder(root, table.run, record.model, record.strategy)
-    samples = details.samples_file(root, table.run)
+    kept = details.kept_folder(root, table.run, record.model, record.strategy, record=record)
+    samples = details.samples_file(root, table.run, record)
     again = cell_command(context, "rerun", table, record, "--keep", _folder_name(record))
     return Recorded(
         table=replace(table, folder=shown(table.folder)) if table.folder else table,

@@ -78,7 +78,7 @@ def artifact_folder(context: click.Context, found: FoundCell, **running: Any) ->
     Raises `NoEvidenceError` where the cell comes to no artifact now.
     """
     root = root_of(context)
-    folder = details.kept_folder(root, found.table.run, found.record.model, found.record.strategy)
+    folder = details.kept_folder(root, found.table.run, found.record.model, found.record.strategy, record=found.record)
     if viewable(folder) is not None:
         return folder
     limit_mb = _limit_mb(root, found)

@@ -32,6 +32,7 @@ from harness.matrix import combination as combinations
 from harness.matrix.locks import lock_path
 from harness.report.live import RunDisplay
 from harness.tables.consistency import lock_digest
+from harness.tables.endings import ending_of
 
 RECORD_FILE = "record.json"
 LOCK_FILE = "lock.txt"
@@ -118,8 +119,7 @@ def rerun(
 
 def ended_alike(before: Record, now: Record) -> bool:
     """Whether a cell ended twice in one way, as far as both records tell: not every row has a fingerprint."""
-    causes = {record.fingerprint for record in (before, now) if record.fingerprint}
-    return (before.outcome, before.stage) == (now.outcome, now.stage) and len(causes) <= 1
+    return ending_of(before).is_like(ending_of(now))
 
 
 def told_end(before: Record, ran: Ran, *, same: bool) -> str:

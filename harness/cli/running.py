@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 from rich.console import Console
 
 from harness.attempts import details, mistakes
+from harness.attempts.carrying import Carrier, tables_of
 from harness.attempts.completing import completed, errors_of
 from harness.attempts.durations import durations
 from harness.attempts.execution import execute
@@ -131,6 +133,15 @@ def plan(
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
 @click.option("--fresh", is_flag=True, help="Start a fresh process for each cell instead of forking a warm one.")
 @click.option("--restart", is_flag=True, help="Do not go on with an interrupted run; begin anew.")
+@click.option(
+    "--changed", is_flag=True, help="Run only what anything has changed for; carry over other cells from tables."
+)
+@click.option(
+    "--night",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="With --changed: whose share of the cells is run again all the same (today's, in UTC).",
+)
 @click.pass_context
 def run(
     context: click.Context,
@@ -145,6 +156,8 @@ def run(
     results: Path | None,
     fresh: bool,
     restart: bool,
+    changed: bool,
+    night: datetime | None,
     jobs: int | None,
     where: str,
     address: str | None,
@@ -155,7 +168,13 @@ def run(
     A run of the whole tier becomes the combination's newest table, and one of all of your own models theirs; a run of
     selected cells goes to .harness/scratch.
     A broken model is a result: the exit code is 0 where every planned cell was recorded.
+
+    With --changed, a cell is carried over from the newest table that has it where nothing with a say in it has
+    changed: packages, files, policy, variables, device and so on. A twentieth of these is run again each night.
     """
+    if night is not None and not changed:
+        msg = "--night only goes with --changed: without it, all cells are run."
+        raise UsageError(msg)
     root = root_of(context)
     known = expectations(root)
     check_where(where, address=address, jobs=jobs)
@@ -184,7 +203,10 @@ def run(
     planned = [task.plan for group in groups for task in group]
     executors = local_executors(planned, asked=jobs) if where == LOCAL else ray_executors(planned, address=address)
     _tell_device(selections)
-    written = run_all(root, groups, results, fresh=fresh, restart=restart, known=known, executor_of=executors)
+    tonight = (night or datetime.now(UTC)).date() if changed else None
+    written = run_all(
+        root, groups, results, fresh=fresh, restart=restart, known=known, executor_of=executors, night=tonight
+    )
     if told := gate_command(written, root=root, given_root=context.obj, results=results):
         click.echo(f"Compare: {told}")
     return 0
@@ -245,12 +267,14 @@ def run_all(
     errors_only: bool = False,
     known: tuple[Expectation, ...] | None = None,
     executor_of: Callable[[Plan], Executor] | None = None,
+    night: date | None = None,
 ) -> list[tuple[Plan, Path]]:
     """Run group after group, writing each table as it is done. One that was stopped does not stop those after it.
 
     What is broken as one of the expectations `known` has it stands apart where tables are shown. With `errors_only`
     all that is told goes to the standard error: what is printed is for another program. Units of cells are run by
-    `executor_of` their plan: without, by this machine.
+    `executor_of` their plan: without, by this machine. On a `night`, cells that nothing changed for are carried over
+    from tables, but for that night's share.
     """
     executor_of = executor_of or local_executors([])
     console = new_console(stderr=errors_only)
@@ -265,9 +289,9 @@ def run_all(
             group = [replace(task, needed=needed) for task in group]  # noqa: PLW2901
             try:
                 with contextlib.ExitStack() as holds:
-                    attempts, group = _executed(  # noqa: PLW2901
-                        root, group, display, holds, executor_of, store, run=run.name, fresh=fresh, restart=restart
-                    )
+                    carrier = _carrier(root, group[0].plan.combination, results, night)
+                    how = {"run": run.name, "fresh": fresh, "restart": restart, "carrier": carrier}
+                    attempts, group = _executed(root, group, display, holds, executor_of, store, **how)  # noqa: PLW2901
                     folder = _settled(root, group, attempts, results, console, known)
             except ModelsWrongError as error:
                 errors.append(error)
@@ -289,6 +313,13 @@ def run_all(
                 run.close()  # what is mended is another run
             raise _worst(errors, len(groups))
     return written
+
+
+def _carrier(root: Path, combination: str, results: Path | None, night: date | None) -> Carrier:
+    """What writes down what has a say in cells, and on a `night` carries over those that nothing changed for."""
+    stores = [store_of(root, results, selected=selected) for selected in (False, True)]
+    tables = tables_of(dict.fromkeys(stores), combination) if night else ()
+    return Carrier(root=root, tables=tables, night=night)
 
 
 def _executed(

@@ -6,9 +6,10 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from uv import find_uv_bin
@@ -42,7 +43,7 @@ _RUN_INSIDE = (
     "import runpy, sys; sys.path[:] = [place for place in sys.path if place]; del sys.argv[0]; "
     "runpy.run_path(sys.argv[0], run_name='__main__')"
 )
-_INSIDE_TIMEOUT_S = 120.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +200,17 @@ def inspect(python: Path, *, pinned: bool, lock: Path | None = None) -> Inside:
 
     Raises `UsageError` where an ambient one does not answer, `EnvironmentChangedError` where a pinned one does not.
     """
-    command = [str(python), "-c", _RUN_INSIDE, inside_view.__file__, *([str(lock)] if lock else [])]
+    return told_by(python, inside_view.__file__, [str(lock)] if lock else [], kind=Inside, pinned=pinned)
+
+
+def told_by(
+    python: Path, script: str, arguments: Sequence[str], *, kind: type[T], pinned: bool, timeout_s: float = 120.0
+) -> T:
+    """What an interpreter tells that runs `script`, which needs nothing of ours: its last line of JSON, as a `kind`.
+
+    Raises what `inspect` does.
+    """
+    command = [str(python), "-c", _RUN_INSIDE, script, *arguments]
     error = EnvironmentChangedError if pinned else UsageError
     try:
         done = subprocess.run(
@@ -210,15 +221,15 @@ def inspect(python: Path, *, pinned: bool, lock: Path | None = None) -> Inside:
             encoding="utf-8",
             errors="replace",
             check=False,
-            timeout=_INSIDE_TIMEOUT_S,
+            timeout=timeout_s,
         )
         # What it runs at its start may print, too.
         told = json.loads(done.stdout.splitlines()[-1])
-        return TypeAdapter(Inside).validate_python(told)
+        return TypeAdapter(kind).validate_python(told)
     except OSError as reason:
         msg = f"{_shown(python)} is no interpreter that can be started ({reason.strerror}). Name its `python` itself."
     except subprocess.TimeoutExpired:
-        msg = f"{_shown(python)} did not answer within {_INSIDE_TIMEOUT_S:g} s."
+        msg = f"{_shown(python)} did not answer within {timeout_s:g} s."
     except (IndexError, ValueError, ValidationError):
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         msg = f"{_shown(python)} is no Python that works ({normalise_paths(last)}). Name its `python` itself."

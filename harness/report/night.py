@@ -33,10 +33,12 @@ def headline(night: Night) -> str:
     changed = sum(len(each.changes) for each in night.tables)
     moved = sum(len(each.moved) for each in night.tables)
     findings = sum(len(each.findings) for each in night.tables)
+    unsteady = sum(len(each.not_reproducible) for each in night.tables)
     count = f"{len(night.tables)} table{'' if len(night.tables) == 1 else 's'}"
     said = [f"{count_of(changed)} changed"] if changed else []
     said += [f"native output of {moved} model{'' if moved == 1 else 's'} moved"] if moved else []
     said += [f"{count_of(findings)} broken and not expected any more"] if findings else []
+    said += [f"{count_of(unsteady)} not reproducible"] if unsteady else []
     parts = [f"{', '.join(said)} in {count}" if said else f"{count}, nothing changed"]
     parts += [f"no table of {each}" for each in night.missing]
     parts += [f"{len(night.refused)} refused"] if night.refused else []
@@ -46,13 +48,14 @@ def headline(night: Night) -> str:
 def night_texts(night: Night) -> list[str]:
     """The same with a line for each thing that was found."""
     lines = [plain(headline(night), length=_LONGEST)]
-    for each in night.tables:
-        found = [f"{transition(cause.first)}: {cause.cells}" for cause in causes(each.changes)]
-        found += [f"native output of {moved.model} moved" for moved in each.moved]
+    for tonight in night.tables:
+        found = [f"{transition(cause.first)}: {cause.cells}" for cause in causes(tonight.changes)]
+        found += [f"native output of {moved.model} moved" for moved in tonight.moved]
         found += [
-            f"not expected any more: {record.model}/{record.strategy}, {state(record)}" for record in each.findings
+            f"not expected any more: {record.model}/{record.strategy}, {state(record)}" for record in tonight.findings
         ]
-        lines += [plain(run_line(each.table.run)), *(f"  {plain(line, length=_LONGEST)}" for line in found)]
+        found += [f"not reproducible: {each.cell}, {each.before} -> {each.now}" for each in tonight.not_reproducible]
+        lines += [plain(run_line(tonight.table.run)), *(f"  {plain(line, length=_LONGEST)}" for line in found)]
     return [*lines, *(f"refused: {plain(folder)}: {plain(reason)}" for folder, reason in night.refused)]
 
 
@@ -104,6 +107,14 @@ def _tonight(tonight: Tonight) -> list[str]:
         ]
         parts += ["**Broken, and not expected any more**", markdown_table(("cell", "outcome", "error"), found[:_ROWS])]
         parts += _more(len(found) - _ROWS)
+    if tonight.not_reproducible:
+        again = [
+            (code(each.cell), text(f"{each.before} {_ARROW} {each.now}"), text(each.seen))
+            for each in tonight.not_reproducible
+        ]
+        parts += ["**Not reproducible: run again with nothing changed**"]
+        parts += [markdown_table(("cell", "outcome", "seen before by the run of"), again[:_ROWS])]
+        parts += _more(len(again) - _ROWS)
     return parts
 
 

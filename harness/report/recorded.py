@@ -103,6 +103,8 @@ def _head(told: Recorded) -> Iterator[str]:
     yield f"{state(record)}, on {record.device}, tier {record.tier}"
     yield f"table: {told.table.folder}"
     yield run_line(run)
+    if record.carried_from:
+        yield f"carried over: the run of {record.carried_from} saw it, and nothing with a say in it had changed"
     if told.details_file is not None:
         yield f"details: {told.details_file}"
 

@@ -39,6 +39,7 @@ from harness.report.wording import (
     SUCCESS,
     also_title,
     bumped_title,
+    carried_line,
     compact_text,
     detail,
     grid_text,
@@ -48,6 +49,7 @@ from harness.report.wording import (
     machine_line,
     moved_rows,
     natives_line,
+    not_reproducible_texts,
     notes,
     package_text,
     packages_texts,
@@ -107,6 +109,7 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
     and with shorter words.
     """
     lines = [Text(run_line(table.run), style="bold"), Text(machine_line(table.run), style="dim")]
+    lines += [Text(told, style="dim") for told in filter(None, [carried_line(table)])]
     grid = grid_of(table)
     rates = {strategy: f"{rate}{_GAP}{rate.percent}".rstrip() for strategy, rate in success_rates(table).items()}
     bands = _bands(grid, _columns(grid, rates, grid_text), width=width)
@@ -121,6 +124,7 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
     lines += _broken_lines(broken, width=width, title=expected.UNEXPECTED if foreseen else "Broken")
     lines += _group_lines(expected.EXPECTED, expected.expected_groups(foreseen) if foreseen else [], width=width)
     lines += _group_lines(expected.PASSING, expected.passing_groups(foreseen) if foreseen else [], width=width)
+    lines += _not_reproducible_lines([table], width=width)
     reasons = not_applicable(table)
     if reasons:
         lines += [Text(), Text("Not applicable", style="bold")]
@@ -144,6 +148,7 @@ def foreseen_lines(tables: Sequence[Table], foreseen: Foreseen, *, width: int) -
         records = tuple(record for record in foreseen.unexpected if record in table.records)
         title = f"{table.run.combination}: {expected.UNEXPECTED.lower()}"
         lines += _broken_lines(replace(table, records=records), width=width, title=title)
+    lines += _not_reproducible_lines(tables, width=width)
     groups = expected.expected_groups(foreseen, combination=True)
     lines += _group_lines(expected.EXPECTED, groups, width=width)
     for title, texts in expected.check_texts(foreseen):
@@ -156,6 +161,12 @@ def _broken_lines(table: Table, *, width: int, title: str) -> list[Text]:
     found = breakages(table)
     lines = [Text(), Text(title, style="bold")] if found else []
     return lines + [line for each in found for line in _breakage_lines(each, table.run, width=width)]
+
+
+def _not_reproducible_lines(tables: Sequence[Table], *, width: int) -> list[Text]:
+    texts = [f"{each.run.combination}/{text}" for each in tables for text in not_reproducible_texts(each.run)]
+    lines = [Text(), Text("Not reproducible, with nothing changed", style="bold red")] if texts else []
+    return lines + [line for text in texts for line in wrapped(text, width=width, indent=2)]
 
 
 def _group_lines(title: str, groups: Sequence[expected.Group], *, width: int) -> list[Text]:

@@ -14,7 +14,7 @@ from harness.bench.series import from_here, values_of
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line
 from harness.report.latency import CARE, care_note
-from harness.tables.schema import Run
+from harness.tables.schema import Run, Table
 from harness.verdict.comparison import NOT_INSTALLED, Category, CellChange, Comparison, count_of
 from harness.verdict.environments import PackageChange, packages_known
 from harness.verdict.gate import Verdict, natives_words
@@ -130,6 +130,24 @@ def machine_line(run: Run) -> str:
     gpu = f", {run.gpu.count} x {run.gpu.name} (driver {run.driver or 'unknown'})" if run.gpu else ""
     threads = f"{run.threads} thread{'' if run.threads == 1 else 's'}"
     return f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MiB, {machine.os}{gpu}, {threads}"
+
+
+_RUNS = 3
+
+
+def carried_line(table: Table) -> str:
+    """One line on the cells that a run did not run, and who did; empty where it ran all."""
+    seen = Counter(record.carried_from for record in table.records if record.carried_from)
+    if not seen:
+        return ""
+    first = [f"{count} from {started}" for started, count in sorted(seen.items(), reverse=True)[:_RUNS]]
+    more = f" and {len(seen) - _RUNS} earlier runs" if len(seen) > _RUNS else ""
+    return f"{seen.total()} of them carried over, since nothing changed for them: {', '.join(first)}{more}"
+
+
+def not_reproducible_texts(run: Run) -> list[str]:
+    """The cells that were run again with nothing changed and came to something else, a line each."""
+    return [f"{each.cell}: {each.before} in the run of {each.seen}, {each.now} now" for each in run.not_reproducible]
 
 
 def package_text(change: PackageChange, *, arrow: str = "->") -> str:

@@ -11,9 +11,19 @@ from packaging.utils import canonicalize_name
 from pydantic import ConfigDict
 
 from harness.bench.record import Record
+from harness.tables.ingredients import Ingredients
 from harness.tables.launches import Launch
 from harness.tables.natives import Native, in_model_order, merged
-from harness.tables.schema import BASELINE, SCHEMA_VERSION, Conditions, Extended, Run, Table, in_order
+from harness.tables.schema import (
+    BASELINE,
+    SCHEMA_VERSION,
+    Conditions,
+    Extended,
+    NotReproduced,
+    Run,
+    Table,
+    in_order,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +44,14 @@ def assemble(
     launches: Iterable[Launch] = (),
     identity: str = "",
     lock: str = "",
+    ingredients: Ingredients | None = None,
+    not_reproducible: Iterable[NotReproduced] = (),
 ) -> Table:
     """A table of `records`, `launches` and `natives` as far as they were planned, with `latency_ratio` filled in.
 
     `pins` are the packages that the combination pins directly, name to version; empty for an ambient environment.
-    `identity` is that of the attempt, `lock` the text of the lock that it is of.
+    `identity` is that of the attempt, `lock` the text of the lock that it is of, `ingredients` are what had a say in
+    its cells; `not_reproducible` are those that were run again and came to something else.
     """
     planned = dict.fromkeys(planned_run.planned)
     of_what = planned_run.combination, planned_run.device, planned_run.tier
@@ -60,6 +73,8 @@ def assemble(
         missing=missing,
         pins=_canonical(pins),
         identity=identity,
+        carried=sum(bool(record.carried_from) for record in kept),
+        not_reproducible=tuple(not_reproducible),
     )
     models = {model for model, _ in planned}
     of_models = {model: native for model, native in (natives or {}).items() if model in models}
@@ -70,6 +85,7 @@ def assemble(
         natives=in_model_order(of_models),
         launches=in_order(launch for launch in launches if launch.cell in cells),
         locks={planned_run.extension: lock} if lock else {},
+        ingredients={planned_run.extension: ingredients} if ingredients else {},
     )
 
 
@@ -91,6 +107,8 @@ def merge(tables: Sequence[Table]) -> Table:
         missing=tuple(cell for run in runs for cell in run.missing),
         ended=max(ends) if len(ends) == len(runs) else None,
         extensions={run.extension: _extended(run) for run in runs[1:]},
+        carried=sum(run.carried for run in runs),
+        not_reproducible=tuple(each for run in runs for each in run.not_reproducible),
     )
     return Table(
         run=run,
@@ -98,6 +116,7 @@ def merge(tables: Sequence[Table]) -> Table:
         natives=merged(table.natives for table in tables),
         launches=in_order(launch for table in tables for launch in table.launches),
         locks={extension: text for table in tables for extension, text in table.locks.items()},
+        ingredients={extension: each for table in tables for extension, each in table.ingredients.items()},
     )
 
 
@@ -106,10 +125,13 @@ def _extended(run: Run) -> Extended:
 
 
 def with_latency_ratio(records: Iterable[Record]) -> tuple[Record, ...]:
-    """The records with `latency_ratio` against the `native` one of the same model and device; None without that."""
+    """The records with `latency_ratio` against the `native` one of the same model and device; None without that.
+
+    Both have to be of one run: a cell that was carried over is held against a `native` one that this run saw too.
+    """
     records = tuple(records)
-    native = {(r.model, r.device): r.latency_ms for r in records if r.strategy == BASELINE}
-    return tuple(_beside_native(record, native.get((record.model, record.device))) for record in records)
+    native = {(r.model, r.device, r.carried_from): r.latency_ms for r in records if r.strategy == BASELINE}
+    return tuple(_beside_native(r, native.get((r.model, r.device, r.carried_from))) for r in records)
 
 
 def _beside_native(record: Record, native_ms: float | None) -> Record:

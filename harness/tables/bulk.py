@@ -14,10 +14,13 @@ import polars as pl
 from harness.bench.consistency import contradictions
 from harness.bench.record import Record
 from harness.tables.frames import Rows, rows_of, typed
-from harness.tables.launches import Launch, cell_contradictions
+from harness.tables.launches import CELL, Launch, cell_contradictions
 from harness.tables.rows import format_rows
 from harness.tables.schema import Run
-from harness.tables.vetting import CELL, sure_cells, sure_launches, sure_records
+from harness.tables.vetting import sure_cells, sure_launches, sure_records
+
+_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+"""As a run writes a time; what is written otherwise is looked at row by row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,9 @@ def rows(columns: Columns, run: Run) -> tuple[tuple[Record, ...], Sequence[Launc
 def _of_run(records: pl.DataFrame, run: Run) -> bool:
     extensions = ["", run.extension, *run.extensions]
     of_run: list[Any] = [pl.col(name) == getattr(run, name) for name in ("combination", "device", "tier")]
+    seen = pl.col("carried_from")
+    of_run.append(seen.is_null() | seen.str.to_datetime(_MOMENT, strict=False).is_not_null())
+    of_run.append(seen.count() == run.carried)
     return bool(records.select(pl.all_horizontal(*of_run, pl.col("extension").is_in(extensions)).all()).item())
 
 

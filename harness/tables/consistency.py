@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.bench.consistency import contradictions
 from harness.bench.errors import UsageError
 from harness.bench.stages import Outcome
+from harness.tables.decoding import moment
 from harness.tables.launches import Launch, cell_contradictions, launch_contradictions
 from harness.tables.layout import CELLS, LAUNCHES, RUN, lock_file
 from harness.tables.rows import row_name
@@ -42,9 +43,20 @@ def check_table(table: Table, *, with_launches: bool, folder: Path, remedy: str)
         if found := contradictions(record):
             msg = f"{where}, {record.model}/{record.strategy}, contradicts itself: {'; '.join(found)}. {remedy}"
             raise UsageError(msg)
+    check_carried(table, folder=folder, remedy=remedy)
     if with_launches or table.launches:
         _check_launches(table, folder=folder, remedy=remedy)
     check_locks(table, remedy=remedy)
+
+
+def check_carried(table: Table, *, folder: Path, remedy: str) -> None:
+    """Raise `UsageError` where rows are not carried over as the run says."""
+    carried = [(number, r.carried_from) for number, r in enumerate(table.records, start=1) if r.carried_from]
+    for number, seen in carried:
+        moment(str(seen), where=f"{folder / CELLS}: {row_name(number)}", key="carried_from")
+    if len(carried) != table.run.carried:
+        msg = f"{folder / CELLS}: {len(carried)} rows were carried over, and {RUN} says {table.run.carried}. {remedy}"
+        raise UsageError(msg)
 
 
 def _check_launches(table: Table, *, folder: Path, remedy: str) -> None:

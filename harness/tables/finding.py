@@ -18,13 +18,15 @@ from harness.bench.errors import NoEvidenceError, UsageError, unknown
 from harness.bench.places import find_root
 from harness.bench.series import from_here, values_of
 from harness.tables.decoding import check_device, check_tier, read_json
-from harness.tables.layout import CELLS, LAUNCHES, MODELS, NATIVE, RUN, is_hidden, series_folder
+from harness.tables.layout import CELLS, IDENTITY, LAUNCHES, MODELS, NATIVE, RUN, is_hidden, series_folder
 from harness.tables.migration import version_of
 from harness.tables.reading import REMEDY, read_table
 from harness.tables.schema import Table
 
 DEVICES = ("cuda", "cpu")
 """The devices that `auto` looks for when reading, in this order."""
+
+_FILES = (RUN, CELLS, LAUNCHES, NATIVE, IDENTITY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +66,14 @@ class Locks:
 def is_path(reference: str) -> bool:
     """Whether a reference is a path to a table (or to a file in one) rather than a combination's name."""
     path = Path(reference)
-    named = path.name in (RUN, CELLS, LAUNCHES, NATIVE)
+    named = path.name in _FILES
     return named or os.sep in reference or reference in ("", ".", "..") or (path / RUN).is_file()
 
 
 def read_path(reference: str) -> Table:
     """The table at a path, whatever its lock, tier and device. Raises `UsageError` where there is none."""
     path = Path(reference)
-    return read_table(path.parent if path.name in (RUN, CELLS, LAUNCHES, NATIVE) else path)
+    return read_table(path.parent if path.name in _FILES else path)
 
 
 @dataclass(frozen=True, kw_only=True)

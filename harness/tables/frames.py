@@ -52,9 +52,9 @@ class Rows(Sequence[T]):
     def __repr__(self) -> str:
         return f"<{len(self)} rows of {self._kind.__name__}>"
 
-    def values(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """The values of some columns, a tuple a row, without making the rows."""
-        return self.frame.select(names).iter_rows()
+    def grouped(self, by: Sequence[str], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """The values of `by`, and of each of `names` a list of all that is there with them, without making the rows."""
+        return iter(self.frame.group_by(by, maintain_order=True).agg(*names).rows())
 
 
 def typed(kind: type[Any], text: bytes) -> pl.DataFrame | None:

@@ -19,7 +19,7 @@ from harness.bench.errors import HarnessError, UsageError
 from harness.bench.record import Record
 from harness.tables.decoding import moment, read_json
 from harness.tables.finding import Locks, Series
-from harness.tables.layout import CELLS, LAUNCHES, NATIVE, RUN, extension_of, is_hidden, table_folder
+from harness.tables.layout import CELLS, IDENTITY, LAUNCHES, NATIVE, RUN, extension_of, is_hidden, table_folder
 from harness.tables.migration import version_of
 from harness.tables.reading import REMEDY, read_table
 from harness.tables.schema import SCHEMA_VERSION, Table
@@ -173,7 +173,7 @@ def _refuse_foreign(folder: Path) -> None:
     """Raise where something in the folder is no file of a table's."""
     for entry in sorted(os.scandir(folder), key=lambda each: each.name):
         found = entry.stat(follow_symlinks=False)
-        ours = entry.name in (CELLS, LAUNCHES, RUN, NATIVE) or extension_of(entry.name) is not None
+        ours = entry.name in (CELLS, LAUNCHES, RUN, NATIVE, IDENTITY) or extension_of(entry.name) is not None
         if not ours or not stat.S_ISREG(found.st_mode):
             what = "is a link" if entry.is_symlink() else "does not belong to a table"
             msg = f"{entry.name} {what}. Nothing of this folder is taken."

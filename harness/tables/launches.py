@@ -80,17 +80,32 @@ class Launch:
         return self.model, self.strategy, self.device
 
 
+CELL = ("model", "strategy", "device")
+"""What identifies a cell."""
+
+
 @runtime_checkable
 class ByColumns(Protocol):
     """Launches of which single columns can be had without making the launches."""
 
-    def values(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """The values of some columns, a tuple a launch."""
+    def grouped(self, by: Sequence[str], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """The values of `by`, and of each of `names` a list of all that is there with them."""
 
 
-def values_of(launches: Sequence[Launch], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The values of two or more columns of `launches`, a tuple a launch."""
-    return launches.values(names) if isinstance(launches, ByColumns) else map(attrgetter(*names), launches)
+def columns_by_cell(
+    launches: Sequence[Launch], names: Sequence[str]
+) -> Iterator[tuple[tuple[str, str, str], tuple[list[Any], ...]]]:
+    """Of each cell its values of two or more columns, a list a column, in the order of `launches`."""
+    if isinstance(launches, ByColumns):
+        for model, strategy, device, *columns in launches.grouped(CELL, names):
+            yield (model, strategy, device), tuple(columns)
+        return
+    found: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
+    values = attrgetter(*names)
+    for each in launches:
+        found.setdefault(each.cell, []).append(values(each))
+    for cell, rows in found.items():
+        yield cell, tuple(map(list, zip(*rows, strict=True)))
 
 
 def launch_contradictions(launch: Launch) -> list[str]:

@@ -18,6 +18,7 @@ LAUNCHES = "launches.csv"
 RUN = "run.json"
 NATIVE = "native.json"
 LOCK = "lock.txt"
+IDENTITY = "identity.json"
 
 EXTENSIONS = "+extensions"
 MODELS = "+models-"

@@ -53,6 +53,7 @@ _ADDED_IN_6 = {
     "gpu_tensorflow_peak_mb": "gpu_torch_peak_mb",
     "host_copies": "tf32",
 }
+_ADDED_IN_7 = {"identity": "strategy_digest", "carried_from": "identity"}
 _ADDED_TO_LAUNCHES_IN_6 = {"gpu_use": "busy_cores"}
 
 
@@ -131,7 +132,12 @@ def _from_5(raw: RawTable) -> RawTable:
     return replace(_with_columns(raw, _ADDED_IN_6), launch_header=header, launch_rows=rows)
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}
+def _from_6(raw: RawTable) -> RawTable:
+    """Schema 7 says of each cell what had a say in it, and which run saw it; before, a run saw all of its cells."""
+    return _with_columns(raw, _ADDED_IN_7)
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5, 6: _from_6}
 """By the version that a migration starts from. Whoever raises `SCHEMA_VERSION` adds the one from the version before."""
 
 

@@ -129,6 +129,11 @@ def format_natives(natives: Mapping[str, Native]) -> str:
     return "{\n" + ",\n".join(models) + "\n}\n"
 
 
+def native_json(native: Native) -> str:
+    """The text of a file that `read_native` reads."""
+    return _model_text(native) + "\n"
+
+
 def _model_text(native: Native) -> str:
     sets = [
         f"  {_text(name)}: {_text([_output_facts(each) for each in outputs])}"

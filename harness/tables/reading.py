@@ -10,10 +10,11 @@ from typing import Any
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.tables.collection import no_collection
-from harness.tables.consistency import check_locks, check_table
+from harness.tables.consistency import check_carried, check_locks, check_table
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
+from harness.tables.ingredients import Ingredients, read_ingredients
 from harness.tables.launches import Launch
-from harness.tables.layout import CELLS, LAUNCHES, NATIVE, RUN, extension_of, is_hidden
+from harness.tables.layout import CELLS, IDENTITY, LAUNCHES, NATIVE, RUN, extension_of, is_hidden
 from harness.tables.migration import MIGRATIONS, WITH_LAUNCHES, Migration, RawTable, migrate, version_of
 from harness.tables.natives import Native, read_natives
 from harness.tables.rows import parse_rows, split_rows
@@ -26,6 +27,7 @@ LARGE_BYTES = 2**20
 _NATIVE_REMEDY = (
     f"Restore it from git, or move {NATIVE} away: the table is then compared without what PyTorch itself computed."
 )
+_IDENTITY_REMEDY = f"Restore it from git, or move {IDENTITY} away: none of the table's cells is carried over then."
 
 
 def read_table(
@@ -33,7 +35,8 @@ def read_table(
 ) -> Table:
     """The table in `folder`; older schemas are migrated, launches, native outputs and locks read where they are there.
 
-    Native outputs and locks may be missing; launches only where no row has a latency, or the schema knew of none.
+    Native outputs, locks and what had a say in cells may be missing; launches only where no row has a latency, or the
+    schema knew of none.
     Raises `UsageError` where a file is missing, cut short, of a newer schema, or holds a wrong value or a row that
     contradicts itself: it says which file, what is wrong there, and what to do. From `large_bytes` of rows on, a table
     is read by columns, which is faster and comes to the same.
@@ -81,8 +84,10 @@ def _by_columns(folder: Path, stated: object) -> Table | None:
         natives=_read_natives(folder),
         launches=launches,
         locks=_read_locks(folder),
+        ingredients=_read_ingredients(folder),
         folder=folder,
     )
+    check_carried(table, folder=folder, remedy=REMEDY)
     check_locks(table, remedy=REMEDY)
     return table
 
@@ -104,14 +109,25 @@ def _by_rows(folder: Path, stated: Any, version: int, migrations: Mapping[int, M
     if (folder / LAUNCHES).exists():
         where = str(folder / LAUNCHES)
         launches = parse_rows(Launch, raw.launch_header, raw.launch_rows, where=where, remedy=REMEDY)
-    locks = _read_locks(folder)
-    table = Table(run=run, records=records, natives=natives, launches=launches, locks=locks, folder=folder)
+    table = Table(
+        run=run,
+        records=records,
+        natives=natives,
+        launches=launches,
+        locks=_read_locks(folder),
+        ingredients=_read_ingredients(folder),
+        folder=folder,
+    )
     check_table(table, with_launches=version >= WITH_LAUNCHES, folder=folder, remedy=REMEDY)
     return table
 
 
 def _read_natives(folder: Path) -> dict[str, Native]:
     return read_natives(folder / NATIVE, remedy=_NATIVE_REMEDY) if (folder / NATIVE).exists() else {}
+
+
+def _read_ingredients(folder: Path) -> dict[str, Ingredients]:
+    return read_ingredients(folder / IDENTITY, remedy=_IDENTITY_REMEDY) if (folder / IDENTITY).exists() else {}
 
 
 def _read_rows(path: Path) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:

@@ -11,10 +11,11 @@ from pydantic import ConfigDict
 
 from harness.bench.record import Record
 from harness.tables.columns import about, columns_of
+from harness.tables.ingredients import Ingredients
 from harness.tables.launches import Launch
 from harness.tables.natives import Native
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 BASELINE = "native"
 """The strategy that latencies are held against."""
@@ -78,6 +79,7 @@ class Conditions:
     gpu: Gpu | None = field(metadata=about("its GPUs; null where there is none"))
     driver: str | None = field(metadata=about("version of the GPU's driver; null where there is none"))
     threads: int = field(metadata=about("threads that every runtime was given"))
+    jobs: int = field(default=1, metadata=about("cells that were run side by side; timing is alone"))
     loadavg: tuple[float, float, float] = field(
         metadata=about("load of the machine over 1, 5 and 15 minutes when the run started")
     )
@@ -112,6 +114,18 @@ class Extended:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NotReproduced:
+    """A cell that was run again although nothing with a say in it had changed, and came to something else."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    cell: str = field(metadata=about("the cell, as `model/strategy`"))
+    before: str = field(metadata=about("what it had come to, such as `passed` or `failed at convert`"))
+    now: str = field(metadata=about("what it came to in this run"))
+    seen: str = field(metadata=about("when the run started that had seen it, in UTC"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run(Conditions):
     """`run.json`: what the rows of the same table are of."""
 
@@ -133,6 +147,15 @@ class Run(Conditions):
     extensions: Mapping[str, Extended] = field(
         default_factory=dict,
         metadata=about("the environments of the extensions whose cells are in the table, by the extension's name"),
+    )
+
+    carried: int = field(
+        default=0,
+        metadata=about("rows of `cells.csv` that were carried over, since nothing with a say in them had changed"),
+    )
+    not_reproducible: tuple[NotReproduced, ...] = field(
+        default=(),
+        metadata=about("cells that were run again with nothing changed, and came to something else"),
     )
 
     def policy_of(self, extension: str) -> Mapping[str, int | float]:
@@ -185,8 +208,9 @@ class Table:
 
     `natives` are the native outputs by model; empty where they are not known, as of an environment that could not be
     had. `launches` are those that the latencies are the medians of. `locks` are the texts of the locks that the table
-    is of, by extension, the combination's own under ""; a lock without a solution is its reason. Older tables keep
-    neither. `folder` is where the table was read from; None for one that was never written.
+    is of, by extension, the combination's own under ""; a lock without a solution is its reason. `ingredients`
+    are what had a say in its cells, by extension. Older tables keep none of these. `folder` is where the table was read
+    from; None for one that was never written.
     """
 
     run: Run
@@ -194,11 +218,19 @@ class Table:
     natives: Mapping[str, Native] = field(default_factory=dict)
     launches: Sequence[Launch] = ()
     locks: Mapping[str, str] = field(default_factory=dict)
+    ingredients: Mapping[str, Ingredients] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)
 
     def by_cell(self) -> dict[tuple[str, str, str], Record]:
         """The records by what identifies a cell in any run: model, strategy, device."""
         return {record.cell: record for record in self.records}
+
+    def launches_by_cell(self) -> dict[tuple[str, str, str], list[Launch]]:
+        """The launches by the same, in the order of time."""
+        found: dict[tuple[str, str, str], list[Launch]] = {}
+        for launch in self.launches:
+            found.setdefault(launch.cell, []).append(launch)
+        return found
 
 
 def strategy_order(spelling: str) -> tuple[str, int]:
@@ -227,10 +259,11 @@ def _lines(rows: Iterable[tuple[str, str, str]], *, what: str) -> list[str]:
 
 def columns_markdown() -> str:
     """The documentation of the columns of both CSV files and of the keys of `run.json`, as Markdown tables."""
-    nested: dict[str, tuple[str, type[Machine | Gpu | Extended]]] = {
+    nested: dict[str, tuple[str, type[Machine | Gpu | Extended | NotReproduced]]] = {
         "machine": ("machine", Machine),
         "gpu": ("gpu", Gpu),
         "extensions": ("extensions.<name>", Extended),
+        "not_reproducible": ("not_reproducible.<n>", NotReproduced),
     }
     described = {f.name: f.metadata for f in fields(Run)}
     keys = []

@@ -26,9 +26,7 @@ from harness.bench.latency import BUSY_CORES, EXCLUSIVE, QUALITIES, SPREAD
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.columns import columns_of
-from harness.tables.launches import COUNTS, Launch, half_digit
-
-CELL = ("model", "strategy", "device")
+from harness.tables.launches import CELL, COUNTS, Launch, half_digit
 
 _RAN_NOT = (Outcome.NOT_APPLICABLE.value, Outcome.UNRESOLVABLE.value)
 _JUDGED = [stage.value for stage in (Stage.MATCH, Stage.PROBE, Stage.MEASURE)]

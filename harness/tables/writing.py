@@ -13,8 +13,9 @@ from pathlib import Path
 
 from harness.bench.errors import DiskFullError, HarnessError, NotWritableError, UsageError
 from harness.bench.record import Record
+from harness.tables.ingredients import format_ingredients
 from harness.tables.launches import Launch
-from harness.tables.layout import CELLS, LAUNCHES, NATIVE, RUN, extension_of, lock_file, table_folder
+from harness.tables.layout import CELLS, IDENTITY, LAUNCHES, NATIVE, RUN, extension_of, lock_file, table_folder
 from harness.tables.natives import format_natives
 from harness.tables.rows import format_rows
 from harness.tables.schema import Run, Table, in_order
@@ -69,6 +70,8 @@ def _content(table: Table) -> dict[str, bytes]:
         texts[LAUNCHES] = format_rows(Launch, in_order(table.launches))
     if table.natives:
         texts[NATIVE] = format_natives(table.natives)
+    if table.ingredients:
+        texts[IDENTITY] = format_ingredients(table.ingredients)
     texts |= {lock_file(extension): text for extension, text in sorted(table.locks.items())}
     return {name: text.encode("utf-8") for name, text in texts.items()}
 
@@ -77,7 +80,7 @@ def _taken(target: Path, content: dict[str, bytes]) -> bool:
     """Whether the same table is there already; a `UsageError` where there is another."""
     if not target.exists() or not any(target.iterdir()):
         return False
-    of_some = (LAUNCHES, NATIVE)
+    of_some = (IDENTITY, LAUNCHES, NATIVE)
     known = {path.name for path in target.iterdir() if path.name in of_some or extension_of(path.name) is not None}
     try:
         same = all((target / name).read_bytes() == data for name, data in content.items())

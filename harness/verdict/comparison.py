@@ -128,8 +128,9 @@ class CellChange:
     @property
     def passed(self) -> bool:
         """Whether it passed on both sides, by the base's tolerance."""
-        sides = (self.base, self.candidate)
-        return self.category is Category.UNCHANGED and all(each and each.outcome is Outcome.PASSED for each in sides)
+        if self.category is not Category.UNCHANGED or self.base is None or self.candidate is None:
+            return False
+        return self.base.outcome is Outcome.PASSED and self.candidate.outcome is Outcome.PASSED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,7 +319,10 @@ def _not_had_notes(changes: Iterable[CellChange]) -> list[str]:
 
 
 def _keys(records: Iterable[Record]) -> list[Key]:
-    return list(dict.fromkeys(record.cell for record in in_order(records)))
+    first: dict[Key, Record] = {}
+    for record in records:
+        first.setdefault(record.cell, record)
+    return [record.cell for record in in_order(first.values())]
 
 
 def _beyond_tier(base: Table, candidate: Table) -> set[Key]:
@@ -335,8 +339,10 @@ def _beyond_extensions(base: Table, candidate: Table) -> dict[Key, str]:
 
     What the other side ran without the extension, as an environment of someone's own may, is compared all the same.
     """
-    cells = base.by_cell(), candidate.by_cell()
     unplanned = _planned_extensions(base) ^ _planned_extensions(candidate)
+    if not unplanned:
+        return {}
+    cells = base.by_cell(), candidate.by_cell()
     extensions = {key: record.extension for side in cells for key, record in side.items()}
     return {key: extensions[key] for key in cells[0].keys() ^ cells[1].keys() if extensions[key] in unplanned}
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.tables.schema import Run
 
+_NAMED = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackageChange:
@@ -131,7 +133,21 @@ def run_notes(base: Run, candidate: Run) -> tuple[str, ...]:
             notes.append(f"The {side}'s table is of selected cells only.")
         if not run.packages:
             notes.append(f"The {side}'s installed packages are not known: its environment could not be had.")
+        notes += _carried_notes(side, run)
     return tuple(notes)
+
+
+def _carried_notes(side: str, run: Run) -> list[str]:
+    """What of a side it has not run, and what it has run again that came to something else."""
+    found = []
+    if run.carried:
+        of = f"{run.carried} of the {side}'s {run.recorded} cells"
+        found.append(f"{of} were carried over from earlier runs: nothing with a say in them had changed.")
+    if run.not_reproducible:
+        named = [f"{each.cell} ({each.before} at {each.seen}, then {each.now})" for each in run.not_reproducible]
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        found.append(f"Not reproducible in the {side}, with nothing changed: {', '.join(named[:_NAMED])}{more}.")
+    return found
 
 
 def _policies_differ(base: Mapping[str, int | float], candidate: Mapping[str, int | float]) -> str:

@@ -60,6 +60,7 @@ def weigh(comparison: Comparison, *, unfinished: Iterable[str] = ()) -> Evidence
         (each.base, each.candidate) for each in comparison.changes if each.base and each.candidate and each.passed
     ]
     bare = [(before, after) for before, after in passed if not (before.probes_passed and after.probes_passed)]
+    once = sum(_is_one_execution(comparison, before, after) for before, after in passed)
     lacking = [*_of_sides(base, candidate), *_of_natives(comparison), *_of_not_run(comparison), *_of_probes(comparison)]
     lacking += [Lack(reason=each, remedy=_UNFINISHED) for each in unfinished]
     if not any(record.outcome is Outcome.PASSED for record in candidate.records):
@@ -70,6 +71,12 @@ def weigh(comparison: Comparison, *, unfinished: Iterable[str] = ()) -> Evidence
     elif passed == bare and not {change.model for change in comparison.natives} & {before.model for before, _ in bare}:
         lacking.append(Lack(reason=_BARE, remedy="give the models probes, and run both sides again."))
     notes = []
+    if passed and once == len(passed):
+        reason = "every cell that passed on both sides is one and the same execution, carried over"
+        lacking.append(Lack(reason=reason, remedy="run the candidate without --changed."))
+    elif once:
+        of = f"{once} of the {count_of(len(passed))} that passed on both sides"
+        notes.append(f"{of} {'is' if once == 1 else 'are'} the same execution on both, carried over.")
     if bare:
         of = f"{len(bare)} of the {count_of(len(passed))} that passed on both sides"
         notes.append(f"{of} did so without any probe, on one side or on both.")
@@ -81,6 +88,14 @@ def weigh(comparison: Comparison, *, unfinished: Iterable[str] = ()) -> Evidence
         lacking=tuple(lacking),
         notes=(*notes, *_native_notes(comparison)),
     )
+
+
+def _is_one_execution(comparison: Comparison, before: Record, after: Record) -> bool:
+    """Whether both records of a cell are of one run of it, which was carried over: they cannot but agree."""
+    if not (before.carried_from or after.carried_from) or before.identity != after.identity:
+        return False
+    seen = before.seen_at(comparison.base.started), after.seen_at(comparison.candidate.started)
+    return before.combination == after.combination and seen[0] == seen[1]
 
 
 def one_run(base: Table, candidate: Table) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.bench.record import Record
-from harness.tables.schema import Table
+from harness.tables.schema import NotReproduced, Table
 from harness.verdict.comparison import Category, CellChange, Comparison
 from harness.verdict.expectations import Foreseen
 from harness.verdict.natives import NativeChange
@@ -48,9 +48,14 @@ class Tonight:
         return tuple(each for each in self.unexpected if (each.model, each.strategy) not in changed)
 
     @property
+    def not_reproducible(self) -> tuple[NotReproduced, ...]:
+        """The cells that were run again with nothing changed, and came to something else."""
+        return self.table.run.not_reproducible
+
+    @property
     def changed(self) -> bool:
         """Whether there is anything that a person should look at."""
-        return bool(self.changes or self.moved or self.findings)
+        return bool(self.changes or self.moved or self.findings or self.not_reproducible)
 
 
 @dataclass(frozen=True, kw_only=True)

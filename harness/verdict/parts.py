@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from harness.bench.record import Record
-from harness.tables.launches import FEWEST_LAUNCHES, values_of
+from harness.tables.launches import FEWEST_LAUNCHES, columns_by_cell
 from harness.tables.schema import Table
 from harness.verdict.memory import Launched, MemoryShift, shift_of
 from harness.verdict.together import Pair, runtime_of
@@ -51,7 +51,7 @@ class Taken:
 
 
 _NOTHING = Taken()
-_COLUMNS = ("model", "strategy", "device", "rss_import_mb", "rss_load_mb", "rss_peak_mb")
+_COLUMNS = ("rss_import_mb", "rss_load_mb", "rss_peak_mb")
 
 Launches = tuple[Mapping[Key, Taken], Mapping[Key, Taken]]
 """The launches of each side's cells, by cell; empty where a table has none."""
@@ -59,16 +59,10 @@ Launches = tuple[Mapping[Key, Taken], Mapping[Key, Taken]]
 
 def launches_of(table: Table) -> dict[Key, Taken]:
     """The memory of a table's launches by cell."""
-    found: dict[Key, Taken] = {}
-    for model, strategy, device, imported, loaded, peak in values_of(table.launches, _COLUMNS):
-        key = model, strategy, device
-        taken = found.get(key)
-        if taken is None:
-            taken = found[key] = Taken()
-        taken.imports.append(imported)
-        taken.loads.append(loaded)
-        taken.peaks.append(peak)
-    return found
+    return {
+        cell: Taken(imports=imports, loads=loads, peaks=peaks)
+        for cell, (imports, loads, peaks) in columns_by_cell(table.launches, _COLUMNS)
+    }
 
 
 @dataclass(kw_only=True)

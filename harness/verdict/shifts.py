@@ -24,6 +24,9 @@ from harness.verdict.memory import LEAST_MB, MemoryShift
 from harness.verdict.parts import Key, Launches, Part, Parted, noise_of, parted
 from harness.verdict.together import EXCEPTIONS, Group, Pair, runtime_of, runtimes, strategies, tells
 
+MANY_CELLS = 500
+"""From so many cells on it pays to load NumPy for them."""
+
 
 class Phase(Enum):
     """When memory is taken."""
@@ -157,8 +160,9 @@ def memory_changes(pairs: Sequence[Pair], *, launches: Launches = ({}, {})) -> M
     left_out: Counter[str] = Counter()
     moved: dict[Key, Parted] = {}
     kept: list[Pair] = []
+    at_once = _at_once(pairs, launches) if len(pairs) >= MANY_CELLS else {}
     for before, after in pairs:
-        measured = parted(before, after, launches)
+        measured = at_once.get(before.cell) or parted(before, after, launches)
         if measured and (told := sources_differ(before, after)):
             left_out[f"the figures are of different sources: {told}"] += 1
         elif measured:
@@ -168,6 +172,12 @@ def memory_changes(pairs: Sequence[Pair], *, launches: Launches = ({}, {})) -> M
     common = _take_common(kept, moved, noise_mb)
     cells = tuple(_cell(pair, moved[pair[0].cell], noise_mb) for pair in kept)
     return MemoryChanges(cells=cells, common=tuple(common), own=tuple(_own(cells)), left_out=dict(left_out))
+
+
+def _at_once(pairs: Sequence[Pair], launches: Launches) -> Mapping[Key, Parted]:
+    from harness.verdict.many_parts import parted_at_once
+
+    return parted_at_once(pairs, launches)
 
 
 def _take_common(

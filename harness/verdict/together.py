@@ -37,7 +37,7 @@ class Group:
 
 def runtime_of(pair: Pair) -> str:
     """What executed a cell on both sides, with the extension whose environment it ran in; empty where not known."""
-    before, after = (record.provider or "" for record in pair)
+    before, after = pair[0].provider or "", pair[1].provider or ""
     executed = before if before == after else f"{before or 'unknown'} -> {after or 'unknown'}"
     return f"{executed}, {pair[0].extension}" if executed and pair[0].extension else executed
 

@@ -22,6 +22,7 @@ from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.builds import read_built
 from harness.bench.errors import ModelsWrongError
+from harness.bench.identity import PARTS
 from harness.bench.plan import Cell, Plan, Policy, expand
 from harness.bench.record import write_json
 from harness.bench.registry import discover
@@ -284,6 +285,20 @@ def test_what_a_unit_converted_comes_over_with_its_record(tmp_path: Path) -> Non
     assert side_by_side.take_over(unit, attempt, cell) == (True, "passed")
     assert (attempt.artifacts / cell.slug / "convert").is_dir()
     assert attempt.record_of(cell).is_file()
+
+
+def test_what_a_cell_is_given_goes_to_its_unit(tmp_path: Path) -> None:
+    cells = tuple(Cell("small", name, "by", "cpu") for name in MODELS)
+    plan = Plan(combination="small", device="cpu", tier="quick", cells=cells, duel_side="a")
+    attempt, parts = Attempt(tmp_path / "attempt"), dict.fromkeys(PARTS, "p")
+    attempt.begin(plan, parts, {})
+    for cell in cells[1:]:
+        (attempt.given / cell.slug / "convert").mkdir(parents=True)
+    units = side_by_side.SideBySide(attempt, plan).begin(
+        [cells[:2], cells[2:]], parts, {}, lock="", seconds=lambda _: 1.0
+    )
+    given = [sorted(path.name for path in Attempt(unit.folder).given.glob("*")) for unit in units]
+    assert given == [[cells[1].slug], [cells[2].slug]]
 
 
 def _wait_until(is_so: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:

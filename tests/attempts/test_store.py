@@ -23,7 +23,7 @@ from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt
 from harness.bench.hold import hold
 from harness.bench.identity import PARTS
-from harness.bench.kept import ARTIFACT_FILE, MIB
+from harness.bench.kept import ARTIFACT_FILE, MIB, bound_artifacts
 from harness.bench.plan import Keeping
 from harness.bench.record import write_json
 from harness.duel.preparing import Side, prepare
@@ -163,6 +163,18 @@ def test_what_nobody_used_for_longest_goes_first(
     assert [entry.name for entry in _entries(root)] == sorted(order[max(0, 5 - limit) :])
     assert len(told) == (limit < 5)
     assert all("artifacts_mb of [keep]" in line for line in told)
+
+
+def test_no_more_than_a_quarter_of_the_disk_is_kept(small_disk: Path) -> None:
+    for number in range(4):
+        make_entry(small_disk, f"key{number}", 4 * MIB)
+    (told,) = store.bound(small_disk, 4096)
+    assert [entry.name for entry in _entries(small_disk)] == ["key3"]
+    assert "3 artifacts (12 MiB)" in told
+    assert "no more than 6 MiB are kept there" in told
+    for number in range(3):
+        make_entry(small_disk, f"key{number}", 4 * MIB)
+    assert len(bound_artifacts(store.folder_of(small_disk), 4096)) == 3
 
 
 def test_whoever_took_an_artifact_has_it_though_it_goes(tmp_path: Path) -> None:

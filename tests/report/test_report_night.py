@@ -9,7 +9,7 @@ import pytest
 
 from harness.bench.stages import Stage
 from harness.report.night import night_markdown, night_texts
-from harness.tables.schema import Table
+from harness.tables.schema import NotReproduced, Table
 from harness.verdict.comparison import compare
 from harness.verdict.night import Night, Tonight
 from tests.report.comparisons import base_table, candidate_table, moved
@@ -65,10 +65,20 @@ def test_every_category_and_what_moved_are_told() -> None:
     assert "**Moved native outputs" in told
 
 
+def test_what_is_not_reproducible_is_told_beside_what_changed() -> None:
+    again = NotReproduced(cell="lstm/native", before="passed", now="failed at load", seen="2026-01-30T03:17:00Z")
+    now = replace(SAME, run=replace(SAME.run, not_reproducible=(again,)))
+    night = Night(tables=(of(SAME, now),))
+    assert night_texts(night)[0] == "1 cell not reproducible in 1 table"
+    assert night_texts(night)[2] == "  not reproducible: lstm/native, passed -> failed at load"
+    assert "| `lstm/native` | passed → failed at load | 2026-01-30T03:17:00Z |" in night_markdown(night)
+
+
 @pytest.mark.parametrize("harm", HARMFUL)
 def test_an_issue_notifies_and_links_nobody(harm: str) -> None:
     now = table(failed("lstm", "native", error=harm), failed("lstm", "onnx-dynamo", error=harm, fingerprint="0" * 8))
-    now = replace(now, run=replace(now.run, combination=harm))
+    again = NotReproduced(cell=harm, before=harm, now=harm, seen=harm)
+    now = replace(now, run=replace(now.run, combination=harm, not_reproducible=(again,)))
     tonight = replace(of(SAME, now), unexpected=now.records)
     source = night_markdown(Night(tables=(tonight,), missing=(harm,), refused=((harm, harm),)))
     shown = _Rendered(cmarkgfm.github_flavored_markdown_to_html(source))

@@ -31,6 +31,7 @@ OF_SCHEMA_2 = {"probes_relative_error", "probes_derived", "cpu_nodes", "tf32"}
 OF_SCHEMA_4 = {"operator", "place", "begins_at"}
 OF_SCHEMA_5 = {"latency_spread", "latency_quality", "rss_source"}
 OF_SCHEMA_6 = {"gpu_torch_peak_mb", "gpu_tensorflow_peak_mb", "host_copies"}
+OF_SCHEMA_7 = {"identity", "carried_from"}
 
 
 def drop_columns(folder: Path, names: set[str], *, of: str = "cells.csv") -> None:
@@ -257,8 +258,8 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
     (folder / "cells.csv").write_text(text.replace("latency_ms", "latency_s", 1).replace("2.000000", "0.002000"))
     edit(folder, drop="machine", schema_version=0, host=vars(MACHINE))
     (folder / "launches.csv").unlink()
-    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5 | OF_SCHEMA_6)
-    later = {version: MIGRATIONS[version] for version in (2, 3, 4, 5)}
+    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5 | OF_SCHEMA_6 | OF_SCHEMA_7)
+    later = {version: MIGRATIONS[version] for version in (2, 3, 4, 5, 6)}
     back = read_table(folder, migrations={0: rename_host, 1: seconds_to_milliseconds, **later})
     assert back.run == table(*RESNET).run
     assert back.records[0].latency_ms == 2.0
@@ -270,7 +271,7 @@ def test_an_older_table_is_migrated_version_by_version(folder: Path) -> None:
 def test_a_table_from_before_there_were_series_of_own_models_is_of_the_zoo(folder: Path, version: int) -> None:
     edit(folder, drop="models", schema_version=version)
     (folder / "launches.csv").unlink()
-    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5 | OF_SCHEMA_6)
+    drop_columns(folder, OF_SCHEMA_4 | OF_SCHEMA_5 | OF_SCHEMA_6 | OF_SCHEMA_7)
     if version == 1:
         edit(folder, drop="identity")
         drop_columns(folder, OF_SCHEMA_2)
@@ -286,7 +287,7 @@ def test_launches_of_before_anybody_asked_who_used_the_gpu_are_read(tmp_path: Pa
     folder = write_table(tmp_path / "results", written)
     assert [each.gpu_use for each in read_table(folder).launches] == ["exclusive"]
     edit(folder, schema_version=5)
-    drop_columns(folder, OF_SCHEMA_6)
+    drop_columns(folder, OF_SCHEMA_6 | OF_SCHEMA_7)
     drop_columns(folder, {"gpu_use"}, of="launches.csv")
     back = read_table(folder)
     assert back.run == written.run

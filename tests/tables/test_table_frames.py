@@ -155,7 +155,7 @@ def test_what_a_gate_says_of_it_is_the_same(folder: Path, tmp_path: Path) -> Non
         (",30,", ",99999999999999999999,"),
         ("model,", "mood,"),
         ("model,strategy", "strategy,model"),
-        (",strategy_digest\n", "\n"),
+        (",carried_from\n", "\n"),
         ("\n", "\n\n"),
         ("\n", "\r\n"),
         ('"the graph', '"the\ngraph'),
@@ -200,7 +200,7 @@ def test_files_that_are_not_there_or_no_text_are_refused_alike(folder: Path, nam
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("device", "cuda"), ("recorded", 3), ("mood", "good"), ("schema_version", 99)]
+    ("key", "value"), [("device", "cuda"), ("recorded", 3), ("mood", "good"), ("carried", 1), ("schema_version", 99)]
 )
 def test_another_run_is_refused_alike(folder: Path, key: str, value: object) -> None:
     run = {**json.loads((folder / "run.json").read_text()), key: value}

@@ -113,7 +113,7 @@ def test_a_wrong_value_is_named_by_row_and_column(column: str, text: str, messag
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (HEADER[:-1], "the header lacks strategy_digest"),
+        (HEADER[:-1], "the header lacks carried_from"),
         ((*HEADER, "mood"), "the header has columns that the schema does not know: mood"),
         (HEADER[::-1], "not in the order of the schema"),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
-from harness.tables.schema import Table
+from harness.tables.schema import NotReproduced, Table
 from harness.verdict.comparison import compare
 from harness.verdict.expectations import Expectation, Foreseen, foresee
 from harness.verdict.night import Night, Tonight, newly_unexpected
@@ -91,3 +91,10 @@ def test_an_unexpected_cell_that_changed_is_told_as_changed_alone() -> None:
     before, now = table(passed("lstm", "native")), table(failed("lstm", "native"))
     found = replace(tonight(before, now), unexpected=now.records)
     assert (len(found.changes), found.findings) == (1, ())
+
+
+def test_a_cell_that_is_not_reproducible_is_found_though_its_table_is_the_first() -> None:
+    made = table(passed("lstm", "native"))
+    again = NotReproduced(cell="lstm/native", before="failed at load", now="passed", seen="2026-01-30T03:17:00Z")
+    made = replace(made, run=replace(made.run, not_reproducible=(again,)))
+    assert Tonight(table=made, comparison=None).changed

@@ -1,0 +1,333 @@
+"""Cells that nothing has changed for are carried over from tables, instead of being run again.
+
+A cell is the same where its identity is (`harness.tables.ingredients`): whatever a table's cell read is read again, and
+only with these contents, and all else, equal does it stand for a cell of today. What depends on the machine is carried
+only on an equal one: figures of time and memory, and outcomes that come of a limit. A share of the cells that rotates
+is run again all the same, so that what is not reproducible comes to light.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from harness.attempts import details, identities
+from harness.attempts.ingredients import as_now, gather, places
+from harness.attempts.tasks import Task
+from harness.bench.attempt import Attempt
+from harness.bench.errors import HarnessError
+from harness.bench.plan import Cell, file_stem_of
+from harness.bench.record import Record
+from harness.bench.stages import Outcome, Stage
+from harness.matrix.environment import Prepared
+from harness.tables.endings import ending_of
+from harness.tables.ingredients import (
+    PARTS,
+    Ingredients,
+    Items,
+    differing,
+    differing_items,
+    here,
+    identity_of,
+    read_ingredients,
+)
+from harness.tables.launches import Launch
+from harness.tables.layout import CELLS, IDENTITY, RUN, is_hidden
+from harness.tables.natives import native_json
+from harness.tables.reading import REMEDY, read_table
+from harness.tables.schema import SCHEMA_VERSION, Run, Table
+
+NIGHTS = 20
+"""Within so many nights each cell is run again, whatever has changed."""
+
+OF_THE_MACHINE = (
+    *("convert_s", "load_s", "duration_s"),
+    *("latency_ms", "latency_iqr_ms", "latency_spread", "latency_quality", "launches", "iterations", "latency_ratio"),
+    *("rss_base_mb", "rss_import_mb", "rss_load_mb", "rss_peak_mb", "rss_source", "service_rss_mb", "overhead_ms"),
+    *("gpu_peak_mb", "gpu_source", "gpu_torch_peak_mb", "gpu_tensorflow_peak_mb"),
+)
+"""The columns of time and memory, which a cell that was carried over from another machine does not have."""
+
+_BY_A_LIMIT = (Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.CRASHED)
+_BEFORE_IT_WAS_BUILT = (Stage.IMPORT, Stage.BUILD)
+_WITH_IDENTITIES = 7
+_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A cell of a table that stands for one of today; `reads` are the files that it read, as they are here."""
+
+    table: Table
+    record: Record
+    launches: tuple[Launch, ...]
+    reads: Items
+
+    @property
+    def seen(self) -> str:
+        """When the run started that ran it."""
+        return self.record.seen_at(self.table.run.started)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carrier:
+    """Writes down what has a say in the cells of an attempt, and carries over what it can.
+
+    `tables` are the folders of tables to carry from, the newest first; `night` says which share is run again. Without a
+    night nothing is carried over.
+    """
+
+    root: Path
+    tables: tuple[Path, ...] = ()
+    night: date | None = None
+
+    def take_up(
+        self, attempt: Attempt, task: Task, prepared: Prepared, inside: Mapping[str, Any], *, fresh: bool
+    ) -> list[str]:
+        """Do so for an attempt that was begun, or is gone on with, before anything runs; what a person is told."""
+        for cell in attempt.recorded(task.plan):
+            path = attempt.record_of(cell)
+            # Whether these are still what they were is asked anew.
+            if json.loads(path.read_text(encoding="utf-8"))["row"].get("carried_from"):
+                attempt.take_back([cell])
+        now = gather(self.root, task, prepared, inside, fresh=fresh)
+        identities.keep(attempt, self.root, now, recorded=[cell.slug for cell in attempt.worked_on(task.plan)])
+        if self.night is None:
+            return []
+        cells = [cell for cell in task.plan.cells if cell not in set(attempt.worked_on(task.plan))]
+        found = sources(self.root, self.tables, now, cells, here=_conditions(inside))
+        again = {cell: source for cell, source in found.items() if is_due(cell, self.night)}
+        attempt.expect([_expected(cell, source) for cell, source in again.items()])
+        carried = {cell: source for cell, source in found.items() if cell not in again}
+        for cell, source in carried.items():
+            self._carry(attempt, cell, source, inside, tier=task.plan.tier)
+        for model, source in {cell.model: source for cell, source in carried.items()}.items():
+            _carry_native(attempt, model, source.table)
+        lacking = [cell for cell in cells if cell not in found]
+        return list(_told(task.name, carried, again, lacking, why(self.tables, now, lacking, self.root)))
+
+    def _carry(self, attempt: Attempt, cell: Cell, source: Source, inside: Mapping[str, Any], *, tier: str) -> None:
+        record = replace(source.record, tier=tier, carried_from=source.seen)
+        launches = [asdict(each) for each in source.launches]
+        if _conditions(inside) != conditions_of(source.table.run):
+            record = without_figures(record)
+            launches = []
+        told = details.seen(self.root, replace(source.table.run, started=source.seen), cell.model, cell.strategy)
+        attempt.carry(
+            cell, {"row": record.to_json(), "details": {**told, "reads": dict(source.reads)}, "launches": launches}
+        )
+
+
+def without_figures(record: Record) -> Record:
+    """A record without the columns of time and memory."""
+    empty: dict[str, Any] = dict.fromkeys(OF_THE_MACHINE)
+    return replace(record, **empty)
+
+
+def _carry_native(attempt: Attempt, model: str, table: Table) -> None:
+    """What the native outputs of a model were, unless a build has told here."""
+    path = attempt.natives / f"{file_stem_of(model)}.json"
+    if model in table.natives and not path.exists():
+        path.write_text(native_json(table.natives[model]), encoding="utf-8")
+
+
+def _conditions(stated: Mapping[str, Any]) -> dict[str, Any]:
+    """What figures hold for, and outcomes that come of a limit: the machine exactly, its GPU, and the jobs."""
+    gpu = stated.get("gpu")
+    return {
+        "machine": dict(stated["machine"]),
+        "gpu": dict(gpu) if gpu else None,
+        "driver": stated.get("driver"),
+        "jobs": stated.get("jobs", 1),
+    }
+
+
+def conditions_of(run: Run) -> dict[str, Any]:
+    """The same of a run that was."""
+    return _conditions(asdict(run))
+
+
+def is_due(cell: Cell, night: date) -> bool:
+    """Whether a cell is of the share that is run again on this night; each is on one of `NIGHTS` in a row."""
+    digest = hashlib.sha256(f"{cell.id}@{cell.device}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % NIGHTS == night.toordinal() % NIGHTS
+
+
+def sources(
+    root: Path, folders: Iterable[Path], now: Ingredients, cells: Sequence[Cell], *, here: Mapping[str, Any]
+) -> dict[Cell, Source]:
+    """What stands for `cells` in the tables of `folders`, the newest first, where something does.
+
+    The newest that has a cell says what it came to. Where that has no figures for the conditions `here`, an older one
+    that came to the same and has them comes in its place.
+    """
+    found: dict[Cell, Source] = {}
+    left = dict.fromkeys(cells)
+    for folder in folders:
+        if not left:
+            break
+        for cell, source in _matching(root, folder, now, list(left)):
+            same, newest = conditions_of(source.table.run) == here, found.get(cell)
+            whole = same and (source.record.duration_s is not None or not source.record.carried_from)
+            other = newest is not None and not ending_of(newest.record).is_like(ending_of(source.record))
+            if other or not may_be_carried(source.record, same=same):
+                del left[cell]
+            elif whole:
+                found[cell] = source
+                del left[cell]
+            else:
+                found.setdefault(cell, source)
+    return found
+
+
+def _matching(root: Path, folder: Path, now: Ingredients, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Source]]:
+    kept = kept_ingredients(folder)
+    if kept is None:
+        return
+    try:
+        text = (folder / CELLS).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return
+    rows: dict[tuple[str, str, str], Record] | None = None
+    for cell in cells:
+        reads = _reads_now(root, kept.get(cell.extension), cell)
+        if reads is None:
+            continue
+        identity = identity_of(now.parts(cell.model, cell.strategy, reads))
+        if identity not in text:
+            continue
+        if rows is None:
+            try:
+                table = _table(folder)
+            except HarnessError:
+                return
+            rows, launches = table.by_cell(), table.launches_by_cell()
+        key = cell.model, cell.strategy, cell.device
+        record = rows.get(key)
+        if record is not None and (record.identity, record.extension) == (identity, cell.extension):
+            yield (
+                cell,
+                Source(
+                    table=table, record=record, launches=tuple(launches.get(key, ())), reads=reads_here(root, reads)
+                ),
+            )
+
+
+def may_be_carried(record: Record, *, same: bool) -> bool:
+    """Whether a row can stand for a cell of equal identity; `same` says whether its conditions are those of today.
+
+    What broke before it was built has imported what nobody knows, so that it is run again; what came of a limit holds
+    for these conditions.
+    """
+    unknown = record.outcome.broken and record.stage in _BEFORE_IT_WAS_BUILT
+    return not unknown and (same or record.outcome not in _BY_A_LIMIT)
+
+
+def _table(folder: Path) -> Table:
+    return _read(folder, (folder / RUN).stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _read(folder: Path, _stamp: int) -> Table:
+    return read_table(folder)
+
+
+def kept_ingredients(folder: Path) -> dict[str, Ingredients] | None:
+    """What had a say in the cells of a table; None where it does not say, or cannot be read."""
+    try:
+        stated = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        if not _WITH_IDENTITIES <= stated.get("schema_version", 0) <= SCHEMA_VERSION:
+            return None
+        return read_ingredients(folder / IDENTITY, remedy=REMEDY)
+    except (OSError, ValueError, AttributeError, TypeError, HarnessError):
+        return None
+
+
+def _reads_now(root: Path, kept: Ingredients | None, cell: Cell) -> dict[str, str] | None:
+    """What a cell of a table read, with the contents as they are now; None where that is not known."""
+    read = kept.read_by(cell.model, cell.strategy) if kept else None
+    if read is None:
+        return None
+    paths = list(read)
+    return dict(zip(paths, as_now(here(path, places(root)) for path in paths), strict=True))
+
+
+def reads_here(root: Path, reads: Items) -> dict[str, str]:
+    """`reads` of a table by paths of this machine, as the bench writes them down."""
+    return {str(here(path, places(root))): digest for path, digest in reads.items()}
+
+
+def _expected(cell: Cell, source: Source) -> dict[str, Any]:
+    """What a cell that is run again came to before."""
+    record = source.record
+    return {
+        "model": cell.model,
+        "strategy": cell.strategy,
+        "outcome": record.outcome.value,
+        "stage": record.stage.value,
+        "fingerprint": record.fingerprint,
+        "seen": source.seen,
+    }
+
+
+def why(folders: Iterable[Path], now: Ingredients, cells: Sequence[Cell], root: Path) -> dict[str, list[Cell]]:
+    """Why `cells` are run, in words: what differs from the newest table that knows them, each with its cells."""
+    reasons: dict[str, list[Cell]] = {}
+    left = list(cells)
+    for folder in folders:
+        kept = kept_ingredients(folder) if left else None
+        for cell in list(left) if kept else ():
+            of = (kept or {}).get(cell.extension)
+            read = of.read_by(cell.model, cell.strategy) if of else None
+            if of is None or read is None:
+                continue
+            left.remove(cell)
+            before = of.parts(cell.model, cell.strategy, read)
+            after = now.parts(cell.model, cell.strategy, _reads_now(root, of, cell) or {})
+            reasons.setdefault(_words(of, now, before, after), []).append(cell)
+    if left:
+        reasons["no table has them"] = left
+    return reasons
+
+
+def _words(before: Ingredients, now: Ingredients, parts: Mapping[str, str], parts_now: Mapping[str, str]) -> str:
+    said = []
+    for name in differing(parts, parts_now):
+        items = differing_items(before.shared.get(name, {}), now.shared.get(name, {})) if name in now.shared else []
+        more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
+        named = f" ({', '.join(items[:_NAMED])}{more})" if items and items != [name] else ""
+        said.append(f"{PARTS[name]}{named}")
+    return f"{' and '.join(said)} changed" if said else "what they came to holds only where they ran, or is not known"
+
+
+def _told(
+    name: str,
+    carried: Mapping[Cell, Source],
+    again: Mapping[Cell, Source],
+    lacking: Sequence[Cell],
+    reasons: Mapping[str, Sequence[Cell]],
+) -> Iterator[str]:
+    total = len(carried) + len(again) + len(lacking)
+    seen = sorted({source.seen for source in carried.values()}, reverse=True)
+    runs = ", ".join(seen[:_NAMED]) + (f" and {len(seen) - _NAMED} more" if len(seen) > _NAMED else "")
+    of = f", seen by the run of {runs}" if len(seen) == 1 else f", seen by the runs of {runs}" if seen else ""
+    yield f"{name}: {len(carried)} of {total} cells are carried over{of}"
+    if again:
+        yield f"{name}: {len(again)} that nothing changed for are run again tonight"
+    for reason, cells in reasons.items():
+        models = sorted({cell.model for cell in cells})
+        more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
+        yield f"{name}: {len(cells)} are run, since {reason}: {', '.join(models[:_NAMED])}{more}"
+
+
+def tables_of(stores: Iterable[Path], combination: str) -> tuple[Path, ...]:
+    """The folders of all tables of a combination in `stores`, the newest first."""
+    files = (file for store in stores for file in (store / combination).glob(f"*/*/{RUN}"))
+    folders = [file.parent for file in files if not is_hidden(file.parent)]
+    return tuple(sorted(folders, key=lambda folder: folder.name, reverse=True))

@@ -1,0 +1,236 @@
+"""What an environment is made of, told from inside: Python, the content of each package, system libraries, the CPU.
+
+``python -m harness.bench.inventory {…}`` prints one line of JSON: `inventory` of these arguments. The harness's own
+side runs this file by its path, in an interpreter that need not know of `harness`, so that nothing of ours is imported
+at module level.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import ctypes
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+OWN = "conversion-harness"
+"""The harness's own distribution: what it does in an environment is said by the digest of the bench."""
+
+_LIBRARIES = ("libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libiomp5.so", "libz.so.1")
+_LOOSE = (".py", ".so", ".pth", ".egg-link")
+_WRITTEN_BY_INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
+_PASSED_OVER = ("__pycache__", "node_modules")
+
+
+class Contents:
+    """Digests of files, kept in a file by path, size, times and inode: what has not changed is not read again."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._known: dict[str, list[Any]] = {}
+        self._met: dict[str, list[Any]] = {}
+        if file is not None:
+            try:
+                self._known = dict(json.loads(file.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):
+                self._known = {}
+
+    def of(self, path: str) -> str:
+        """The first 16 digits of the SHA-256 of a file; empty for what cannot be read."""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - tens of thousands of them
+            stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+            known = self._known.get(path)
+            digest = known[-1] if known and known[:-1] == stamp else _digest_of(path)
+        except OSError:
+            return ""
+        self._met[path] = [*stamp, digest]
+        return str(digest)
+
+    def keep(self) -> None:
+        """Keep them for the next time."""
+        if self._file is None or self._met.items() <= self._known.items():
+            return
+        partial = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        partial.write_text(json.dumps({**self._known, **self._met}), encoding="utf-8")
+        partial.replace(self._file)
+
+
+def _digest_of(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:  # noqa: PTH123 - tens of thousands of them
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def short(value: object) -> str:
+    """First 16 digits of the SHA-256 of plain values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def python() -> dict[str, str]:
+    """This interpreter: its full version with the build, and what its extension modules are compiled for."""
+    return {
+        "version": sys.version,
+        "implementation": sys.implementation.name,
+        "abi": str(sysconfig.get_config_var("SOABI")),
+    }
+
+
+def packages(contents: Contents, *, whole: bool, leave_out: Iterable[str] = ()) -> dict[str, str]:
+    """Each distribution's version and a digest of its content, by its canonical name.
+
+    The content is what its RECORD says, where that is what is there: in an environment that the harness installed. Of
+    what was installed from an address, and of everything in a `whole` environment, the files themselves are read.
+    Beside the distributions stand folders of the path that belong to none, but for those to `leave_out`.
+    """
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+        if not name or name == OWN or name in found:
+            continue
+        address = distribution.read_text("direct_url.json") or ""
+        record = _recorded(distribution)
+        known = record and not whole and not address
+        content = short(record) if known else short(_files_of(distribution, contents))
+        found[name] = " ".join([distribution.version, content, *_of_folder(address, contents)])
+    if whole:
+        found |= {f"path {place}": _folder(Path(place), contents) for place in _path(leave_out)}
+    return dict(sorted(found.items()))
+
+
+def _recorded(distribution: importlib.metadata.Distribution) -> list[list[str]]:
+    """Files and digests of a RECORD, without what differs between two installations of one wheel."""
+    text = distribution.read_text("RECORD") or ""
+    rows = [row for row in csv.reader(text.splitlines()) if len(row) > 1 and row[1]]
+    return sorted(
+        row[:2]
+        for row in rows
+        if not row[0].startswith(("..", "/")) and row[0].rpartition("/")[2] not in _WRITTEN_BY_INSTALLERS
+    )
+
+
+def _files_of(distribution: importlib.metadata.Distribution, contents: Contents) -> list[list[str]]:
+    paths = [(str(file), str(distribution.locate_file(file))) for file in distribution.files or ()]
+    return sorted(
+        [name, contents.of(path)]
+        for name, path in paths
+        if "__pycache__" not in name
+        and not name.startswith("..")
+        and name.rpartition("/")[2] not in _WRITTEN_BY_INSTALLERS
+    )
+
+
+def _of_folder(address: str, contents: Contents) -> list[str]:
+    """The content of the folder that a distribution was installed from: an editable one is imported from there."""
+    try:
+        told = json.loads(address) if address else {}
+        url = urlsplit(str(told.get("url", "")))
+    except (ValueError, AttributeError):
+        return [address]
+    if url.scheme != "file" or not (told.get("dir_info") or {}).get("editable"):
+        # What tells one commit or archive from another of the same version.
+        return [short([told.get("vcs_info"), told.get("archive_info")])] if address else []
+    return [_folder(Path(unquote(url.path)), contents)]
+
+
+def _path(leave_out: Iterable[str]) -> list[str]:
+    """The folders that this interpreter imports from, but for those of the standard library and what to `leave_out`."""
+    standard = {os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    out = {*standard, *(os.path.join(each, "lib-dynload") for each in standard)}  # noqa: PTH118
+    out |= {os.path.realpath(each) for each in leave_out}
+    places = [os.path.realpath(place) for place in sys.path if place]
+    return [place for place in dict.fromkeys(places) if place not in out and Path(place).is_dir()]
+
+
+def _folder(folder: Path, contents: Contents) -> str:
+    """A digest of what can be imported from a folder; where packages are installed, of what no distribution claims."""
+    installed = bool(next(folder.glob("*.dist-info"), None)) or str(folder) in site.getsitepackages()
+    claimed = _claimed() if installed else frozenset()
+    found = [(path, contents.of(path)) for path in _importable(str(folder)) if path not in claimed]
+    return short(sorted((os.path.relpath(path, folder), digest) for path, digest in found))
+
+
+def _claimed() -> frozenset[str]:
+    return frozenset(
+        os.path.realpath(str(distribution.locate_file(file)))
+        for distribution in importlib.metadata.distributions()
+        for file in distribution.files or ()
+    )
+
+
+def _importable(folder: str) -> Iterator[str]:
+    waiting = [folder]
+    while waiting:
+        try:
+            entries = sorted(os.scandir(waiting.pop()), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        if any(entry.name == "pyvenv.cfg" for entry in entries):
+            continue  # somebody's environment
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in _PASSED_OVER or entry.name.endswith(".dist-info"):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            elif entry.name.endswith(_LOOSE) or ".so." in entry.name:
+                yield os.path.realpath(entry.path)
+
+
+def libraries(contents: Contents) -> dict[str, str]:
+    """The libraries of the system that frameworks are linked to: by name, the file that is loaded and its content."""
+    for name in _LIBRARIES:
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(name)
+    try:
+        mapped = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    paths = {line.split(maxsplit=5)[5] for line in mapped.splitlines() if ".so" in line}
+    stems = {name.partition(".so")[0] for name in (*_LIBRARIES, "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")}
+    wanted = {path for path in paths if Path(path).name.partition(".so")[0] in stems}
+    return {Path(path).name: contents.of(path) for path in sorted(wanted)}
+
+
+def cpu() -> dict[str, str]:
+    """The instruction sets of the CPU, by which libraries choose what they compute with."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
+    return {"instructions": " ".join(sorted(found[1].split()))} if found else {}
+
+
+def inventory(*, whole: bool = False, kept: str = "", leave_out: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+    """The parts of an environment, each by item. `whole` is for one that the harness did not install."""
+    contents = Contents(Path(kept) if kept else None)
+    told = {
+        "python": python(),
+        "packages": packages(contents, whole=whole, leave_out=leave_out),
+        "libraries": libraries(contents),
+        "cpu": cpu(),
+    }
+    contents.keep()
+    return told
+
+
+def main() -> int:
+    """Print `inventory`."""
+    print(json.dumps(inventory(**json.loads(sys.argv[1]))))  # noqa: T201 - this is the answer
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

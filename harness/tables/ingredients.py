@@ -1,0 +1,169 @@
+"""`identity.json`: what had a say in the cells of a table, part by part, so that two cells can be told to be the same.
+
+The identity of a cell is a digest of digests. Its parts are kept, and of each part its items, so that a person can be
+told which of them differs: the installed packages, and of these numpy. What a cell was seen to read (its model's file,
+data, a user's own modules) is known only once it has run; whether a later run would be the same is then a question of
+whether these files are what they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+
+from harness.bench.errors import UsageError
+from harness.bench.plan import split
+from harness.tables.decoding import decode, read_json
+
+Items = Mapping[str, str]
+"""The items of a part, by name: a digest, or the value itself where it is short."""
+
+SHARED: Mapping[str, str] = {
+    "python": "Python",
+    "packages": "the installed packages",
+    "libraries": "the libraries of the system",
+    "cpu": "the CPU's instruction sets",
+    "device": "the device or its driver",
+    "variables": "the environment variables that frameworks read",
+    "bench": "the bench itself",
+    "policy": "the policy",
+    "threads": "the threads",
+}
+"""The parts that all cells of one environment and plan have in common, and what a person is told where one differs."""
+
+PARTS: Mapping[str, str] = {
+    **SHARED,
+    "model": "the model's file, its helpers or the data that it names",
+    "strategy": "a file of the strategy, its steps or its runtime",
+    "reads": "a file that the cell was seen to read",
+}
+"""All parts of the identity of a cell."""
+
+
+def short(value: Any) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a plain value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingredients:
+    """What has a say in the cells of one environment.
+
+    `shared` has the items of each part of `SHARED`; `models` and `strategies` the digests of their files, by name.
+    `reads` are sets of files with their contents, by a digest of the set, and `cells` says which set a cell has read,
+    by `model/strategy`. A cell that is not among these has no identity: what it reads is not known.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    shared: Mapping[str, Items]
+    models: Items
+    strategies: Items
+    reads: Mapping[str, Items] = field(default_factory=dict)
+    cells: Items = field(default_factory=dict)
+
+    @cached_property
+    def _of_all(self) -> dict[str, str]:
+        return {name: short(self.shared.get(name, {})) for name in SHARED}
+
+    def parts(self, model: str, strategy: str, reads: Items) -> dict[str, str]:
+        """The parts of the identity of a cell that read `reads`: a digest each."""
+        return {
+            **self._of_all,
+            "model": self.models.get(model, ""),
+            "strategy": self.strategies.get(split(strategy)[0], ""),
+            "reads": short(dict(reads)),
+        }
+
+    def read_by(self, model: str, strategy: str) -> Items | None:
+        """What a cell was seen to read; None where that is not known."""
+        return self.reads.get(self.cells.get(f"{model}/{strategy}", ""))
+
+    def with_reads(self, cells: Mapping[tuple[str, str], Items]) -> Ingredients:
+        """The same with what cells were seen to read, by model and strategy."""
+        sets = {short(dict(reads)): dict(sorted(reads.items())) for reads in cells.values()}
+        named = {f"{model}/{strategy}": short(dict(reads)) for (model, strategy), reads in sorted(cells.items())}
+        kept = (
+            {model for model, _ in cells},
+            {split(strategy)[0] for _, strategy in cells},
+        )
+        return Ingredients(
+            shared=self.shared,
+            models={name: digest for name, digest in self.models.items() if name in kept[0]},
+            strategies={name: digest for name, digest in self.strategies.items() if name in kept[1]},
+            reads=dict(sorted(sets.items())),
+            cells=named,
+        )
+
+
+def identity_of(parts: Mapping[str, str]) -> str:
+    """The identity that the parts make: 16 hexadecimal digits."""
+    return short([parts[name] for name in PARTS])
+
+
+def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Which parts of two identities differ, in the order of `PARTS`."""
+    return [name for name in PARTS if one.get(name) != other.get(name)]
+
+
+def differing_items(one: Items, other: Items) -> list[str]:
+    """The items of a part that differ, in the order of names."""
+    return [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
+
+
+def format_ingredients(found: Mapping[str, Ingredients]) -> str:
+    """The text of `identity.json`, by extension: a line a part, so that what moved is a few lines of a difference."""
+    lines = []
+    for extension, each in sorted(found.items()):
+        values = asdict(each)
+        parts = [f"  {_text(name)}: {_items(value)}" for name, value in values.items()]
+        lines.append(f"{_text(extension)}: {{\n" + ",\n".join(parts) + "\n}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _items(value: Mapping[str, Any]) -> str:
+    if not any(isinstance(each, Mapping) for each in value.values()):
+        return _text(dict(sorted(value.items())))
+    return "{\n" + ",\n".join(f"    {_text(name)}: {_text(each)}" for name, each in value.items()) + "\n  }"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value)
+
+
+def read_ingredients(path: Path, *, remedy: str) -> dict[str, Ingredients]:
+    """`identity.json`, by extension. Raises `UsageError` with the path to the first wrong key."""
+    value = read_json(path, where=str(path), remedy=remedy)
+    if not isinstance(value, Mapping):
+        msg = f"{path}: expected object, got {type(value).__name__}. {remedy}"
+        raise UsageError(msg)
+    return {
+        name: decode(Ingredients, each, where=str(path), prefix=name, remedy=remedy) for name, each in value.items()
+    }
+
+
+def portable(reads: Items, places: Iterable[tuple[str, Path]]) -> dict[str, str]:
+    """`reads` with paths that another machine has too: those below one of the named `places` begin with its name."""
+    return {_portable(path, places): digest for path, digest in reads.items()}
+
+
+def _portable(path: str, places: Iterable[tuple[str, Path]]) -> str:
+    for name, folder in places:
+        if Path(path).is_relative_to(folder):
+            return f"{name}:{Path(path).relative_to(folder).as_posix()}"
+    return path
+
+
+def here(path: str, places: Iterable[tuple[str, Path]]) -> Path:
+    """The inverse of `portable` for one path."""
+    for name, folder in places:
+        if path.startswith(f"{name}:"):
+            return folder / path.removeprefix(f"{name}:")
+    return Path(path)

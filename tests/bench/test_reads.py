@@ -1,0 +1,79 @@
+"""What a child reads is written down as it reads it: in processes of its own, since an audit hook stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.bench.places import CODE
+from harness.bench.reads import content_of, named_in, reads_in
+
+
+def _read_by(folder: Path, body: str, **environ: str) -> set[str]:
+    """The names of what a process reads that runs `body` after it has begun to watch."""
+    work = folder / "work"
+    work.mkdir()
+    begin = f"from pathlib import Path; from harness.bench.reads import watch; watch(Path({str(work)!r}))\n"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CODE), str(folder)]), "TMPDIR": str(work), **environ}
+    subprocess.run([sys.executable, "-c", begin + body], cwd=folder, env=environ, check=True)
+    return {Path(path).name for path in reads_in(work)}
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        ("open('data.bin', 'rb').read()", {"data.bin"}),
+        ("import net", {"net.py"}),
+        ("import os; os.listdir('parts')", {"parts"}),
+        ("list(Path('parts').glob('*.txt'))", {"parts"}),
+        ("try: open('lacking.bin')\nexcept OSError: pass", {"lacking.bin"}),
+        ("open('data.bin'); import os; os._exit(3)", {"data.bin"}),
+        ("open('new.txt', 'w').write('new')", set()),
+        ("import sysconfig, json.tool; open('/etc/hostname').read(); import os; os.listdir('/proc')", set()),
+        ("open(Path('work') / 'scratch', 'w').close(); open(Path('work') / 'scratch').read()", set()),
+    ],
+)
+def test_files_that_are_opened_and_folders_that_are_listed(tmp_path: Path, body: str, read: set[str]) -> None:
+    (tmp_path / "data.bin").write_bytes(b"data")
+    (tmp_path / "net.py").write_text("", encoding="utf-8")
+    (tmp_path / "parts").mkdir()
+    if "os._exit" in body:
+        with pytest.raises(subprocess.CalledProcessError):
+            _read_by(tmp_path, body)
+        assert {Path(path).name for path in reads_in(tmp_path / "work")} == read
+        return
+    assert _read_by(tmp_path, body) == read
+
+
+def test_a_module_that_was_compiled_before_is_its_source(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("", encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    subprocess.run([sys.executable, "-c", "import net"], env=environ, check=True)
+    assert list(tmp_path.glob("__pycache__/net.*.pyc"))
+    assert _read_by(tmp_path, "import net") == {"net.py"}
+
+
+def test_a_content_is_of_bytes_of_names_or_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    (tmp_path / "other").write_bytes(b"1")
+    assert content_of(tmp_path / "one") == content_of(tmp_path / "other") != ""
+    before = content_of(tmp_path)
+    (tmp_path / "one").write_bytes(b"2")
+    assert content_of(tmp_path) == before
+    (tmp_path / "third").touch()
+    assert content_of(tmp_path) != before
+    assert content_of(tmp_path / "lacking") == ""
+
+
+def test_what_a_file_names_beside_it_is_found(tmp_path: Path) -> None:
+    (tmp_path / "parts" / "deep").mkdir(parents=True)
+    for name in ("model.safetensors", "parts/deep/one.bin", "unnamed.bin"):
+        (tmp_path / name).touch()
+    file = tmp_path / "net.py"
+    file.write_text("A = 'model.safetensors'\nB = load('parts')\nC = '.', '..', 'lacking.bin', ''\n", encoding="utf-8")
+    found = [path.relative_to(tmp_path).as_posix() for path in named_in([file])]
+    assert found == ["model.safetensors", "parts", "parts/deep/one.bin"]
