@@ -28,6 +28,7 @@ The state is written down, and never inferred from which files exist. Whoever ch
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -347,19 +348,11 @@ class Attempt:
 
         Where it was built before, the digests of then count: a file that was edited in between is found by them.
         """
-        stem = file_stem_of(model)
-        before = _json_of(self.builds / f"{stem}.json")
-        write_json(self.builds / f"{stem}.json", {**modules, **before})
-        write_json(self.natives / f"{stem}.json", native)
-
-    def take_build(self, other: Attempt, model: str) -> None:
-        """Take over what a model's build told another attempt, if any did there."""
-        stem = file_stem_of(model)
-        native, modules = other.natives / f"{stem}.json", other.builds / f"{stem}.json"
-        if native.exists() and modules.exists():
-            self.write_build(model, _json_of(native), _json_of(modules))
-            native.unlink()
-            modules.unlink()
+        path, before = self.builds / f"{file_stem_of(model)}.json", {}
+        with contextlib.suppress(FileNotFoundError):
+            before = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, {**modules, **before})
+        write_json(self.natives / path.name, native)
 
     def _event(self, what: str, cell: Cell, **more: str | float) -> None:
         self._append({"event": what, "at": time.time(), "model": cell.model, "strategy": cell.strategy, **more})
@@ -431,15 +424,6 @@ class Attempt:
             if of_cells.get((model, strategy)) == "timing" and not self._path(model, strategy).exists():
                 cell = Cell(stated["combination"], model, strategy, stated["device"])
                 self._event("stopped", cell, at=max(event["at"] for event in told))
-
-
-def _json_of(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is none."""
-    try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return value
 
 
 def _ends_a_line(path: Path) -> bool:

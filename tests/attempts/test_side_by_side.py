@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -299,6 +300,19 @@ def test_what_a_cell_is_given_goes_to_its_unit(tmp_path: Path) -> None:
     )
     given = [sorted(path.name for path in Attempt(unit.folder).given.glob("*")) for unit in units]
     assert given == [[cells[1].slug], [cells[2].slug]]
+
+
+def test_what_builds_of_a_model_told_in_units_is_kept_of_the_first(tmp_path: Path) -> None:
+    attempt, *units = (Attempt(tmp_path / name) for name in ("attempt", "first", "second"))
+    for each in (attempt, *units):
+        each.builds.mkdir(parents=True)
+        each.natives.mkdir()
+    for number, unit in enumerate(units):
+        unit.write_build("one", {"outputs": {}}, {"/helper.py": f"digest {number}"})
+        side_by_side.take_build(unit, attempt, "one")
+        assert not [*unit.builds.iterdir(), *unit.natives.iterdir()]
+    assert json.loads((attempt.builds / "one.json").read_text()) == {"/helper.py": "digest 0"}
+    assert json.loads((attempt.natives / "one.json").read_text()) == {"outputs": {}}
 
 
 def _wait_until(is_so: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
