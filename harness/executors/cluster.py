@@ -250,7 +250,7 @@ class _Run:
             flight.receiver.refused(ended)
         elif not ended.trouble or not left or flight.cancelled:
             return
-        elif flight.lost:
+        elif flight.lost or ended.killed:
             self._was_lost(flight, ended.trouble)
         else:
             self._could_not(flight, ended.trouble)
