@@ -289,7 +289,7 @@ class _Execution:
             with deaf():
                 beside.end()
                 self._tell()
-        self._tried.update(cell for cell, _ in beside.stopped)
+        self._tried.update(beside.stopped)
         room = beside.has_room() or bool(self.plan.duel_side)  # nothing of a duel can be timed to make room
         if room:
             self._tried.update(left)

@@ -39,8 +39,8 @@ class SideBySide:
         self._of: list[tuple[Attempt, Mapping[tuple[str, str], Cell], Callable[[], Iterator[Mapping[str, Any]]]]] = []
         self._open: dict[tuple[str, str], Cell] = {}
         self._waiting_bytes = size_of(attempt.waiting)
-        self.stopped: list[tuple[Cell, str]] = []
-        """Cells that ended without a record, each with its outcome."""
+        self.stopped: list[Cell] = []
+        """Cells that ended without a record."""
 
     def begin(
         self,
@@ -101,9 +101,8 @@ class SideBySide:
             self._open[key] = cell
         elif event["event"] in ("waiting", "ended"):
             self._open.pop(key, None)
-            came, outcome = take_over(unit, self._attempt, cell)
-            if not came:
-                self.stopped.append((cell, outcome))
+            if not take_over(unit, self._attempt, cell):
+                self.stopped.append(cell)
                 self._attempt.stopped(cell)
                 return
             waiting = self._attempt.waiting / cell.slug
@@ -114,8 +113,8 @@ class SideBySide:
         self._attempt.retell(event)
 
 
-def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
-    """Move what a cell left in a unit's attempt to the `attempt`: whether there was any, and the outcome otherwise.
+def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> bool:
+    """Move what a cell left in a unit's attempt to the `attempt`; whether there was any that is not others' doing.
 
     The record, or the file that says that what waits is whole, comes last.
     """
@@ -125,21 +124,21 @@ def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
     except FileNotFoundError:
         row = None
     if row is not None and _may_be_of_others(row):
-        return False, str(row["outcome"])
+        return False
     waits = (unit.waiting / cell.slug / WAITING_FILE).exists()
     if row is None and not waits:
-        return False, ""
+        return False
     take_build(unit, attempt, cell.model)
     if row is None:
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
-        return True, ""
+        return True
     if waits:  # for a duel
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
     for source, target in ((unit.kept, attempt.kept), (unit.artifacts, attempt.artifacts)):
         if (source / cell.slug).exists():
             _move(source / cell.slug, target / cell.slug)
     record.replace(attempt.record_of(cell))
-    return True, str(row["outcome"])
+    return True
 
 
 def _may_be_of_others(row: Mapping[str, Any]) -> bool:
@@ -175,7 +174,7 @@ def recover(attempt: Attempt, planned: Collection[Cell]) -> None:
     for unit in attempt.of_units():
         end_leftovers(str(unit.folder))
         for cell in planned:
-            if not attempt.record_of(cell).exists() and take_over(unit, attempt, cell)[0]:
+            if not attempt.record_of(cell).exists() and take_over(unit, attempt, cell):
                 for event in unit.told(cell):
                     attempt.retell(event)
         _take_builds(unit, attempt)

@@ -283,7 +283,7 @@ def test_what_a_unit_converted_comes_over_with_its_record(tmp_path: Path) -> Non
     for each in (unit.records, attempt.records, unit.artifacts / cell.slug / "convert"):
         each.mkdir(parents=True)
     write_json(unit.record_of(cell), {"row": {"outcome": "passed"}, "details": {}})
-    assert side_by_side.take_over(unit, attempt, cell) == (True, "passed")
+    assert side_by_side.take_over(unit, attempt, cell)
     assert (attempt.artifacts / cell.slug / "convert").is_dir()
     assert attempt.record_of(cell).is_file()
 
