@@ -19,7 +19,7 @@ from harness.bench.disk import remove_tree
 from harness.bench.group import end_leftovers
 from harness.bench.identity import Identity
 from harness.bench.kept import bound, bound_artifacts, size_of
-from harness.bench.plan import Cell, Plan, file_stem_of
+from harness.bench.plan import Cell, Plan, file_stem_of, model_of
 from harness.bench.stages import Outcome
 from harness.bench.waiting import WAITING_FILE, WAITING_SHARE
 from harness.executors.units import Unit
@@ -129,7 +129,7 @@ def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
     waits = (unit.waiting / cell.slug / WAITING_FILE).exists()
     if row is None and not waits:
         return False, ""
-    _take_build(unit, attempt, file_stem_of(cell.model))
+    take_build(unit, attempt, cell.model)
     if row is None:
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
         return True, ""
@@ -152,18 +152,19 @@ def _move(source: Path, target: Path) -> None:
     source.rename(target)
 
 
-def _take_build(unit: Attempt, attempt: Attempt, stem: str) -> None:
-    """What the build of a model told, once: that of every unit is the same."""
-    for source, target in ((unit.natives, attempt.natives), (unit.builds, attempt.builds)):
-        path = source / f"{stem}.json"
-        if path.exists():
-            path.replace(target / path.name)
+def take_build(unit: Attempt, attempt: Attempt, model: str) -> None:
+    """Take over what a model's build told, if any did in this unit."""
+    native, modules = (folder / f"{file_stem_of(model)}.json" for folder in (unit.natives, unit.builds))
+    if native.exists() and modules.exists():
+        attempt.write_build(model, *(json.loads(path.read_text(encoding="utf-8")) for path in (native, modules)))
+        native.unlink()
+        modules.unlink()
 
 
 def _take_builds(unit: Attempt, attempt: Attempt) -> None:
     """What builds told and left that no cell has brought along: serving the cells of a unit has ended."""
     for path in unit.builds.glob("*.json"):
-        _take_build(unit, attempt, path.stem)
+        take_build(unit, attempt, model_of(path.stem))
     for path in unit.built.glob("*"):
         if not (attempt.built / path.name).exists():
             _move(path, attempt.built / path.name)
