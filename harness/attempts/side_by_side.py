@@ -39,6 +39,8 @@ class SideBySide:
         self._of: list[tuple[Attempt, Mapping[tuple[str, str], Cell], Callable[[], Iterator[Mapping[str, Any]]]]] = []
         self._open: dict[tuple[str, str], Cell] = {}
         self._waiting_bytes = size_of(attempt.waiting)
+        self.fills_disk = False
+        """Whether what waits took so much of the disk that it is timed before others are begun."""
         self.stopped: list[Cell] = []
         """Cells that ended without a record."""
 
@@ -75,12 +77,10 @@ class SideBySide:
                 cell = by_name.get((event["model"], event["strategy"]))
                 if cell is not None:
                     self._take(attempt, cell, event)
-        return self.has_room()
-
-    def has_room(self) -> bool:
-        """Whether what waits takes no more of the disk than may wait."""
         free = shutil.disk_usage(self._attempt.folder).free
-        return self._waiting_bytes <= WAITING_SHARE * (free + self._waiting_bytes)
+        # Once it did it does: those that were not begun come after it, though the units that end leave room again.
+        self.fills_disk |= self._waiting_bytes > WAITING_SHARE * (free + self._waiting_bytes)
+        return not self.fills_disk
 
     def end(self) -> None:
         """Take over what is left, tell of cells that were begun and came to no end, and remove the units."""

@@ -302,6 +302,20 @@ def test_what_a_cell_is_given_goes_to_its_unit(tmp_path: Path) -> None:
     assert given == [[cells[1].slug], [cells[2].slug]]
 
 
+def test_where_what_waits_took_the_disk_it_goes_first_though_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = Attempt(tmp_path)
+    (attempt.waiting / "one--by").mkdir(parents=True)
+    (attempt.waiting / "one--by" / "artifact").write_bytes(bytes(2**16))
+    beside = side_by_side.SideBySide(attempt, Plan(combination="small", device="cpu", tier="quick", cells=()))
+    assert beside.look()
+    monkeypatch.setattr(side_by_side, "WAITING_SHARE", 0.0)
+    assert not beside.look()
+    monkeypatch.undo()
+    assert not beside.look()
+
+
 def test_what_builds_of_a_model_told_in_units_is_kept_of_the_first(tmp_path: Path) -> None:
     attempt, *units = (Attempt(tmp_path / name) for name in ("attempt", "first", "second"))
     for each in (attempt, *units):
