@@ -250,7 +250,7 @@ class _Run:
             flight.receiver.refused(ended)
         elif not ended.trouble or not left or flight.cancelled:
             return
-        elif flight.lost:
+        elif flight.lost or ended.killed:
             self._was_lost(flight, ended.trouble)
         else:
             self._could_not(flight, ended.trouble)
@@ -274,7 +274,7 @@ class _Run:
         others = self._cluster.rooms(self._ray).keys() - self._avoided
         if not flight.node or self._failed[unit] >= _MOST_FAILED or not others:
             raise InfrastructureError(told)
-        self._tell(f"{told} It gets no further cells.")
+        self._tell(f"{told.rstrip('.')}. It gets no further cells.")
         self._ahead.insert(0, (flight.unit, flight.receiver))
 
     def _cancel(self, flights: Sequence[_Flight], *, force: bool = False) -> None:

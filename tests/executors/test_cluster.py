@@ -157,7 +157,7 @@ def test_a_node_that_cannot_do_it_gets_no_further_cells(
         assert _ends(folder, task, ray_cluster(cluster, task, told)) == wanted[0]
     finally:
         cluster.kill(broken)
-    assert [text for text in told if text.endswith("/proc/none It gets no further cells.")], told
+    assert [text for text in told if text.endswith("'/proc/none'. It gets no further cells.")], told
 
 
 def test_limits_that_no_node_meets_are_told(cluster: Nodes, tmp_path: Path) -> None:
