@@ -12,8 +12,25 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("harness", deadline=None)
+settings.load_profile("harness")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+_OF_THE_CHECKOUT = {"pinned", "harness", "bench"}
+"""Fixtures that use the checkout's own environments."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have one process run all real tests that use the checkout's own environments, and each file of others whole."""
+    for item in items:
+        if item.get_closest_marker("real") and not item.get_closest_marker("xdist_group"):
+            shared = _OF_THE_CHECKOUT & set(getattr(item, "fixturenames", ()))
+            item.add_marker(pytest.mark.xdist_group("checkout" if shared else item.path.name))
 
 
 @pytest.fixture(scope="session", autouse=True)

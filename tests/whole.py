@@ -1,7 +1,8 @@
-"""``python -m tests.whole [PYTEST'S ARGUMENTS]``: all tests but the long ones, in two parts.
+"""``python -m tests.whole [PYTEST'S ARGUMENTS]``: all tests but the long ones, in three parts.
 
-Those that start nothing heavy run side by side, a process a core; after them, one at a time, those that build
-environments (`real`) and those that measure (`alone`), which others beside them would slow down or falsify.
+Those that start nothing heavy run side by side, a process a core. After them come those that build environments
+(`real`): those that use the checkout's own one after another, the others beside them. Last, and one at a time, come
+those that measure (`alone`), which others beside them would falsify.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Sequence
 
 PARTS = {
     "not long and not real and not alone": ("-n", "auto", "--dist", "loadfile"),
-    "not long and (real or alone)": (),
+    "not long and real and not alone": ("-n", "2", "--dist", "loadgroup"),
+    "not long and alone": (),
 }
 """Which tests, and how they are run."""
 
@@ -22,7 +24,7 @@ NOTHING_COLLECTED = 5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run both parts, whatever the first one finds; the exit code is the first that tells of a failure."""
+    """Run all parts, whatever the first one finds; the exit code is the first that tells of a failure."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-m", default="")
     selected, others = parser.parse_known_args(arguments)

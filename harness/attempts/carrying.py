@@ -100,7 +100,9 @@ class Carrier:
         identities.keep(attempt, self.root, now, recorded=[cell.slug for cell in attempt.worked_on(task.plan)])
         if self.night is None:
             return []
-        cells = [cell for cell in task.plan.cells if cell not in set(attempt.worked_on(task.plan))]
+        worked_on = set(attempt.worked_on(task.plan))
+        # Rows are of the environment's extension: an ambient one has all cells, whatever extension they ask for.
+        cells = [replace(cell, extension=task.plan.extension) for cell in task.plan.cells if cell not in worked_on]
         found = sources(self.root, self.tables, now, cells, here=_conditions(inside))
         again = {cell: source for cell, source in found.items() if is_due(cell, self.night)}
         attempt.expect([_expected(cell, source) for cell, source in again.items()])

@@ -289,11 +289,11 @@ class _Execution:
             with deaf():
                 beside.end()
                 self._tell()
-        self._tried.update(cell for cell, _ in beside.stopped)
-        room = beside.has_room() or bool(self.plan.duel_side)  # nothing of a duel can be timed to make room
-        if room:
-            self._tried.update(left)
-        return not room
+        self._tried.update(beside.stopped)
+        if beside.fills_disk and not self.plan.duel_side:  # nothing of a duel can be timed to make room
+            return True
+        self._tried.update(left)
+        return False
 
     def _looked(self, beside: SideBySide) -> bool:
         """Tell what units did; whether others may begin. Raises why the run cannot go on, where one of them knows."""

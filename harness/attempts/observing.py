@@ -28,7 +28,7 @@ class Observer(Protocol):
         """A cell has its record."""
 
     def stopped(self, model: str, strategy: str) -> None:
-        """A cell ended beside others as it may for their doing, and runs once more, alone."""
+        """A cell ended beside others without a record, and runs once more."""
 
     def note(self, text: str) -> None:
         """Something that a person should know."""

@@ -19,7 +19,7 @@ from harness.bench.disk import remove_tree
 from harness.bench.group import end_leftovers
 from harness.bench.identity import Identity
 from harness.bench.kept import bound, bound_artifacts, size_of
-from harness.bench.plan import Cell, Plan, file_stem_of
+from harness.bench.plan import Cell, Plan, file_stem_of, model_of
 from harness.bench.stages import Outcome
 from harness.bench.waiting import WAITING_FILE, WAITING_SHARE
 from harness.executors.units import Unit
@@ -39,8 +39,10 @@ class SideBySide:
         self._of: list[tuple[Attempt, Mapping[tuple[str, str], Cell], Callable[[], Iterator[Mapping[str, Any]]]]] = []
         self._open: dict[tuple[str, str], Cell] = {}
         self._waiting_bytes = size_of(attempt.waiting)
-        self.stopped: list[tuple[Cell, str]] = []
-        """Cells that ended without a record, each with its outcome."""
+        self.fills_disk = False
+        """Whether what waits took so much of the disk that it is timed before others are begun."""
+        self.stopped: list[Cell] = []
+        """Cells that ended without a record."""
 
     def begin(
         self,
@@ -75,12 +77,10 @@ class SideBySide:
                 cell = by_name.get((event["model"], event["strategy"]))
                 if cell is not None:
                     self._take(attempt, cell, event)
-        return self.has_room()
-
-    def has_room(self) -> bool:
-        """Whether what waits takes no more of the disk than may wait."""
         free = shutil.disk_usage(self._attempt.folder).free
-        return self._waiting_bytes <= WAITING_SHARE * (free + self._waiting_bytes)
+        # Once it did it does: those that were not begun come after it, though the units that end leave room again.
+        self.fills_disk |= self._waiting_bytes > WAITING_SHARE * (free + self._waiting_bytes)
+        return not self.fills_disk
 
     def end(self) -> None:
         """Take over what is left, tell of cells that were begun and came to no end, and remove the units."""
@@ -101,9 +101,8 @@ class SideBySide:
             self._open[key] = cell
         elif event["event"] in ("waiting", "ended"):
             self._open.pop(key, None)
-            came, outcome = take_over(unit, self._attempt, cell)
-            if not came:
-                self.stopped.append((cell, outcome))
+            if not take_over(unit, self._attempt, cell):
+                self.stopped.append(cell)
                 self._attempt.stopped(cell)
                 return
             waiting = self._attempt.waiting / cell.slug
@@ -114,8 +113,8 @@ class SideBySide:
         self._attempt.retell(event)
 
 
-def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
-    """Move what a cell left in a unit's attempt to the `attempt`: whether there was any, and the outcome otherwise.
+def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> bool:
+    """Move what a cell left in a unit's attempt to the `attempt`; whether there was any that is not others' doing.
 
     The record, or the file that says that what waits is whole, comes last.
     """
@@ -125,21 +124,21 @@ def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> tuple[bool, str]:
     except FileNotFoundError:
         row = None
     if row is not None and _may_be_of_others(row):
-        return False, str(row["outcome"])
+        return False
     waits = (unit.waiting / cell.slug / WAITING_FILE).exists()
     if row is None and not waits:
-        return False, ""
-    _take_build(unit, attempt, file_stem_of(cell.model))
+        return False
+    take_build(unit, attempt, cell.model)
     if row is None:
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
-        return True, ""
+        return True
     if waits:  # for a duel
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
     for source, target in ((unit.kept, attempt.kept), (unit.artifacts, attempt.artifacts)):
         if (source / cell.slug).exists():
             _move(source / cell.slug, target / cell.slug)
     record.replace(attempt.record_of(cell))
-    return True, str(row["outcome"])
+    return True
 
 
 def _may_be_of_others(row: Mapping[str, Any]) -> bool:
@@ -152,18 +151,19 @@ def _move(source: Path, target: Path) -> None:
     source.rename(target)
 
 
-def _take_build(unit: Attempt, attempt: Attempt, stem: str) -> None:
-    """What the build of a model told, once: that of every unit is the same."""
-    for source, target in ((unit.natives, attempt.natives), (unit.builds, attempt.builds)):
-        path = source / f"{stem}.json"
-        if path.exists():
-            path.replace(target / path.name)
+def take_build(unit: Attempt, attempt: Attempt, model: str) -> None:
+    """Take over what a model's build told, if any did in this unit."""
+    native, modules = (folder / f"{file_stem_of(model)}.json" for folder in (unit.natives, unit.builds))
+    if native.exists() and modules.exists():
+        attempt.write_build(model, *(json.loads(path.read_text(encoding="utf-8")) for path in (native, modules)))
+        native.unlink()
+        modules.unlink()
 
 
 def _take_builds(unit: Attempt, attempt: Attempt) -> None:
     """What builds told and left that no cell has brought along: serving the cells of a unit has ended."""
     for path in unit.builds.glob("*.json"):
-        _take_build(unit, attempt, path.stem)
+        take_build(unit, attempt, model_of(path.stem))
     for path in unit.built.glob("*"):
         if not (attempt.built / path.name).exists():
             _move(path, attempt.built / path.name)
@@ -174,7 +174,7 @@ def recover(attempt: Attempt, planned: Collection[Cell]) -> None:
     for unit in attempt.of_units():
         end_leftovers(str(unit.folder))
         for cell in planned:
-            if not attempt.record_of(cell).exists() and take_over(unit, attempt, cell)[0]:
+            if not attempt.record_of(cell).exists() and take_over(unit, attempt, cell):
                 for event in unit.told(cell):
                     attempt.retell(event)
         _take_builds(unit, attempt)

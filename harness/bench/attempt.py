@@ -28,6 +28,7 @@ The state is written down, and never inferred from which files exist. Whoever ch
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -343,9 +344,15 @@ class Attempt:
             return []
 
     def write_build(self, model: str, native: Mapping[str, Any], modules: Mapping[str, str]) -> None:
-        """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported."""
-        write_json(self.builds / f"{file_stem_of(model)}.json", modules)
-        write_json(self.natives / f"{file_stem_of(model)}.json", native)
+        """Keep what a model's build told: what is kept of its native outputs, and the modules that it imported.
+
+        Where it was built before, the digests of then count: a file that was edited in between is found by them.
+        """
+        path, before = self.builds / f"{file_stem_of(model)}.json", {}
+        with contextlib.suppress(FileNotFoundError):
+            before = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, {**modules, **before})
+        write_json(self.natives / path.name, native)
 
     def _event(self, what: str, cell: Cell, **more: str | float) -> None:
         self._append({"event": what, "at": time.time(), "model": cell.model, "strategy": cell.strategy, **more})

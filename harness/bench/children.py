@@ -17,7 +17,7 @@ from harness.bench.failure import Failure, failure_of, infrastructure_of
 from harness.bench.gpu_use import SAMPLE_S, ExclusiveGpu, GpuWatch
 from harness.bench.pacing import most_s
 from harness.bench.plan import Policy
-from harness.bench.processes import Child, Ended, Limits, Warm, WarmError, child_environ, start, watch
+from harness.bench.processes import Child, Ended, Limits, Warm, WarmError, Watch, child_environ, start, watch
 from harness.bench.progress import Trail, read_trail
 from harness.bench.record import now
 from harness.bench.requests import Request, ServeRequest
@@ -144,9 +144,9 @@ class Children:
             import_s = time.monotonic() - began
             for request in requests:
                 at, started = now(), time.monotonic()
-                child, ended = imported.take()
+                child, seen, ended = imported.take()
                 if ended is None:
-                    done = self._served(request, child, started, None)
+                    done = self._served(request, child, started, None, seen)
                 else:
                     done = self._done(Path(request.folder), ended, started, self._limits, Stage.LOAD)
                 yield Launched(request, done, at, import_s=import_s)
@@ -158,11 +158,13 @@ class Children:
             at, watch = now(), gpu.watch(timed=True)
             yield Launched(request, self.serve(request, watch), at, gpu=watch)
 
-    def _served(self, request: ServeRequest, child: Child, started: float, gpu: GpuWatch | None) -> Done:
+    def _served(
+        self, request: ServeRequest, child: Child, started: float, gpu: GpuWatch | None, seen: Watch | None = None
+    ) -> Done:
         limits = replace(self._limits, timeout_s=self._limits.timeout_s + most_s(request.measure_s))
         quiet = request.measure_s > 0
         folder = Path(request.folder)
-        return self._watched(child, folder, started, gpu, fallback=Stage.LOAD, quiet=quiet, limits=limits)
+        return self._watched(child, folder, started, gpu, fallback=Stage.LOAD, quiet=quiet, limits=limits, seen=seen)
 
     def _watched(
         self,
@@ -174,9 +176,10 @@ class Children:
         fallback: Stage = Stage.IMPORT,
         quiet: bool = False,
         limits: Limits | None = None,
+        seen: Watch | None = None,
     ) -> Done:
         limits = limits or self._limits
-        ended = watch(child, limits, sample=gpu, sample_s=SAMPLE_S, quiet=quiet)
+        ended = watch(child, limits, sample=gpu, sample_s=SAMPLE_S, quiet=quiet, seen=seen)
         if gpu is not None:
             gpu.end()
         return self._done(folder, ended, started, limits, fallback)

@@ -140,7 +140,8 @@ def infrastructure(error: Exception) -> HarnessError | None:
 def go_through(session: pytest.Session) -> None:
     """Run every item of a session: cells first without timing; what is no cell of ours as pytest would.
 
-    Where the plan has nothing timed, what waits is left to wait, and not reported.
+    Where the plan has nothing timed, what waits is left to wait, and not reported. Somebody takes it away
+    meanwhile, and sees to it that there is room.
     """
     waiting: list[CellItem] = []
     size = 0
@@ -148,15 +149,15 @@ def go_through(session: pytest.Session) -> None:
         if not isinstance(item, CellItem) or item.run_cell():
             _report(session, item, None if isinstance(item, CellItem) or isinstance(after, CellItem) else after)
             continue
-        waiting.append(item)
         cells = session.config.stash[CELLS]
-        size += cells.bytes_waiting(item.cell)
         if not cells.plan.times:
             continue
+        waiting.append(item)
+        size += cells.bytes_waiting(item.cell)
         if size > WAITING_SHARE * (shutil.disk_usage(cells.waiting).free + size):
             _time(session, waiting)
             waiting, size = [], 0
-    if waiting and session.config.stash[CELLS].plan.times:
+    if waiting:
         _time(session, waiting)
 
 

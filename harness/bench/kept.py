@@ -132,8 +132,15 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes that a folder takes on disk."""
-    return sum(path.lstat().st_blocks * 512 for path in _below(folder))
+    """Bytes that a folder takes on disk; what somebody takes away meanwhile may count or not."""
+    return sum(_size(path) for path in _below(folder))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def keep(
@@ -193,7 +200,7 @@ def _remove(path: Path) -> None:
 
 def bound(folder: Path, limit_mb: int) -> list[str]:
     """Remove the oldest of a folder's kept cells until they take no more than `limit_mb`; the names of the removed."""
-    cells = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
+    cells = sorted(folder.iterdir(), key=_changed_at) if folder.is_dir() else []
     sizes = {path: size_of(path) for path in cells}
     total, removed = sum(sizes.values()), []
     for path, size in sizes.items():
@@ -209,6 +216,13 @@ def bound_artifacts(folder: Path, limit_mb: int) -> list[str]:
     """As `bound`, for what is left for others: no more than may wait of the disk, too."""
     share = WAITING_SHARE * (space_at(folder).free + size_of(folder))
     return bound(folder, min(limit_mb, int(share / MIB)))
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # taken away meanwhile
+        return 0.0
 
 
 def read_artifact(folder: Path) -> KeptArtifact:

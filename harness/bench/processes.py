@@ -146,6 +146,10 @@ class Watch:
         self._started = self._searched = time.monotonic()
         self._members = [child.pid]
 
+    def go_on(self, limits: Limits) -> None:
+        """Hold it against other limits, with the time counted from now on; what it made before stays known."""
+        self._limits, self._started = limits, time.monotonic()
+
     def look(self, *, search_s: float = _SEARCH_S) -> list[int]:
         """The pids of the group, searched for anew where that was done more than `search_s` ago."""
         now = time.monotonic()
@@ -195,16 +199,18 @@ def watch(
     sample: Callable[[list[int]], None] | None = None,
     sample_s: float = _LOOK_S,
     quiet: bool = False,
+    seen: Watch | None = None,
 ) -> Ended:
     """Wait for `child`, ending its group when it outruns `limits`; `sample` is called with the group's pids meanwhile.
 
     That is every `sample_s` seconds. `quiet` is for a child that is timed: it looks less often, and samples no oftener
-    than that. However this ends, no process of the group is left, and none of the files that it made in shared memory
-    and left behind.
+    than that. `seen` is what was seen of the child before. However this ends, no process of the group is left, and none
+    of the files that it made in shared memory and left behind.
     """
     look_s, search_s = (_QUIET_LOOK_S, _QUIET_SEARCH_S) if quiet else (_LOOK_S, _SEARCH_S)
     wait_s = look_s if quiet or sample is None else min(look_s, sample_s)
-    seen = Watch(child, limits)
+    seen = seen or Watch(child, limits)
+    seen.go_on(limits)
     members, looked = [child.pid], time.monotonic()
     try:
         while not seen.stopped and child.poll(wait_s) is None:

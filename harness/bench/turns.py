@@ -28,25 +28,28 @@ class _Importing:
         os.mkfifo(self._pipe)
         request.write()
         self.child: Child = start(request.role, folder, cwd=folder, environ=environ, place=place)
+        self.watch = Watch(self.child, limits)
         self.ended: Ended | None = None
-        self._watch: Watch | None = Watch(self.child, limits)
+        self._is_done = False
         self._turn = -1
 
     def has_imported(self) -> bool:
         """Whether it waits for its turn, or will have none: it is dead, or has outrun a limit, and was ended."""
-        if self._watch is None:
+        if self._is_done:
             return True
         try:
             # Refused for as long as nobody has opened it to read from it.
             self._turn = os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
             if self._is_alive():
-                self._watch.look()
-                if not self._watch.stopped:
+                self.watch.look()
+                if not self.watch.stopped:
                     return False
-                self._watch.end()
-                self.ended = self._watch.ended()
-        self._watch = None
+                self.watch.end()
+                self.ended = self.watch.ended()
+        else:
+            self.watch.look(search_s=0.0)  # what it has open by now may be closed in its turn
+        self._is_done = True
         return True
 
     def _is_alive(self) -> bool:
@@ -62,13 +65,12 @@ class _Importing:
                 os.write(self._turn, b"\n")
         self._forget()
 
-    def end(self, limits: Limits) -> None:
+    def end(self) -> None:
         """End it without a turn."""
         self._forget()
         if self.ended is None:
-            watch = Watch(self.child, limits)
-            watch.end()
-            watch.ended()
+            self.watch.end()
+            self.watch.ended()
 
     def _forget(self) -> None:
         if self._turn >= 0:
@@ -84,7 +86,6 @@ class Imported:
     """
 
     def __init__(self, requests: Sequence[ServeRequest], limits: Limits, environ: Mapping[str, str]) -> None:
-        self._limits = limits
         self._ahead: list[_Importing] = []
         try:
             for place, request in enumerate(requests):
@@ -95,15 +96,15 @@ class Imported:
             self._end()
             raise
 
-    def take(self) -> tuple[Child, Ended | None]:
-        """Give the next one its turn: its process, and how that ended if it has ended already."""
+    def take(self) -> tuple[Child, Watch, Ended | None]:
+        """Give the next one its turn: its process, what was seen of it, and how it ended if it has ended already."""
         first = self._ahead.pop(0)
         first.go()
-        return first.child, first.ended
+        return first.child, first.watch, first.ended
 
     def _end(self) -> None:
         while self._ahead:
-            self._ahead.pop().end(self._limits)
+            self._ahead.pop().end()
 
     def __enter__(self) -> Imported:
         return self

@@ -36,8 +36,8 @@ _GRACE_S = 30.0
 _COUNT_S = 5.0
 _PATIENCE_S = 120.0
 _MIB = 2**20
-_AHEAD = 2
-"""Units that are ordered for each that nodes can run: what waits is what an autoscaler adds nodes for."""
+_AHEAD = 1
+"""Units that are ordered beyond what nodes have room for, for an autoscaler to see. More would lose their order."""
 
 _MOST_LOST = 2
 """How many nodes may be lost with a unit's cells: what is left then runs on this machine, one cell at a time."""
@@ -83,7 +83,7 @@ class RayCluster:
         self._gpus = 0 if device == "cpu" else 1
         self._tell = tell
         with _connected(address) as ray:
-            self._jobs = self.places(ray)
+            self._jobs = sum(self.rooms(ray).values())
         if not self._jobs:
             msg = (
                 f"no node of the cluster has {policy.threads} CPUs and {policy.memory_limit_mb} MiB of memory free for "
@@ -91,18 +91,26 @@ class RayCluster:
                 "--num-cpus --memory`)."
             )
             raise UsageError(msg)
+        if self._jobs == 1:
+            tell("the cluster has room for one cell at a time, and so has this machine: cells run here")
 
     @property
     def jobs(self) -> int:
         """How many units its nodes could run side by side when they were asked."""
         return self._jobs
 
-    def places(self, ray: ModuleType) -> int:
-        """How many units the nodes that are there could run side by side."""
+    def rooms(self, ray: ModuleType) -> dict[str, int]:
+        """How many units each node that is there could run side by side, where that is any, by Ray's identities."""
         needed = self._needed()
         asked = {"CPU": needed["num_cpus"], "memory": needed["memory"], "GPU": needed["num_gpus"]}
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return sum(int(min(node.get(name, 0.0) // least for name, least in asked.items() if least)) for node in nodes)
+        found = {
+            node["NodeID"]: int(
+                min(node["Resources"].get(name, 0.0) // least for name, least in asked.items() if least)
+            )
+            for node in ray.nodes()
+            if node["Alive"]
+        }
+        return {node: room for node, room in found.items() if room}
 
     def _needed(self) -> dict[str, int]:
         memory = self._policy.memory_limit_mb * _MIB
@@ -165,7 +173,7 @@ class _Run:
         self._ahead = [(unit, Receiver(unit.folder, unit.plan)) for unit in units]
         try:
             while self._flights or self._ahead:
-                while self._ahead and len(self._flights) < _AHEAD * max(1, self._places):
+                while self._ahead and len(self._flights) < self._places + _AHEAD:
                     self._order(*self._ahead.pop(0))
                 self._receive()
                 for flight in [each for each in self._flights if each.ended is not None]:
@@ -189,7 +197,7 @@ class _Run:
         """Nodes come and go. Raises where none has been there for long that could run what is left."""
         now = time.monotonic()
         if now - self._counted > _COUNT_S:
-            self._places, self._counted = self._cluster.places(self._ray), now
+            self._places, self._counted = sum(self._cluster.rooms(self._ray).values()), now
         if self._places:
             self._had_places = now
         elif now - self._had_places > _PATIENCE_S:
@@ -242,7 +250,7 @@ class _Run:
             flight.receiver.refused(ended)
         elif not ended.trouble or not left or flight.cancelled:
             return
-        elif flight.lost:
+        elif flight.lost or ended.killed:
             self._was_lost(flight, ended.trouble)
         else:
             self._could_not(flight, ended.trouble)
@@ -261,12 +269,12 @@ class _Run:
         unit = flight.unit.name
         self._failed[unit] += 1
         told = f"node {flight.node}: {trouble}" if flight.node else f"a node could not begin: {trouble} {_REMEDY}"
-        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
         if flight.node:
             self._avoided.add(flight.node_id)
-        if not flight.node or self._failed[unit] >= _MOST_FAILED or not alive - self._avoided:
-            raise ClusterError(told)
-        self._tell(f"{told} It gets no further cells.")
+        others = self._cluster.rooms(self._ray).keys() - self._avoided
+        if not flight.node or self._failed[unit] >= _MOST_FAILED or not others:
+            raise InfrastructureError(told)
+        self._tell(f"{told.rstrip('.')}. It gets no further cells.")
         self._ahead.insert(0, (flight.unit, flight.receiver))
 
     def _cancel(self, flights: Sequence[_Flight], *, force: bool = False) -> None:

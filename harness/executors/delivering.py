@@ -95,8 +95,9 @@ def _carried_out(order: Order, folder: Path, base: Path) -> Iterator[Message]:
                 ended = True
                 yield Ended(**told)
         if not ended:
-            said = tail(log, _LOG_BYTES).strip() or f"exit code {process.wait()}"
-            yield Ended(trouble=f"the harness's process on the node did not work: {said}")
+            code = process.wait()
+            said = tail(log, _LOG_BYTES).strip() or f"exit code {code}"
+            yield Ended(trouble=f"the harness's process on the node did not work: {said}.", killed=code < 0)
     finally:
         _end(process)
 

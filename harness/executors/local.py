@@ -20,6 +20,7 @@ from harness.executors.units import Unit, Work
 _POLL_S = 0.2
 _MIB = 2**20
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CGROUP_CORES = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def jobs_here(policy: Policy, *, device: str, asked: int | None = None) -> int:
     if asked is None:
         if device != "cpu":
             return 1
-        return max(1, min(len(os.sched_getaffinity(0)) // policy.threads, by_memory))
+        return max(1, min(cores() // policy.threads, by_memory))
     if asked > 1 and device != "cpu":
         msg = f"--jobs {asked}: what is served on a GPU has it alone, one cell after another. Leave --jobs out."
         raise UsageError(msg)
@@ -83,6 +84,16 @@ def jobs_here(policy: Policy, *, device: str, asked: int | None = None) -> int:
         )
         raise UsageError(msg)
     return asked
+
+
+def cores() -> int:
+    """The cores that this process may use: those of the machine, or as many as a container's quota comes to."""
+    found = len(os.sched_getaffinity(0))
+    try:
+        quota, period = map(int, _CGROUP_CORES.read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # no such limit: "max 100000"
+        return found
+    return min(found, max(1, quota // period))
 
 
 def memory_mb() -> int:

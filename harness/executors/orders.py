@@ -102,13 +102,15 @@ class Begun:
 class Ended:
     """The bench of an order ended; `state` is that of its attempt, with the cause where it did not run all cells.
 
-    `trouble` is what is no result: why the node could not do it, which another one may.
+    `trouble` is what is no result: why the node could not do it, which another one may. `killed` says that somebody
+    ended the harness's process there: what a node does that is going down.
     """
 
     state: str = ""
     cause: str = ""
     mistake: bool = False
     trouble: str = ""
+    killed: bool = False
 
 
 Message = Part | Told | Begun | Ended

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from harness.bench.stages import Outcome
@@ -93,9 +92,9 @@ class RunDisplay:
         self._show()
 
     def stopped(self, model: str, strategy: str) -> None:
-        """A cell ended beside others as it may for their doing, and runs once more, alone."""
+        """A cell ended beside others without a record, and runs once more."""
         self._end(model, strategy)
-        self.note(f"{self._combination}/{model}/{strategy}: stopped beside other cells; it runs once more, alone")
+        self.note(f"{self._combination}/{model}/{strategy}: stopped beside other cells; it will run once more")
         self._show()
 
     def _begin(self, model: str, strategy: str, doing: str) -> None:
@@ -126,32 +125,33 @@ class RunDisplay:
         if self._live is not None:
             self._live.update(_Status(self))
 
-    def status(self) -> Table:
-        """The live line: what is done, failing, and under way for how long, and about how long it goes on."""
-        grid = Table.grid(padding=(0, 2))
+    def status(self) -> Text:
+        """What is done, failing, and to come, in a line; below it a line each for the cells that are under way."""
         now = time.monotonic()
         if not self._planned:
-            grid.add_row(Text(self._combination, style="bold"), Text(f"{now - self._since:.0f} s", style="dim"))
-            return grid
+            return _line([(self._combination, "bold"), (f"{now - self._since:.0f} s", "dim")])
         done = sum(self._counts.values())
         good = self._counts.get(Outcome.PASSED.value, 0)
         neutral = self._counts.get(Outcome.NOT_APPLICABLE.value, 0)
+        failing = done - good - neutral
         under_way = list(self._under_way.values())
         shown = [f"{doing} {now - since:.0f} s" for doing, since in under_way[:_MOST_SHOWN]]
-        more = len(under_way) - len(shown)
+        if len(under_way) > len(shown):
+            shown.append(f"and {len(under_way) - len(shown)} more")
         if not under_way and self._doing:
             shown = [f"{self._doing} {now - self._since:.0f} s"]
-        grid.add_row(
-            Text(self._combination, style="bold"),
-            f"{done}/{self._planned} done",
-            Text(f"{good} passed", style="green"),
-            Text(f"{done - good - neutral} failing", style="red" if done - good - neutral else "dim"),
-            Text(f"{neutral} not applicable", style="dim"),
-            Text(f"{self._waiting} to be timed" if self._waiting else "", style="dim"),
-            Text(self._left(), style="dim"),
-            Text(", ".join(shown) + (f" and {more} more" if more else ""), style="cyan"),
+        counts = _line(
+            [
+                (self._combination, "bold"),
+                (f"{done}/{self._planned} done", ""),
+                (f"{good} passed", "green"),
+                (f"{failing} failing", "red" if failing else "dim"),
+                (f"{neutral} not applicable", "dim"),
+                (f"{self._waiting} to be timed" if self._waiting else "", "dim"),
+                (self._left(), "dim"),
+            ]
         )
-        return grid
+        return Text("\n").join([counts, *(Text(f"  {each}", style="cyan") for each in shown)])
 
     def _left(self) -> str:
         """About how long it goes on, by the pace of this run; nothing before that is known."""
@@ -191,6 +191,11 @@ class _Pace:
         return self._seconds / self._cells * cells if self._cells >= _FEWEST else None
 
 
+def _line(parts: Sequence[tuple[str, str]]) -> Text:
+    """Texts in their styles, beside each other."""
+    return Text("  ").join(Text(text, style=style) for text, style in parts if text)
+
+
 def _about(seconds: float) -> str:
     return f"about {max(1, round(seconds / 60))} min" if seconds >= 60 else "under a minute"  # noqa: PLR2004
 
@@ -201,5 +206,5 @@ class _Status:
     def __init__(self, display: RunDisplay) -> None:
         self._display = display
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Text:
         return self._display.status()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -22,10 +23,12 @@ from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.builds import read_built
 from harness.bench.errors import ModelsWrongError
+from harness.bench.identity import PARTS
 from harness.bench.plan import Cell, Plan, Policy, expand
 from harness.bench.record import write_json
 from harness.bench.registry import discover
 from harness.bench.waiting import read_waiting
+from harness.executors import local
 from harness.executors.local import Local
 from harness.executors.units import Unit, Work
 from tests.attempts.conftest import MODEL, Observer, running
@@ -46,8 +49,16 @@ def python(ambient: Path) -> Path:
     return ambient
 
 
-def _task(folder: Path, python: Path, *, steps: Sequence[str] = tuple(STEPS), launches: int = 1, **texts: str) -> Task:
-    """Three models by a strategy of each step."""
+def _task(
+    folder: Path,
+    python: Path,
+    *,
+    steps: Sequence[str] = tuple(STEPS),
+    models: Sequence[str] = MODELS,
+    launches: int = 1,
+    **texts: str,
+) -> Task:
+    """Models by a strategy of each step."""
     plugins = folder / "plugins"
     for part in ("steps", "strategies", "runtimes"):
         (plugins / part).mkdir(parents=True, exist_ok=True)
@@ -59,7 +70,7 @@ def _task(folder: Path, python: Path, *, steps: Sequence[str] = tuple(STEPS), la
             STRATEGY.replace('"saved"', f'"{step}"').replace("NAME", "quick"), encoding="utf-8"
         )
     files = []
-    for name in MODELS:
+    for name in models:
         files.append(folder / f"{name}.py")
         files[-1].write_text(MODEL.replace("WIDTH", "8"), encoding="utf-8")
     strategies = [f"by-{step}" for step in steps]
@@ -100,16 +111,22 @@ def _ends(attempt: Attempt) -> dict[tuple[str, str], tuple[str, str, str | None]
 
 
 def test_cells_side_by_side_come_to_what_they_come_to_one_after_another(root: Path, python: Path) -> None:
-    task = _task(root.parent, python)
+    models = MODELS[:2]
     alone, beside = Observer(), Observer()
-    with _executed(root, task, alone, jobs=1) as attempt:
+    with _executed(root, _task(root.parent, python, models=models[:1]), alone, jobs=1) as attempt:
         wanted = _ends(attempt)
         natives = {path.name: path.read_text() for path in attempt.natives.iterdir()}
         assert not attempt.units.exists()
-    with contextlib.ExitStack() as holds:
-        attempt = execute(root, task, beside, holds, run="two", restart=True, executor=Local(2), durations=_long(task))
-        assert _ends(attempt) == wanted
-        assert {path.name: path.read_text() for path in attempt.natives.iterdir()} == natives
+    task = _task(root.parent, python, models=models)
+    with _executed(root, task, beside) as attempt:
+        ends = _ends(attempt)
+        assert {key: ends[key] for key in wanted} == wanted
+        assert {(key, end[:2]) for key, end in ends.items()} == {
+            ((model, strategy), end[:2]) for model in models for (_, strategy), end in wanted.items()
+        }
+        found = {path.name: path.read_text() for path in attempt.natives.iterdir()}
+        assert {name: found[name] for name in natives} == natives
+        assert len(found) == len(models)
         assert not attempt.units.exists()
         assert not list(attempt.waiting.iterdir())
         table = table_of([attempt], pins={})
@@ -122,26 +139,29 @@ def test_cells_side_by_side_come_to_what_they_come_to_one_after_another(root: Pa
         ("mismatched", "match"),
     }
     timed = [record for record in table.records if record.outcome.value == "passed"]
-    assert len(timed) == len(MODELS)
+    assert len(timed) == len(models)
     assert all(record.latency_ms for record in timed)
     assert len([line for line in beside.told if line.startswith("ended")]) == len(task.plan.cells)
     # What may have been others' doing ran once more, alone.
     stopped = {line for line in beside.told if line.startswith("stopped")}
-    assert stopped == {f"stopped {model} by-dying" for model in MODELS}
+    assert stopped == {f"stopped {model} by-dying" for model in models}
     # Nothing is timed while anything else is run.
     kinds = [line.split()[0] for line in beside.told if line.split()[0] in ("started", "waiting", "timing")]
     assert "started" not in kinds[kinds.index("timing") :]
     # Broken cells leave as much as they do alone.
-    assert {path.name for path in attempt.kept.iterdir()} >= {f"{model}--by-refusing" for model in MODELS}
+    assert {path.name for path in attempt.kept.iterdir()} >= {f"{model}--by-refusing" for model in models}
 
 
-def test_cells_of_a_duel_are_made_ready_side_by_side(root: Path, python: Path) -> None:
-    task = _task(root.parent, python, steps=("saved", "refusing"))
+def test_cells_of_a_duel_are_made_ready_side_by_side(root: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What waits is many files, and is taken away at once, while the bench still looks how much it is.
+    monkeypatch.setattr(local, "_POLL_S", 0.005)
+    many = "for number in range(3000): (context.folder / str(number)).touch()"
+    task = _task(root.parent, python, steps=("many", "refusing"), models=MODELS[:2], many=many)
     task = replace(task, plan=replace(task.plan, duel_side="a"))
     with _executed(root, task, Observer()) as attempt:
         assert len(attempt.recorded(task.plan)) == len(task.plan.cells)
-        for model in MODELS:
-            saved, refused = (attempt.waiting / f"{model}--by-{step}" for step in ("saved", "refusing"))
+        for model in MODELS[:2]:
+            saved, refused = (attempt.waiting / f"{model}--by-{step}" for step in ("many", "refusing"))
             waiting = read_waiting(saved)
             assert waiting is not None
             assert Path(waiting.artifact["path"]).is_relative_to(saved)
@@ -173,9 +193,7 @@ def _has_events(unit: Unit) -> bool:
 
 
 def test_an_interruption_ends_all_that_was_started_and_loses_no_record(root: Path, python: Path) -> None:
-    task = _task(
-        root.parent, python, steps=("saved", "refusing"), refusing="import time; time.sleep(0.3); raise ValueError"
-    )
+    task = _task(root.parent, python, steps=("refusing",), refusing="import time; time.sleep(0.3); raise ValueError")
 
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -226,6 +244,7 @@ import contextlib, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from harness.attempts.execution import execute
+from harness.executors import local
 from harness.executors.local import Local
 from tests.attempts.conftest import Observer
 from tests.attempts.test_side_by_side import _long, _task
@@ -264,9 +283,50 @@ def test_what_a_unit_converted_comes_over_with_its_record(tmp_path: Path) -> Non
     for each in (unit.records, attempt.records, unit.artifacts / cell.slug / "convert"):
         each.mkdir(parents=True)
     write_json(unit.record_of(cell), {"row": {"outcome": "passed"}, "details": {}})
-    assert side_by_side.take_over(unit, attempt, cell) == (True, "passed")
+    assert side_by_side.take_over(unit, attempt, cell)
     assert (attempt.artifacts / cell.slug / "convert").is_dir()
     assert attempt.record_of(cell).is_file()
+
+
+def test_what_a_cell_is_given_goes_to_its_unit(tmp_path: Path) -> None:
+    cells = tuple(Cell("small", name, "by", "cpu") for name in MODELS)
+    plan = Plan(combination="small", device="cpu", tier="quick", cells=cells, duel_side="a")
+    attempt, parts = Attempt(tmp_path / "attempt"), dict.fromkeys(PARTS, "p")
+    attempt.begin(plan, parts, {})
+    for cell in cells[1:]:
+        (attempt.given / cell.slug / "convert").mkdir(parents=True)
+    units = side_by_side.SideBySide(attempt, plan).begin(
+        [cells[:2], cells[2:]], parts, {}, lock="", seconds=lambda _: 1.0
+    )
+    given = [sorted(path.name for path in Attempt(unit.folder).given.glob("*")) for unit in units]
+    assert given == [[cells[1].slug], [cells[2].slug]]
+
+
+def test_where_what_waits_took_the_disk_it_goes_first_though_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = Attempt(tmp_path)
+    (attempt.waiting / "one--by").mkdir(parents=True)
+    (attempt.waiting / "one--by" / "artifact").write_bytes(bytes(2**16))
+    beside = side_by_side.SideBySide(attempt, Plan(combination="small", device="cpu", tier="quick", cells=()))
+    assert beside.look()
+    monkeypatch.setattr(side_by_side, "WAITING_SHARE", 0.0)
+    assert not beside.look()
+    monkeypatch.undo()
+    assert not beside.look()
+
+
+def test_what_builds_of_a_model_told_in_units_is_kept_of_the_first(tmp_path: Path) -> None:
+    attempt, *units = (Attempt(tmp_path / name) for name in ("attempt", "first", "second"))
+    for each in (attempt, *units):
+        each.builds.mkdir(parents=True)
+        each.natives.mkdir()
+    for number, unit in enumerate(units):
+        unit.write_build("one", {"outputs": {}}, {"/helper.py": f"digest {number}"})
+        side_by_side.take_build(unit, attempt, "one")
+        assert not [*unit.builds.iterdir(), *unit.natives.iterdir()]
+    assert json.loads((attempt.builds / "one.json").read_text()) == {"/helper.py": "digest 0"}
+    assert json.loads((attempt.natives / "one.json").read_text()) == {"outputs": {}}
 
 
 def _wait_until(is_so: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:

@@ -112,6 +112,14 @@ def test_what_differs_is_told_in_words(attempt: Attempt, tmp_path: Path) -> None
     assert attempt.obstacles(PARTS_OF) == ["helper.py, which resnet18 imports, differs"]
 
 
+def test_a_file_that_was_edited_between_two_builds_of_its_model_is_told(attempt: Attempt, tmp_path: Path) -> None:
+    helper = tmp_path / "helper.py"
+    for text in ("VALUE = 1\n", "VALUE = 2\n"):
+        helper.write_text(text, encoding="utf-8")
+        attempt.write_build("resnet18", {}, {str(helper): short(helper.read_bytes())})
+    assert attempt.obstacles(PARTS_OF) == ["helper.py, which resnet18 imports, differs"]
+
+
 def test_an_attempt_whose_cells_have_no_record_has_not_ended(attempt: Attempt) -> None:
     with pytest.raises(AssertionError, match="2 planned cells have no record"):
         attempt.end()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from harness.bench.children import Children, Done
 from harness.bench.plan import Policy
@@ -94,6 +97,21 @@ def test_waiting_for_a_turn_takes_nothing_of_the_time_that_a_turn_has(built: Pat
     done = _served(tmp_path, requests, policy=policy)
     assert [each.failure for each in done] == [None, None, None]
     assert time.monotonic() - began > policy.timeout_s
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_what_an_import_leaves_in_shared_memory_goes_with_its_process(built: Path, tmp_path: Path, turns: int) -> None:
+    name = f"harness-test-{os.getpid()}-{tmp_path.name}"
+    sharing = f"import os\nfile = open(f'/dev/shm/{name}-{{os.getpid()}}', 'wb')\nfile.write(bytes(2**26))\n"
+    requests = _requests(built, tmp_path, ["slow", "slow"], text=sharing)
+    children = Children(tmp_path, LIMITS, "cpu", marker=str(tmp_path), fresh=True)
+    try:
+        with contextlib.closing(children.in_turn(requests)) as launches:
+            assert not any(next(launches).done.failure for _ in range(turns))
+        assert not list(Path("/dev/shm").glob(f"{name}*"))
+    finally:
+        for left in Path("/dev/shm").glob(f"{name}*"):
+            left.unlink()
 
 
 def test_who_gets_no_turn_ends_with_the_cell(built: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.real.conftest import bench, pinned  # noqa: F401 - fixtures
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.alone]
 
 THIRD_OF_IT_S = 120.0
 """Each cell is served twice: once for all that is checked, and once to be timed, in a fresh process."""

@@ -37,7 +37,8 @@ def nodes(count: int, cache: Path) -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
     before = dict(os.environ)
-    os.environ |= {"HARNESS_NODE_CACHE": str(cache), "RAY_USAGE_STATS_ENABLED": "0"}
+    # Ray would have what runs on nodes come after all else on this machine.
+    os.environ |= {"HARNESS_NODE_CACHE": str(cache), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         started = Nodes(cluster, [])

@@ -146,6 +146,20 @@ def test_cells_of_nodes_that_are_killed_run_on_another(
     assert not running(str(cache / "units"))
 
 
+@pytest.mark.long
+def test_a_node_that_cannot_do_it_gets_no_further_cells(
+    folder: Path, task: Task, wanted: tuple[Ends, dict[str, str]], cluster: Nodes
+) -> None:
+    """With one other node, each gets one of the two units."""
+    broken = cluster.add(env_vars={"HARNESS_NODE_CACHE": "/proc/none"})
+    told: list[str] = []
+    try:
+        assert _ends(folder, task, ray_cluster(cluster, task, told)) == wanted[0]
+    finally:
+        cluster.kill(broken)
+    assert [text for text in told if text.endswith("'/proc/none'. It gets no further cells.")], told
+
+
 def test_limits_that_no_node_meets_are_told(cluster: Nodes, tmp_path: Path) -> None:
     policy = own_plan(tmp_path, memory_mb=10**6).policy
     with pytest.raises(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import zipfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -174,3 +175,16 @@ def test_who_closes_early_leaves_nothing_at_work_and_the_next_removes_what_was_k
     messages.close()
     assert not running(str(cache), under=os.getpid())
     assert not [path for path in (cache / "units").iterdir() if path.is_dir()]
+
+
+def test_a_process_that_is_killed_on_the_node_says_that_it_was(tmp_path: Path, python: Path, cache: Path) -> None:
+    unit = begun(tmp_path, python, own_plan(tmp_path, slow="import time; time.sleep(60)"))
+    messages = delivered(ordered(unit, tmp_path, python), tmp_path)
+    assert isinstance(next(messages), Told)
+    (pid,) = running("harness.executors.node", under=os.getpid())
+    os.kill(pid, signal.SIGKILL)
+    (ended,) = messages
+    assert isinstance(ended, Ended)
+    assert ended.killed
+    assert "exit code -9" in ended.trouble
+    assert not running(str(cache), under=os.getpid())

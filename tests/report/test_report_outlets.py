@@ -224,3 +224,17 @@ def test_what_is_told_while_a_run_goes_on_is_text(harmful: str, terminal: bool) 
     # The live line moves the cursor and styles its words; nothing else may.
     own = re.sub(r"\x1b\[\??[0-9;]*[A-Zhlm]|\r", "", console.file.getvalue())
     assert all(line.isprintable() for line in own.split("\n"))
+
+
+def test_on_a_narrow_terminal_each_cell_under_way_has_its_own_line() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    display = RunDisplay(console)
+    display.begin("torch2.1", 1000, {"passed": 500, "failed": 20}, 3)
+    for number in range(6):
+        display.started(f"convnext-tiny-{number}", "onnx-torchscript:16-tensorflow")
+    with console.capture() as capture:
+        console.print(display.status())
+    counts, *cells, more = capture.get().splitlines()
+    assert counts == "torch2.1  520/1000 done  500 passed  20 failing  0 not applicable  3 to be timed"
+    assert cells == [f"  convnext-tiny-{number}/onnx-torchscript:16-tensorflow 0 s" for number in range(4)]
+    assert more == "  and 2 more"

@@ -1,0 +1,88 @@
+"""A run of only what changed, in a pinned environment with real frameworks."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.tables.reading import read_table
+from harness.tables.schema import Table
+
+pytestmark = pytest.mark.real
+
+MODEL = """
+from harness.bench import Model, uniform
+
+WIDTH = {width}
+
+
+def build():
+    import torch
+
+    return torch.nn.Sequential(torch.nn.Linear(WIDTH, 4), torch.nn.{activation}())
+
+
+MODEL = Model(
+    summary="a layer", family="test", build=build, example=lambda: {{"x": uniform((2, WIDTH))}},
+    probes={{"other": lambda: {{"x": uniform((2, WIDTH), seed=1)}}}},
+)
+"""
+
+MOST_S = 20.0
+
+
+@pytest.fixture
+def run(
+    harness: Callable[..., subprocess.CompletedProcess[str]], pinned: Callable[[str], Path], tmp_path: Path
+) -> Callable[..., tuple[Table, float]]:
+    """A run of the models in a folder, what its table is, and the seconds that it took."""
+    pinned("torch2.0")
+
+    def call(*more: str) -> tuple[Table, float]:
+        began = time.monotonic()
+        given = ["--models", tmp_path / "models", "--results", tmp_path / "results", "--device", "cpu", *more]
+        done = harness("run", "torch2.0", *given)
+        taken = time.monotonic() - began
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = re.search(r"^Table: (.+)$", done.stdout, re.MULTILINE)
+        assert found, done.stdout
+        return read_table(Path(found[1])), taken
+
+    return call
+
+
+def _ran(table: Table) -> set[tuple[str, str]]:
+    """The cells that the run itself ran."""
+    return {(record.model, record.strategy) for record in table.records if not record.carried_from}
+
+
+def _told(table: Table) -> dict[tuple[str, str], tuple[object, ...]]:
+    return {(r.model, r.strategy): (r.outcome, r.stage, r.fingerprint, r.relative_error) for r in table.records}
+
+
+def test_what_nothing_has_changed_for_is_carried_and_what_an_edit_touches_is_run(
+    run: Callable[..., tuple[Table, float]], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "one.py").write_text(MODEL.format(width=8, activation="Tanh"), encoding="utf-8")
+    (models / "two.py").write_text(MODEL.format(width=8, activation="Sigmoid"), encoding="utf-8")
+    first, _ = run("--changed")
+    assert _ran(first) == set(_told(first)), "nothing was there to carry"
+
+    night = ("--night", "2026-01-01")
+    again, taken = run("--changed", *night)
+    assert _told(again) == _told(first)
+    share = _ran(again)
+    assert len(share) < len(_told(first)) / 2
+    assert share or taken < MOST_S
+
+    (models / "two.py").write_text(MODEL.format(width=8, activation="ReLU"), encoding="utf-8")
+    edited, _ = run("--changed", *night)
+    of_two = {cell for cell in _told(first) if cell[0] == "two"}
+    assert _ran(edited) == of_two | share
