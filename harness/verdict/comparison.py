@@ -27,11 +27,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
@@ -43,8 +42,10 @@ from harness.verdict.latencies import LatencyChanges, latency_changes
 from harness.verdict.natives import NativeChange, changed_code, compare_natives, moved, natives_notes
 from harness.verdict.numbers import NumberChange, error_grew, number_changes
 from harness.verdict.parts import launches_of
-from harness.verdict.seen import Key, Row, Seen, seen
+from harness.verdict.planned import beyond_extensions, beyond_tier
+from harness.verdict.seen import Key, Row, seen
 from harness.verdict.shifts import MemoryChanges, memory_changes
+from harness.verdict.tolerance import as_mismatched, beyond_tolerance
 
 NOT_INSTALLED = (Stage.RESOLVE, Stage.INSTALL)
 """The stages of a cell whose environment could not be had."""
@@ -247,8 +248,8 @@ def _compared(base: Table, candidate: Table, notes: Sequence[str]) -> Comparison
     left_out_since = numbers_left_out(base.run, candidate.run)
     rows = seen(base), seen(candidate)
     before, after = ({row.cell: row for row in side} for side in rows)
-    unshared = _beyond_extensions(base.run, candidate.run, before, after)
-    left_out = _beyond_tier(base.run, candidate.run, before, after) - unshared.keys()
+    unshared = beyond_extensions(base.run, candidate.run, before, after)
+    left_out = beyond_tier(base.run, candidate.run, before, after) - unshared.keys()
     code = {model: changed_code(model, base, candidate) for model in base.natives}
     compared = tuple(
         _compared_cell(key, before.get(key), after.get(key), code.get(key[0], ()))
@@ -370,34 +371,6 @@ def _not_had_notes(changes: Iterable[Compared]) -> list[str]:
     ]
 
 
-def _beyond_tier(base: Run, candidate: Run, before: Mapping[Key, Row], after: Mapping[Key, Row]) -> set[Key]:
-    """Cells that only the table of the larger tier has. Each tier includes the ones before it, never the reverse."""
-    ranks = TIERS.index(base.tier), TIERS.index(candidate.tier)
-    if ranks[0] == ranks[1]:
-        return set()
-    smaller, larger = (before, after) if ranks[0] < ranks[1] else (after, before)
-    return larger.keys() - smaller.keys()
-
-
-def _beyond_extensions(
-    base: Run, candidate: Run, before: Mapping[Key, Row], after: Mapping[Key, Row]
-) -> dict[Key, str]:
-    """Cells of extensions that the other side never planned, and the extension of each.
-
-    What the other side ran without the extension, as an environment of someone's own may, is compared all the same.
-    """
-    unplanned = _planned_extensions(base, before) ^ _planned_extensions(candidate, after)
-    if not unplanned:
-        return {}
-    extensions = {key: row.extension for side in (before, after) for key, row in side.items()}
-    return {key: extensions[key] for key in before.keys() ^ after.keys() if extensions[key] in unplanned}
-
-
-def _planned_extensions(run: Run, rows: Mapping[Key, Row]) -> set[str]:
-    """The extensions that a run had cells of, with a record or without."""
-    return ({row.extension for row in rows.values()} | {*run.extensions, run.extension}) - {""}
-
-
 def _compared_cell(key: Key, base: Row | None, candidate: Row | None, changed: Sequence[str]) -> Compared:
     if base is None:
         return Compared(key, Category.MISSING_IN_BASE, base, candidate)
@@ -405,9 +378,9 @@ def _compared_cell(key: Key, base: Row | None, candidate: Row | None, changed: S
         return Compared(key, Category.MISSING_IN_CANDIDATE, base, candidate)
     if reason := _not_comparable(base, candidate, changed):
         return Compared(key, Category.NOT_COMPARABLE, base, candidate, reason)
-    if beyond := _beyond_tolerance(base, candidate):
+    if beyond := beyond_tolerance(base, candidate):
         stage, reason = beyond
-        return Compared(key, categorise(base, _as_mismatched(candidate, stage)), base, candidate, reason)
+        return Compared(key, categorise(base, as_mismatched(candidate, stage)), base, candidate, reason)
     return Compared(key, categorise(base, candidate), base, candidate)
 
 
@@ -442,36 +415,6 @@ def _not_comparable(base: Row, candidate: Row, changed: Sequence[str]) -> str:
     if _digest_moved(base, candidate, "weights_digest"):
         return "the bits of the weights differ between the two runs"
     return ""
-
-
-def by_tolerance_of(base: Record, candidate: Record) -> tuple[Record, str]:
-    """The candidate's record as the base's tolerance judges it, and why it is not as recorded."""
-    beyond = _beyond_tolerance(base, candidate)
-    if beyond is None:
-        return candidate, ""
-    stage, reason = beyond
-    return replace(candidate, outcome=Outcome.MISMATCHED, stage=stage, difference=reason), reason
-
-
-def _beyond_tolerance(base: Row, candidate: Row) -> tuple[Stage, str] | None:
-    """Of a candidate that passed, the stage at which it does not by the base's tolerance, and how that is told."""
-    if candidate.outcome is not Outcome.PASSED or base.tolerance is None:
-        return None
-    for stage, error in ((Stage.MATCH, candidate.relative_error), (Stage.PROBE, candidate.probes_relative_error)):
-        # Written so that what is no number is above.
-        if error is not None and not error <= base.tolerance:
-            own = "none" if candidate.tolerance is None else f"{candidate.tolerance:.0e}"
-            return stage, (
-                f"the candidate's relative error of {error:.1e} is above the base's tolerance of {base.tolerance:.0e} "
-                f"(its own was {own})"
-            )
-    return None
-
-
-def _as_mismatched(candidate: Row, stage: Stage) -> Row:
-    if isinstance(candidate, Seen):
-        return candidate._replace(outcome=Outcome.MISMATCHED, stage=stage)
-    return replace(candidate, outcome=Outcome.MISMATCHED, stage=stage)
 
 
 def categorise(base: Row, candidate: Row) -> Category:
