@@ -79,7 +79,7 @@ def test_an_issue_notifies_and_links_nobody(harm: str) -> None:
     now = table(failed("lstm", "native", error=harm), failed("lstm", "onnx-dynamo", error=harm, fingerprint="0" * 8))
     again = NotReproduced(cell=harm, before=harm, now=harm, seen=harm)
     now = replace(now, run=replace(now.run, combination=harm, not_reproducible=(again,)))
-    tonight = replace(of(SAME, now), unexpected=now.records)
+    tonight = replace(of(SAME, now), unexpected=tuple(now.records))
     source = night_markdown(Night(tables=(tonight,), missing=(harm,), refused=((harm, harm),)))
     shown = _Rendered(cmarkgfm.github_flavored_markdown_to_html(source))
     allowed = {"h3", "h4", "ul", "li", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "strong"}
