@@ -96,3 +96,13 @@ def test_an_issue_is_never_longer_than_github_takes() -> None:
     assert told.endswith("More was found than an issue has room for: the tables have it all.\n")
     assert "and 160 more" in told
     assert "and 960 more" in told
+
+
+def test_a_table_beyond_the_room_of_an_issue_hides_none_of_the_others() -> None:
+    models = [f"{'m' * 80}-{number}" for number in range(800)]
+    large = table(*(failed(each, "native", fingerprint=f"{n // 20:08x}") for n, each in enumerate(models)))
+    small = table(failed("small", "native"))
+    before = table(*(passed(each, "native") for each in (*models, "small")))
+    told = night_markdown(Night(tables=(of(before, large), of(before, small))))
+    assert models[0] not in told
+    assert "`small/native`" in told
