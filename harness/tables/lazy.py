@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
+from harness.tables.collection import no_collection
+
 T = TypeVar("T")
 
 
@@ -22,7 +24,8 @@ class Lazy(Sequence[T]):
 
     def __iter__(self) -> Iterator[T]:
         if self._all is None:
-            self._all = self._make(range(self._length))
+            with no_collection():
+                self._all = self._make(range(self._length))
         return iter(self._all)
 
     @overload
