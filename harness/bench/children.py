@@ -148,7 +148,7 @@ class Children:
                 if ended is None:
                     done = self._served(request, child, started, None, seen)
                 else:
-                    done = self._done(Path(request.folder), ended, started, self._limits, Stage.LOAD)
+                    done = self._done(Path(request.folder), ended, started, imported.limits, Stage.LOAD)
                 yield Launched(request, done, at, import_s=import_s)
                 import_s = 0.0
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -82,14 +83,16 @@ class _Importing:
 class Imported:
     """The processes of `requests`, which have imported when this is made. Those that had no turn end with the context.
 
-    Each may take as much as `limits` say while it imports; what it may take in its turn is its own.
+    Each may take the memory that `limits` say while it imports, and as many times their time as there are processes,
+    since they share the cores; what it may take in its turn is its own.
     """
 
     def __init__(self, requests: Sequence[ServeRequest], limits: Limits, environ: Mapping[str, str]) -> None:
+        self.limits = replace(limits, timeout_s=limits.timeout_s * len(requests))
         self._ahead: list[_Importing] = []
         try:
             for place, request in enumerate(requests):
-                self._ahead.append(_Importing(request, limits, environ, place))
+                self._ahead.append(_Importing(request, self.limits, environ, place))
             while not all([each.has_imported() for each in self._ahead]):  # noqa: C419 - each of them is looked at
                 time.sleep(_LOOK_S)
         except BaseException:
