@@ -16,6 +16,7 @@ from tests.executors.orders import make_python
     ("arguments", "told"),
     [
         (["--address", "head:6379"], "--address head:6379 names a Ray cluster: add --executor ray."),
+        (["--executor", "ray", "--address", "ray://head:10001"], "--address ray://head:10001: what cells send"),
         (["--executor", "ray", "--jobs", "2"], "--jobs 2 is about this machine"),
         (["--executor", "slurm"], "'slurm' is not one of 'local', 'ray'"),
     ],
