@@ -5,6 +5,7 @@ Those of the zoo run in pinned environments, so that this imports nothing of the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,11 +13,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("harness", deadline=None)
-settings.load_profile("harness")
+with contextlib.suppress(ImportError):  # in a pinned environment
+    from hypothesis import settings
+
+    # How long an example takes says how busy the machine is.
+    settings.register_profile("harness", deadline=None)
+    settings.load_profile("harness")
 
 ROOT = Path(__file__).resolve().parents[1]
 

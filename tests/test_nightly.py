@@ -152,5 +152,20 @@ def test_there_is_one_issue_and_only_for_what_is_to_be_looked_at(
     assert issue.read_text(encoding="utf-8") == "x\nRun: https://github.com/a/b/actions/runs/7\n"
 
 
+@pytest.mark.parametrize("starts", ["Join", "Hold"])
+def test_nothing_that_models_wrote_is_a_command_to_the_runner(checkout: Path, tmp_path: Path, starts: str) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "harness").write_text("#!/bin/sh\necho '  ::add-mask::e'\nexit 3\n", encoding="utf-8")
+    (tmp_path / "bin" / "harness").chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    command = ["bash", "-e", "-o", "pipefail", "-c", script("join", starts)]
+    environ = {"PATH": path, "ISSUE": str(tmp_path / "x")}
+    done = subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True, check=False, timeout=30)
+    first, said, last = done.stdout.splitlines()
+    word = re.fullmatch(r"::stop-commands::([0-9a-f-]{36})", first)
+    assert word
+    assert (said, last, done.returncode) == ("  ::add-mask::e", f"::{word[1]}::", 3)
+
+
 def test_a_night_in_which_nothing_could_be_joined_has_no_issue_file(checkout: Path, tmp_path: Path) -> None:
     shell(script("join", "Open the issue"), checkout, ISSUE=tmp_path / "nothing.md")

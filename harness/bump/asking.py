@@ -13,7 +13,8 @@ from harness.bump.moves import Mix
 from harness.bump.schema import Answer, Evidence, MixTaken
 from harness.bump.trials import BudgetSpentError, Laboratory, Trial, TrialCell
 from harness.verdict.causes import Cause
-from harness.verdict.comparison import CellChange, by_tolerance_of
+from harness.verdict.comparison import CellChange
+from harness.verdict.tolerance import by_tolerance_of
 
 _COMPANIONS = 3
 """Further cells that run in an environment that one is installed for: they take a third of what another one takes."""

@@ -71,7 +71,7 @@ def _sweep(units: Path) -> None:
 
 
 def _carried_out(order: Order, folder: Path, base: Path) -> Iterator[Message]:
-    environ = on_node(order.environ, os.environ, gpu=order.planned().device != "cpu")
+    environ = on_node(order.environ, os.environ, pinned=bool(order.lock), gpu=order.planned().device != "cpu")
     log = folder / "node.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(

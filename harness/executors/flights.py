@@ -125,12 +125,17 @@ class Run:
         """Nodes come and go. Raises where none has been there for long that could run what is left."""
         now = time.monotonic()
         if now - self._counted > _COUNT_S:
-            self._places, self._counted = sum(self._cluster.rooms(self._ray).values()), now
+            self._places, self._counted = sum(self._rooms().values()), now
         if self._places:
             self._had_places = now
         elif now - self._had_places > _PATIENCE_S:
             msg = f"for {_PATIENCE_S / 60:g} minutes there has been no node that could run what is left."
             raise ClusterError(msg)
+
+    def _rooms(self) -> dict[str, int]:
+        """How many units each node that gets orders could run side by side."""
+        rooms = self._cluster.rooms(self._ray)
+        return {node: room for node, room in rooms.items() if node not in self._avoided}
 
     def _receive(self) -> None:
         """Take what has come, for as long as something has, and not for so long that nobody looks."""
@@ -205,8 +210,7 @@ class Run:
         told = f"node {flight.node}: {trouble}" if flight.node else f"a node could not begin: {trouble} {_REMEDY}"
         if flight.node:
             self._avoided.add(flight.node_id)
-        others = self._cluster.rooms(self._ray).keys() - self._avoided
-        if not flight.node or self._failed[unit] >= _MOST_FAILED or not others:
+        if not flight.node or self._failed[unit] >= _MOST_FAILED or not self._rooms():
             raise InfrastructureError(told)
         self._tell(f"{told.rstrip('.')}. It gets no further cells.")
         self._ahead.insert(0, (flight.unit, flight.receiver))

@@ -28,6 +28,14 @@ EXCLUDED = frozenset(
 )  # fmt: skip
 """Names of folders of which nothing travels: what tools keep for themselves."""
 
+SECRETS = frozenset(
+    {
+        ".env", ".envrc", ".netrc", ".pypirc", ".npmrc", ".git-credentials", ".ssh", ".gnupg", ".aws", ".azure",
+        ".gcloud", ".kube", ".docker",
+    }
+)  # fmt: skip
+"""Files and folders by which somebody is let in somewhere: no conversion needs them, and a cluster is many people's."""
+
 _ENVIRONMENT = "pyvenv.cfg"
 """A folder that has this is a virtual environment, whatever it is called."""
 
@@ -101,7 +109,7 @@ def _own(plan: Plan) -> Iterator[Path]:
 
 def _is_in(path: Path, folder: Path) -> bool:
     """Whether what travels of `folder` has `path` in it."""
-    return path.is_relative_to(folder) and not EXCLUDED & set(path.relative_to(folder).parts)
+    return path.is_relative_to(folder) and not (EXCLUDED | SECRETS) & set(path.relative_to(folder).parts)
 
 
 def pack(parcel: Parcel, archive: Path) -> None:
@@ -131,15 +139,21 @@ def _files(place: Path, name: str) -> Iterator[tuple[Path, str]]:
     if place.is_file():
         yield place, name
         return
-    seen: set[str] = set()
     for parent, folders, files in os.walk(place, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen or (parent != str(place) and _ENVIRONMENT in files):
+        if parent != str(place) and _ENVIRONMENT in files:
             folders.clear()
             continue
-        seen.add(real)
-        folders[:] = sorted(set(folders) - EXCLUDED)
-        for each in sorted(files):
+        # What links lead to travels under each of its names; a link to a folder that it lies in would never end.
+        above = _reals(Path(parent), place)
+        folders[:] = sorted(
+            name for name in set(folders) - EXCLUDED - SECRETS if os.path.realpath(Path(parent, name)) not in above
+        )
+        for each in sorted(set(files) - SECRETS):
             path = Path(parent, each)
             if path.suffix != ".pyc" and path.is_file():
                 yield path, f"{name}/{path.relative_to(place).as_posix()}"
+
+
+def _reals(folder: Path, place: Path) -> set[str]:
+    """Where `folder` and those above it, up to `place`, really are."""
+    return {os.path.realpath(each) for each in (folder, *folder.parents) if each.is_relative_to(place)}

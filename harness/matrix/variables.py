@@ -52,17 +52,18 @@ def let_in(environ: Mapping[str, str], *, pinned: bool) -> dict[str, str]:
     }
 
 
-def on_node(asked: Mapping[str, str], here: Mapping[str, str], *, gpu: bool) -> dict[str, str]:
+def on_node(asked: Mapping[str, str], here: Mapping[str, str], *, pinned: bool, gpu: bool) -> dict[str, str]:
     """The variables for a node: what was `asked` for where the run began, and what `here` says of this machine.
 
     What names a place names one of the node's. `here` may have what a scheduler added for its own processes: of what
-    frameworks read, nothing comes from there but places. Which GPUs are given here counts with `gpu` alone.
+    frameworks read, nothing comes from there but places. Which GPUs are given here counts with `gpu` alone. An
+    ambient environment, which is not `pinned`, finds its CUDA where the node says.
     """
     machine = _any_of(_OF_THE_MACHINE)
     of_gpus = () if gpu else ("CUDA_VISIBLE_DEVICES",)
     own = {
         name: value
-        for name, value in let_in(here, pinned=True).items()
+        for name, value in let_in(here, pinned=pinned).items()
         if name not in of_gpus and (machine.fullmatch(name) or (_PLACED.match(value) and not _is_of_python(name)))
     }
     brought = {

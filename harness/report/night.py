@@ -70,7 +70,7 @@ def night_markdown(night: Night) -> str:
     if night.missing:
         parts += ["#### Without a table", "\n".join(f"- {text(each)}" for each in night.missing)]
     if night.refused:
-        items = [f"- {code(folder)}: {text(plain(reason))}" for folder, reason in night.refused[:_ROWS]]
+        items = [f"- {code(plain(folder))}: {text(plain(reason))}" for folder, reason in night.refused[:_ROWS]]
         parts += ["#### Refused", "\n".join([*items, *_more(len(night.refused) - _ROWS)])]
     for each in night.tables:
         parts += _tonight(each) if each.changed else []
@@ -109,7 +109,7 @@ def _tonight(tonight: Tonight) -> list[str]:
         parts += _more(len(found) - _ROWS)
     if tonight.not_reproducible:
         again = [
-            (code(each.cell), text(f"{each.before} {_ARROW} {each.now}"), text(each.seen))
+            (code(plain(each.cell)), text(plain(f"{each.before} {_ARROW} {each.now}")), text(plain(each.seen)))
             for each in tonight.not_reproducible
         ]
         parts += ["**Not reproducible: run again with nothing changed**"]
@@ -130,11 +130,10 @@ def _more(count: int) -> list[str]:
 
 
 def _within(parts: Iterable[str], length: int) -> list[str]:
-    """The first of the parts, as many as fit."""
+    """The parts that fit: one that is too long, as where every cell changed, hides none of those after it."""
     shown: list[str] = []
     for part in parts:
-        length -= len(part) + 2
-        if length < 0:
-            break
-        shown.append(part)
+        if len(part) + 2 <= length:
+            length -= len(part) + 2
+            shown.append(part)
     return shown

@@ -38,10 +38,10 @@ def parse(cells: bytes, launches: bytes | None) -> Columns | None:
     return None if records is None or launched is None else Columns(records=records, launches=launched)
 
 
-def rows(columns: Columns, run: Run) -> tuple[tuple[Record, ...], Sequence[Launch]] | None:
+def rows(columns: Columns, run: Run) -> tuple[Sequence[Record], Sequence[Launch]] | None:
     """The records and launches of a table of `run`; None where one may be of another, be there twice or contradict.
 
-    The launches are made when they are asked for.
+    They are made when they are asked for.
     """
     records, launches = columns.records, columns.launches
     if records.height != run.recorded or not _of_run(records, run) or records.select(CELL).is_duplicated().any():
@@ -49,14 +49,13 @@ def rows(columns: Columns, run: Run) -> tuple[tuple[Record, ...], Sequence[Launc
     held = sure_cells(records, launches) if sure_launches(launches) else None
     if held is None:
         return None
-    made = rows_of(Record, records)
-    if any(contradictions(made[at]) for at in _unsure(sure_records(records))):
+    if any(map(contradictions, rows_of(Record, records.filter(~sure_records(records))))):
         return None
-    for at in _unsure(held):
-        own = launches.filter((pl.col(name) == getattr(made[at], name)) for name in CELL)
-        if cell_contradictions(made[at], rows_of(Launch, own)):
+    for record in rows_of(Record, records.filter(~held)):
+        own = launches.filter((pl.col(name) == getattr(record, name)) for name in CELL)
+        if cell_contradictions(record, rows_of(Launch, own)):
             return None
-    return made, Rows(Launch, launches)
+    return Rows(Record, records), Rows(Launch, launches)
 
 
 def _of_run(records: pl.DataFrame, run: Run) -> bool:
@@ -66,7 +65,3 @@ def _of_run(records: pl.DataFrame, run: Run) -> bool:
     of_run.append(seen.is_null() | seen.str.to_datetime(_MOMENT, strict=False).is_not_null())
     of_run.append(seen.count() == run.carried)
     return bool(records.select(pl.all_horizontal(*of_run, pl.col("extension").is_in(extensions)).all()).item())
-
-
-def _unsure(sure: pl.Series) -> list[int]:
-    return (~sure).arg_true().to_list()

@@ -43,13 +43,13 @@ def check_table(table: Table, *, with_launches: bool, folder: Path, remedy: str)
         if found := contradictions(record):
             msg = f"{where}, {record.model}/{record.strategy}, contradicts itself: {'; '.join(found)}. {remedy}"
             raise UsageError(msg)
-    check_carried(table, folder=folder, remedy=remedy)
+    _check_carried(table, folder=folder, remedy=remedy)
     if with_launches or table.launches:
         _check_launches(table, folder=folder, remedy=remedy)
     check_locks(table, remedy=remedy)
 
 
-def check_carried(table: Table, *, folder: Path, remedy: str) -> None:
+def _check_carried(table: Table, *, folder: Path, remedy: str) -> None:
     """Raise `UsageError` where rows are not carried over as the run says."""
     carried = [(number, r.carried_from) for number, r in enumerate(table.records, start=1) if r.carried_from]
     for number, seen in carried:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import polars as pl
 
 from harness.bench.text import original
 from harness.tables.columns import Column, columns_of
+from harness.tables.lazy import Lazy
 from harness.tables.rows import INTEGER, MAY_BE_EMPTY, NUMBER, TRUTH
 
 T = TypeVar("T")
@@ -21,36 +22,21 @@ T = TypeVar("T")
 _NUMBERS: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64}
 
 
-class Rows(Sequence[T]):
+class Rows(Lazy[T]):
     """The rows of a frame as dataclasses, made when they are asked for; equal to a tuple of them."""
 
     def __init__(self, kind: type[T], frame: pl.DataFrame) -> None:
+        super().__init__(frame.height, self._made)
         self.frame = frame
         self._kind = kind
 
-    def __len__(self) -> int:
-        return self.frame.height
+    def _made(self, places: Sequence[int]) -> tuple[T, ...]:
+        return rows_of(self._kind, self.frame if places == range(len(self)) else self.frame[list(places)])
 
-    def __iter__(self) -> Iterator[T]:
-        return iter(rows_of(self._kind, self.frame))
-
-    @overload
-    def __getitem__(self, at: int) -> T: ...
-    @overload
-    def __getitem__(self, at: slice) -> tuple[T, ...]: ...
-    def __getitem__(self, at: int | slice) -> T | tuple[T, ...]:
-        """Source: the sequence protocol; a slice is a tuple."""
-        if isinstance(at, slice):
-            return rows_of(self._kind, self.frame[at])
-        return rows_of(self._kind, self.frame[range(len(self))[at]])[0]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-    __hash__ = None  # type: ignore[assignment]  # like the mappings beside it in a table
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} rows of {self._kind.__name__}>"
+    def values(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Of each row the values of some columns, without making the rows."""
+        column = {each.name: each for each in columns_of(self._kind)}
+        return zip(*(_members(column[name], self.frame[name].to_list()) for name in names), strict=True)
 
     def grouped(self, by: Sequence[str], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """The values of `by`, and of each of `names` a list of all that is there with them, without making the rows."""

@@ -8,11 +8,12 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from harness.bench.latency import QUALITIES, SPREAD, doubts_of
 from harness.bench.record import Record
 from harness.tables.columns import about, columns_of
+from harness.tables.lazy import ByColumns
 
 FEWEST_LAUNCHES = 3
 """The fewest launches of a cell that have a middle and two ends, and so tell what its memory varies by."""
@@ -82,14 +83,6 @@ class Launch:
 
 CELL = ("model", "strategy", "device")
 """What identifies a cell."""
-
-
-@runtime_checkable
-class ByColumns(Protocol):
-    """Launches of which single columns can be had without making the launches."""
-
-    def grouped(self, by: Sequence[str], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """The values of `by`, and of each of `names` a list of all that is there with them."""
 
 
 def columns_by_cell(

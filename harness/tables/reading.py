@@ -10,7 +10,7 @@ from typing import Any
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.tables.collection import no_collection
-from harness.tables.consistency import check_carried, check_locks, check_table
+from harness.tables.consistency import check_locks, check_table
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
 from harness.tables.ingredients import Ingredients, read_ingredients
 from harness.tables.launches import Launch
@@ -87,7 +87,6 @@ def _by_columns(folder: Path, stated: object) -> Table | None:
         ingredients=_read_ingredients(folder),
         folder=folder,
     )
-    check_carried(table, folder=folder, remedy=REMEDY)
     check_locks(table, remedy=REMEDY)
     return table
 

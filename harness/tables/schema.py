@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -214,7 +215,7 @@ class Table:
     """
 
     run: Run
-    records: tuple[Record, ...]
+    records: Sequence[Record]
     natives: Mapping[str, Native] = field(default_factory=dict)
     launches: Sequence[Launch] = ()
     locks: Mapping[str, str] = field(default_factory=dict)
@@ -233,6 +234,7 @@ class Table:
         return found
 
 
+@lru_cache(maxsize=1024)
 def strategy_order(spelling: str) -> tuple[str, int]:
     """Sorting key of a strategy: by name, then by the value of its parameter as a number."""
     name, _, value = spelling.partition(":")
@@ -248,8 +250,13 @@ def in_order(rows: Iterable[_Row]) -> tuple[_Row, ...]:
 
 
 def _place(row: Record | Launch) -> tuple[object, ...]:
-    number = row.launch if isinstance(row, Launch) else 0
-    return row.model, strategy_order(row.strategy), row.strategy, row.device, number
+    return *place_of(row.cell), row.launch if isinstance(row, Launch) else 0
+
+
+def place_of(cell: tuple[str, str, str]) -> tuple[object, ...]:
+    """Sorting key of a cell by model, strategy and device, in the stable order of a table's rows."""
+    model, strategy, device = cell
+    return model, strategy_order(strategy), strategy, device
 
 
 def _lines(rows: Iterable[tuple[str, str, str]], *, what: str) -> list[str]:

@@ -26,24 +26,26 @@ Beside the cells, each model's native outputs are held against each other, by th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
-from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.collection import no_collection
-from harness.tables.schema import Run, Table, in_order
+from harness.tables.lazy import ByColumns, Lazy, at
+from harness.tables.schema import Run, Table, place_of
 from harness.verdict.environments import PackageChange, also_differs, bumped, numbers_left_out, run_notes
 from harness.verdict.latencies import LatencyChanges, latency_changes
 from harness.verdict.natives import NativeChange, changed_code, compare_natives, moved, natives_notes
 from harness.verdict.numbers import NumberChange, error_grew, number_changes
 from harness.verdict.parts import launches_of
+from harness.verdict.planned import beyond_extensions, beyond_tier
+from harness.verdict.seen import Key, Row, seen
 from harness.verdict.shifts import MemoryChanges, memory_changes
-
-Key = tuple[str, str, str]
+from harness.verdict.tolerance import as_mismatched, beyond_tolerance
 
 NOT_INSTALLED = (Stage.RESOLVE, Stage.INSTALL)
 """The stages of a cell whose environment could not be had."""
@@ -133,18 +135,44 @@ class CellChange:
         return self.base.outcome is Outcome.PASSED and self.candidate.outcome is Outcome.PASSED
 
 
+class Compared(NamedTuple):
+    """One cell on both sides, by what a comparison asks of it; a `CellChange` has its records and numbers, too."""
+
+    cell: Key
+    category: Category
+    base: Row | None
+    candidate: Row | None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The cell without its combination: `resnet18/onnx-torchscript:16`."""
+        return f"{self.cell[0]}/{self.cell[1]}"
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed on both sides, by the base's tolerance."""
+        if self.category is not Category.UNCHANGED or self.base is None or self.candidate is None:
+            return False
+        return self.base.outcome is Outcome.PASSED and self.candidate.outcome is Outcome.PASSED
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """All cells of two tables, the native outputs of their models, and what differs between their environments.
 
-    `not_run` are the base's cells that the candidate's run never had, being of a smaller tier or without an extension.
+    `changes` are the cells of `compared`, in the same order, as reports want them; those of large tables are made when
+    they are asked for. `rows` are all cells of each side, and `not_run` the base's that the candidate's run never had,
+    being of a smaller tier or without an extension.
     `numbers_left_out` says why latency and memory are left out; empty where they are compared. `memory` and `latency`
     are what those of the cells that pass on both sides did.
     """
 
     tables: tuple[Table, Table]
-    changes: tuple[CellChange, ...]
-    not_run: tuple[Record, ...]
+    rows: tuple[Sequence[Row], Sequence[Row]]
+    compared: tuple[Compared, ...]
+    changes: Sequence[CellChange]
+    not_run: tuple[Row, ...]
     natives: tuple[NativeChange, ...]
     bumped: tuple[PackageChange, ...]
     also_differs: tuple[PackageChange, ...]
@@ -165,7 +193,11 @@ class Comparison:
 
     def of(self, *categories: Category) -> tuple[CellChange, ...]:
         """The changes of these categories, in the order of cells."""
-        return tuple(change for change in self.changes if change.category in categories)
+        return self.where(lambda each: each.category in categories)
+
+    def where(self, wanted: Callable[[Compared], bool]) -> tuple[CellChange, ...]:
+        """The changes of the cells that are wanted, in the order of cells."""
+        return at(self.changes, [place for place, each in enumerate(self.compared) if wanted(each)])
 
     @property
     def moved_natives(self) -> tuple[NativeChange, ...]:
@@ -175,8 +207,8 @@ class Comparison:
     @property
     def counts(self) -> dict[Category, int]:
         """How many cells each category has; categories without any are left out."""
-        counts = {category: len(self.of(category)) for category in Category}
-        return {category: count for category, count in counts.items() if count}
+        counts = Counter(each.category for each in self.compared)
+        return {category: counts[category] for category in Category if counts[category]}
 
 
 def count_of(cells: int) -> str:
@@ -214,18 +246,14 @@ def _compared(base: Table, candidate: Table, notes: Sequence[str]) -> Comparison
         )
         raise UsageError(msg)
     left_out_since = numbers_left_out(base.run, candidate.run)
-    before, after = base.by_cell(), candidate.by_cell()
-    unshared = _beyond_extensions(base, candidate)
-    left_out = _beyond_tier(base, candidate) - unshared.keys()
-    changes = tuple(
-        _change(
-            key,
-            before.get(key),
-            after.get(key),
-            same_machine=not left_out_since,
-            changed=changed_code(key[0], base, candidate),
-        )
-        for key in _keys([*base.records, *candidate.records])
+    rows = seen(base), seen(candidate)
+    before, after = ({row.cell: row for row in side} for side in rows)
+    unshared = beyond_extensions(base.run, candidate.run, before, after)
+    left_out = beyond_tier(base.run, candidate.run, before, after) - unshared.keys()
+    code = {model: changed_code(model, base, candidate) for model in base.natives}
+    compared = tuple(
+        _compared_cell(key, before.get(key), after.get(key), code.get(key[0], ()))
+        for key in sorted(before.keys() | after.keys(), key=place_of)
         if key not in left_out and key not in unshared
     )
     said = [*notes, *run_notes(base.run, candidate.run)]
@@ -237,21 +265,23 @@ def _compared(base: Table, candidate: Table, notes: Sequence[str]) -> Comparison
         )
     if base.run.tier != candidate.run.tier:
         said.append(
-            f"The tiers differ ({base.run.tier} and {candidate.run.tier}): {count_of(len(changes))} compared, and "
+            f"The tiers differ ({base.run.tier} and {candidate.run.tier}): {count_of(len(compared))} compared, and "
             f"{len(left_out)} that only the larger tier has left out."
         )
-    said += _digest_notes(changes)
-    said += _error_notes(changes)
-    said += _probe_notes(changes)
-    said += _not_had_notes(changes)
+    said += _digest_notes(compared)
+    said += _error_notes(compared)
+    said += _probe_notes(compared)
+    said += _not_had_notes(compared)
     # What passed on both sides, and by numbers that mean the same.
-    passed = [(c.base, c.candidate) for c in changes if c.base and c.candidate and c.passed and not left_out_since]
+    passed = [(c.base, c.candidate) for c in compared if c.base and c.candidate and c.passed and not left_out_since]
     natives = compare_natives(base, candidate)
     said += natives_notes(base, candidate, natives)
     return Comparison(
         tables=(base, candidate),
-        changes=changes,
-        not_run=tuple(record for key, record in before.items() if key in left_out or key in unshared),
+        rows=rows,
+        compared=compared,
+        changes=_changes(compared, (base, before), (candidate, after), same_machine=not left_out_since),
+        not_run=tuple(row for key, row in before.items() if key in left_out or key in unshared),
         natives=natives,
         bumped=bumped(base.run, candidate.run),
         also_differs=also_differs(base.run, candidate.run),
@@ -262,12 +292,35 @@ def _compared(base: Table, candidate: Table, notes: Sequence[str]) -> Comparison
     )
 
 
-def _digest_notes(changes: Iterable[CellChange]) -> list[str]:
+def _changes(
+    compared: Sequence[Compared], *sides: tuple[Table, Mapping[Key, Row]], same_machine: bool
+) -> Sequence[CellChange]:
+    """The cells with their records and numbers, made when they are asked for where those of a table are."""
+
+    def make(places: Sequence[int]) -> tuple[CellChange, ...]:
+        chosen = [compared[place] for place in places]
+        before, after = (_records(table, rows, [each.cell for each in chosen]) for table, rows in sides)
+        return tuple(
+            _change(each, before.get(each.cell), after.get(each.cell), same_machine=same_machine) for each in chosen
+        )
+
+    lazy = any(isinstance(table.records, ByColumns) for table, _ in sides)
+    return Lazy(len(compared), make) if lazy else make(range(len(compared)))
+
+
+def _records(table: Table, rows: Mapping[Key, Row], cells: Sequence[Key]) -> dict[Key, Record]:
+    """Of those cells that a table has the records; `rows` are all of its cells, in its order."""
+    places = {cell: place for place, cell in enumerate(rows)}
+    records = at(table.records, [places[cell] for cell in cells if cell in places])
+    return {record.cell: record for record in records}
+
+
+def _digest_notes(changes: Iterable[Compared]) -> list[str]:
     moved = sum(_digest_moved(c.base, c.candidate, "strategy_digest") for c in changes)
     return [f"The files of a strategy, its steps or its runtime differ on {count_of(moved)}."] if moved else []
 
 
-def _error_notes(changes: Sequence[CellChange]) -> list[str]:
+def _error_notes(changes: Sequence[Compared]) -> list[str]:
     """What the tolerance hides: that the two sides had another, and errors that grew within it."""
     found = []
     other = sum(_digest_moved(change.base, change.candidate, "tolerance") for change in changes)
@@ -288,7 +341,7 @@ def _error_notes(changes: Sequence[CellChange]) -> list[str]:
     return found
 
 
-def _probe_notes(changes: Iterable[CellChange]) -> list[str]:
+def _probe_notes(changes: Iterable[Compared]) -> list[str]:
     """The cells that passed on both sides, and fewer probes in the candidate than in the base."""
     counted = [
         (change.name, change.base.probes_passed or 0, change.candidate.probes_passed or 0)
@@ -301,7 +354,7 @@ def _probe_notes(changes: Iterable[CellChange]) -> list[str]:
     return [f"Fewer probes passed than in the base on {count_of(len(fewer))} that passed: {listed(fewer)}."]
 
 
-def _not_had_notes(changes: Iterable[CellChange]) -> list[str]:
+def _not_had_notes(changes: Iterable[Compared]) -> list[str]:
     """The environments that neither side could have: their cells are level, and nothing is known of them."""
     cells = Counter(
         change.candidate.extension
@@ -318,76 +371,43 @@ def _not_had_notes(changes: Iterable[CellChange]) -> list[str]:
     ]
 
 
-def _keys(records: Iterable[Record]) -> list[Key]:
-    first: dict[Key, Record] = {}
-    for record in records:
-        first.setdefault(record.cell, record)
-    return [record.cell for record in in_order(first.values())]
-
-
-def _beyond_tier(base: Table, candidate: Table) -> set[Key]:
-    """Cells that only the table of the larger tier has. Each tier includes the ones before it, never the reverse."""
-    ranks = TIERS.index(base.run.tier), TIERS.index(candidate.run.tier)
-    if ranks[0] == ranks[1]:
-        return set()
-    smaller, larger = (base, candidate) if ranks[0] < ranks[1] else (candidate, base)
-    return set(larger.by_cell()) - set(smaller.by_cell())
-
-
-def _beyond_extensions(base: Table, candidate: Table) -> dict[Key, str]:
-    """Cells of extensions that the other side never planned, and the extension of each.
-
-    What the other side ran without the extension, as an environment of someone's own may, is compared all the same.
-    """
-    unplanned = _planned_extensions(base) ^ _planned_extensions(candidate)
-    if not unplanned:
-        return {}
-    cells = base.by_cell(), candidate.by_cell()
-    extensions = {key: record.extension for side in cells for key, record in side.items()}
-    return {key: extensions[key] for key in cells[0].keys() ^ cells[1].keys() if extensions[key] in unplanned}
-
-
-def _planned_extensions(table: Table) -> set[str]:
-    """The extensions that a run had cells of, with a record or without."""
-    return ({r.extension for r in table.records} | {*table.run.extensions, table.run.extension}) - {""}
-
-
-def _change(
-    key: Key, base: Record | None, candidate: Record | None, *, same_machine: bool, changed: Sequence[str]
-) -> CellChange:
-    model, strategy, device = key
-    reason = ""
-    numbers: tuple[NumberChange, ...] = ()
+def _compared_cell(key: Key, base: Row | None, candidate: Row | None, changed: Sequence[str]) -> Compared:
     if base is None:
-        category = Category.MISSING_IN_BASE
-    elif candidate is None:
-        category = Category.MISSING_IN_CANDIDATE
-    elif reason := _not_comparable(base, candidate, changed):
-        category = Category.NOT_COMPARABLE
-    else:
-        judged, reason = by_tolerance_of(base, candidate)
-        category = categorise(base, judged)
-        if not reason and base.outcome is Outcome.PASSED and candidate.outcome is Outcome.PASSED:
-            numbers = number_changes(base, candidate, same_machine=same_machine)
+        return Compared(key, Category.MISSING_IN_BASE, base, candidate)
+    if candidate is None:
+        return Compared(key, Category.MISSING_IN_CANDIDATE, base, candidate)
+    if reason := _not_comparable(base, candidate, changed):
+        return Compared(key, Category.NOT_COMPARABLE, base, candidate, reason)
+    if beyond := beyond_tolerance(base, candidate):
+        stage, reason = beyond
+        return Compared(key, categorise(base, as_mismatched(candidate, stage)), base, candidate, reason)
+    return Compared(key, categorise(base, candidate), base, candidate)
+
+
+def _change(compared: Compared, base: Record | None, candidate: Record | None, *, same_machine: bool) -> CellChange:
+    model, strategy, device = compared.cell
+    numbers: tuple[NumberChange, ...] = ()
+    if base and candidate and not compared.reason and base.outcome is candidate.outcome is Outcome.PASSED:
+        numbers = number_changes(base, candidate, same_machine=same_machine)
     return CellChange(
         model=model,
         strategy=strategy,
         device=device,
-        category=category,
+        category=compared.category,
         base=base,
         candidate=candidate,
-        reason=reason,
+        reason=compared.reason,
         numbers=numbers,
     )
 
 
-def _digest_moved(base: Record | None, candidate: Record | None, column: str) -> bool:
+def _digest_moved(base: Row | None, candidate: Row | None, column: str) -> bool:
     """Whether a digest is known on both sides and differs. A cell that broke early may not have come to one."""
     before, after = getattr(base, column, None), getattr(candidate, column, None)
     return before is not None and after is not None and before != after
 
 
-def _not_comparable(base: Record, candidate: Record, changed: Sequence[str]) -> str:
+def _not_comparable(base: Row, candidate: Row, changed: Sequence[str]) -> str:
     """Why two cells are not the same; `changed` are modules of the model's that are known to differ."""
     if changed or _digest_moved(base, candidate, "model_digest"):
         told = f" ({listed(changed)})" if changed else ""
@@ -397,23 +417,7 @@ def _not_comparable(base: Record, candidate: Record, changed: Sequence[str]) -> 
     return ""
 
 
-def by_tolerance_of(base: Record, candidate: Record) -> tuple[Record, str]:
-    """The candidate's record as the base's tolerance judges it, and why it is not as recorded."""
-    if candidate.outcome is not Outcome.PASSED or base.tolerance is None:
-        return candidate, ""
-    for stage, error in ((Stage.MATCH, candidate.relative_error), (Stage.PROBE, candidate.probes_relative_error)):
-        # Written so that what is no number is above.
-        if error is not None and not error <= base.tolerance:
-            own = "none" if candidate.tolerance is None else f"{candidate.tolerance:.0e}"
-            reason = (
-                f"the candidate's relative error of {error:.1e} is above the base's tolerance of {base.tolerance:.0e} "
-                f"(its own was {own})"
-            )
-            return replace(candidate, outcome=Outcome.MISMATCHED, stage=stage, difference=reason), reason
-    return candidate, ""
-
-
-def categorise(base: Record, candidate: Record) -> Category:
+def categorise(base: Row, candidate: Row) -> Category:
     """The category of a cell that both tables have and that is comparable: rules 3 to 5 and 7."""
     before, after = base.outcome, candidate.outcome
     if before is Outcome.NOT_APPLICABLE:
@@ -429,7 +433,7 @@ def categorise(base: Record, candidate: Record) -> Category:
     return _both_broken(base, candidate)
 
 
-def _both_broken(base: Record, candidate: Record) -> Category:
+def _both_broken(base: Row, candidate: Row) -> Category:
     if candidate.stage.rank < base.stage.rank:
         return Category.FAILING_EARLIER
     if candidate.stage.rank > base.stage.rank:

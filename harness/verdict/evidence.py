@@ -6,13 +6,13 @@ in two runs, of models whose native output the base could compute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.tables.schema import BASELINE, Run, Table
 from harness.verdict.comparison import NOT_INSTALLED, Comparison, count_of, listed
+from harness.verdict.seen import Row
 
 _BARE = "no cell passed a probe on both sides, and no native outputs can be held against each other"
 _UNFINISHED = "let that come to its end, or name the folders of both tables to compare them as they are."
@@ -57,13 +57,13 @@ def weigh(comparison: Comparison, *, unfinished: Iterable[str] = ()) -> Evidence
     """
     base, candidate = comparison.tables
     passed = [
-        (each.base, each.candidate) for each in comparison.changes if each.base and each.candidate and each.passed
+        (each.base, each.candidate) for each in comparison.compared if each.base and each.candidate and each.passed
     ]
     bare = [(before, after) for before, after in passed if not (before.probes_passed and after.probes_passed)]
     once = sum(_is_one_execution(comparison, before, after) for before, after in passed)
-    lacking = [*_of_sides(base, candidate), *_of_natives(comparison), *_of_not_run(comparison), *_of_probes(comparison)]
+    lacking = [*_of_sides(comparison), *_of_natives(comparison), *_of_not_run(comparison), *_of_probes(comparison)]
     lacking += [Lack(reason=each, remedy=_UNFINISHED) for each in unfinished]
-    if not any(record.outcome is Outcome.PASSED for record in candidate.records):
+    if not any(record.outcome is Outcome.PASSED for record in comparison.rows[1]):
         remedy = f"find out why nothing passes in {candidate.run.combination}: `harness show` of its table tells."
         lacking.append(Lack(reason="nothing passes in the candidate", remedy=remedy))
     elif not passed:
@@ -90,7 +90,7 @@ def weigh(comparison: Comparison, *, unfinished: Iterable[str] = ()) -> Evidence
     )
 
 
-def _is_one_execution(comparison: Comparison, before: Record, after: Record) -> bool:
+def _is_one_execution(comparison: Comparison, before: Row, after: Row) -> bool:
     """Whether both records of a cell are of one run of it, which was carried over: they cannot but agree."""
     if not (before.carried_from or after.carried_from) or before.identity != after.identity:
         return False
@@ -109,23 +109,23 @@ def _run_key(run: Run) -> tuple[object, ...]:
     return run.combination, run.extension, run.device, run.tier, run.started, run.identity, run.machine
 
 
-def _of_sides(base: Table, candidate: Table) -> list[Lack]:
+def _of_sides(comparison: Comparison) -> list[Lack]:
     found = []
+    base, candidate = comparison.tables
     if one_run(base, candidate):
         found.append(Lack(reason="both sides are one table", remedy="name the tables of two runs."))
-    for side, table in (("base", base), ("candidate", candidate)):
-        run = table.run
+    for side, run, rows in zip(("base", "candidate"), (base.run, candidate.run), comparison.rows, strict=True):
         if not run.complete:
             reason = f"the {side} has {run.recorded} of {run.planned} planned cells"
             found.append(Lack(reason=reason, remedy=_UNFINISHED))
-        if _not_installed(table):
+        if _not_installed(rows):
             remedy = f"mend the pins of {run.combination} until its environment can be had, then run it again."
             found.append(Lack(reason=f"the {side} did not get past installing", remedy=remedy))
     return found
 
 
-def _not_installed(table: Table) -> bool:
-    return bool(table.records) and all(record.stage in NOT_INSTALLED for record in table.records)
+def _not_installed(rows: Sequence[Row]) -> bool:
+    return bool(rows) and all(row.stage in NOT_INSTALLED for row in rows)
 
 
 def _of_not_run(comparison: Comparison) -> list[Lack]:
@@ -141,7 +141,7 @@ def _of_probes(comparison: Comparison) -> list[Lack]:
     """The cells that passed probes in the base, and pass on their example alone in the candidate."""
     bare = [
         each.name
-        for each in comparison.changes
+        for each in comparison.compared
         if each.base and each.candidate and each.passed and each.base.probes_passed and not each.candidate.probes_passed
     ]
     if not bare:
@@ -158,7 +158,7 @@ def _of_probes(comparison: Comparison) -> list[Lack]:
 
 def _of_natives(comparison: Comparison) -> list[Lack]:
     """The models that the base has no native output of: whatever their conversions do there, it means nothing."""
-    if _not_installed(comparison.tables[0]):
+    if _not_installed(comparison.rows[0]):
         return []  # which says it all
     broken = [
         record
@@ -190,17 +190,17 @@ def _native_notes(comparison: Comparison) -> list[str]:
     return [f"{words} {models_of(len(names))}: {', '.join(names)}." for names, words in said if names]
 
 
-def _native_records(comparison: Comparison) -> list[Record]:
+def _native_records(comparison: Comparison) -> list[Row]:
     """The base's native cells of the models that are compared."""
     models = _compared_models(comparison)
-    return [r for r in comparison.tables[0].records if r.strategy == BASELINE and r.model in models]
+    return [r for r in comparison.rows[0] if r.strategy == BASELINE and r.model in models]
 
 
 def _compared_models(comparison: Comparison) -> set[str]:
-    return {change.model for change in comparison.changes if change.base is not None}
+    return {change.cell[0] for change in comparison.compared if change.base is not None}
 
 
-def _in_train_mode(table: Table, record: Record) -> bool:
+def _in_train_mode(table: Table, record: Row) -> bool:
     """Whether a native cell mismatches since its model was left in train mode, which the harness says of it."""
     native = table.natives.get(record.model)
     return record.outcome is Outcome.MISMATCHED and native is not None and native.train_mode

@@ -9,7 +9,7 @@ from functools import partial
 
 from harness.bench.stages import Outcome
 from harness.tables.collection import no_collection
-from harness.verdict.comparison import Category, CellChange, Comparison, count_of, listed
+from harness.verdict.comparison import Category, CellChange, Compared, Comparison, count_of, listed
 from harness.verdict.duelled import Cell, Duelled, LatencyJudged, Slower, judge_latency
 from harness.verdict.evidence import Lack, models_of, weigh
 from harness.verdict.growth import MemoryGrowth, MemoryJudged, judge_memory
@@ -108,8 +108,8 @@ def judge(
 
 
 def _judged(comparison: Comparison, policy: GatePolicy, unfinished: Iterable[str], duelled: Duelled | None) -> Verdict:
-    failing = tuple(each for each in comparison.changes if _fails(policy, each))
-    allowed = tuple(each for each in comparison.changes if each.category.worse and not _fails(policy, each))
+    failing = comparison.where(lambda each: _fails(policy, each))
+    allowed = comparison.where(lambda each: each.category.worse and not _fails(policy, each))
     natives = [each for each in comparison.moved_natives if policy.fails_natives(each.model)]
     dropped, unknown, judged = _accuracy(comparison, policy)
     memory = judge_memory(comparison, policy)
@@ -121,9 +121,9 @@ def _judged(comparison: Comparison, policy: GatePolicy, unfinished: Iterable[str
     worse += [f"{count_of(len(latency.slower))} slower than [gate] allows"] if latency.slower else []
     evidence = weigh(comparison, unfinished=unfinished)
     lacking = (*evidence.lacking, *unknown, *memory.lacking, *latency.lacking)
-    open_cells = [each for each in comparison.changes if each.category.untold and not _fails(policy, each)]
+    open_cells = [each for each in comparison.compared if each.category.untold and not _fails(policy, each)]
     untold = [*counted(open_cells), *(lack.reason for lack in lacking)]
-    compared = len(comparison.changes) - len(open_cells)
+    compared = len(comparison.compared) - len(open_cells)
     excused = [*counted(allowed), *_allowed_natives(comparison, natives)]
     notes = [*_allowed_notes(allowed, comparison, natives), *evidence.notes]
     notes += [f"Accuracy dropped: {listed([str(each) for each in dropped])}."] if dropped else []
@@ -157,14 +157,15 @@ def natives_words(moved: Sequence[NativeChange]) -> str:
     return f"native output of {models_of(len(moved))} moved"
 
 
-def counted(changes: Sequence[CellChange]) -> list[str]:
+def counted(changes: Sequence[CellChange | Compared]) -> list[str]:
     """`3 cells newly failing`, a phrase for each category that has some of `changes`, the worst first."""
     of = {category: sum(each.category is category for each in changes) for category in Category}
     return [f"{count_of(count)} {category.words}" for category, count in of.items() if count]
 
 
-def _fails(policy: GatePolicy, change: CellChange) -> bool:
-    return policy.fails(change.category, model=change.model, strategy=change.strategy)
+def _fails(policy: GatePolicy, change: Compared) -> bool:
+    model, strategy, _ = change.cell
+    return policy.fails(change.category, model=model, strategy=strategy)
 
 
 def _allowed_natives(comparison: Comparison, failing: Sequence[NativeChange]) -> list[str]:
@@ -183,7 +184,7 @@ def _allowed_notes(allowed: Sequence[CellChange], comparison: Comparison, native
 
 def _idle_notes(comparison: Comparison, policy: GatePolicy, *, judged: int) -> list[str]:
     """The rules that are about no cell here, and the limits that no cell here can be held against."""
-    cells = [(each.model, each.strategy) for each in comparison.changes]
+    cells = [each.cell[:2] for each in comparison.compared]
     idle = [rule.scope for rule in policy.rules if not any(rule.covers(*cell) for cell in cells)]
     said = [f"Rules of [gate] that match no cell here: {'; '.join(idle)}."] if idle else []
     limited = any(policy.accuracy_points(*cell) is not None for cell in cells)
@@ -198,7 +199,7 @@ def _idle_notes(comparison: Comparison, policy: GatePolicy, *, judged: int) -> l
 def _accuracy(comparison: Comparison, policy: GatePolicy) -> tuple[list[AccuracyDrop], list[Lack], int]:
     """The cells whose accuracy dropped too far, why that is not known of all, and of how many it is known."""
     dropped, unknown, judged = [], [], 0
-    for change in comparison.changes:
+    for change in comparison.changes if policy.names("accuracy_points") else ():
         limit = policy.accuracy_points(change.model, change.strategy)
         before, after = change.base, change.candidate
         if limit is None or before is None or after is None or change.category.untold:

@@ -14,8 +14,8 @@ from harness.tables.launches import FEWEST_LAUNCHES
 from harness.verdict.comparison import Comparison, count_of, listed
 from harness.verdict.evidence import Lack
 from harness.verdict.memory import LEAST_MB, LEAST_SHARE
-from harness.verdict.parts import Key
 from harness.verdict.policy import GatePolicy
+from harness.verdict.seen import Key
 from harness.verdict.shifts import CellMemory
 
 _MORE_LAUNCHES = 6
@@ -58,7 +58,7 @@ def judge_memory(comparison: Comparison, policy: GatePolicy) -> MemoryJudged:
     """What `policy` makes of the memory of cells that pass on both sides."""
     limited = [
         (each, limit)
-        for each in comparison.memory.cells
+        for each in (comparison.memory.cells if policy.names("memory_percent") else ())
         if (limit := policy.memory_percent(each.model, each.strategy)) is not None
     ]
     grown = [MemoryGrowth(memory=each, limit=limit) for each, limit in limited if each.percent > limit]
@@ -88,11 +88,11 @@ def _of_peaks(comparison: Comparison, policy: GatePolicy) -> list[Lack]:
     """The cells that had a figure in the base and have none now."""
     unknown = [
         change.name
-        for change in comparison.changes
+        for change in comparison.compared
         if change.passed
         and change.base
         and change.candidate
-        and policy.memory_percent(change.model, change.strategy) is not None
+        and policy.memory_percent(*change.cell[:2]) is not None
         and change.base.rss_peak_mb is not None
         and change.candidate.rss_peak_mb is None
         and not comparison.numbers_left_out

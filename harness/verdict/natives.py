@@ -21,6 +21,7 @@ from enum import Enum
 from harness.bench.building import EXAMPLE
 from harness.bench.match import DEFAULT_TOLERANCE
 from harness.bench.sketch import decoded, estimated_error
+from harness.tables.lazy import values_of
 from harness.tables.natives import Native, NativeOutput
 from harness.tables.schema import Table
 
@@ -84,11 +85,12 @@ def compare_natives(base: Table, candidate: Table) -> tuple[NativeChange, ...]:
 
 def _comparable(base: Table, candidate: Table) -> list[str]:
     """The models that both tables have native outputs of, of one file and one set of weights."""
+    before, after = _files(base), _files(candidate)
     return [
         model
         for model in sorted(base.natives.keys() & candidate.natives.keys())
         if base.natives[model].weights_digest == candidate.natives[model].weights_digest
-        and _same_file(model, base, candidate)
+        and not (model in before and model in after and before[model].isdisjoint(after[model]))
         and not changed_code(model, base, candidate)
     ]
 
@@ -104,12 +106,13 @@ def changed_code(model: str, base: Table, candidate: Table) -> list[str]:
     return [name for name in before if name in after and before[name] != after[name]]
 
 
-def _same_file(model: str, base: Table, candidate: Table) -> bool:
-    before, after = (
-        {r.model_digest for r in table.records if r.model == model and r.model_digest is not None}
-        for table in (base, candidate)
-    )
-    return not before or not after or not before.isdisjoint(after)
+def _files(table: Table) -> dict[str, set[str]]:
+    """The digests of each model's file, where they are known."""
+    found: dict[str, set[str]] = {}
+    for model, digest in values_of(table.records, ("model", "model_digest")) if table.natives else ():
+        if digest is not None:
+            found.setdefault(model, set()).add(digest)
+    return found
 
 
 def _model_change(model: str, base: Native, candidate: Native) -> NativeChange | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.bench.record import Record
+from harness.verdict.seen import Row
 
 
 class Quantity(Enum):
@@ -111,7 +112,7 @@ by more than this factor, to more than `ROUNDING`."""
 ROUNDING = 1e-6
 
 
-def error_grew(base: Record, candidate: Record) -> bool:
+def error_grew(base: Row, candidate: Row) -> bool:
     """Whether the relative error of the example or of the probes rose tenfold, beyond rounding."""
     pairs = (
         (base.relative_error, candidate.relative_error),

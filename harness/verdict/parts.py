@@ -14,16 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from harness.bench.record import Record
 from harness.tables.launches import FEWEST_LAUNCHES, columns_by_cell
 from harness.tables.schema import Table
 from harness.verdict.memory import Launched, MemoryShift, shift_of
+from harness.verdict.seen import Key, Row
 from harness.verdict.together import Pair, runtime_of
 
 LAUNCH_SHARE = 0.3
 """By what share of the memory beyond the import a cell has to move where a side has fewer than three launches."""
-
-Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +33,7 @@ class Taken:
     peaks: list[float | None] = field(default_factory=list)
 
     @classmethod
-    def by(cls, record: Record) -> Taken:
+    def by(cls, record: Row) -> Taken:
         """What the row of a cell says, as one launch."""
         return cls(imports=[record.rss_import_mb], loads=[record.rss_load_mb], peaks=[record.rss_peak_mb])
 
@@ -106,7 +104,7 @@ class Parted:
         return self.beyond.common_mb + (self.imported.common_mb if self.imported else 0.0)
 
 
-def parted(before: Record, after: Record, launches: Launches) -> Parted | None:
+def parted(before: Row, after: Row, launches: Launches) -> Parted | None:
     """The memory of a cell; None where it was not measured on both sides, by launches where both have enough."""
     key = before.cell
     own = [side.get(key, _NOTHING) for side in launches]

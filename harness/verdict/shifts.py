@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from statistics import median
 
-from harness.bench.record import Record
 from harness.verdict.memory import LEAST_MB, MemoryShift
-from harness.verdict.parts import Key, Launches, Part, Parted, noise_of, parted
+from harness.verdict.parts import Launches, Part, Parted, noise_of, parted
+from harness.verdict.seen import Key, Row
 from harness.verdict.together import EXCEPTIONS, Group, Pair, runtime_of, runtimes, strategies, tells
 
 MANY_CELLS = 500
@@ -132,7 +132,7 @@ class MemoryChanges:
     `left_out` counts the cells whose memory cannot be held against each other, by the reason.
     """
 
-    cells: tuple[CellMemory, ...] = ()
+    cells: Sequence[CellMemory] = ()
     common: tuple[CommonShift, ...] = ()
     own: tuple[OwnShifts, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -142,10 +142,15 @@ class MemoryChanges:
         return {each.cell: each for each in self.cells}
 
 
-def sources_differ(base: Record, candidate: Record) -> str:
+def sources_differ(base: Row, candidate: Row) -> str:
     """Of what different sources the memory of two records is; empty where it is of one."""
     before, after = base.rss_source, candidate.rss_source
     return "" if before == after else f"{_source(before)} and {_source(after)}"
+
+
+def different_sources(told: str) -> str:
+    """Why a cell is left out, by what `sources_differ` told of it."""
+    return f"the figures are of different sources: {told}"
 
 
 def _source(source: str | None) -> str:
@@ -157,27 +162,24 @@ def memory_changes(pairs: Sequence[Pair], *, launches: Launches = ({}, {})) -> M
 
     Source: the rule of `harness.verdict.memory`, applied to what is left when shared shifts are taken away.
     """
+    if len(pairs) >= MANY_CELLS:
+        from harness.verdict.many_shifts import memory_of_many
+
+        return memory_of_many(pairs, launches)
     left_out: Counter[str] = Counter()
     moved: dict[Key, Parted] = {}
     kept: list[Pair] = []
-    at_once = _at_once(pairs, launches) if len(pairs) >= MANY_CELLS else {}
     for before, after in pairs:
-        measured = at_once.get(before.cell) or parted(before, after, launches)
+        measured = parted(before, after, launches)
         if measured and (told := sources_differ(before, after)):
-            left_out[f"the figures are of different sources: {told}"] += 1
+            left_out[different_sources(told)] += 1
         elif measured:
             moved[before.cell] = measured
             kept.append((before, after))
     noise_mb = noise_of(kept, moved)
     common = _take_common(kept, moved, noise_mb)
-    cells = tuple(_cell(pair, moved[pair[0].cell], noise_mb) for pair in kept)
-    return MemoryChanges(cells=cells, common=tuple(common), own=tuple(_own(cells)), left_out=dict(left_out))
-
-
-def _at_once(pairs: Sequence[Pair], launches: Launches) -> Mapping[Key, Parted]:
-    from harness.verdict.many_parts import parted_at_once
-
-    return parted_at_once(pairs, launches)
+    cells = tuple(cell_memory(pair, moved[pair[0].cell], noise_mb[pair[0].cell]) for pair in kept)
+    return MemoryChanges(cells=cells, common=tuple(common), own=tuple(own_shifts(cells)), left_out=dict(left_out))
 
 
 def _take_common(
@@ -241,16 +243,17 @@ def _take(
     return shared_mb, having
 
 
-def _cell(pair: Pair, moved: Parted, noise_mb: Mapping[Key, float]) -> CellMemory:
+def cell_memory(pair: Pair, moved: Parted, noise_mb: float) -> CellMemory:
+    """What one cell's memory did, by its parts and what it varies by, when what others share was told."""
     key = pair[0].cell
     own_mb: dict[Phase, float] = {}
     if moved.imported and (shift := moved.imported.shift(0.0)).found:
         own_mb[Phase.IMPORT] = shift.difference_mb
-    if (shift := moved.beyond.shift(noise_mb[key])).found:
+    if (shift := moved.beyond.shift(noise_mb)).found:
         loaded_mb = moved.load_mb or 0.0
         own_mb[Phase.LOAD if 2 * loaded_mb / shift.difference_mb >= 1 else Phase.RUN] = shift.difference_mb
-    whole = moved.whole.shift(noise_mb[key])
-    left = replace(moved.whole, common_mb=moved.common_mb).shift(noise_mb[key]) if moved.common_mb else whole
+    whole = moved.whole.shift(noise_mb)
+    left = replace(moved.whole, common_mb=moved.common_mb).shift(noise_mb) if moved.common_mb else whole
     if left.found and not own_mb:
         own_mb[Phase.PEAK] = left.difference_mb
     return CellMemory(
@@ -265,7 +268,7 @@ def _cell(pair: Pair, moved: Parted, noise_mb: Mapping[Key, float]) -> CellMemor
     )
 
 
-def _own(cells: Sequence[CellMemory]) -> list[OwnShifts]:
+def own_shifts(cells: Sequence[CellMemory]) -> list[OwnShifts]:
     """The shifts of single cells, by runtime, time and direction, apart where they share nothing."""
     found: dict[tuple[str, Phase, bool, bool], list[CellMemory]] = {}
     for each in cells:

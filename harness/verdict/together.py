@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.bench.record import Record
+from harness.verdict.seen import Row
 
 FEWEST_CELLS = 3
 FEWEST_MODELS = 2
@@ -18,7 +18,7 @@ FEWEST_MODELS = 2
 EXCEPTIONS = 10
 """Of so many cells one may do otherwise."""
 
-Pair = tuple[Record, Record]
+Pair = tuple[Row, Row]
 """One cell that passed on both sides."""
 
 

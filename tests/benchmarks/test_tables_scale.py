@@ -26,7 +26,7 @@ BEFORE = "d1ed9bc"
 """The last commit whose tables were read and compared row by row alone."""
 
 ROWS = 100_000
-TIMES_AS_FAST = 3.5
+TIMES_AS_FAST = 7.0
 HISTORY_S = 2.0
 
 
@@ -41,10 +41,12 @@ def code_of(commit: str, folder: Path) -> Path:
     return folder
 
 
-def run(code: Path, *arguments: object) -> Any:
+def run(code: Path, bytecode: Path, *arguments: object) -> Any:
     """What `tables_at_scale` prints, run in a process of its own with the harness of `code`."""
     command = [sys.executable, tables_at_scale.__file__, *map(str, arguments)]
-    environ = {**os.environ, "PYTHONPATH": str(code)}
+    # With bytecode, as an ordinary installation has it.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environ |= {"PYTHONPATH": str(code), "PYTHONPYCACHEPREFIX": str(bytecode)}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, cwd=code)
     return json.loads(done.stdout) if done.stdout else None
 
@@ -55,14 +57,19 @@ def test_large_tables_are_compared_faster_than_row_by_row(tmp_path: Path) -> Non
     codes = {"before": code_of(BEFORE, tmp_path / "before"), "now": ROOT}
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in codes}
     for name, code in codes.items():  # each by its own schema
-        run(code, "make", tmp_path / f"{name}-tables", ROWS)
+        run(code, tmp_path / "bytecode", "make", tmp_path / f"{name}-tables", ROWS)
     for _ in range(3):
         for name, code in codes.items():
-            found[name].append(run(code, "judge", tmp_path / f"{name}-tables"))
-    seconds = {name: statistics.median(each["seconds"] for each in runs) for name, runs in found.items()}
-    print(f"\n{found['now'][0]['rows']} rows: {seconds}, {seconds['before'] / seconds['now']:.1f} times as fast")
+            found[name].append(run(code, tmp_path / "bytecode", "judge", tmp_path / f"{name}-tables"))
+    times_as_fast = {}
+    for clock in ("seconds", "cpu_s"):
+        before, now = (statistics.median(each[clock] for each in found[name]) for name in ("before", "now"))
+        times_as_fast[clock] = before / now
+        print(
+            f"\n{found['now'][0]['rows']} rows, {clock}: {before:.2f} and {now:.2f}, {before / now:.1f} times as fast"
+        )
     assert len({each["told"] for runs in found.values() for each in runs}) == 1
-    assert seconds["before"] / seconds["now"] >= TIMES_AS_FAST
+    assert times_as_fast["cpu_s"] >= TIMES_AS_FAST, "of CPU time, which others on the machine hardly change"
 
 
 @pytest.mark.long

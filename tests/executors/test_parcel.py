@@ -57,6 +57,27 @@ def test_a_users_code_travels_with_what_git_ignores_and_without_git(tmp_path: Pa
     assert names == {"net.py", "helper.py", ".gitignore", "weights.bin"}
 
 
+def test_what_lets_somebody_in_somewhere_stays(tmp_path: Path) -> None:
+    models = write(tmp_path / "models", net=MODEL, helper="X = 1\n")
+    (models / ".env").write_text("TOKEN=1", encoding="utf-8")
+    (models / ".aws").mkdir()
+    (models / ".aws" / "credentials").write_text("key", encoding="utf-8")
+    base = unpacked(plan_of(models / "net.py"), tmp_path)
+    assert {path.name for path in base.glob("own/*/models/*")} == {"net.py", "helper.py"}
+
+
+def test_a_folder_that_is_linked_travels_under_each_of_its_names_and_no_link_goes_in_circles(tmp_path: Path) -> None:
+    models = write(tmp_path / "models", net=MODEL, shared__helper="X = 1\n")
+    (models / "also").symlink_to("shared")
+    (models / "shared" / "up").symlink_to("..")
+    (models / "shared" / "itself").symlink_to(".")
+    (models / "outside").symlink_to(write(tmp_path / "data", numbers=""))
+    base = unpacked(plan_of(models / "net.py"), tmp_path)
+    (there,) = base.glob("own/*/models")
+    found = {path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()}
+    assert found == {"net.py", "also/helper.py", "shared/helper.py", "outside/numbers.py"}
+
+
 def test_a_model_in_a_package_travels_with_the_package(tmp_path: Path) -> None:
     text = "from harness.bench import Model\nfrom ..nets import net\nMODEL = Model()\n"
     write(tmp_path / "src" / "mine", models__one=text, nets__net="X = 1\n")

@@ -49,17 +49,25 @@ def test_an_ambient_environment_keeps_its_own_paths() -> None:
 
 def test_a_node_has_its_own_places_and_what_was_asked_for_and_nothing_of_rays() -> None:
     asked = {"PATH": "/usr/bin", "HOME": "/home/me", "UV_CACHE_DIR": "/home/me/uv", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    assert on_node(asked, HERE | RAYS, gpu=False) == HERE | {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    assert on_node(asked, HERE | RAYS, pinned=True, gpu=False) == HERE | {"TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
 def test_threads_that_were_asked_for_are_not_rays() -> None:
-    assert on_node({"OMP_NUM_THREADS": "4"}, HERE | RAYS, gpu=False)["OMP_NUM_THREADS"] == "4"
+    assert on_node({"OMP_NUM_THREADS": "4"}, HERE | RAYS, pinned=True, gpu=False)["OMP_NUM_THREADS"] == "4"
 
 
 def test_the_gpus_that_a_node_gives_count_where_one_is_served_on() -> None:
     here = HERE | {"CUDA_VISIBLE_DEVICES": "2"}
-    assert on_node({"CUDA_VISIBLE_DEVICES": "0"}, here, gpu=True)["CUDA_VISIBLE_DEVICES"] == "2"
-    assert "CUDA_VISIBLE_DEVICES" not in on_node({"CUDA_VISIBLE_DEVICES": "0"}, here, gpu=False)
+    assert on_node({"CUDA_VISIBLE_DEVICES": "0"}, here, pinned=True, gpu=True)["CUDA_VISIBLE_DEVICES"] == "2"
+    assert "CUDA_VISIBLE_DEVICES" not in on_node({"CUDA_VISIBLE_DEVICES": "0"}, here, pinned=True, gpu=False)
+
+
+def test_an_ambient_environment_finds_what_lies_on_its_node() -> None:
+    here = HERE | RAYS | {"LD_LIBRARY_PATH": "/usr/local/cuda/lib64"}
+    assert on_node({"LD_LIBRARY_PATH": "/elsewhere"}, here, pinned=False, gpu=False) == HERE | {
+        "LD_LIBRARY_PATH": "/usr/local/cuda/lib64"
+    }
+    assert on_node({}, here, pinned=True, gpu=False) == HERE
 
 
 SETTINGS = st.sampled_from(["LANG", "OMP_NUM_THREADS", "TF_X", "PYTHONWARNINGS", "UV_INDEX", "HARNESS_X", "OTHER"])
@@ -70,4 +78,4 @@ PLACES = st.sampled_from(["PATH", "HOME", "UV_CACHE_DIR", "TORCH_HOME", "OTHER_H
 def test_on_the_machine_itself_a_node_sees_what_is_seen_there(settings: dict[str, str], places: dict[str, str]) -> None:
     environ = settings | places
     local = let_in(environ, pinned=True)
-    assert on_node(local, environ | RAYS, gpu=False) == local
+    assert on_node(local, environ | RAYS, pinned=True, gpu=False) == local

@@ -79,7 +79,7 @@ def test_an_issue_notifies_and_links_nobody(harm: str) -> None:
     now = table(failed("lstm", "native", error=harm), failed("lstm", "onnx-dynamo", error=harm, fingerprint="0" * 8))
     again = NotReproduced(cell=harm, before=harm, now=harm, seen=harm)
     now = replace(now, run=replace(now.run, combination=harm, not_reproducible=(again,)))
-    tonight = replace(of(SAME, now), unexpected=now.records)
+    tonight = replace(of(SAME, now), unexpected=tuple(now.records))
     source = night_markdown(Night(tables=(tonight,), missing=(harm,), refused=((harm, harm),)))
     shown = _Rendered(cmarkgfm.github_flavored_markdown_to_html(source))
     allowed = {"h3", "h4", "ul", "li", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "strong"}
@@ -96,3 +96,13 @@ def test_an_issue_is_never_longer_than_github_takes() -> None:
     assert told.endswith("More was found than an issue has room for: the tables have it all.\n")
     assert "and 160 more" in told
     assert "and 960 more" in told
+
+
+def test_a_table_beyond_the_room_of_an_issue_hides_none_of_the_others() -> None:
+    models = [f"{'m' * 80}-{number}" for number in range(800)]
+    large = table(*(failed(each, "native", fingerprint=f"{n // 20:08x}") for n, each in enumerate(models)))
+    small = table(failed("small", "native"))
+    before = table(*(passed(each, "native") for each in (*models, "small")))
+    told = night_markdown(Night(tables=(of(before, large), of(before, small))))
+    assert models[0] not in told
+    assert "`small/native`" in told

@@ -23,7 +23,7 @@ from harness.tables.reading import LARGE_BYTES, read_table
 from harness.tables.rows import format_rows, parse_rows, split_rows
 from harness.tables.schema import Table
 from harness.tables.writing import write_table
-from harness.verdict.comparison import compare
+from harness.verdict.comparison import Category, compare
 from harness.verdict.gate import judge
 from tests.tables.samples import failed, mismatched, not_applicable, passed, table, timed
 from tests.tables.test_table_rows import launches, records
@@ -50,7 +50,7 @@ def both(folder: Path) -> Table | str:
 
 
 def _text(read: Table) -> str:
-    return format_rows(Record, read.records) + format_rows(Launch, read.launches) + repr(read.records)
+    return format_rows(Record, read.records) + format_rows(Launch, read.launches) + repr(tuple(read.records))
 
 
 @functools.cache
@@ -120,6 +120,9 @@ def test_what_a_gate_says_of_it_is_the_same(folder: Path, tmp_path: Path) -> Non
         verdicts.append(
             (
                 repr(comparison.changes),
+                repr(comparison.of(Category.FIXED, Category.MISSING_IN_CANDIDATE)),
+                repr([comparison.changes[place] for place in (0, -1)]),
+                comparison.counts,
                 comparison.notes,
                 comparison.memory,
                 comparison.latency,

@@ -89,7 +89,7 @@ def test_a_cell_that_nobody_expects_any_more_is_found_once() -> None:
 
 def test_an_unexpected_cell_that_changed_is_told_as_changed_alone() -> None:
     before, now = table(passed("lstm", "native")), table(failed("lstm", "native"))
-    found = replace(tonight(before, now), unexpected=now.records)
+    found = replace(tonight(before, now), unexpected=tuple(now.records))
     assert (len(found.changes), found.findings) == (1, ())
 
 
