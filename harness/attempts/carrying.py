@@ -97,15 +97,16 @@ class Carrier:
             if json.loads(path.read_text(encoding="utf-8"))["row"].get("carried_from"):
                 attempt.take_back([cell])
         now = gather(self.root, task, prepared, inside, fresh=fresh)
-        identities.keep(attempt, self.root, now, recorded=[cell.slug for cell in attempt.worked_on(task.plan)])
-        if self.night is None:
-            return []
         worked_on = set(attempt.worked_on(task.plan))
+        identities.keep(attempt, self.root, now, recorded=[cell.slug for cell in worked_on])
+        if self.night is None:
+            attempt.expect([], done=worked_on)
+            return []
         # Rows are of the environment's extension: an ambient one has all cells, whatever extension they ask for.
         cells = [replace(cell, extension=task.plan.extension) for cell in task.plan.cells if cell not in worked_on]
         found = sources(self.root, self.tables, now, cells, here=_conditions(inside))
-        again = {cell: source for cell, source in found.items() if is_due(cell, self.night)}
-        attempt.expect([_expected(cell, source) for cell, source in again.items()])
+        again = {cell: source for cell, source in found.items() if is_due(cell, self.night, seen=source.seen)}
+        attempt.expect([_expected(cell, source) for cell, source in again.items()], done=worked_on)
         carried = {cell: source for cell, source in found.items() if cell not in again}
         for cell, source in carried.items():
             self._carry(attempt, cell, source, inside, tier=task.plan.tier)
@@ -155,10 +156,14 @@ def conditions_of(run: Run) -> dict[str, Any]:
     return _conditions(asdict(run))
 
 
-def is_due(cell: Cell, night: date) -> bool:
-    """Whether a cell is of the share that is run again on this night; each is on one of `NIGHTS` in a row."""
+def is_due(cell: Cell, night: date, *, seen: str) -> bool:
+    """Whether a cell is of the share that is run again on this night; each is on one of `NIGHTS` in a row.
+
+    One whose night was left out is so as soon as the run that saw it is as many nights ago.
+    """
     digest = hashlib.sha256(f"{cell.id}@{cell.device}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % NIGHTS == night.toordinal() % NIGHTS
+    its_own = int.from_bytes(digest[:8], "big") % NIGHTS == night.toordinal() % NIGHTS
+    return its_own or (night - date.fromisoformat(seen[:10])).days >= NIGHTS
 
 
 def sources(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,15 +20,14 @@ from harness.bench.reads import content_of, named_in
 from harness.bench.registry import Entry, Registry
 from harness.matrix.environment import Prepared, clean_environ, told_by
 from harness.matrix.places import own_folder
+from harness.matrix.variables import OF_FRAMEWORKS, PASS, any_of
 from harness.tables.ingredients import Ingredients, short
 
-READ_BY_FRAMEWORKS = (
-    *("AOT*", "ATEN_*", "BLIS_*", "CUBLAS*", "CUDA_*", "CUDNN_*", "DNNL_*", "GLIBC_TUNABLES", "GOMP_*", "GOTO_*"),
-    *("HF_*", "JAX_*", "KERAS_*", "KMP_*", "LD_*", "MALLOC_*", "MKL_*", "MPS_*", "NCCL_*", "NPY_*", "NUMEXPR_*"),
-    *("NVIDIA_*", "OMP_*", "ONEDNN_*", "ONNX*", "OPENBLAS_*", "ORT*", "PYTHON*", "PYTORCH_*", "TF2_*", "TF_*"),
-    *("TORCH*", "TRANSFORMERS_*", "TRITON_*", "XLA_*"),
-)
+READ_BY_FRAMEWORKS = f"{OF_FRAMEWORKS} AOT* CUBLAS* DNNL_* GOTO_* LD_* MPS_* ONEDNN_* ORT* PYTHON*"
 """Patterns of the names of environment variables that frameworks, and the libraries below them, read."""
+
+_CREDENTIAL = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|CREDENTIAL|KEY)S?(?:_|$)", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w.,:=+-]{0,40}")
 
 _LONGEST_S = 900.0
 """How long reading all packages of an environment may take that the harness has not installed: once, from a disk."""
@@ -83,14 +82,17 @@ def device_items(device: str, inside: Mapping[str, Any]) -> dict[str, str]:
 def variables(device: str, around: Mapping[str, str]) -> dict[str, str]:
     """The variables that frameworks read, as a cell's processes have them, where those `around` are the bench's.
 
-    Those that are made of the policy's threads are as for one: threads are a part of their own.
+    Those that a user had passed on count too. Those that are made of the policy's threads are as for one: threads are a
+    part of their own. What has been given for credentials is left out, and no value that may say more than a setting is
+    told in plain: this is published with the table.
     """
     environ = child_environ(device, 1, base=around)
-    return {name: environ[name] for name in sorted(environ) if _is_read(name)}
-
-
-def _is_read(name: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in READ_BY_FRAMEWORKS)
+    read, passed = any_of(READ_BY_FRAMEWORKS), any_of(around.get(PASS, ""))
+    return {
+        name: value if read.fullmatch(name) and _PLAIN.fullmatch(value) else short(value)
+        for name, value in sorted(environ.items())
+        if (read.fullmatch(name) or passed.fullmatch(name)) and not _CREDENTIAL.search(name)
+    }
 
 
 def entry_digest(entry: Entry[Any]) -> str:
@@ -129,5 +131,5 @@ def _stamp(path: Path) -> tuple[Path, tuple[int, ...]]:
 
 
 def places(root: Path) -> Sequence[tuple[str, Path]]:
-    """Folders that are elsewhere on another machine: the harness's own code with its zoo, and the repository."""
-    return (("code", CODE.resolve()), ("root", root.resolve()))
+    """Folders that are elsewhere on another machine: the harness's own code with its zoo, the repository, the home."""
+    return (("code", CODE.resolve()), ("root", root.resolve()), ("home", Path("~").expanduser().resolve()))

@@ -21,12 +21,14 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness.attempts import identities
+from harness.attempts.ingredients import as_now, variables
 from harness.attempts.recorded import read_recorded
 from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree, space_at
 from harness.bench.errors import HarnessError
 from harness.bench.hold import hold
-from harness.bench.identity import Identity, changed_files, short
+from harness.bench.identity import Identity, short
 from harness.bench.kept import MIB, ArtifactChangedError, content_digest, read_artifact, size_of
 from harness.bench.plan import Cell, Plan, file_stem_of, split
 from harness.bench.record import now, write_json
@@ -34,11 +36,12 @@ from harness.bench.registry import Registry
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line, size
 from harness.bench.waiting import WAITING_SHARE
+from harness.matrix.environment import clean_environ
 from harness.matrix.places import OWN, own_folder
 
 STORE = "artifacts"
 ENTRY_FILE = "entry.json"
-_VERSION = 1
+_VERSION = 2
 _PARTIAL = ".partial"
 
 Tell = Callable[[str], None]
@@ -52,13 +55,15 @@ def folder_of(root: Path) -> Path:
 def key_of(plan: Plan, registry: Registry, cell: Cell, parts: Identity) -> str:
     """What the artifact of a cell is kept by; empty where not all that has a say in it is known.
 
-    `parts` are those of the attempt that converts it. What is in an ambient environment nobody can tell. The model's
-    weights are held against it where it is served.
+    `parts` are those of the attempt that converts it; the variables that frameworks read are those of now. What is in
+    an ambient environment nobody can tell. The model's weights, and what building and converting it read, are held
+    against it where it is served.
     """
     if not parts["lock"] or not parts["packages"]:
         return ""
     strategy = registry.strategy_digest(split(cell.strategy)[0])
-    environment = [parts["lock"], parts["packages"], parts["bench"], plan.policy.threads]
+    read = variables("cpu", clean_environ(pinned=True))
+    environment = [parts["lock"], parts["packages"], parts["bench"], plan.policy.threads, read]
     of_cell = [cell.model, registry.models[cell.model].digest, cell.strategy, strategy, sorted(plan.paths)]
     return short(json.dumps([_VERSION, *environment, *of_cell]))
 
@@ -70,11 +75,13 @@ def keep(root: Path, plan: Plan, registry: Registry, attempt: Attempt, parts: Id
     """
     if not attempt.artifacts.is_dir():
         return
+    known = identities.kept(attempt)
+    unknown = known.unknown if known else ()  # of another command, which may have had other variables
     try:
         with _held(root):
             for cell in plan.cells:
                 left = attempt.artifacts / cell.slug
-                if left.is_dir() and (key := key_of(plan, registry, cell, parts)):
+                if left.is_dir() and cell.slug not in unknown and (key := key_of(plan, registry, cell, parts)):
                     _keep(root, registry, attempt, cell, left, key)
             told = bound(root, plan.keeping.artifacts_mb)
     except (OSError, HarnessError) as error:
@@ -87,18 +94,22 @@ def keep(root: Path, plan: Plan, registry: Registry, attempt: Attempt, parts: Id
 def _keep(root: Path, registry: Registry, attempt: Attempt, cell: Cell, left: Path, key: str) -> None:
     """Have an artifact in the store, unless it is there or its cell is not what it was taken for."""
     entry = folder_of(root) / key
-    record = read_recorded(attempt.record_of(cell)).record
+    recorded = read_recorded(attempt.record_of(cell))
+    record, reads = recorded.record, recorded.reads
     digests = registry.models[cell.model].digest, registry.strategy_digest(split(cell.strategy)[0])
-    if record.outcome is not Outcome.PASSED or (record.model_digest, record.strategy_digest) != digests:
+    if reads is None or record.outcome is not Outcome.PASSED:
         return
-    if (entry / ENTRY_FILE).is_file():
+    if (record.model_digest, record.strategy_digest) != digests:
+        return
+    before = _files_of(entry)
+    if before is not None and _is_of_now(before):
         os.utime(entry / ENTRY_FILE)
         return
     remove_tree(entry)
     builds = attempt.builds / f"{file_stem_of(cell.model)}.json"
     files = json.loads(builds.read_text(encoding="utf-8")) if builds.is_file() else {}
     stated = {"version": _VERSION, "cell": cell.id, "weights_digest": record.weights_digest, "at": now()}
-    write_json(left / ENTRY_FILE, {**stated, "files": files})
+    write_json(left / ENTRY_FILE, {**stated, "files": {**reads, **files}})
     partial = entry.with_name(f".{key}{_PARTIAL}")
     shutil.move(left, partial)
     partial.rename(entry)
@@ -142,7 +153,7 @@ def take(root: Path, key: str, target: Path, *, note: Tell) -> bool:
         if not entry.is_dir():
             return False
         files = _files_of(entry)
-        if files is not None and changed_files(files):  # what the model's build imports is not what it was
+        if files is not None and not _is_of_now(files):
             return False
         try:
             shutil.copytree(entry, target, symlinks=True, copy_function=_link)
@@ -160,8 +171,13 @@ def take(root: Path, key: str, target: Path, *, note: Tell) -> bool:
     return False
 
 
+def _is_of_now(files: Mapping[str, str]) -> bool:
+    """Whether what an entry was made of is still what it was."""
+    return as_now(map(Path, files)) == list(files.values())
+
+
 def _files_of(entry: Path) -> Mapping[str, str] | None:
-    """The files that the build of an entry's model imports, with digests; None where the entry does not say it."""
+    """The files that an entry was built and converted from, with digests; None where it does not say it."""
     try:
         files: Mapping[str, str] = json.loads((entry / ENTRY_FILE).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -331,10 +331,17 @@ class Attempt:
         partial.replace(path)
         self._event("carried", cell)
 
-    def expect(self, cells: Iterable[Mapping[str, Any]]) -> None:
-        """Keep what cells had come to that are run again, beside what is kept of others by now."""
-        kept = {(each["model"], each["strategy"]): dict(each) for each in (*self.expectations(), *cells)}
-        write_json(self.expected, list(kept.values()))
+    def expect(self, cells: Iterable[Mapping[str, Any]], *, done: Iterable[Cell]) -> None:
+        """Keep what cells had come to that are run again, beside what is kept of those that are `done` by now.
+
+        What others had come to goes: something may have changed for them since.
+        """
+        over = {(cell.model, cell.strategy) for cell in done}
+        kept = [each for each in self.expectations() if (each["model"], each["strategy"]) in over]
+        if found := [*kept, *map(dict, cells)]:
+            write_json(self.expected, found)
+        else:
+            self.expected.unlink(missing_ok=True)
 
     def expectations(self) -> list[dict[str, Any]]:
         """What cells had come to that are run again: `model`, `strategy`, `outcome`, `stage`, `fingerprint`, `seen`."""

@@ -107,6 +107,9 @@ def packages(contents: Contents, *, whole: bool, leave_out: Iterable[str] = ()) 
         found[name] = " ".join([distribution.version, content, *_of_folder(address, contents)])
     if whole:
         found |= {f"path {place}": _folder(Path(place), contents) for place in _path(leave_out)}
+        # Conda installs libraries of which Python knows no distribution, such as MKL: file names have their builds.
+        of_conda = sorted(path.name for path in Path(sys.prefix, "conda-meta").glob("*.json"))
+        found |= {"packages of conda": short(of_conda)} if of_conda else {}
     return dict(sorted(found.items()))
 
 
@@ -198,9 +201,14 @@ def libraries(contents: Contents) -> dict[str, str]:
     except OSError:
         return {}
     paths = {line.split(maxsplit=5)[5] for line in mapped.splitlines() if ".so" in line}
-    stems = {name.partition(".so")[0] for name in (*_LIBRARIES, "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")}
-    wanted = {path for path in paths if Path(path).name.partition(".so")[0] in stems}
+    stems = {_stem(name) for name in (*_LIBRARIES, "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "ld.so")}
+    wanted = {path for path in paths if _stem(path) in stems}
     return {Path(path).name: contents.of(path) for path in sorted(wanted)}
+
+
+def _stem(path: str) -> str:
+    """The name of a library without its version; before glibc 2.34 that is in the file's name: `libc-2.31.so`."""
+    return re.sub(r"-\d+(?:\.\d+)+$", "", Path(path).name.partition(".so")[0])
 
 
 def cpu() -> dict[str, str]:

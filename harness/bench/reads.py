@@ -26,7 +26,13 @@ READS_FILE = "reads.txt"
 
 _LISTED = ("os.listdir", "os.scandir")
 _IMPORTING = "<frozen importlib"
-_SYSTEM = tuple(Path(place) for place in ("/dev", "/etc", "/proc", "/run", "/sys", "/usr"))
+_PREFIXES = (Path("/"), Path("/usr"), Path("/usr/local"))
+_OF_PREFIXES = ("bin", "include", "lib", "lib32", "lib64", "libexec", "sbin", "share")
+_SYSTEM = (
+    *(Path(place) for place in ("/dev", "/etc", "/proc", "/run", "/sys")),
+    *(prefix / name for prefix in _PREFIXES for name in _OF_PREFIXES),
+)
+"""A user's own code may lie in what is left of `/usr`: that of containers often does, in `/usr/src`."""
 _OF_PYTHON = (".pth", "pyvenv.cfg")
 _LONGEST_NAME = 255
 
@@ -128,15 +134,16 @@ def _left_out() -> Iterable[Path]:
     for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts"):
         yield Path(sysconfig.get_path(name)).resolve()
     for text in (sys.prefix, sys.base_prefix, os.environ.get(MARKER, ""), os.environ.get("TMPDIR", "")):
-        # An interpreter of the system's has a prefix that holds all there is.
-        if text and text != os.sep:
+        # An interpreter of the system's has a prefix that holds more than Python.
+        if text and Path(text) not in _PREFIXES:
             yield Path(text).resolve()
 
 
 def named_in(files: Iterable[Path]) -> list[Path]:
     """Files and folders that the texts in `files`, Python files, name beside them: `"model.safetensors"`, `"data"`.
 
-    Of a folder, all files in it count too, as far down as they lie.
+    Of a folder, all files in it count too, as far down as they lie; one by its whole path may hold anything, such as
+    `/tmp`: what a model reads there is seen.
     """
     found: set[Path] = set()
     for file in files:
@@ -145,6 +152,8 @@ def named_in(files: Iterable[Path]) -> list[Path]:
             try:
                 if path.is_file():
                     found.add(path)
+                elif os.path.isabs(text):  # noqa: PTH117 - a string
+                    continue
                 elif path.is_dir() and path.resolve() not in (file.parent.resolve(), *file.parent.resolve().parents):
                     inside = (each for each in path.rglob("*") if "__pycache__" not in each.parts)
                     found.update([path, *(each for each in inside if each.is_file())])

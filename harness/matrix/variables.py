@@ -24,7 +24,7 @@ _OF_TOOLS = (
 )
 """What installs, builds and starts Python."""
 
-_OF_FRAMEWORKS = (
+OF_FRAMEWORKS = (
     "OMP_* GOMP_* KMP_* MKL_* OPENBLAS_* BLIS_* NUMEXPR_* MALLOC_* GLIBC_TUNABLES TF_* TF2_* TFLITE_* XLA_* JAX_* "
     "KERAS_* TORCH* PYTORCH_* ATEN_* TRITON_* HF_* TRANSFORMERS_* ONNX* ORT_* CUDA_* CUDNN_* CUBLAS_* NCCL_* NVIDIA_* "
     "GRPC_* PROTOCOL_BUFFERS_* NUMPY_* NPY_*"
@@ -43,7 +43,7 @@ def let_in(environ: Mapping[str, str], *, pinned: bool) -> dict[str, str]:
 
     An ambient one keeps its own paths: containers find CUDA by them.
     """
-    listed = _any_of(_OF_THE_MACHINE, _OF_TOOLS, _OF_FRAMEWORKS, environ.get(PASS, ""))
+    listed = any_of(_OF_THE_MACHINE, _OF_TOOLS, OF_FRAMEWORKS, environ.get(PASS, ""))
     foreign = _FOREIGN if pinned else ()
     return {
         name: value
@@ -59,7 +59,7 @@ def on_node(asked: Mapping[str, str], here: Mapping[str, str], *, pinned: bool, 
     frameworks read, nothing comes from there but places. Which GPUs are given here counts with `gpu` alone. An
     ambient environment, which is not `pinned`, finds its CUDA where the node says.
     """
-    machine = _any_of(_OF_THE_MACHINE)
+    machine = any_of(_OF_THE_MACHINE)
     of_gpus = () if gpu else ("CUDA_VISIBLE_DEVICES",)
     own = {
         name: value
@@ -78,5 +78,6 @@ def _is_of_python(name: str) -> bool:
     return name.startswith("PYTHON")
 
 
-def _any_of(*globs: str) -> re.Pattern[str]:
+def any_of(*globs: str) -> re.Pattern[str]:
+    """What matches a name that one of the patterns, with spaces between them, stands for."""
     return re.compile("|".join(fnmatch.translate(glob) for text in globs for glob in text.split()))

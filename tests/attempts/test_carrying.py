@@ -17,6 +17,7 @@ import pytest
 
 from harness.attempts import details, identities
 from harness.attempts.carrying import NIGHTS, OF_THE_MACHINE, Carrier, is_due, tables_of
+from harness.attempts.ingredients import variables
 from harness.attempts.settling import table_of
 from harness.attempts.tasks import Task
 from harness.bench import identity as bench_identity
@@ -100,7 +101,7 @@ STARTED = "2026-01-31T12:00:00Z"
 def quiet_night(plan: Plan) -> date:
     """A night on which no cell is run again."""
     nights = (date(2026, 2, 1) + timedelta(days=days) for days in range(NIGHTS))
-    return next(night for night in nights if not any(is_due(cell, night) for cell in plan.cells))
+    return next(night for night in nights if not any(is_due(cell, night, seen=STARTED) for cell in plan.cells))
 
 
 def record(plan: Plan, strategy: str, outcome: Outcome = Outcome.PASSED, **values: Any) -> Record:
@@ -343,6 +344,8 @@ def with_policy(world: World, **values: Any) -> World:
         ("ORT_DISABLE_ALL", True),
         ("PYTORCH_JIT", True),
         ("MALLOC_ARENA_MAX", True),
+        ("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", True),
+        ("HF_TOKEN", False),
         ("OMP_NUM_THREADS", False),
         ("EDITOR", False),
     ],
@@ -352,6 +355,15 @@ def test_variables_that_frameworks_read_have_a_say(
 ) -> None:
     monkeypatch.setenv(name, "7")
     assert run_now(base) == ({"native", "recite"} if run else set())
+
+
+def test_what_is_published_of_variables_is_no_secret() -> None:
+    given = {"HARNESS_PASS_ENV": "MY_*", "MY_SETTING": "private", "MY_API_KEY": "k", "HF_TOKEN": "t", "ORT_LEVEL": "3"}
+    found = variables("cpu", {**given, "HF_ENDPOINT": "https://me:secret@host"})
+    assert found["ORT_LEVEL"] == "3"
+    assert {"MY_SETTING", "HF_ENDPOINT"} <= found.keys(), "they have a say"
+    assert not {"HF_TOKEN", "MY_API_KEY"} & found.keys()
+    assert not any(text in value for value in found.values() for text in ("private", "secret"))
 
 
 def test_the_bench_has_a_say(base: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,14 +445,45 @@ def test_a_cell_of_which_it_is_not_known_what_it_read_is_run_again(world: World)
 def test_each_cell_is_run_again_on_one_of_twenty_nights() -> None:
     cells = [Cell("torch2.0", f"model-{number}", "native", "cpu") for number in range(400)]
     nights = [date(2026, 12, 20) + timedelta(days=days) for days in range(NIGHTS)]
-    due = [[cell for cell in cells if is_due(cell, night)] for night in nights]
+    due = [[cell for cell in cells if is_due(cell, night, seen="2026-12-20T01:00:00Z")] for night in nights]
     assert sorted(cell.model for each in due for cell in each) == sorted(cell.model for cell in cells)
     assert max(map(len, due)) < 3 * len(cells) / NIGHTS
 
 
+def test_a_cell_whose_night_was_left_out_is_run_on_the_next_that_there_is() -> None:
+    cell = Cell("torch2.0", "one", "native", "cpu")
+    own = night_of(cell)
+    seen = f"{own - timedelta(days=NIGHTS)}T03:00:00Z"
+    assert [is_due(cell, own + timedelta(days=days), seen=seen) for days in (-1, 0, 1, 2)] == [False, True, True, True]
+    assert not is_due(cell, own + timedelta(days=1), seen=f"{own}T03:00:00Z")
+
+
+def test_what_a_cell_had_come_to_is_not_held_against_it_once_something_changed(world: World) -> None:
+    """The run was interrupted before it came to the cell, and goes on after an edit."""
+    cell = next(cell for cell in world.plan.cells if cell.strategy == "recite")
+    night = night_of(cell)
+    attempt, _ = world.begun("now", night)
+    assert [each["strategy"] for each in attempt.expectations()] == ["recite"]
+    task, inside = Task(plan=world.plan), {**world.inside, "jobs": 1}
+    carrier = Carrier(root=world.root, tables=tables_of([world.root / "results"], "small"), night=night)
+    with other(world.folder / "data" / "trained.npz"):
+        carrier.take_up(attempt, task, world.prepared, inside, fresh=False)
+        assert attempt.expectations() == []
+    carrier.take_up(attempt, task, world.prepared, inside, fresh=False)
+    attempt.write(cell, record(world.plan, "recite"), {"reads": world.reads()})
+    carrier.take_up(attempt, task, world.prepared, inside, fresh=False)
+    assert [each["strategy"] for each in attempt.expectations()] == ["recite"], "it was run by then"
+
+
+def night_of(cell: Cell) -> date:
+    """The first night after that of the table on which a cell is run again."""
+    nights = (date(2026, 2, 1) + timedelta(days=days) for days in range(NIGHTS))
+    return next(night for night in nights if is_due(cell, night, seen=STARTED))
+
+
 def test_another_outcome_of_a_cell_that_is_run_again_is_not_reproducible(world: World) -> None:
     cell = next(cell for cell in world.plan.cells if cell.strategy == "recite")
-    night = next(n for n in (date(2026, 2, 1) + timedelta(days=d) for d in range(NIGHTS)) if is_due(cell, n))
+    night = night_of(cell)
     attempt, told = world.begun("now", night)
     assert cell not in attempt.recorded(world.plan)
     assert "small: 1 that nothing changed for are run again tonight" in told

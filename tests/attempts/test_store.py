@@ -99,6 +99,33 @@ def test_what_is_not_what_was_kept_or_is_of_other_weights_is_converted_anew(
     assert line.startswith(f".harness/artifacts/{spoilt.name} was not, byte by byte, what had been kept, and was rem")
 
 
+def test_what_was_made_of_other_data_is_converted_anew(tmp_path: Path, task: Task) -> None:
+    """Such as a file of settings that the model reads: its weights are what they were."""
+    shutil.copytree(Path(task.plan.models[0]).parent, tmp_path / "files")
+    old, new = str(Path(task.plan.models[0]).parent), str(tmp_path / "files")
+    plan = replace(task.plan, models=tuple(path.replace(old, new) for path in task.plan.models))
+    model = Path(plan.models[0])
+    text = model.read_text(encoding="utf-8")
+    reading = "def build():\n    from pathlib import Path\n\n    Path(__file__).with_suffix('.' + 'json').read_text()\n"
+    model.write_text(text.replace("def build():\n", reading), encoding="utf-8")
+    model.with_suffix(".json").write_text("4", encoding="utf-8")
+    task, root = replace(task, plan=plan), tmp_path / "root"
+    with contextlib.ExitStack() as holds:
+        execute(root, task, Observer(), holds, run="this")
+    assert len(_entries(root)) == 2
+    model.with_suffix(".json").write_text("8", encoding="utf-8")
+    assert _side(root, task, Observer())[1] == [True, True]
+
+
+def test_a_variable_that_frameworks_read_is_in_the_key(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    def key() -> str:
+        return store.key_of(task.plan, task.plan.registry(), task.plan.cells[0], dict.fromkeys(PARTS, "p"))
+
+    before = key()
+    monkeypatch.setenv("PYTORCH_JIT", "0")
+    assert key() != before
+
+
 def test_a_run_is_lent_nothing(ran: Path, task: Task, tmp_path: Path) -> None:
     attempt, registry = Attempt(tmp_path), task.plan.registry()
     parts = dict.fromkeys(PARTS, "p")

@@ -57,6 +57,14 @@ def test_a_module_that_was_compiled_before_is_its_source(tmp_path: Path) -> None
     assert _read_by(tmp_path, "import net") == {"net.py"}
 
 
+@pytest.mark.parametrize(
+    ("path", "counts"), [("/usr/src/app/data.bin", True), ("/usr/share/zoneinfo/UTC", False), ("/usr/lib/one", False)]
+)
+def test_of_the_system_only_what_is_installed_is_left_out(tmp_path: Path, path: str, counts: bool) -> None:
+    found = _read_by(tmp_path, f"try: open({path!r})\nexcept OSError: pass")
+    assert found == ({Path(path).name} if counts else set())
+
+
 def test_a_content_is_of_bytes_of_names_or_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"1")
     (tmp_path / "other").write_bytes(b"1")
@@ -74,6 +82,9 @@ def test_what_a_file_names_beside_it_is_found(tmp_path: Path) -> None:
     for name in ("model.safetensors", "parts/deep/one.bin", "unnamed.bin"):
         (tmp_path / name).touch()
     file = tmp_path / "net.py"
-    file.write_text("A = 'model.safetensors'\nB = load('parts')\nC = '.', '..', 'lacking.bin', ''\n", encoding="utf-8")
+    (tmp_path / "anything" / "of").mkdir(parents=True)
+    (tmp_path / "anything" / "others").touch()
+    text = f"A = 'model.safetensors'\nB = load('parts')\nC = '.', '..', 'lacking.bin', '', '{tmp_path / 'anything'}'\n"
+    file.write_text(text, encoding="utf-8")
     found = [path.relative_to(tmp_path).as_posix() for path in named_in([file])]
     assert found == ["model.safetensors", "parts", "parts/deep/one.bin"]
