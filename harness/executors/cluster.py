@@ -54,10 +54,11 @@ class RayCluster:
         self._gpus = 0 if device == "cpu" else 1
         self._tell = tell
         self._machine = machine
+        self._cpus = 0.0
         self._conditions: Mapping[str, Any] = {}
         with self._travelled(parcel_of([]) if machine else None) as ray:
             if machine:
-                machine.require(_alive(ray))
+                self._cpus = machine.cpus(_alive(ray))
             self._jobs = sum(self.rooms(ray).values())
             if self._jobs and machine:
                 self._conditions = self._told_by_one(ray, machine)
@@ -137,14 +138,13 @@ class RayCluster:
         if selector:
             options["label_selector"] = selector
         if order.alone:
-            assert self._machine is not None
-            self._machine.require(_alive(ray))
-            options["num_cpus"] = next(node["Resources"]["CPU"] for node in _alive(ray) if self._machine.has(node))
+            options["num_cpus"] = self._cpus
         return ray.remote(_carry_out).options(**options).remote(order, list(given))
 
-    def check(self, begun: Begun) -> None:
+    def check(self, ray: ModuleType, begun: Begun) -> None:
         """Raise `UsageError` where a node that has begun is another machine than the class is of."""
         if self._machine is not None:
+            self._machine.cpus(_alive(ray))  # one that came since with more of them would not be had alone
             self._machine.require_alike(self._conditions, begun.machine, node=begun.node)
 
     def _told_by_one(self, ray: ModuleType, machine: MachineClass) -> dict[str, Any]:

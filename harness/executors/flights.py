@@ -49,7 +49,7 @@ class Nodes(Protocol):
     def order(self, ray: ModuleType, order: Order, avoided: Sequence[str], given: Sequence[Any] = ()) -> Any:
         """Have an order carried out; a generator of references to messages."""
 
-    def check(self, begun: Begun) -> None:
+    def check(self, ray: ModuleType, begun: Begun) -> None:
         """Raise where a node that has begun is none that may carry it out."""
 
 
@@ -180,7 +180,7 @@ class Run:
     def _begun(self, flight: Flight, begun: Begun) -> None:
         """A node has begun with an order."""
         del flight
-        self._cluster.check(begun)
+        self._cluster.check(self._ray, begun)
 
     def _over(self, flight: Flight, ended: Ended) -> None:
         """An order came to its end: what is left of its cells is ordered anew where the node is to blame."""

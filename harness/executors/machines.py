@@ -42,19 +42,23 @@ class MachineClass:
         """Whether a node, as Ray tells of it, is of the class."""
         return bool(node.get("Labels", {}).get(self.label) == self.value)
 
-    def require(self, nodes: Sequence[Mapping[str, Any]]) -> None:
-        """Raise `UsageError` where none of the nodes that are there is of the class, or they differ in CPUs."""
+    def cpus(self, nodes: Sequence[Mapping[str, Any]]) -> float:
+        """How many CPUs each node of the class has for Ray, of all `nodes` that are there.
+
+        Raises `UsageError` where none is of the class, or they differ in that.
+        """
         found = [node for node in nodes if self.has(node)]
         if not found:
             others = {node.get("Labels", {}).get(self.label) for node in nodes} - {None}
             there = f" There are {', '.join(f'{self.label}={value}' for value in sorted(others))}." if others else ""
             msg = f"no node of the cluster is labelled {self}.{there} Start one: `ray start --labels {self}`."
             raise UsageError(msg)
-        cpus = sorted({node["Resources"].get("CPU", 0.0) for node in found})
-        if len(cpus) > 1:
-            told = " and ".join(f"{count:g}" for count in cpus)
+        first, *others = sorted({float(node["Resources"].get("CPU", 0.0)) for node in found})
+        if others:
+            told = " and ".join(f"{count:g}" for count in (first, *others))
             msg = f"nodes labelled {self} have {told} CPUs. Give each kind of machine a label of its own."
             raise UsageError(msg)
+        return first
 
     def require_alike(self, one: Mapping[str, Any], other: Mapping[str, Any], *, node: str) -> None:
         """Raise `UsageError` where what `node` says of itself is not what another node of the class said: `one`."""

@@ -33,11 +33,11 @@ def test_what_names_no_label_is_told(text: str) -> None:
 
 
 def test_a_class_without_nodes_or_of_different_ones_is_told() -> None:
-    FAST.require([node(machine="fast"), node(2.0, machine="slow"), node(4.0)])
+    assert FAST.cpus([node(machine="fast"), node(2.0, machine="slow"), node(4.0)]) == 8.0
     with pytest.raises(UsageError, match=r"labelled machine=fast\. There are machine=slow\. Start one"):
-        FAST.require([node(machine="slow"), node()])
+        FAST.cpus([node(machine="slow"), node()])
     with pytest.raises(UsageError, match="have 4 and 8 CPUs"):
-        FAST.require([node(8.0, machine="fast"), node(4.0, machine="fast")])
+        FAST.cpus([node(8.0, machine="fast"), node(4.0, machine="fast")])
 
 
 def _like(**changed: Any) -> dict[str, Any]:

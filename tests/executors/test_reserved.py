@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness.attempts.execution import execute
 from harness.attempts.settling import table_of
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
+from harness.bench.environment import description
 from harness.bench.errors import UsageError
 from harness.executors.cluster import RayCluster
 from harness.executors.machines import MachineClass
@@ -90,8 +91,11 @@ def executed(folder: Path, task: Task, executor: RayCluster, observer: Observer)
 
 
 def test_cells_of_a_class_run_and_are_timed_on_its_nodes_alone(
-    tmp_path: Path, task: Task, cluster: Nodes, caches: Path
+    tmp_path: Path, task: Task, cluster: Nodes, caches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    here = description()
+    other = {**here, "machine": {**here["machine"], "cpu": "the one of the command's machine"}}
+    monkeypatch.setattr("harness.attempts.tasks.description", lambda: other)
     told: list[str] = []
     executor = RayCluster(cluster.address, task.plan.policy, device="cpu", tell=told.append, machine=FAST)
     assert executor.jobs == CPUS, "only nodes of the class count"
@@ -103,7 +107,7 @@ def test_cells_of_a_class_run_and_are_timed_on_its_nodes_alone(
     assert observer.free == [1.0, 1.0], "of three CPUs, only that of the other node is free"
     assert set((tmp_path / "seen").read_text().split()) == {str(caches / "fast")}
     assert not attempt.has_waiting()
-    assert (attempt.read() or {})["loadavg"]
+    assert asdict(table.run.machine) == here["machine"], "it is the node's"
     assert told == []
     assert not running(str(caches))
 
