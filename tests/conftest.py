@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,16 +25,36 @@ with contextlib.suppress(ImportError):  # in a pinned environment
 ROOT = Path(__file__).resolve().parents[1]
 
 
-_OF_THE_CHECKOUT = {"pinned", "harness", "bench"}
-"""Fixtures that use the checkout's own environments."""
+_ON_ITS_OWN = frozenset(
+    {
+        "test_cluster.py",
+        "test_doctor.py",
+        "test_faults_installing.py",
+        "test_faults_interrupted.py",
+        "test_faults_pins.py",
+        "test_node_environments.py",
+        "test_requirements.py",
+        "test_space.py",
+    }
+)
+"""Files of real tests that make environments of their own, and use none of the checkout's."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have one process run all real tests that use the checkout's own environments, and each file of others whole."""
-    for item in items:
-        if item.get_closest_marker("real") and not item.get_closest_marker("xdist_group"):
-            shared = _OF_THE_CHECKOUT & set(getattr(item, "fixturenames", ()))
-            item.add_marker(pytest.mark.xdist_group("checkout" if shared else item.path.name))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadscope`, one process gets all tests that use the checkout's own environments, in their order.
+
+    Marks of groups would say so, and xdist 3.8 does not read them under pytest 9.2.
+    """
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByEnvironment(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0].rpartition("/")[2]
+            return file if file in _ON_ITS_OWN else "the checkout's"
+
+    return ByEnvironment(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 PARTS = {
     "not long and not real and not alone": ("-n", "auto", "--dist", "loadfile"),
-    "not long and real and not alone": ("-n", "2", "--dist", "loadgroup"),
+    "not long and real and not alone": ("-n", "2", "--dist", "loadscope"),
     "not long and alone": (),
 }
 """Which tests, and how they are run."""

@@ -91,7 +91,7 @@ def _carried_out(order: Order, folder: Path, base: Path) -> Iterator[Message]:
             if "files" in told:
                 for path in told["files"]:
                     yield from _pieces(folder / _ATTEMPT, path)
-                yield Told(events=tuple(told.get("events", ())))
+                yield Told(events=tuple(told.get("events", ())), notes=tuple(told.get("notes", ())))
             else:
                 ended = True
                 yield Ended(**told)

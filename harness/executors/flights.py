@@ -174,6 +174,8 @@ class Run:
                 flight.receiver.part(message)
             elif isinstance(message, Told):
                 flight.receiver.told(message)
+                for note in message.notes:
+                    self._tell(f"node {flight.node}: {note}")
             else:
                 flight.ended = message
 

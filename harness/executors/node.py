@@ -23,16 +23,19 @@ import harness
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import EnvironmentChangedError, HarnessError, InfrastructureError, UsageError
 from harness.bench.group import die_with_parent, end_leftovers
+from harness.bench.hold import hold
 from harness.bench.identity import short
 from harness.bench.logs import tail
 from harness.bench.plan import Cell, file_stem_of
 from harness.bench.record import write_json
 from harness.bench.signals import raise_on_termination
 from harness.bench.waiting import WAITING_FILE
+from harness.executors.node_room import USERS, make_room
 from harness.executors.orders import Order
 from harness.executors.parcel import Parcel
 from harness.executors.processes import BenchProcess
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, missing_pythons
+from harness.matrix.evicting import Room
 from harness.matrix.installing import holding, installed, prepare_environment
 from harness.matrix.locks import Lock
 from harness.matrix.wholeness import listed
@@ -48,7 +51,6 @@ _LOG_BYTES = 2000
 _SHARE = 20
 """The environment is looked at anew after so many times what a look takes."""
 
-_USERS = "users"
 _PYTHON = re.compile(r"--python-version[ =](3\.\d+)")
 
 Say = Callable[[Mapping[str, Any]], None]
@@ -73,7 +75,7 @@ def carry_out(order: Order, folder: Path, say: Say) -> None:
     Raises `InfrastructureError` for what is no result.
     """
     attempt = _laid_out(order, folder)
-    with ready(order, log=folder / "install.log") as prepared:
+    with ready(order, log=folder / "install.log", note=lambda text: say({"files": [], "notes": [text]})) as prepared:
         _require_the_same(order, prepared)
         bench = BenchProcess(
             prepared.python,
@@ -113,10 +115,11 @@ def _laid_out(order: Order, folder: Path) -> Attempt:
 
 
 @contextlib.contextmanager
-def ready(order: Order, *, log: Path) -> Iterator[Prepared]:
+def ready(order: Order, *, log: Path, note: Callable[[str], None]) -> Iterator[Prepared]:
     """The order's environment, which nobody mends until the end of the context.
 
-    It is installed where this node has none of just this lock, by the first that comes; others wait for that.
+    It is installed where this node has none of just this lock, by the first that comes; others wait for that. `note`
+    is told of environments that went for it.
     """
     if order.python:
         yield check_ambient(node_cache(), Path(order.python))
@@ -127,14 +130,18 @@ def ready(order: Order, *, log: Path) -> Iterator[Prepared]:
     root = node_cache() / short(order.lock)
     root.mkdir(parents=True, exist_ok=True)
     lock = Lock(root / "lock.txt", order.lock)
-    with (root / _USERS).open("w", encoding="utf-8") as users:
-        with holding(root, order.name, _unheard):
+    with (root / USERS).open("w", encoding="utf-8") as users:
+        with holding(root, order.name, _unheard), contextlib.ExitStack() as alone:
             if not lock.path.exists():
                 lock.path.write_text(order.lock, encoding="utf-8")
             kept = installed(root, order.name, lock)
             whole = kept is not None and kept.python.exists() and not kept.changes()
             # Nothing is installed into what others use.
             fcntl.flock(users, fcntl.LOCK_SH if whole else fcntl.LOCK_EX)
+            if kept is None:
+                # One installation at a time: what one found free, no other takes.
+                alone.enter_context(hold(node_cache() / "installing", "the room of this node", _unheard))
+                make_room(node_cache(), root, Room(), note=note)
             prepared = prepare_environment(root, order.name, lock, log=log, note=_unheard, busy=_unheard)
             fcntl.flock(users, fcntl.LOCK_SH)
         if isinstance(prepared, FactOfPins):

@@ -131,9 +131,10 @@ def pieces_of(path: Path, name: str) -> Iterator[Part]:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """Events of the unit's attempt, after all files of the cells whose end they tell of."""
+    """Events of the unit's attempt, after all files of the cells whose end they tell of; and notes for a person."""
 
     events: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,14 @@ from typing import Any
 
 NODE_MEMORY = 2 * 2**30
 
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # Ray would have what runs on nodes come after all else on this machine
+    "RAY_prestart_worker_first_driver": "0",  # such a worker has not what travels, so that no order gets it
+    "RAY_health_check_period_ms": "500",  # a node that is killed is missed after 2 s instead of 15
+    "RAY_health_check_initial_delay_ms": "500",
+}
+
 
 class Nodes:
     """A cluster's address, and its nodes, each a Ray node of its own processes."""
@@ -37,8 +45,7 @@ def nodes(count: int, cache: Path) -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
     before = dict(os.environ)
-    # Ray would have what runs on nodes come after all else on this machine.
-    os.environ |= {"HARNESS_NODE_CACHE": str(cache), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    os.environ |= {"HARNESS_NODE_CACHE": str(cache), **SETTINGS}
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         started = Nodes(cluster, [])

@@ -17,7 +17,8 @@ from harness.attempts.settling import table_of
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import UsageError
-from harness.executors.cluster import RayCluster
+from harness.executors import cluster as module
+from harness.executors.cluster import ClusterError, RayCluster
 from harness.executors.local import Local
 from harness.executors.units import Executor
 from tests.attempts.conftest import Observer, running
@@ -158,6 +159,36 @@ def test_a_node_that_cannot_do_it_gets_no_further_cells(
     finally:
         cluster.kill(broken)
     assert [text for text in told if text.endswith("'/proc/none'. It gets no further cells.")], told
+
+
+@pytest.mark.long
+def test_a_run_that_has_only_nodes_left_that_cannot_do_it_ends(
+    tmp_path: Path, python: Path, cluster: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_COUNT_S", 0.5)
+    monkeypatch.setattr(module, "_PATIENCE_S", 3.0)
+    plan = own_plan(tmp_path, models=("one", "two"), slow="import time; time.sleep(60)")
+    units = [
+        begun(tmp_path, python, replace(plan, cells=(cell,)), f"{number:04}") for number, cell in enumerate(plan.cells)
+    ]
+    broken = cluster.add(env_vars={"HARNESS_NODE_CACHE": "/proc/none"})
+    told: list[str] = []
+
+    def look() -> bool:
+        working = any(Attempt(unit.folder).events.exists() for unit in units)
+        if working and any("It gets no further cells" in text for text in told):
+            for node in [node for node in cluster.nodes if node is not broken]:
+                cluster.kill(node)
+        return True
+
+    try:
+        with pytest.raises(ClusterError, match="there has been no node that could run what is left"):
+            RayCluster(cluster.address, plan.policy, device="cpu", tell=told.append).run(
+                units, work_in(tmp_path, python), look
+            )
+    finally:
+        cluster.kill(broken)
+        cluster.add()
 
 
 def test_limits_that_no_node_meets_are_told(cluster: Nodes, tmp_path: Path) -> None:

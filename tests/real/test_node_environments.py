@@ -42,7 +42,7 @@ def test_units_that_come_together_have_one_environment_installed(order: Order, t
     together = threading.Barrier(3)
 
     def use(number: int) -> tuple[Path, str]:
-        with ready(order, log=tmp_path / f"{number}.log") as prepared:
+        with ready(order, log=tmp_path / f"{number}.log", note=print) as prepared:
             together.wait(120)  # all of them use it at a time
             return prepared.python, prepared.packages["six"]
 
@@ -58,12 +58,12 @@ def test_what_was_changed_is_mended_once_nobody_uses_it(order: Order, tmp_path: 
     entered = threading.Event()
 
     def use() -> list[object]:
-        with ready(order, log=tmp_path / "second.log") as prepared:
+        with ready(order, log=tmp_path / "second.log", note=print) as prepared:
             entered.set()
             return list(prepared.changes())
 
     with ThreadPoolExecutor(1) as pool:
-        with ready(order, log=tmp_path / "first.log") as prepared:
+        with ready(order, log=tmp_path / "first.log", note=print) as prepared:
             (six,) = prepared.folder.glob("lib/python*/site-packages/six.py")
             six.write_bytes(six.read_bytes().replace(b"1.16.0", b"6.66.6"))
             assert prepared.changes()
