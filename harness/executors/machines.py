@@ -53,9 +53,9 @@ class MachineClass:
             there = f" There are {', '.join(f'{self.label}={value}' for value in sorted(others))}." if others else ""
             msg = f"no node of the cluster is labelled {self}.{there} Start one: `ray start --labels {self}`."
             raise UsageError(msg)
-        first, *others = sorted({float(node["Resources"].get("CPU", 0.0)) for node in found})
-        if others:
-            told = " and ".join(f"{count:g}" for count in (first, *others))
+        first, *more = sorted({float(node["Resources"].get("CPU", 0.0)) for node in found})
+        if more:
+            told = " and ".join(f"{count:g}" for count in (first, *more))
             msg = f"nodes labelled {self} have {told} CPUs. Give each kind of machine a label of its own."
             raise UsageError(msg)
         return first
