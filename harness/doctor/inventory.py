@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
-from harness.bench.errors import ToolBrokenError, UsageError, unknown
+from harness.bench.errors import NotWritableError, ToolBrokenError, UsageError, unknown
 from harness.bench.hold import HOLD_FILE, held_if_free
 from harness.doctor.holds import holder_of
 from harness.doctor.machine import uv_cache
@@ -82,12 +82,18 @@ class Item:
         return next(filter(None, map(holder_of, self.holds)), "")
 
     def remove(self) -> bool:
-        """Remove it, unless somebody is at it; whether that was done."""
+        """Remove it, unless somebody is at it; whether that was done.
+
+        Raises `NotWritableError` where a part of it stays.
+        """
         with contextlib.ExitStack() as held:
             if not all(held.enter_context(held_if_free(each)) for each in self.holds if each.is_dir()):
                 return False
             self.removal(self.folder)
-            return True
+        if not self.shared and self.folder.exists():
+            msg = f"{self.name} could not be removed, or not all of it: see whose {self.folder} is."
+            raise NotWritableError(msg)
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +161,7 @@ def _own(root: Path) -> Iterator[Item]:
                 told = f"{what} ({state.value})" if state else what
                 yield _item(root, folder, told, holds=(own / name, *_held_in(folder)))
     for name, what in _WHOLE.items():
-        if (own / name).is_dir():
+        if (own / name).is_dir() and not (own / name).is_symlink():
             yield _item(root, own / name, what, holds=_held_in(own / name))
 
 
@@ -204,7 +210,7 @@ def _foreign(root: Path) -> Iterator[str]:
     known = {*_IN_PARTS, *_WHOLE, "environments", "runs"}
     for folder in (root / ".tox", root / OWN):
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            own = path in ours if folder.name == ".tox" else path.name in known
+            own = path in ours if folder.name == ".tox" else path.name in known and not path.is_symlink()
             if path.is_dir() and not own and not path.name.startswith("."):
                 yield _named(root, path)
 

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from harness import cli
+from harness.bench.errors import NotWritableError
 from harness.bench.hold import HOLD_FILE, hold
 from harness.doctor.inventory import UV_CACHE, take_inventory
 from harness.matrix import tooling
@@ -155,3 +157,20 @@ def test_uvs_cache_goes_by_its_own_name_alone(root: Path, cache: Path, tmp_path:
     assert any(cache.iterdir())
     assert _clean(root, UV_CACHE).exit_code == 0
     assert not cache.exists() or not list(cache.glob("*/*"))
+
+
+def test_what_is_a_link_is_somebody_elses(full: Path, tmp_path: Path) -> None:
+    theirs = _file(tmp_path / "theirs" / "big.bin")
+    (full / ".harness" / "artifacts").symlink_to(theirs.parent)
+    inventory = take_inventory(full)
+    assert ".harness/artifacts" not in {each.name for each in inventory.items}
+    assert ".harness/artifacts" in inventory.foreign
+    for each in inventory.items:
+        assert each.shared or each.remove()
+    assert theirs.exists()
+
+
+def test_what_could_not_be_removed_is_not_said_to_be_gone(full: Path) -> None:
+    (logs,) = (each for each in take_inventory(full).items if each.name == ".harness/logs")
+    with pytest.raises(NotWritableError, match=r"\.harness/logs could not be removed, or not all of it"):
+        replace(logs, removal=lambda _: None).remove()
