@@ -153,7 +153,8 @@ def _conditions(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 def conditions_of(run: Run) -> dict[str, Any]:
     """The same of a run that was."""
-    return _conditions(asdict(run))
+    gpu = asdict(run.gpu) if run.gpu else None
+    return _conditions({"machine": vars(run.machine), "gpu": gpu, "driver": run.driver, "jobs": run.jobs})
 
 
 def is_due(cell: Cell, night: date, *, seen: str) -> bool:
@@ -194,8 +195,8 @@ def sources(
 
 
 def _matching(root: Path, folder: Path, now: Ingredients, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Source]]:
-    kept = kept_ingredients(folder)
-    if kept is None:
+    kept = {name: each for name, each in (kept_ingredients(folder) or {}).items() if now.shares_all_with(each)}
+    if not kept:
         return
     try:
         text = (folder / CELLS).read_text(encoding="utf-8")

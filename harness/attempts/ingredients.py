@@ -130,6 +130,7 @@ def _stamp(path: Path) -> tuple[Path, tuple[int, ...]]:
     return path, (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
+@functools.lru_cache(maxsize=8)
 def places(root: Path) -> Sequence[tuple[str, Path]]:
     """Folders that are elsewhere on another machine: the harness's own code with its zoo, the repository, the home."""
     return (("code", CODE.resolve()), ("root", root.resolve()), ("home", Path("~").expanduser().resolve()))

@@ -73,6 +73,10 @@ class Ingredients:
     def _of_all(self) -> dict[str, str]:
         return {name: short(self.shared.get(name, {})) for name in SHARED}
 
+    def shares_all_with(self, other: Ingredients) -> bool:
+        """Whether all parts of `SHARED` are equal; without, no cell of the one has the identity of one of the other."""
+        return self._of_all == other._of_all
+
     def parts(self, model: str, strategy: str, reads: Items) -> dict[str, str]:
         """The parts of the identity of a cell that read `reads`: a digest each."""
         return {
