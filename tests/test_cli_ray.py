@@ -16,7 +16,13 @@ from tests.executors.orders import make_python
     ("arguments", "told"),
     [
         (["--address", "head:6379"], "--address head:6379 names a Ray cluster: add --executor ray."),
+        (["--executor", "ray", "--address", "ray://head:10001"], "--address ray://head:10001: what cells send"),
         (["--executor", "ray", "--jobs", "2"], "--jobs 2 is about this machine"),
+        (
+            ["--machine", "machine=fast"],
+            "--machine machine=fast is a label of nodes of a Ray cluster: add --executor ray",
+        ),
+        (["--executor", "ray", "--machine", "fast"], "--machine fast: name a label of Ray's and its value"),
         (["--executor", "slurm"], "'slurm' is not one of 'local', 'ray'"),
     ],
 )

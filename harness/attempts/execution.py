@@ -39,14 +39,13 @@ from harness.bench.registry import Registry
 from harness.bench.signals import deaf
 from harness.bench.stages import Outcome, Stage
 from harness.executors.local import Local
-from harness.executors.processes import BenchProcess
-from harness.executors.units import CELL_S, Executor, Work, divide, imports_by_strategy
+from harness.executors.machines import differences
+from harness.executors.units import CELL_S, Executor, Unit, Work, divide, imports_by_strategy
 from harness.matrix.environment import FactOfPins, Prepared
 from harness.matrix.installing import unwhole
 from harness.matrix.tooling import told_as_infrastructure
 from harness.matrix.wholeness import Change, listed
 
-_POLL_S = 0.2
 _LOG_BYTES = 2000
 _MOST_ROUNDS = 6
 """How often an environment may be changed and mended: a cell that did it is found out in two."""
@@ -83,7 +82,7 @@ def execute(
         registry = task.plan.registry()
         lock = task.lock.text or task.lock.reason if task.lock else ""
         executor = executor or Local(1)
-        inside = {**inside_of(prepared), "jobs": executor.jobs}
+        inside = {**inside_of(prepared), **executor.conditions, "jobs": executor.jobs}
         parts = identity(task.plan, registry, inside=inside, lock=lock)
         attempt = Attempt(_attempts(root) / task.name / f"{task.plan.device}-{task.plan.tier}-{name_of(parts)}")
         holds.enter_context(hold(attempt.folder, f"this run of {task.name}", observer.note))
@@ -169,7 +168,10 @@ class _Execution:
         end_leftovers(str(attempt.folder))
         attempt.clear_scratch()
         recover(attempt, self.plan.cells)
-        obstacles = ["it is settled"] if restart or attempt.state in (None, State.SETTLED) else attempt.obstacles(parts)
+        obstacles = ["it is settled"]
+        if not restart and attempt.state not in (None, State.SETTLED):
+            of_machine = [f"the machine differs ({each})" for each in differences(attempt.read() or {}, inside)]
+            obstacles = [*attempt.obstacles(parts), *of_machine]
         if not obstacles:
             attempt.go_on(run=run)
             recorded, waiting = len(attempt.recorded(self.plan)), len(attempt.waiting_cells(self.plan))
@@ -198,8 +200,16 @@ class _Execution:
             self._take_back_what_ran_unwhole()
             self._changed(prepared.found)
             rounds = 0
+            work = Work(
+                root=self.root,
+                name=self.task.name,
+                python=prepared.python,
+                python_version=prepared.python_version,
+                lock=lock if self.plan.lock else "",
+                fresh=self.fresh,
+            )
             while True:
-                self._bench(inside, lock)
+                self._bench(work, inside, lock)
                 changes = self._prepared.changes()
                 if not changes:
                     break
@@ -254,13 +264,13 @@ class _Execution:
             if stated and stated["state"] != State.PAUSED.value:
                 self.attempt.pause(str(error) if isinstance(error, HarnessError) else "it was interrupted.")
 
-    def _bench(self, inside: Mapping[str, Any], lock: str) -> None:
+    def _bench(self, work: Work, inside: Mapping[str, Any], lock: str) -> None:
         """Have every cell recorded: side by side as far as that goes, then by one bench alone."""
-        while self._side_by_side(inside, lock):
-            self._alone(only_waiting=True)
-        self._alone()
+        while self._side_by_side(work, inside, lock):
+            self._alone(work, only_waiting=True)
+        self._alone(work)
 
-    def _side_by_side(self, inside: Mapping[str, Any], lock: str) -> bool:
+    def _side_by_side(self, work: Work, inside: Mapping[str, Any], lock: str) -> bool:
         """Run units of the cells that nobody has tried; whether what waits has to be timed before others are begun."""
         done = {*self.attempt.worked_on(self.plan), *self._tried}
         left = [cell for cell in self.plan.cells if cell not in done]
@@ -273,14 +283,6 @@ class _Execution:
             return False
         stated = self.attempt.read()
         assert stated is not None
-        work = Work(
-            root=self.root,
-            name=self.task.name,
-            python=self._prepared.python,
-            python_version=self._prepared.python_version,
-            lock=lock if self.plan.lock else "",
-            fresh=self.fresh,
-        )
         beside = SideBySide(self.attempt, self.plan)
         units = beside.begin(parts, stated["identity"], inside, lock=lock, seconds=self._seconds)
         try:
@@ -318,12 +320,12 @@ class _Execution:
             msg = f"{self.task.name} stopped before its end: {stated['cause']}"
             raise PausedError(msg)
 
-    def _alone(self, *, only_waiting: bool = False) -> None:
+    def _alone(self, work: Work, *, only_waiting: bool = False) -> None:
         """Run the bench until it has recorded every cell, again where it died with one, or raise why not."""
         died: set[str] = set()
         cells = self.attempt.waiting_cells(self.plan) if only_waiting else self.plan.cells
         while not all(self.attempt.record_of(cell).exists() for cell in cells):
-            returncode = self._pytest(only_waiting=only_waiting)
+            returncode = self._pytest(work, only_waiting=only_waiting)
             stated = self.attempt.read()
             assert stated is not None
             self._raise_stated(stated)
@@ -353,22 +355,11 @@ class _Execution:
             error=f"the bench itself ended with exit code {returncode}, twice, while the cell was under way",
         )
 
-    def _pytest(self, *, only_waiting: bool = False) -> int:
-        """Pytest in the environment, to its end; its exit code."""
+    def _pytest(self, work: Work, *, only_waiting: bool = False) -> int:
+        """Pytest in the environment, with nothing beside it, to its end; its exit code."""
         self._under_way = None
-        bench = BenchProcess(
-            self._prepared.python,
-            self.attempt.folder,
-            pinned=bool(self.plan.lock),
-            fresh=self.fresh,
-            only_waiting=only_waiting,
-        )
-        try:
-            while (returncode := bench.ended(_POLL_S)) is None:
-                self._tell()
-        except BaseException:
-            bench.end()
-            raise
+        unit = Unit(name="alone", plan=self.plan, folder=self.attempt.folder, seconds=0.0)
+        returncode = self.executor.alone(unit, work, self._tell, only_waiting=only_waiting)
         self._tell()
         return returncode
 

@@ -10,6 +10,7 @@ import click
 from harness.bench.errors import UsageError
 from harness.bench.plan import Plan
 from harness.executors.cluster import RayCluster
+from harness.executors.machines import MachineClass
 from harness.executors.units import Executor
 
 C = TypeVar("C", bound=Callable[..., object])
@@ -20,6 +21,11 @@ LOCAL, RAY = "local", "ray"
 def executor_options(command: C) -> C:
     """Where cells are converted and checked: on this machine, or on a cluster's."""
     command = click.option(
+        "--machine",
+        metavar="LABEL=VALUE",
+        help="Run cells on the nodes with this Ray label, and time them on one of these that has nothing else to do.",
+    )(command)
+    command = click.option(
         "--address", metavar="ADDRESS", help="The cluster's, as Ray takes it; else the one that Ray finds here."
     )(command)
     return click.option(
@@ -28,32 +34,43 @@ def executor_options(command: C) -> C:
         type=click.Choice([LOCAL, RAY]),
         default=LOCAL,
         show_default=True,
-        help="Run cells here, or on the nodes of a Ray cluster; what is timed is timed here (docs/scale.md).",
+        help="Run cells here, or on the nodes of a Ray cluster; without --machine they are timed here (docs/scale.md).",
     )(command)
 
 
-def check_where(where: str, *, address: str | None, jobs: int | None) -> None:
-    """Raise `UsageError` for options that are about the other executor."""
+def check_where(where: str, *, address: str | None, machine: str | None, jobs: int | None) -> None:
+    """Raise `UsageError` for options that are about the other executor, or that say nothing."""
+    if machine:
+        MachineClass.parse(machine)
+    if where == LOCAL and machine:
+        msg = f"--machine {machine} is a label of nodes of a Ray cluster: add --executor ray."
+        raise UsageError(msg)
     if where == LOCAL and address:
         msg = f"--address {address} names a Ray cluster: add --executor ray."
+        raise UsageError(msg)
+    if address and address.startswith("ray://"):
+        msg = f"--address {address}: what cells send as they come needs a machine of the cluster. Name HEAD:6379 there."
         raise UsageError(msg)
     if where == RAY and jobs is not None:
         msg = f"--jobs {jobs} is about this machine: on a cluster, as many cells are run as its nodes have room for."
         raise UsageError(msg)
 
 
-def ray_executors(plans: Iterable[Plan], *, address: str | None) -> Callable[[Plan], Executor]:
-    """What runs each plan on a cluster.
+def ray_executors(
+    plans: Iterable[Plan], *, address: str | None, machine: str | None = None
+) -> Callable[[Plan], Executor]:
+    """What runs each plan on a cluster, on its nodes of the class `machine` where one is asked for.
 
     Raises before any runs: `UsageError` where Ray is not installed or no node has room for a cell, and
     `ClusterError` where the cluster cannot be reached.
     """
     known: dict[tuple[object, ...], Executor] = {}
+    of_class = MachineClass.parse(machine) if machine else None
 
     def executor(plan: Plan) -> Executor:
         key = plan.policy.threads, plan.policy.memory_limit_mb, plan.device
         if key not in known:
-            known[key] = RayCluster(address, plan.policy, device=plan.device, tell=_tell)
+            known[key] = RayCluster(address, plan.policy, device=plan.device, tell=_tell, machine=of_class)
         return known[key]
 
     for plan in plans:

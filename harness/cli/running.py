@@ -161,6 +161,7 @@ def run(
     jobs: int | None,
     where: str,
     address: str | None,
+    machine: str | None,
     **given: Any,
 ) -> int:
     """Install combinations through tox, run their cells, and write their tables.
@@ -177,7 +178,7 @@ def run(
         raise UsageError(msg)
     root = root_of(context)
     known = expectations(root)
-    check_where(where, address=address, jobs=jobs)
+    check_where(where, address=address, machine=machine, jobs=jobs)
     if interpreter is not None and (names or requirements):
         others = ", ".join([*names, *requirements])
         msg = f"--python runs the environment as it is; leave out {others}, or leave out --python."
@@ -201,7 +202,11 @@ def run(
             click.echo(note)
         groups = tasks_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
     planned = [task.plan for group in groups for task in group]
-    executors = local_executors(planned, asked=jobs) if where == LOCAL else ray_executors(planned, address=address)
+    executors = (
+        local_executors(planned, asked=jobs)
+        if where == LOCAL
+        else ray_executors(planned, address=address, machine=machine)
+    )
     _tell_device(selections)
     tonight = (night or datetime.now(UTC)).date() if changed else None
     written = run_all(

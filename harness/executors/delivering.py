@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,11 +22,10 @@ from harness.bench.hold import held_if_free, hold
 from harness.bench.logs import tail
 from harness.bench.waiting import WAITING_FILE
 from harness.executors.node import BASE, node_cache
-from harness.executors.orders import Ended, Message, Order, Part, Told
+from harness.executors.orders import Ended, Message, Order, Part, Told, pieces_of
 from harness.matrix.variables import on_node
 
 PARENT = "HARNESS_PARENT"
-PIECE_BYTES = 8 * 2**20
 
 _START = (
     "import runpy, sys; sys.path.insert(0, sys.argv[1]); del sys.argv[1]; "
@@ -41,10 +40,10 @@ _ATTEMPT = "attempt"
 _LARGE = ("waiting/", "kept/")
 
 
-def deliver(order: Order, *, base: Path = BASE) -> Generator[Message, None, None]:
+def deliver(order: Order, given: Iterable[Part] = (), *, base: Path = BASE) -> Generator[Message, None, None]:
     """Carry out an order on this node, where what travelled was unpacked in `base`; what it comes to, as it comes.
 
-    Closed early, it ends what it started.
+    What is `given` are the files that the attempt has from the beginning. Closed early, it ends what it started.
     """
     units = node_cache() / "units"
     folder = units / uuid.uuid4().hex[:12]
@@ -54,6 +53,8 @@ def deliver(order: Order, *, base: Path = BASE) -> Generator[Message, None, None
             held.enter_context(hold(folder, str(folder), _unheard))
         try:
             order.write(folder)
+            for part in given:
+                part.write(folder / _ATTEMPT)
             yield from _carried_out(order, folder, base)
         finally:
             end_leftovers(str(folder / _ATTEMPT))
@@ -121,12 +122,7 @@ def _pieces(attempt: Path, name: str) -> Iterator[Message]:
         yield Part(path=name, content=b"")
         return
     path = attempt / name
-    with path.open("rb") as file:
-        while True:
-            content = file.read(PIECE_BYTES)
-            yield Part(path=name, content=content)
-            if len(content) < PIECE_BYTES:
-                break
+    yield from pieces_of(path, name)
     if name.startswith(_LARGE) and path.name != WAITING_FILE:  # for what says that it is whole the bench asks again
         path.unlink(missing_ok=True)
 

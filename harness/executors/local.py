@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.bench.attempt import Attempt
 from harness.bench.errors import UsageError
@@ -29,6 +30,11 @@ class Local:
 
     jobs: int
 
+    @property
+    def conditions(self) -> Mapping[str, Any]:
+        """Those of this machine, which need not be told."""
+        return {}
+
     def run(self, units: Sequence[Unit], work: Work, look: Callable[[], bool]) -> None:
         """As `harness.executors.units.Executor` says."""
         ahead = list(units)
@@ -49,6 +55,19 @@ class Local:
                 with deaf():
                     wait(under_way)
                 raise
+
+    def alone(self, unit: Unit, work: Work, look: Callable[[], None], *, only_waiting: bool = False) -> int:
+        """As `harness.executors.units.Executor` says."""
+        bench = BenchProcess(
+            work.python, unit.folder, pinned=bool(unit.plan.lock), fresh=work.fresh, only_waiting=only_waiting
+        )
+        try:
+            while (returncode := bench.ended(_POLL_S)) is None:
+                look()
+        except BaseException:
+            bench.end()
+            raise
+        return returncode
 
 
 def _run(unit: Unit, work: Work, ending: threading.Event) -> None:

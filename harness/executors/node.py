@@ -25,6 +25,7 @@ from harness.bench.errors import EnvironmentChangedError, HarnessError, Infrastr
 from harness.bench.group import die_with_parent, end_leftovers
 from harness.bench.hold import hold
 from harness.bench.identity import short
+from harness.bench.logs import tail
 from harness.bench.plan import Cell, file_stem_of
 from harness.bench.record import write_json
 from harness.bench.signals import raise_on_termination
@@ -46,6 +47,7 @@ BASE = Path(harness.__file__).resolve().parents[1]
 """Where what travelled was unpacked."""
 
 _POLL_S = 0.2
+_LOG_BYTES = 2000
 _SHARE = 20
 """The environment is looked at anew after so many times what a look takes."""
 
@@ -75,17 +77,27 @@ def carry_out(order: Order, folder: Path, say: Say) -> None:
     attempt = _laid_out(order, folder)
     with ready(order, log=folder / "install.log", note=lambda text: say({"files": [], "notes": [text]})) as prepared:
         _require_the_same(order, prepared)
-        bench = BenchProcess(prepared.python, attempt.folder, pinned=bool(order.lock), fresh=order.fresh)
+        bench = BenchProcess(
+            prepared.python,
+            attempt.folder,
+            pinned=bool(order.lock),
+            fresh=order.fresh,
+            only_waiting=order.only_waiting,
+        )
         try:
             _follow(order, attempt, bench, prepared, say)
         except BaseException:
             bench.end()
             raise
         end_leftovers(str(attempt.folder))
+        if order.alone:
+            _require_whole(order, prepared)
     stated = attempt.read() or {}
     if stated.get("state") == State.PAUSED.value:
         raise InfrastructureError(stated["cause"])
-    say({"state": stated.get("state", ""), "cause": stated.get("cause", ""), "mistake": stated.get("mistake", False)})
+    told = {name: stated.get(name, "") for name in ("state", "cause")}
+    of_bench = {"returncode": bench.ended(), "log": tail(attempt.log, _LOG_BYTES)} if order.alone else {}
+    say({**told, "mistake": stated.get("mistake", False), **of_bench})
 
 
 def _laid_out(order: Order, folder: Path) -> Attempt:
@@ -153,7 +165,10 @@ def _require_the_same(order: Order, prepared: Prepared) -> None:
 
 
 def _follow(order: Order, attempt: Attempt, bench: BenchProcess, prepared: Prepared, say: Say) -> None:
-    """Say what the bench comes to until it has ended, nothing of it before the environment was found unchanged."""
+    """Say what the bench comes to until it has ended, nothing of it before the environment was found unchanged.
+
+    A bench that is alone has nothing beside it, not even that: its environment is looked at after its end.
+    """
     cells = {(cell.model, cell.strategy): cell for cell in order.planned().cells}
     outbox = _Outbox(order, attempt)
     events = attempt.events_from()
@@ -165,16 +180,21 @@ def _follow(order: Order, attempt: Attempt, bench: BenchProcess, prepared: Prepa
         kept += events()
         if kept and (over or time.monotonic() >= next_look):
             began = time.monotonic()
-            changes = prepared.changes()
-            if changes:
-                msg = f"{order.name} changed there while cells ran: {listed(changes)}."
-                raise EnvironmentChangedError(msg)
+            if not order.alone:
+                _require_whole(order, prepared)
             next_look = time.monotonic() + _SHARE * (time.monotonic() - began)
             files = [path for event in kept for path in outbox.files(cells[event["model"], event["strategy"]], event)]
             say({"files": files, "events": kept})
             kept = []
     # What the build of a model told may be written after the last event of its cells.
     say({"files": [path for model in {cell.model for cell in cells.values()} for path in outbox.of_build(model)]})
+
+
+def _require_whole(order: Order, prepared: Prepared) -> None:
+    """Raise where the environment is not what it was."""
+    if changes := prepared.changes():
+        msg = f"{order.name} changed there while cells ran: {listed(changes)}."
+        raise EnvironmentChangedError(msg)
 
 
 class _Outbox:
@@ -191,7 +211,7 @@ class _Outbox:
 
         A folder that has nothing in it ends in a slash.
         """
-        if event["event"] not in ("waiting", "ended"):
+        if event["event"] not in (("ended",) if self._order.alone else ("waiting", "ended")):
             return []
         record, waiting = self._attempt.record_of(cell), self._attempt.waiting / cell.slug / WAITING_FILE
         last = record if event["event"] == "ended" else waiting
@@ -244,6 +264,8 @@ def main(folder: Path) -> int:
     try:
         with raise_on_termination():
             carry_out(Order.read(folder), folder, say)
+    except EnvironmentChangedError as error:
+        say({"trouble": str(error).removesuffix(error.remedy).strip(), "changed": True})
     except UsageError as error:
         say({"trouble": str(error)})
     except HarnessError as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from harness.executors.parcel import Parcel
 from harness.executors.units import Unit, Work
 
 ORDER_FILE = "order.json"
+PIECE_BYTES = 8 * 2**20
 COMES_BACK = ("natives", "builds", "kept", "waiting", "records")
 """The folders of a unit's attempt of which what cells left comes back."""
 
@@ -24,7 +25,8 @@ class Order:
 
     `attempt` is what the unit's attempt says of itself; `plan` has the paths of the machine that ordered it, and
     `folder` is where the unit's attempt lies there. `python` is the interpreter of an environment that is there
-    already; empty where `lock` is to be installed. `environ` are the variables that were asked for there.
+    already; empty where `lock` is to be installed. `environ` are the variables that were asked for there. With `alone`
+    the bench has the node to itself, and times; with `only_waiting` it runs nothing else.
     """
 
     name: str
@@ -37,13 +39,25 @@ class Order:
     python: str
     environ: Mapping[str, str]
     fresh: bool
+    alone: bool = False
+    only_waiting: bool = False
 
     @classmethod
     def of(
-        cls, unit: Unit, cells: tuple[Cell, ...], work: Work, parcel: Parcel, *, environ: Mapping[str, str]
+        cls,
+        unit: Unit,
+        cells: tuple[Cell, ...],
+        work: Work,
+        parcel: Parcel,
+        *,
+        environ: Mapping[str, str],
+        alone: bool = False,
+        only_waiting: bool = False,
     ) -> Order:
         """The order to run `cells` of a unit."""
         plan = {**unit.plan.to_json(), "cells": [asdict(cell) for cell in cells]}
+        if alone:  # what waits lies here too, from which artifacts are kept
+            plan["keeping"] = {**plan["keeping"], "artifacts_mb": 0}
         stated = Attempt(unit.folder).read()
         assert stated is not None, f"{unit.folder} is no attempt"
         return cls(
@@ -57,6 +71,8 @@ class Order:
             python="" if work.lock else str(work.python),
             environ=dict(environ),
             fresh=work.fresh,
+            alone=alone,
+            only_waiting=only_waiting,
         )
 
     def write(self, folder: Path) -> None:
@@ -82,6 +98,36 @@ class Part:
     path: str
     content: bytes
 
+    def write(self, folder: Path) -> None:
+        """Add the piece to its file below `folder`, or make the folder that it stands for."""
+        path = folder / self.path
+        if self.path.endswith("/"):
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(self.content)
+
+
+def parts_of(folder: Path, name: str) -> Iterator[Part]:
+    """All that is below `name` in `folder`, in pieces, one at a time; of an empty folder its name and a slash."""
+    for path in sorted((folder / name).rglob("*")):
+        there = path.relative_to(folder).as_posix()
+        if path.is_dir() and not any(path.iterdir()):
+            yield Part(path=f"{there}/", content=b"")
+        elif path.is_file():
+            yield from pieces_of(path, there)
+
+
+def pieces_of(path: Path, name: str) -> Iterator[Part]:
+    """A file in pieces, of which `name` says what it is."""
+    with path.open("rb") as file:
+        while True:
+            content = file.read(PIECE_BYTES)
+            yield Part(path=name, content=content)
+            if len(content) < PIECE_BYTES:
+                return
+
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
@@ -93,10 +139,11 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """A node has begun: its name for people, and the identity that Ray gives it."""
+    """A node has begun: its name for people, the identity that Ray gives it, and what it says of its machine."""
 
     node: str
     node_id: str
+    machine: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +151,8 @@ class Ended:
     """The bench of an order ended; `state` is that of its attempt, with the cause where it did not run all cells.
 
     `trouble` is what is no result: why the node could not do it, which another one may. `killed` says that somebody
-    ended the harness's process there: what a node does that is going down.
+    ended the harness's process there: what a node does that is going down. Of a bench that was `alone`, `returncode`
+    is its exit code, `log` the end of what it wrote, and `changed` says that its environment changed meanwhile.
     """
 
     state: str = ""
@@ -112,6 +160,9 @@ class Ended:
     mistake: bool = False
     trouble: str = ""
     killed: bool = False
+    returncode: int = 0
+    log: str = ""
+    changed: bool = False
 
 
 Message = Part | Told | Begun | Ended

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
 from harness.bench.errors import InfrastructureError
-from harness.bench.plan import Cell, Plan
+from harness.bench.kept import bound_artifacts, describe_artifact, hand_over
+from harness.bench.plan import Cell, Plan, model_of
+from harness.bench.stages import Outcome
+from harness.bench.waiting import read_waiting
 from harness.executors.orders import COMES_BACK, Ended, Part, Told
 
-_ENDS = ("waiting", "ended")
+_OF_BUILD = ("natives", "builds")
 _IN_PARTS = ("kept", "waiting")
 """What is a folder a cell, and comes to its place in one step."""
 
@@ -20,11 +26,14 @@ class Receiver:
     """What came of one unit, from whichever node: of a cell the first that came whole counts.
 
     Files lie apart until the events come that they belong to: of what a node was lost in the middle of nothing is seen.
+    Where the bench `times` its cells, one that waits has not come to its end.
     """
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Plan, *, times: bool = False) -> None:
         self._attempt = Attempt(folder)
         self._cells = {(cell.model, cell.strategy): cell for cell in plan.cells}
+        self._times = times
+        self._plan = plan
         self._done: set[tuple[str, str]] = set()
         self.under_way: set[Cell] = set()
         """The cells that were begun and have not come to their end."""
@@ -34,6 +43,11 @@ class Receiver:
         """The cells that have not come to their end."""
         return tuple(cell for key, cell in self._cells.items() if key not in self._done)
 
+    @property
+    def done(self) -> tuple[Cell, ...]:
+        """The cells that have."""
+        return tuple(cell for key, cell in self._cells.items() if key in self._done)
+
     def begin(self) -> None:
         """Another node begins with what is left: what an earlier one sent in part goes."""
         self.under_way.clear()
@@ -41,30 +55,43 @@ class Receiver:
 
     def part(self, part: Part) -> None:
         """Keep a piece of a file apart. Raises `InfrastructureError` for a path that is none of a unit's."""
-        path = self._apart / self._checked(part.path)
-        if part.path.endswith("/"):
-            path.mkdir(parents=True, exist_ok=True)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(part.content)
+        self._check(part.path)
+        part.write(self._apart)
 
     def told(self, told: Told) -> None:
         """Put what came for these events in its place, and retell them."""
-        for part in ("natives", "builds"):
-            self._place_all(part, self._names(part))
+        for name in sorted(self._names("natives") & self._names("builds")):
+            native, modules = (json.loads((self._apart / part / name).read_text("utf-8")) for part in _OF_BUILD)
+            self._attempt.write_build(model_of(Path(name).stem), native, modules)
         for event in told.events:
             cell = self._cells.get((event["model"], event["strategy"]))
             if cell is None or (cell.model, cell.strategy) in self._done:
                 continue
             if event["event"] == "started":
                 self.under_way.add(cell)
-            elif event["event"] in _ENDS:
+            elif event["event"] == "ended" or (event["event"] == "waiting" and not self._times):
                 self._place(cell)
+                if self._times:
+                    self._waits_no_more(cell, passed=event.get("outcome") == Outcome.PASSED.value)
                 self.under_way.discard(cell)
                 self._done.add((cell.model, cell.strategy))
             self._attempt.retell(event)
         remove_tree(self._apart)
+
+    def _waits_no_more(self, cell: Cell, *, passed: bool) -> None:
+        """Remove what waited of a cell that was timed, and leave what it converted for others, as the bench does."""
+        folder = self._attempt.waiting / cell.slug
+        waiting, limit_mb = read_waiting(folder), self._plan.keeping.artifacts_mb
+        if passed and waiting is not None and waiting.converted and limit_mb:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a full disk, or what a child left
+                result, built = waiting.converted
+                artifact = describe_artifact(folder, result, built, model=cell.model, strategy=cell.strategy)
+                if artifact is not None:
+                    stated = self._attempt.read() or {}  # it was not made by what runs here
+                    artifact = replace(artifact, python=stated["python"], packages=dict(stated["packages"]))
+                    hand_over(folder, self._attempt.artifacts / cell.slug, artifact)
+                    bound_artifacts(self._attempt.artifacts, limit_mb)
+        remove_tree(folder)
 
     def refused(self, ended: Ended) -> None:
         """Have the unit's attempt say that the bench would not run its plan."""
@@ -74,12 +101,11 @@ class Receiver:
     def _apart(self) -> Path:
         return self._attempt.scratch / "received"
 
-    def _checked(self, path: str) -> PurePosixPath:
+    def _check(self, path: str) -> None:
         found = PurePosixPath(path)
         if found.is_absolute() or ".." in found.parts or found.parts[0] not in COMES_BACK or len(found.parts) == 1:
             msg = f"a node sent a file that is none of a unit's: {path!r}."
             raise InfrastructureError(msg)
-        return found
 
     def _place(self, cell: Cell) -> None:
         for part in _IN_PARTS:

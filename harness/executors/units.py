@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.bench.plan import Cell, Plan, imports_of
 from harness.bench.registry import Registry
@@ -62,12 +62,23 @@ class Executor(Protocol):
     def jobs(self) -> int:
         """How many units are run side by side."""
 
+    @property
+    def conditions(self) -> Mapping[str, Any]:
+        """What the record of a run says of its machine in the place of this one's: `machine`, `gpu` and so on."""
+
     def run(self, units: Sequence[Unit], work: Work, look: Callable[[], bool]) -> None:
         """Have the bench of each unit run once, in their order, and return when each has ended, however it ended.
 
         What a bench writes appears in the folder of its unit as it comes, events last. `look` is called several times
         a second, in the caller's thread; once it says False, no further unit is begun. Whatever is raised meanwhile,
         by `look` too, ends all that was started before it is passed on.
+        """
+
+    def alone(self, unit: Unit, work: Work, look: Callable[[], None], *, only_waiting: bool = False) -> int:
+        """Have one bench run with nothing beside it, in the attempt of which `unit` is, and return its exit code.
+
+        It times what waits there, and runs what has no record, unless it is to have `only_waiting`. Records and events
+        appear as they come, and `look` is called as by `run`.
         """
 
 

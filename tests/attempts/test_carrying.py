@@ -17,7 +17,7 @@ import pytest
 
 from harness.attempts import details, identities
 from harness.attempts.carrying import NIGHTS, OF_THE_MACHINE, Carrier, is_due, tables_of
-from harness.attempts.ingredients import variables
+from harness.attempts.ingredients import inventory_of, variables
 from harness.attempts.settling import table_of
 from harness.attempts.tasks import Task
 from harness.bench import identity as bench_identity
@@ -355,6 +355,34 @@ def test_variables_that_frameworks_read_have_a_say(
 ) -> None:
     monkeypatch.setenv(name, "7")
     assert run_now(base) == ({"native", "recite"} if run else set())
+
+
+MAPS = """
+import pathlib
+read = pathlib.Path.read_text
+def read_text(path, *given, **more):
+    names = "libc-2.31.so", "ld-2.31.so", "libother-1.0.so"
+    mapped = "".join(f"0-1 r-xp 0 0:0 1 /lib/{name}\\n" for name in names)
+    return mapped if str(path) == "/proc/self/maps" else read(path, *given, **more)
+pathlib.Path.read_text = read_text
+"""
+
+
+def test_the_c_library_has_a_say_where_its_file_is_called_by_its_version(base: World) -> None:
+    found = inventory_of(base.root, shim(base, MAPS).prepared, pinned=True)
+    assert found["libraries"].keys() == {"libc-2.31.so", "ld-2.31.so"}
+
+
+def test_what_conda_installed_has_a_say(base: World) -> None:
+    meta = base.folder / "env" / "conda-meta"
+    meta.mkdir()
+    found = set()
+    for build in ("h1", "h2"):
+        (meta / f"mkl-2024.0-{build}.json").touch()
+        found.add(inventory_of(base.root, base.prepared, pinned=False)["packages"]["packages of conda"])
+        (meta / f"mkl-2024.0-{build}.json").unlink()
+    meta.rmdir()
+    assert len(found) == 2
 
 
 def test_what_is_published_of_variables_is_no_secret() -> None:

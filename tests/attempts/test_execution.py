@@ -369,6 +369,28 @@ def _fail(attempt: Attempt, plan: Plan, cell: Cell) -> None:
     )
 
 
+def test_a_run_goes_on_only_on_a_machine_like_the_one_that_it_began_on(root: Path, tmp_path: Path) -> None:
+    plan = _plan(root)
+    attempt = Attempt(tmp_path / "attempt")
+    parts = identity(plan, plan.registry(), inside={"packages": {}, "python": ""}, lock="")
+    machine = {"cpu": "Xeon", "cores": 8, "memory_mb": 64000, "os": "Linux 6.1"}
+
+    def taken_up(**changed: Any) -> list[str]:
+        observer = Observer()
+        made = execution._Execution(root, Task(plan=plan), attempt, plan.registry(), observer, fresh=False)
+        made.take_up(parts, {"machine": {**machine, **changed}}, "", run="one", restart=False)
+        _fail(attempt, plan, plan.cells[0])
+        attempt.pause("it was interrupted.")
+        return observer.told
+
+    assert taken_up() == ["begin small 2 {}"]
+    assert taken_up(os="Linux 6.2")[0] == "going on with 1 cells that an interrupted run recorded"
+    assert taken_up(cores=4) == [
+        "small: beginning anew, since the machine differs (cores: 8 and 4)",
+        "begin small 2 {}",
+    ]
+
+
 def test_cells_that_wait_are_told_of_when_a_run_goes_on(root: Path, tmp_path: Path) -> None:
     plan = _plan(root)
     attempt = Attempt(tmp_path / "attempt")

@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,6 +178,10 @@ class _Watched:
 
     def __init__(self, then: Callable[[], None]) -> None:
         self._then = then
+        self.conditions: Mapping[str, Any] = {}
+
+    def alone(self, unit: Unit, work: Work, look: Callable[[], None], *, only_waiting: bool = False) -> int:
+        return Local(1).alone(unit, work, look, only_waiting=only_waiting)
 
     def run(self, units: Sequence[Unit], work: Work, look: Callable[[], bool]) -> None:
         def looked() -> bool:
@@ -242,6 +247,7 @@ def test_what_waits_is_timed_before_others_are_run_where_it_takes_the_disk(
 KILLED = """
 import contextlib, sys
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, {here!r})
 from harness.attempts.execution import execute
 from harness.executors import local

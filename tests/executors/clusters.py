@@ -32,9 +32,9 @@ class Nodes:
         self._cluster.remove_node(node, allow_graceful=False)
         self.nodes.remove(node)
 
-    def add(self, **options: Any) -> Any:
+    def add(self, cpus: int = 1, **options: Any) -> Any:
         """One more node."""
-        node = self._cluster.add_node(num_cpus=1, memory=NODE_MEMORY, **options)
+        node = self._cluster.add_node(num_cpus=cpus, memory=NODE_MEMORY, **options)
         self.nodes.append(node)
         return node
 

@@ -17,8 +17,9 @@ from harness.attempts.settling import table_of
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.errors import UsageError
-from harness.executors import cluster as module
-from harness.executors.cluster import ClusterError, RayCluster
+from harness.executors import flights as module
+from harness.executors.cluster import RayCluster
+from harness.executors.connecting import ClusterError
 from harness.executors.local import Local
 from harness.executors.units import Executor
 from tests.attempts.conftest import Observer, running

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import zipfile
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from harness.bench.attempt import Attempt, State
-from harness.bench.plan import Plan
+from harness.bench.kept import content_digest, read_artifact
+from harness.bench.plan import Keeping, Plan
 from harness.bench.waiting import read_waiting
 from harness.executors.delivering import deliver
 from harness.executors.local import Local
-from harness.executors.orders import Ended, Message, Order, Part, Told
+from harness.executors.orders import Ended, Message, Order, Part, Told, parts_of
 from harness.executors.parcel import Parcel, pack, parcel_of
 from harness.executors.receiving import Receiver
 from harness.executors.units import Unit
@@ -45,13 +47,13 @@ def ordered(unit: Unit, folder: Path, python: Path) -> Order:
     return Order.of(unit, plan.cells, work, parcel_of([plan]), environ=clean_environ(pinned=False))
 
 
-def delivered(order: Order, folder: Path) -> Generator[Message, None, None]:
+def delivered(order: Order, folder: Path, given: Sequence[Part] = ()) -> Generator[Message, None, None]:
     """What comes of an order where its parcel was unpacked as a cluster does."""
     base, archive = folder / "unpacked", folder / "harness.zip"
     pack(Parcel(order.folders), archive)
     with zipfile.ZipFile(archive) as file:
         file.extractall(base)
-    return deliver(order, base=base)
+    return deliver(order, given, base=base)
 
 
 def received(unit: Unit, messages: Iterator[Message]) -> tuple[Receiver, list[Message]]:
@@ -121,6 +123,39 @@ def test_what_a_node_sends_names_the_places_of_this_machine(ran: Ran, cache: Pat
         path.read_text() for part in ("records", "natives", "builds") for path in (ran.there.folder / part).iterdir()
     ]
     assert not [text for text in texts if str(cache) in text or "unpacked" in text]
+
+
+def test_what_waits_is_timed_by_a_bench_that_is_alone(ran: Ran, tmp_path: Path, python: Path) -> None:
+    """With the files that wait here, which stay until the record has come; the bench runs nothing else."""
+    plan = replace(ran.plan, times=True, keeping=Keeping(artifacts_mb=10))
+    attempt = Attempt(shutil.copytree(ran.here.folder, tmp_path / "attempt"))
+    (cell,) = attempt.waiting_cells(plan)
+    (attempt.record_of(next(each for each in plan.cells if each != cell))).unlink()
+    unit = Unit(name="alone", plan=replace(plan, cells=(cell,)), folder=attempt.folder, seconds=0.0)
+    work, parcel = work_in(tmp_path, python), parcel_of([plan])
+    order = Order.of(unit, (cell,), work, parcel, environ=clean_environ(pinned=False), alone=True, only_waiting=True)
+    given = list(parts_of(attempt.folder, f"waiting/{cell.slug}"))
+    assert {part.path.rpartition("/")[2] for part in given} >= {"weight.npy", "waiting.json"}
+    receiver = Receiver(attempt.folder, unit.plan, times=True)
+    ended = None
+    for message in delivered(order, tmp_path, given):
+        if isinstance(message, Part):
+            receiver.part(message)
+        elif isinstance(message, Told):
+            receiver.told(message)
+        else:
+            ended = message
+    assert isinstance(ended, Ended)
+    assert (ended.trouble, ended.returncode) == ("", 0)
+    assert "1 passed" in ended.log
+    assert [path.stem for path in attempt.records.iterdir()] == [cell.slug]
+    row = json.loads(attempt.record_of(cell).read_text(encoding="utf-8"))["row"]
+    assert row["outcome"] == "passed"
+    assert row["latency_ms"] > 0
+    assert not attempt.waiting_cells(plan)
+    kept = read_artifact(attempt.artifacts / cell.slug)
+    assert kept.packages == (attempt.read() or {})["packages"], "it says of what environment it is"
+    assert content_digest(attempt.artifacts / cell.slug / kept.unit) == kept.digest
 
 
 def _below(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ from harness.bench.errors import InfrastructureError
 from harness.bench.plan import Cell, Plan
 from harness.executors.orders import Part, Told
 from harness.executors.receiving import Receiver
+from tests.attempts.conftest import leave_waiting
 
 CELLS = tuple(Cell("c", f"m{number}", "native", "cpu") for number in range(3))
 PLAN = Plan(combination="c", device="cpu", tier="quick", cells=CELLS)
@@ -114,3 +115,17 @@ def test_however_often_nodes_are_lost_no_cell_is_lost_or_doubled(
     assert attempt.recorded(PLAN) == list(CELLS)
     assert all(json.loads(attempt.record_of(cell).read_text()) for cell in CELLS)
     assert sorted(model for what, model in told(attempt) if what == "ended") == ["m0", "m1", "m2"]
+
+
+def test_of_a_bench_that_times_a_cell_that_waits_goes_on_until_its_record_comes(tmp_path: Path) -> None:
+    attempt, receiver = unit(tmp_path), Receiver(tmp_path, PLAN, times=True)
+    leave_waiting(attempt, FIRST)
+    receiver.told(event("waiting", FIRST))
+    assert receiver.left == CELLS
+    receiver.begin()  # another node: what waits here is what it gets
+    assert attempt.waiting_cells(PLAN) == [FIRST]
+    receiver.part(record(FIRST, "{}"))
+    receiver.told(event("ended", FIRST))
+    assert (receiver.left, receiver.done) == (CELLS[1:], (FIRST,))
+    assert attempt.record_of(FIRST).exists()
+    assert not (attempt.waiting / FIRST.slug).exists()

@@ -1,0 +1,150 @@
+"""What is timed on a node that it has to itself, on a real Ray cluster on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.attempts.execution import execute
+from harness.attempts.settling import table_of
+from harness.attempts.tasks import Task
+from harness.bench.attempt import Attempt, State
+from harness.bench.environment import description
+from harness.bench.errors import UsageError
+from harness.executors.cluster import RayCluster
+from harness.executors.machines import MachineClass
+from harness.tables.schema import Table
+from tests.attempts.conftest import Observer, running
+from tests.executors.clusters import Nodes, nodes
+from tests.executors.orders import make_python, own_plan
+
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore")]
+
+FAST = MachineClass("machine", "fast")
+CPUS = 2
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_python(tmp_path_factory.mktemp("ambient"))
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("caches")
+
+
+def add_fast(cluster: Nodes, caches: Path, name: str) -> Any:
+    """One more node of the class, which keeps what it has in a folder of its own."""
+    return cluster.add(cpus=CPUS, labels={"machine": "fast"}, env_vars={"HARNESS_NODE_CACHE": str(caches / name)})
+
+
+@pytest.fixture(scope="module")
+def cluster(caches: Path) -> Iterator[Nodes]:
+    """A node of no class, and one of the class with more CPUs than a cell has."""
+    with nodes(1, caches / "other") as started:
+        add_fast(started, caches, "fast")
+        yield started
+
+
+@pytest.fixture
+def task(tmp_path: Path, python: Path) -> Task:
+    """Two models, each by a step that comes through and by one that does not; served, they say on which node."""
+    plan = own_plan(tmp_path, models=("one", "two"), saved="pass", refusing="raise ValueError('no such operator')")
+    runtime = tmp_path / "plugins" / "runtimes" / "quick.py"
+    seen = f"open({str(tmp_path / 'seen')!r}, 'a').write(os.environ['HARNESS_NODE_CACHE'] + '\\n')"
+    text = runtime.read_text(encoding="utf-8").replace(
+        "def load(artifact, device, threads, build):", f"def load(artifact, device, threads, build):\n    {seen}"
+    )
+    assert seen in text
+    runtime.write_text(text, encoding="utf-8")
+    return Task(plan=replace(plan, times=True), interpreter=python)
+
+
+class Timing(Observer):
+    """Asks Ray, while a cell is timed, how many CPUs the nodes have free; then does what is to be done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free: list[float] = []
+
+    def timing(self, model: str, strategy: str) -> None:
+        super().timing(model, strategy)
+        ray: Any = importlib.import_module("ray")
+        self.free.append(ray.available_resources().get("CPU", 0.0))
+
+
+def executed(folder: Path, task: Task, executor: RayCluster, observer: Observer) -> tuple[Attempt, Table]:
+    durations = {(cell.model, cell.strategy): 10.0 for cell in task.plan.cells}
+    with contextlib.ExitStack() as holds:
+        attempt = execute(folder, task, observer, holds, run="one", executor=executor, durations=durations)
+        assert attempt.state is State.ENDED
+        table = table_of([attempt], pins={})
+    assert table.run.complete
+    return attempt, table
+
+
+def test_cells_of_a_class_run_and_are_timed_on_its_nodes_alone(
+    tmp_path: Path, task: Task, cluster: Nodes, caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = description()
+    other = {**here, "machine": {**here["machine"], "cpu": "the one of the command's machine"}}
+    monkeypatch.setattr("harness.attempts.tasks.description", lambda: other)
+    told: list[str] = []
+    executor = RayCluster(cluster.address, task.plan.policy, device="cpu", tell=told.append, machine=FAST)
+    assert executor.jobs == CPUS, "only nodes of the class count"
+    observer = Timing()
+    attempt, table = executed(tmp_path, task, executor, observer)
+    ends = {(record.model, record.strategy): record for record in table.records}
+    assert sorted(record.outcome.value for record in ends.values()) == ["failed", "failed", "passed", "passed"]
+    assert all(record.latency_ms for record in ends.values() if record.outcome.value == "passed")
+    assert observer.free == [1.0, 1.0], "of three CPUs, only that of the other node is free"
+    assert set((tmp_path / "seen").read_text().split()) == {str(caches / "fast")}
+    assert not attempt.has_waiting()
+    assert asdict(table.run.machine) == here["machine"], "it is the node's"
+    assert told == []
+    assert not running(str(caches))
+
+
+class Killing(Observer):
+    """Kills the nodes that are given as soon as a cell is timed, and starts another one."""
+
+    def __init__(self, cluster: Nodes, caches: Path, doomed: list[Any]) -> None:
+        super().__init__()
+        self._cluster, self._caches, self._doomed = cluster, caches, doomed
+
+    def timing(self, model: str, strategy: str) -> None:
+        super().timing(model, strategy)
+        while self._doomed:
+            self._cluster.kill(self._doomed.pop())
+            add_fast(self._cluster, self._caches, "another")
+
+
+@pytest.mark.long
+def test_what_a_lost_node_had_not_timed_is_timed_on_another_of_its_class(
+    tmp_path: Path, task: Task, cluster: Nodes, caches: Path
+) -> None:
+    told: list[str] = []
+    executor = RayCluster(cluster.address, task.plan.policy, device="cpu", tell=told.append, machine=FAST)
+    observer = Killing(cluster, caches, cluster.nodes[1:])
+    attempt, table = executed(tmp_path, task, executor, observer)
+    assert sorted(record.outcome.value for record in table.records) == ["failed", "failed", "passed", "passed"]
+    assert set((tmp_path / "seen").read_text().split()) == {str(caches / "fast"), str(caches / "another")}
+    assert [text for text in told if "was lost" in text and "timed on another of its class" in text], told
+    ended = [line for line in observer.told if line.startswith("ended")]
+    assert len(ended) == len(set(ended)) == len(task.plan.cells)
+    assert not attempt.has_waiting()
+
+
+def test_a_class_that_no_node_is_of_is_told(cluster: Nodes, tmp_path: Path) -> None:
+    policy = own_plan(tmp_path).policy
+    with pytest.raises(
+        UsageError, match=r"no node .* labelled machine=slow\. There are machine=fast\. Start one: `ray"
+    ):
+        RayCluster(cluster.address, policy, device="cpu", tell=print, machine=MachineClass("machine", "slow"))
