@@ -322,7 +322,8 @@ def run_all(
 
 def _carrier(root: Path, combination: str, results: Path | None, night: date | None) -> Carrier:
     """What writes down what has a say in cells, and on a `night` carries over those that nothing changed for."""
-    stores = [store_of(root, results, selected=selected) for selected in (False, True)]
+    # Read alone: nothing is made where there is none, since the run may be refused yet.
+    stores = [results] if results is not None else [store_of(root, None, selected=False), root / ".harness" / "scratch"]
     tables = tables_of(dict.fromkeys(stores), combination) if night else ()
     return Carrier(root=root, tables=tables, night=night)
 
