@@ -82,7 +82,7 @@ def test_what_a_terminal_shows(root: Path, tmp_path: Path, name: str, cells: str
 def test_the_command_shows_few_cells_by_run_and_keeps_what_it_read(root: Path) -> None:
     told = run(root, "torch2.0/resnet18/onnx:16")
     assert told.exit_code == 0, told.output
-    assert "latency +29 % (2.01 to 2.60 ms) from here on; onnx 1.14.0 -> 1.15.0" in told.stdout
+    assert "latency +29 % (2.01 to 2.60 ms) from here on; onnx 1.14.0 -> 1.15.0" in " ".join(told.stdout.split())
     assert (root / ".harness" / "history").is_dir()
     assert not run(root, "*/*", "--no-runs").stdout.startswith("torch2.0/a-model-with-a-name-of-some-length/native on")
 
