@@ -24,7 +24,7 @@ from harness.bump.candidate import (
 )
 from harness.bump.moves import Move, moves_between
 from harness.cli.blaming import blame_options, budget_s
-from harness.cli.context import root_of, selection_options, shown, timing_options
+from harness.cli.context import root_of, say, selection_options, shown, timing_options
 from harness.cli.duels import duel_options, duel_s
 from harness.cli.policies import gate_policy
 from harness.cli.requirements import requirements_options, take
@@ -94,7 +94,7 @@ def bump(
     quietly = as_json or as_markdown
 
     def note(text: str) -> None:
-        click.echo(text, err=quietly)
+        say(text, err=quietly)
 
     _, (selection, *_) = select(root, (), matrix, instead=[base], extensions=False, **given)
     selection = for_a_verdict(selection, policy)

@@ -9,6 +9,7 @@ import click
 
 from harness.bench.errors import UsageError
 from harness.bench.plan import Plan
+from harness.cli.context import say
 from harness.executors.cluster import RayCluster
 from harness.executors.machines import MachineClass
 from harness.executors.units import Executor
@@ -79,4 +80,4 @@ def ray_executors(
 
 
 def _tell(text: str) -> None:
-    click.echo(text, err=True)
+    say(text, err=True)

@@ -15,7 +15,7 @@ from harness.attempts import settling
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.series import series_of
-from harness.cli.context import new_console, root_of, shown
+from harness.cli.context import new_console, root_of, say, shown
 from harness.cli.policies import expectations, foreseen_of
 from harness.cli.storing import RESULTS
 from harness.matrix import combination as combinations
@@ -143,7 +143,7 @@ def show(context: click.Context, /, table: str, as_markdown: bool, **given: Any)
     else:
         terminal.print_grid(new_console(), found.tables[0], foreseen)
         for note in (*found.unfinished, *found.notes):
-            click.echo(f"\n{note}")
+            say(f"\n{note}")
     return 0
 
 

@@ -21,7 +21,7 @@ from harness.bench.text import one_line
 from harness.bump.bumpfile import to_json
 from harness.bump.schema import Bump
 from harness.cli.blaming import looked_into
-from harness.cli.context import new_console, root_of, shown
+from harness.cli.context import new_console, root_of, say, shown
 from harness.cli.duels import Duellists, of_cells, told_by_duel
 from harness.cli.reading import compared
 from harness.cli.running import run_all, tasks_of
@@ -79,7 +79,7 @@ def tables_of(
     for task, *_ in groups:
         if folder := _taken(root, task, results):
             of = "is of just this lock, policy and models"
-            click.echo(f"{task.name}: taken from the table {shown(folder)}, which {of}", err=errors_only)
+            say(f"{task.name}: taken from the table {shown(folder)}, which {of}", err=errors_only)
             folders[task.name] = folder
     left = [group for group in groups if group[0].name not in folders]
     if left:
@@ -135,7 +135,7 @@ def judged(
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
     root, bump = root_of(context), None
     if duel_s is not None:
-        click.echo(headline(comparison, verdict), err=bool(form))  # the rest takes minutes
+        say(headline(comparison, verdict), err=bool(form))  # the rest takes minutes
         duelled = told_by_duel(
             root,
             comparison,
@@ -150,7 +150,7 @@ def judged(
         counted = tuple(change for change in comparison.changes if change not in verdict.allowed)
         failing = replace(comparison, changes=counted)
         if failing.of(*WORSE):  # the verdict is known, and trials take minutes
-            click.echo(headline(comparison, verdict), err=bool(form))
+            say(headline(comparison, verdict), err=bool(form))
         bump, verdict = _with_blame(root, sides, failing, verdict, budget_s=budget_s, quietly=bool(form))
     if form == "json":
         click.echo(json.dumps(_as_json(root, comparison, verdict, bump), indent=1))

@@ -21,11 +21,12 @@ _LEAST_COLUMN = 30
 _FURTHER_IN = 2
 
 
-def show(console: Console, lines: Iterable[Text]) -> None:
-    """Print lines, each of what is no wider than the console; whole where the console wraps softly."""
-    for line in lines:
+def show(console: Console, lines: Iterable[Text | str]) -> None:
+    """Print lines so that none is wider than the console; whole where the console wraps softly."""
+    for each in lines:
+        line = Text(each) if isinstance(each, str) else each
         # What a table or a name may hold is text here too, whatever a terminal would make of it.
-        shown = line if line.plain.isprintable() else Text(one_line(line.plain), style=line.style)
+        shown = line if line.plain.isprintable() else Text(_indent(line) + one_line(line.plain), style=line.style)
         for part in [shown] if console.soft_wrap else fitted(console, shown):
             console.print(part, soft_wrap=True, highlight=False)
 
@@ -35,14 +36,14 @@ def fitted(console: Console, line: Text) -> list[Text]:
     width = console.width
     if line.cell_len <= width:
         return [line]
-    indent = min(len(line.plain) - len(line.plain.lstrip(" ")), width // 2)
-    further = min(indent + _FURTHER_IN, width // 2)
-    body = line[len(line.plain) - len(line.plain.lstrip(" ")) :]
-    parts = body.wrap(console, width - further, overflow="fold")
-    return [
-        Text(" " * (further if number else indent), style=line.style).append_text(part)
-        for number, part in enumerate(parts)
-    ]
+    indent = _indent(line)[: width // 2]
+    further = (indent + " " * _FURTHER_IN)[: width // 2]
+    parts = line[len(_indent(line)) :].wrap(console, width - len(further), overflow="fold")
+    return [Text(further if number else indent).append_text(part) for number, part in enumerate(parts)]
+
+
+def _indent(line: Text) -> str:
+    return " " * (len(line.plain) - len(line.plain.lstrip(" ")))
 
 
 def wrapped(text: str, *, width: int, indent: int, style: str = "", hanging: int = 0) -> list[Text]:

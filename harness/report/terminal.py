@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -10,7 +10,6 @@ from rich.text import Text
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
-from harness.bench.text import one_line
 from harness.bump.schema import Bump
 from harness.report import accuracy, expected
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
@@ -20,7 +19,7 @@ from harness.report.diagnoses import told_of
 from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
-from harness.report.lines import GAP, aligned, wrapped
+from harness.report.lines import GAP, aligned, show, wrapped
 from harness.report.shifts import (
     LATENCY_TITLE,
     MEMORY_TITLE,
@@ -78,27 +77,19 @@ def print_grid(console: Console, table: Table, foreseen: Foreseen | None = None)
 
     What is broken as `foreseen` stands apart.
     """
-    _print(console, grid_lines(table, foreseen, width=console.width))
+    show(console, grid_lines(table, foreseen, width=console.width))
 
 
 def print_foreseen(console: Console, tables: Sequence[Table], foreseen: Foreseen) -> None:
     """Print what expectations make of tables: the unexpected cells first, cause by cause, then the expectations."""
-    _print(console, foreseen_lines(tables, foreseen, width=console.width))
+    show(console, foreseen_lines(tables, foreseen, width=console.width))
 
 
 def print_comparison(
     console: Console, comparison: Comparison, verdict: Verdict | None = None, bump: Bump | None = None
 ) -> None:
     """Print a comparison, under its verdict where there is one, with who is to blame where that was looked for."""
-    _print(console, comparison_lines(comparison, verdict, bump, width=console.width))
-
-
-def _print(console: Console, lines: Iterable[Text]) -> None:
-    for line in lines:
-        # What a table or a name may hold is text here too, whatever a terminal would make of it.
-        shown = line if line.plain.isprintable() else Text(one_line(line.plain), style=line.style)
-        # Soft wrapping leaves a long line whole, so that a log can be searched and an id copied.
-        console.print(shown, soft_wrap=True, highlight=False)
+    show(console, comparison_lines(comparison, verdict, bump, width=console.width))
 
 
 def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) -> list[Text]:
