@@ -69,7 +69,7 @@ def grid(table: Table, foreseen: Foreseen | None = None) -> str:
     parts += [_band(shown, rates, band) for band in _bands(shown.strategies)]
     parts.append(summary(table))
     if marks := legends(table):
-        parts.append("\n".join(f"- {legend}" for legend in marks))
+        parts.append("\n".join(f"- {sentence(legend)}" for legend in marks))
     found = breakages(replace(table, records=foreseen.unexpected) if foreseen else table)
     if found:
         parts.append(_broken(found, table, title=UNEXPECTED.lower() if foreseen else "broken cells"))

@@ -20,28 +20,12 @@ from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.live import RunDisplay
 from harness.report.terminal import print_comparison, print_grid
 from harness.tables.rows import format_rows, parse_rows, split_rows
-from harness.tables.schema import Table
 from harness.verdict.comparison import compare
 from harness.verdict.gate import judge
-from tests.tables.samples import failed, mismatched, not_applicable, passed, table
+from tests.report.hostile import HARMFUL, tables_of
 
 MENTION = re.compile(r"@\w|#\d|\bGH-\d|\w+/\w+#\d|://|www\.|!\d|\b[0-9a-f]{7,40}\b")
 """What GitHub's filters look for in running text after Markdown has been rendered."""
-
-HARMFUL = (
-    "@octocat @org/team, see #123, org/repo#7, GH-8, !9 and 6014bdcdead",
-    "https://evil.invalid/x www.evil.invalid <https://evil.invalid> a@evil.invalid",
-    "[text](https://evil.invalid) ![image](https://evil.invalid/x.png) [x]: https://evil.invalid",
-    "<script>alert(1)</script> <img src=x onerror=y> <details> &lt;b&gt; &commat;octocat",
-    "**bold** __bold__ ~~gone~~ # heading :tada: $x^2$ [^1] - [ ] task",
-    "`code` ``` fence ``` `` @octocat `` | bar \\| bar \\\\| @octocat | `",
-    "one\n\n## two\n> three\n- four\n```\n@octocat\n| a |\n| --- |",
-    '=HYPERLINK("https://evil.invalid") ;=1+1 @SUM(1) +1 -1 \t=1',
-    "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \x00 \x07 \x7f \udcff",
-    "\u202etxt.exe\u2066 \u200b\u200f\ufeff\u2028\u2029\u3164",
-    "[bold red]markup[/] [link=https://evil.invalid]x[/link]",
-    "1. 2) --- === +++",
-)
 
 
 class _Rendered(HTMLParser):
@@ -73,23 +57,6 @@ class _Rendered(HTMLParser):
 def rendered(source: str) -> _Rendered:
     """Markdown as GitHub's own renderer makes it, before the filters that link and notify."""
     return _Rendered(cmarkgfm.github_flavored_markdown_to_html(source))
-
-
-def tables_of(harmful: str) -> tuple[Table, Table]:
-    """Two tables with `harmful` wherever a tool or a user has a say."""
-    name = " ".join(harmful.split()) or "x"
-    base = table(passed("a", "native"), passed(name, "native"), passed("b", "native"), passed("c", "native"))
-    candidate = table(
-        failed("a", "native", error=harmful, error_type=harmful),
-        failed(name, "native", error=harmful, error_type=harmful),
-        mismatched("b", "native", difference=harmful),
-        not_applicable("c", "native", harmful),
-        combination="torch2.1",
-        missing=[(name, "onnx-torchscript")],
-        packages={"torch": "2.1.0", "tool": "1"},
-        pins={"torch": "2.1.0"},
-    )
-    return base, candidate
 
 
 def comments_of(harmful: str) -> list[str]:
@@ -196,7 +163,7 @@ def test_no_text_reaches_a_terminal_as_more(parts: list[str]) -> None:
 
 
 def test_markup_is_shown_as_it_stands() -> None:
-    assert "[bold red]markup[/]" in _printed_on(terminal=True, harmful=HARMFUL[-2])
+    assert "[bold red]markup[/]" in _printed_on(terminal=True, harmful="[bold red]markup[/]")
 
 
 @pytest.mark.parametrize("harmful", HARMFUL)

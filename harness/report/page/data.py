@@ -19,7 +19,7 @@ from harness.report.latency import doubt_meanings
 from harness.report.page.known import Causes, blames_of
 from harness.report.page.pairs import categories_to_json, pair_to_json, pairs_of
 from harness.report.page.texts import Texts, plain_number
-from harness.report.page.trends import ChangePoints, changes_of, none_found
+from harness.report.page.trends import changes_of
 from harness.report.wording import MARK_LEGENDS, carried_line, machine_line, mark, not_reproducible_texts
 from harness.tables.layout import series_folder
 from harness.tables.schema import BASELINE, COLUMNS, Table, in_order, strategy_order
@@ -54,7 +54,6 @@ class Shown:
     unread: Mapping[str, str] = field(default_factory=dict)
     left_out: Sequence[str] = ()
     reproducible: Callable[[Record], bool] = lambda record: record.outcome.broken
-    change_points: ChangePoints = none_found
 
 
 def page_data(shown: Shown) -> dict[str, Any]:
@@ -78,6 +77,7 @@ def page_data(shown: Shown) -> dict[str, Any]:
         f"{base}>{candidate}": pair_to_json(tables[base], tables[candidate], texts)
         for base, candidate in pairs_of(tables, series, current)
     }
+    changes, no_changes = changes_of(tables)
     return {
         "version": DATA_VERSION,
         "newest": max((table.run.started for table in tables), default=""),
@@ -93,7 +93,8 @@ def page_data(shown: Shown) -> dict[str, Any]:
         "strategies": strategies,
         "tables": told,
         "pairs": pairs,
-        "changes": changes_of(tables, shown.change_points),
+        "changes": changes,
+        "no_changes": texts.of(no_changes),
         "causes": causes.to_json(),
         "told": causes.told_to_json(),
         "unread": [[folder, texts.of(reason)] for folder, reason in sorted(shown.unread.items())],

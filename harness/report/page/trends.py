@@ -1,56 +1,41 @@
-"""Where the numbers of a cell changed from run to run: within one combination, on one machine, never of outcomes."""
+"""Since when numbers of cells are others, from run to run of one combination; never over machines, never of outcomes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Hashable, Sequence
+from typing import Any
 
-from harness.bench.record import Record
+from harness.bench.errors import UsageError
 from harness.tables.schema import Table
+from harness.verdict.changepoints import change_points_by, conditions_of
 
-ChangePoints: TypeAlias = Callable[[Sequence[float]], tuple[int, ...]]
-"""Of values in the order of time, the places from which on they are others."""
-
-OF_TIME = ("latency_ms", "rss_peak_mb")
-"""The columns that are looked at. What follows from the pins alone has no noise to look through."""
-
-FEWEST = 4
-"""Of fewer values nothing is told."""
+COLUMNS = ("latency_ms", "rss_peak_mb")
+"""Those that are looked at. What follows from the pins alone has no noise to look through."""
 
 
-def none_found(values: Sequence[float]) -> tuple[int, ...]:
-    """What finds no change in any `values`."""
-    del values
-    return ()
+def changes_of(tables: Sequence[Table]) -> tuple[list[dict[str, Any]], str]:
+    """The changes of all cells, and why there are none to be told, where that is so.
 
-
-def changes_of(tables: Sequence[Table], change_points: ChangePoints) -> list[dict[str, Any]]:
-    """The changes of all cells. `tables` are in the order of time within a combination.
-
-    Each has the `cell` (`COMBINATION/MODEL/STRATEGY`), its `device`, the `column`, and by their places the `tables`
-    from whose run on the values are others. What a run carried over is no value of its own.
+    `tables` are in any order. Each change has the `cell` (`COMBINATION/MODEL/STRATEGY`), its `device`, the `column`,
+    and `points`: the place of the table whose run is the first of the new level, and the levels before and after.
+    What a run carried over is no value of its own.
     """
-    series: dict[tuple[Any, ...], list[tuple[str, int, float]]] = {}
-    for place, table in enumerate(tables):
-        run = table.run
-        machine = (run.machine.cpu, run.machine.cores, run.machine.memory_mb, run.gpu, run.threads)
-        for record in table.records:
-            for column in OF_TIME:
-                value = _value(record, column)
-                if value is not None and record.carried_from is None:
-                    key = (record.cell_id, record.device, column, machine)
-                    series.setdefault(key, []).append((run.started, place, value))
+    places = sorted(range(len(tables)), key=lambda place: tables[place].run.started)
+    series: dict[tuple[str, str, str], list[tuple[int, float | None, Hashable]]] = {}
+    for place in places:
+        condition = conditions_of(tables[place].run)
+        for record in tables[place].records:
+            if record.carried_from is None:
+                for column in COLUMNS:
+                    values = series.setdefault((record.cell_id, record.device, column), [])
+                    values.append((place, getattr(record, column), condition))
     found = []
-    for (cell, device, column, _), values in series.items():
-        values.sort()
-        points = change_points([value for _, _, value in values]) if len(values) >= FEWEST else ()
+    for (cell, device, column), values in series.items():
+        try:
+            points = change_points_by([value for _, value, _ in values], [condition for *_, condition in values])
+        except UsageError as error:
+            return [], str(error)
         if points:
-            starts = [values[point][1] for point in points]
-            found.append({"cell": cell, "device": device, "column": column, "tables": starts})
-    return found
-
-
-def _value(record: Record, column: str) -> float | None:
-    value: float | None = getattr(record, column)
-    return value if value is not None and math.isfinite(value) else None
+            told = [[values[each.index][0], each.before, each.after] for each in points]
+            found.append({"cell": cell, "device": device, "column": column, "points": told})
+    return found, ""

@@ -141,7 +141,8 @@ function historySection(cell) {
       h("ol", { class: "spark", "aria-label": `Outcomes under ${name}, the oldest first` }, seen.filter((each) => each.table.combination === name).map((each) => h("li", null,
         h("a", { class: each.outcome, href: cellHref(each), title: `${minute(each.table.started)}: ${each.state}`, "aria-label": `${minute(each.table.started)}, ${each.table.series}: ${each.state}`, "aria-current": each === cell ? "true" : null }, signOf(each.outcome)))))))),
     h("div", { class: "columns charts", id: "charts" }),
-    changes.map((change) => h("p", { class: "note" }, `${words(change.column.replace("_ms", "").replace("rss_peak_mb", "peak memory"))} changed with the ${plural(change.tables.length, "run")} of ${change.tables.map((place) => minute(TABLES[place].started)).join(", ")}: a change point, on one machine. It says where to look, and decides nothing.`)),
+    changes.map(changeNote),
+    DATA.no_changes !== null && h("p", { class: "note" }, textOf(DATA.no_changes)),
     scrolling("History", h("table", { class: "list" },
       h("caption", null, "The newest run first. Numbers of different machines do not stand for one another."),
       h("thead", null, h("tr", null, ["run (UTC)", "table", "outcome", "latency, ms", "memory, MiB", "relative error", "machine"].map((name, at) => h("th", { scope: "col", class: at > 2 && at < 6 ? "number" : null }, name)))),
@@ -152,12 +153,18 @@ function historySection(cell) {
         h("td", { class: "number" }, each.get("latency_ms") === null ? "" : care(each) + figure(each.get("latency_ms"))),
         h("td", { class: "number" }, figure(each.get("rss_peak_mb"))),
         h("td", { class: "number" }, exponent(each.get("relative_error"))),
-        h("td", { class: "small quiet" }, each.get("carried_from") === null ? textOf(each.table.machine) : `carried over from ${each.text("carried_from")}`)))))));
+        h("td", { class: "small quiet roomy" }, each.get("carried_from") === null ? textOf(each.table.machine) : `carried over from ${each.text("carried_from")}`)))))));
 }
 
 function changesOf(cell) {
   const id = `${cell.table.combination}/${cell.name}`;
   return DATA.changes.filter((change) => change.cell === id && change.device === cell.table.device);
+}
+
+function changeNote({ column, points }) {
+  const label = HISTORY.find(([name]) => name === column)[1];
+  const told = points.map(([place, before, after]) => `${figure(before)} → ${figure(after)} with the run of ${minute(TABLES[place].started)}`);
+  return h("p", { class: "note" }, `Change point of ${label}: ${told.join("; ")}. It is of one machine, says where to look, and decides nothing.`);
 }
 
 /** The numbers of a cell over the runs of its combination, a line for each machine; drawn where there are two. */
@@ -177,7 +184,7 @@ function chartOf(holder, cell, column, label, points) {
     const at = points.find((each) => each.table.machine === machine && Date.parse(each.table.started) / 1000 === time);
     return at ? at.get(column) : null;
   }));
-  const marks = changesOf(cell).filter((change) => change.column === column).flatMap((change) => change.tables.map((place) => Date.parse(TABLES[place].started) / 1000));
+  const marks = changesOf(cell).filter((change) => change.column === column).flatMap((change) => change.points.map(([place]) => Date.parse(TABLES[place].started) / 1000));
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   const strokes = ["--accent", "--mismatched-bar", "--timed-out-bar", "--passed-bar"];
@@ -223,5 +230,5 @@ function figuresSection(cell) {
   return section("All figures", null, h("details", null, h("summary", null, plural(known.length, "figure")), scrolling("All figures", h("table", { class: "list" },
     h("caption", { class: "unseen" }, "Every figure of the cell, with its unit and meaning"),
     h("thead", null, h("tr", null, ["figure", "value", "meaning"].map((name, at) => h("th", { scope: "col", class: at === 1 ? "number" : null }, name)))),
-    h("tbody", null, known.map(([name, value, unit, meaning]) => h("tr", null, h("th", { scope: "row", class: "mono" }, name), h("td", { class: "number" }, `${value}${unit ? ` ${unit}` : ""}`), h("td", { class: "small" }, sentence(meaning)))))))));
+    h("tbody", null, known.map(([name, value, unit, meaning]) => h("tr", null, h("th", { scope: "row", class: "mono" }, name), h("td", { class: "number" }, `${value}${unit ? ` ${unit}` : ""}`), h("td", { class: "small roomy" }, sentence(meaning)))))))));
 }

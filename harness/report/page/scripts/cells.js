@@ -45,5 +45,5 @@ function listRow(cell) {
     h("td", null, chip(cell)),
     h("th", { scope: "row", class: "mono" }, cell.at === null ? name : h("a", { href: cellHref(cell) }, name)),
     h("td", { class: "small nowrap" }, `${tableTitle(cell.table)}${cell.table.current ? "" : `, ${minute(cell.table.started)}`}`),
-    h("td", { class: "small text" }, shortened(cell.reason, 200)));
+    h("td", { class: "small text roomy" }, shortened(cell.reason, 200)));
 }

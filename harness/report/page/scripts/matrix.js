@@ -85,9 +85,7 @@ function matrixOne(table, before, model, strategy, moves) {
   const field = gridField(cell, SHOWN_AS.outcome);
   const moved = moves?.get(cell.name);
   if (moved) {
-    const mark = movedMark(1, moved);
-    mark.setAttribute("aria-hidden", "true");
-    field.firstChild.append(mark);
+    field.firstChild.append(h("span", { class: `moved ${moved}`, "aria-hidden": "true" }, moved === "worse" ? "▼" : "▲"));
     field.firstChild.setAttribute("aria-label", `${field.firstChild.getAttribute("aria-label")}, ${moved} than before`);
   }
   field.firstChild.removeAttribute("tabindex");

@@ -98,7 +98,7 @@ function newestTables(tables) {
           h("td", { class: "nowrap" }, minute(table.started)),
           h("td", { class: "nowrap" }, rateText(successOf(cells))),
           h("td", null, outcomeBar(cells)),
-          h("td", { class: "small quiet" }, textOf(table.machine)));
+          h("td", { class: "small quiet roomy" }, textOf(table.machine)));
       })),
     ),
   );
@@ -122,7 +122,7 @@ function topCauses(cells) {
         const cause = DATA.causes[number];
         return h("tr", null,
           h("td", { class: "number" }, String(count)),
-          h("th", { scope: "row" }, h("a", { class: "text", href: href("list", { cause: String(number) }) }, textOf(cause.label).replaceAll("`", ""))),
+          h("th", { scope: "row", class: "roomy" }, h("a", { class: "text", href: href("list", { cause: String(number) }) }, textOf(cause.label).replaceAll("`", ""))),
           h("td", { class: "small" }, cause.rule ? h("code", null, cause.rule) : h("code", { class: "quiet" }, textOf(cause.fingerprint))));
       })))),
   );
