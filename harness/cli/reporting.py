@@ -59,7 +59,9 @@ def report(context: click.Context, /, tables: tuple[str, ...], results: Path | N
     for folder, reason in unread.items():
         click.echo(f"Left out, since it cannot be read: {folder}: {reason}", err=True)
     if left_out:
-        click.echo(f"Left out, the oldest, to stay below 5 MB: {', '.join(left_out)}. TABLE says which to take.", err=True)
+        click.echo(
+            f"Left out, the oldest, to stay below 5 MB: {', '.join(left_out)}. TABLE says which to take.", err=True
+        )
     return 0
 
 
@@ -91,13 +93,23 @@ def _below(store: Path, combination: str) -> Iterator[Path]:
 
 def _read(folders: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
     """The tables in folders, and why others cannot be read, by folder."""
-    tables, unread = [], {}
+    tables: list[Table] = []
+    unread: dict[str, str] = {}
     for folder in folders:
-        try:
-            tables.append(read_table(folder))
-        except UsageError as error:
-            unread[str(shown(folder.resolve()))] = str(error)
+        read = _table(folder)
+        if isinstance(read, str):
+            unread[str(shown(folder.resolve()))] = read
+        else:
+            tables.append(read)
     return tables, unread
+
+
+def _table(folder: Path) -> Table | str:
+    """The table in a folder, or why it cannot be read."""
+    try:
+        return read_table(folder)
+    except UsageError as error:
+        return str(error)
 
 
 def _page(root: Path, tables: Sequence[Table], unread: dict[str, str]) -> tuple[str, list[str]]:

@@ -34,9 +34,7 @@ _TEXT_COLUMNS = (
 )
 _ELSEWHERE = {"combination", "model", "strategy", "device", "tier", "outcome", "stage"}
 _DIGESTS = {"model_digest", "weights_digest", "strategy_digest", "identity"}
-_FIGURES = tuple(
-    column for column in COLUMNS if column.name not in {*_TEXT_COLUMNS, *_ELSEWHERE, *_DIGESTS}
-)
+_FIGURES = tuple(column for column in COLUMNS if column.name not in {*_TEXT_COLUMNS, *_ELSEWHERE, *_DIGESTS})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,14 @@ from markupsafe import Markup
 
 _HERE = Path(__file__).parent
 
-STYLES = ("vendor/uPlot.min.css", "styles/tokens.css", "styles/layout.css", "styles/parts.css", "styles/views.css")
+STYLES = (
+    "vendor/uPlot.min.css",
+    "styles/tokens.css",
+    "styles/layout.css",
+    "styles/parts.css",
+    "styles/views.css",
+    "styles/print.css",
+)
 SCRIPTS = ("data", "dom", "route", "parts", "filters", "overview", "grid", "matrix", "compare", "cell", "cells", "main")
 """Ours, in their order: each may use what stands before it."""
 CHARTS = "vendor/uPlot.iife.min.js"
@@ -43,9 +50,9 @@ def render(data: Mapping[str, Any]) -> str:
         policy=policy(script, style),
         newest=data["newest"],
         # Ours, and read from files beside this one; the data is escaped by `as_json`.
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        data=Markup(as_json(data)),  # noqa: S704
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(as_json(data)),
     )
 
 

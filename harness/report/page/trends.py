@@ -1,4 +1,7 @@
-"""Since when numbers of cells are others, from run to run of one combination; never over machines, never of outcomes."""
+"""Since when numbers of cells are others, from run to run: never over machines, never of outcomes.
+
+None of it decides anything: it says where to look.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ const SIGNS = {
   mismatched: "≠",
   crashed: "!!",
   "timed-out": "⧗",
-  "out-of-memory": "M",
+  "out-of-memory": "⊠",
   unresolvable: "∅",
   "not-applicable": "·",
   "no-record": "?",
