@@ -48,8 +48,11 @@ def breaking(comparison: Comparison, verdict: Verdict | None, bump: Bump | None)
         own = [cell for cell, blame in blames.items() if names & {cell, *blame.cells}]
         told = [line for cell in own if bump for line in _blame(blames.pop(cell), outs.get(cell), bump)]
         items.append("\n".join([*_cause(cause, comparison.candidate), *told]))
-    for cell, blame in blames.items() if bump else ():
-        items.append("\n".join([f"- {code(plain(cell))}", *_blame(blame, outs.get(cell), bump)]))
+    items += [
+        "\n".join([f"- {code(plain(cell))}", *_blame(blame, outs.get(cell), bump)])
+        for cell, blame in blames.items()
+        if bump
+    ]
     count = count_of(sum(len(cause.changes) for cause in worse))
     title = (
         f"#### What breaks: {len(worse)} cause{'' if len(worse) == 1 else 's'}, {count}" if worse else "#### To blame"

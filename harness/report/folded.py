@@ -71,7 +71,7 @@ def _sections(comparison: Comparison, verdict: Verdict | None) -> list[Block]:
     for section in sections(comparison, verdict):
         if section.title == WORSE_SECTION:
             continue
-        items = []
+        items: list[str] = []
         for category, group in section.categories:
             blank = "\n" if items else ""
             items.append(f"{blank}**{category.value}**: {MEANINGS[category]}\n")
