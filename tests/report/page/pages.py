@@ -79,7 +79,7 @@ def many_cells(models: int, strategies: int) -> list[Table]:
         cells = [
             cell(*name, number, number % 3 == 0 or (at == 1 and number % 50 == 1)) for number, name in enumerate(names)
         ]
-        made.append(table(*cells, combination=combination, started=f"2026-02-0{at + 1}T12:00:00Z"))
+        made.append(table(*cells, combination=combination, started=f"2026-02-1{at + 1}T12:00:00Z"))
     return made
 
 
