@@ -87,7 +87,7 @@ def hostile_tables() -> list[Table]:
     """Tables whose texts want to be run, each in every place that a page shows."""
     cells = []
     for number, text in enumerate(HOSTILE):
-        said = {
+        said: dict[str, Any] = {
             "error_type": text[:80],
             "error": text,
             "operator": text[:80],
