@@ -18,6 +18,8 @@ from harness.bench.places import find_root
 from harness.report.lines import show
 
 _LOG_WIDTH = 120
+_LEAST_WIDTH = 40
+"""Nobody reads what is folded to less."""
 
 
 def new_console(*, stderr: bool = False) -> Console:
@@ -25,11 +27,12 @@ def new_console(*, stderr: bool = False) -> Console:
 
     Elsewhere, in a pipe or a file, sentences are folded at 120 columns, and what cannot be folded stays whole.
     """
-    if (sys.stderr if stderr else sys.stdout).isatty():
-        return Console(highlight=False, stderr=stderr)
     columns = os.environ.get("COLUMNS", "")
     wanted = int(columns) if columns.isdecimal() and int(columns) else None
-    return Console(width=wanted or _LOG_WIDTH, soft_wrap=wanted is None, highlight=False, stderr=stderr)
+    folds = wanted is not None or (sys.stderr if stderr else sys.stdout).isatty()
+    console = Console(width=wanted if folds else _LOG_WIDTH, soft_wrap=not folds, highlight=False, stderr=stderr)
+    console.width = max(console.width, _LEAST_WIDTH)
+    return console
 
 
 def say(text: str = "", *, err: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
@@ -21,9 +22,40 @@ _LEAST_COLUMN = 30
 _FURTHER_IN = 2
 
 
-def show(console: Console, lines: Iterable[Text | str]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A table: in aligned columns where these fit, and else a row's cells one after the other, with their titles."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @property
+    def plain(self) -> str:
+        """The table in aligned columns, as text."""
+        return "\n".join(line.plain for line in self.lines(width=None))
+
+    def lines(self, *, width: int | None) -> list[Text]:
+        """The table in `width` characters; in as many as it takes where that is None."""
+        whole = aligned([[Text(cell) for cell in row] for row in (self.header, *self.rows)])
+        if width is None or max(line.cell_len for line in whole) + len(GAP) <= width:
+            return [Text(GAP).append_text(line) for line in whole]
+        return [line for row in self.rows for line in self._apart(row, width=width)]
+
+    def _apart(self, row: Sequence[str], *, width: int) -> list[Text]:
+        told = [f"{title} {cell}".strip() for title, cell in zip(self.header[1:], row[1:], strict=True) if cell]
+        return [*wrapped(row[0], width=width, indent=2, style="bold"), *wrapped(", ".join(told), width=width, indent=6)]
+
+
+Line = Text | Rows
+"""What a report is made of."""
+
+
+def show(console: Console, lines: Iterable[Line | str]) -> None:
     """Print lines so that none is wider than the console; whole where the console wraps softly."""
     for each in lines:
+        if isinstance(each, Rows):
+            show(console, each.lines(width=None if console.soft_wrap else console.width))
+            continue
         line = Text(each) if isinstance(each, str) else each
         # What a table or a name may hold is text here too, whatever a terminal would make of it.
         shown = line if line.plain.isprintable() else Text(_indent(line) + one_line(line.plain), style=line.style)
@@ -39,7 +71,10 @@ def fitted(console: Console, line: Text) -> list[Text]:
     indent = _indent(line)[: width // 2]
     further = (indent + " " * _FURTHER_IN)[: width // 2]
     parts = line[len(_indent(line)) :].wrap(console, width - len(further), overflow="fold")
-    return [Text(further if number else indent).append_text(part) for number, part in enumerate(parts)]
+    made = [Text(further if number else indent).append_text(part) for number, part in enumerate(parts)]
+    for part in made:
+        part.rstrip()
+    return made
 
 
 def _indent(line: Text) -> str:
