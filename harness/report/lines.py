@@ -56,7 +56,10 @@ def show(console: Console, lines: Iterable[Line | str]) -> None:
         if isinstance(each, Rows):
             show(console, each.lines(width=None if console.soft_wrap else console.width))
             continue
-        line = Text(each) if isinstance(each, str) else each
+        if isinstance(each, str):
+            show(console, map(Text, each.split("\n")))
+            continue
+        line = each
         # What a table or a name may hold is text here too, whatever a terminal would make of it.
         shown = line if line.plain.isprintable() else Text(_indent(line) + one_line(line.plain), style=line.style)
         for part in [shown] if console.soft_wrap else fitted(console, shown):
