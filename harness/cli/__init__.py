@@ -16,6 +16,7 @@ from harness.cli.duelling import duel
 from harness.cli.expecting import expect
 from harness.cli.explaining import explain
 from harness.cli.gating import gate
+from harness.cli.history import history_command
 from harness.cli.joining import join_command
 from harness.cli.locking import lock
 from harness.cli.models import new_model
@@ -45,7 +46,7 @@ def cli(context: click.Context, root: Path | None) -> None:
 
 
 _JUDGING = (bump, run, gate, duel, advise_command, expect)
-_READING = (plan, pins, show, compare_command)
+_READING = (plan, pins, show, compare_command, history_command)
 _LOOKING_INTO = (explain, rerun, open_command, reproduce)
 _KEEPING = (lock, ingest_command, join_command, init, new_model, check, doctor, clean)
 

@@ -9,6 +9,7 @@ Outcomes are no numbers, and numbers of two machines are no series: `change_poin
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -63,6 +64,13 @@ def conditions_of(run: Measured) -> Hashable:
     return (run.machine, run.gpu, run.driver, run.threads)
 
 
+def not_told() -> str:
+    """Why no change points can be told here; empty where they can."""
+    if importlib.util.find_spec("ruptures"):
+        return ""
+    return "No change points without ruptures, which has no release for Python 3.14 yet; 3.11 to 3.13 have it."
+
+
 def change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
     """The change points of a series, the oldest value first, all measured on one machine.
 
@@ -75,13 +83,11 @@ def change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
         raise ValueError(msg)
     if len(values) < 2 * FEWEST_RUNS or min(values) == max(values):
         return ()
-    try:
-        # Loads scipy, which takes longer than most commands.
-        from ruptures import KernelCPD
-    except ModuleNotFoundError as error:
-        msg = f"no change points without {error.name}, which has no release for Python 3.14 yet; 3.11 to 3.13 have it"
-        raise UsageError(msg) from error
+    if why := not_told():
+        raise UsageError(why)
+    # Loads scipy, which takes longer than most commands.
     import numpy as np
+    from ruptures import KernelCPD
 
     logs = np.log(np.asarray(values, dtype=float))
     noise = max(float(np.median(np.abs(np.diff(logs)))) / _NORMAL, NOISE_FLOOR)

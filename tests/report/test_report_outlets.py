@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import cmarkgfm
 import pytest
+from cmarkgfm.cmark import Options
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.console import Console
 from harness.bench.record import Record
 from harness.bench.text import one_line
 from harness.report import markdown
+from harness.report.comment import comment
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.live import RunDisplay
 from harness.report.terminal import print_comparison, print_grid
@@ -36,15 +38,18 @@ class _Rendered(HTMLParser):
         self.elements: set[str] = set()
         self.running = ""
         self.shown = ""
+        self.depth = 0
         self._code = 0
         self.feed(source)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
         self._code += tag in ("code", "pre")
+        self.depth += tag == "details"
 
     def handle_endtag(self, tag: str) -> None:
         self._code -= tag in ("code", "pre")
+        self.depth -= tag == "details"
 
     def handle_comment(self, data: str) -> None:
         self.elements.add(f"comment {data}")
@@ -55,8 +60,8 @@ class _Rendered(HTMLParser):
 
 
 def rendered(source: str) -> _Rendered:
-    """Markdown as GitHub's own renderer makes it, before the filters that link and notify."""
-    return _Rendered(cmarkgfm.github_flavored_markdown_to_html(source))
+    """Markdown as GitHub's own renderer makes it, raw HTML too, before the filters that link and notify."""
+    return _Rendered(cmarkgfm.github_flavored_markdown_to_html(source, Options.CMARK_OPT_UNSAFE))
 
 
 def comments_of(harmful: str) -> list[str]:
@@ -64,8 +69,8 @@ def comments_of(harmful: str) -> list[str]:
     comparison = compare(base, candidate)
     return [
         markdown.grid(candidate),
-        markdown.comparison(comparison),
-        markdown.comparison(comparison, judge(comparison)),
+        comment(comparison),
+        comment(comparison, judge(comparison)),
     ]
 
 
@@ -74,11 +79,15 @@ HARMLESS = {"p", "strong", "h3", "h4", "ul", "li", "table", "thead", "tbody", "t
 
 @pytest.mark.parametrize("harmful", HARMFUL)
 def test_a_comment_links_nothing_and_notifies_nobody(harmful: str) -> None:
-    for comment in comments_of(harmful):
-        found = rendered(comment)
-        assert found.elements <= HARMLESS
+    for shown in comments_of(harmful):
+        found = rendered(shown)
+        hidden = {element for element in found.elements if element.startswith("comment ")}
+        assert found.elements - hidden <= HARMLESS | {"details", "summary"}
+        assert len(hidden) <= 1
+        assert all(re.fullmatch(r"comment  conversion-harness: [\w./+: -]+ ", each) for each in hidden)
+        assert found.depth == 0
         assert not MENTION.search(found.running), found.running
-        assert all(line.isprintable() for line in comment.split("\n"))
+        assert all(line.isprintable() for line in shown.split("\n"))
 
 
 TEXTS = st.lists(st.sampled_from(HARMFUL) | st.text(max_size=12) | st.sampled_from([*"@#`|\\<>[]()!*_~$:&;/-=+\n "]))
