@@ -106,8 +106,8 @@ class Step:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
     def __call__(self, *, fork: str = "", token: str = "secret") -> subprocess.CompletedProcess[str]:
-        run = {"head_sha": "c0ffee", "head_branch": "bump", "html_url": RUN, "id": 7}
-        run["head_repository"] = {"full_name": fork or "me/models"}  # type: ignore[assignment]
+        run: dict[str, object] = {"head_sha": "c0ffee", "head_branch": "bump", "html_url": RUN, "id": 7}
+        run["head_repository"] = {"full_name": fork or "me/models"}
         event = self.place / "event.json"
         event.write_text(json.dumps({"workflow_run": run, "repository": {"full_name": "me/models"}}))
         environ = {"GITHUB_ACTION_PATH": str(ROOT / "comment"), "RUNNER_TEMP": str(self.place)}
