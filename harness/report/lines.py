@@ -6,6 +6,7 @@ copied.
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.bench.text import one_line
+from harness.report.outlets.annotations import inert
 
 GAP = "  "
 _LEAST_ROOM = 40
@@ -52,6 +54,7 @@ Line = Text | Rows
 
 def show(console: Console, lines: Iterable[Line | str]) -> None:
     """Print lines so that none is wider than the console; whole where the console wraps softly."""
+    in_workflow = "GITHUB_ACTIONS" in os.environ
     for each in lines:
         if isinstance(each, Rows):
             show(console, each.lines(width=None if console.soft_wrap else console.width))
@@ -63,7 +66,13 @@ def show(console: Console, lines: Iterable[Line | str]) -> None:
         # What a table or a name may hold is text here too, whatever a terminal would make of it.
         shown = line if line.plain.isprintable() else Text(_indent(line) + one_line(line.plain), style=line.style)
         for part in [shown] if console.soft_wrap else fitted(console, shown):
-            console.print(part, soft_wrap=True, highlight=False)
+            console.print(_heard(part) if in_workflow else part, soft_wrap=True, highlight=False)
+
+
+def _heard(line: Text) -> Text:
+    """A line in which a workflow hears no command."""
+    told = inert(line.plain)
+    return line if told == line.plain else Text(told, style=line.style)
 
 
 def fitted(console: Console, line: Text) -> list[Text]:
