@@ -62,7 +62,8 @@ def task(tmp_path: Path, python: Path) -> Task:
     """Two models, each by a step that comes through and by one that does not; served, they say on which node."""
     plan = own_plan(tmp_path, models=("one", "two"), saved="pass", refusing="raise ValueError('no such operator')")
     runtime = tmp_path / "plugins" / "runtimes" / "quick.py"
-    seen = f"open({str(tmp_path / 'seen')!r}, 'a').write(os.environ['HARNESS_NODE_CACHE'] + '\\n')"
+    # Named whole, the file would be data of the runtime, with a say in its cells.
+    seen = f"open({str(tmp_path)!r} + '/' + 'seen', 'a').write(os.environ['HARNESS_NODE_CACHE'] + '\\n')"
     text = runtime.read_text(encoding="utf-8").replace(
         "def load(artifact, device, threads, build):", f"def load(artifact, device, threads, build):\n    {seen}"
     )
