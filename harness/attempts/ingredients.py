@@ -39,6 +39,7 @@ def gather(root: Path, task: Task, prepared: Prepared, inside: Mapping[str, Any]
                 inside=inside,
                 pinned=task.interpreter is None,
                 kept=own_folder(root) / "contents.json",
+                root=root,
             ),
             "bench": {"bench": bench_digest()},
             "policy": {**{name: str(value) for name, value in policy.items()}, "fresh": str(fresh)},

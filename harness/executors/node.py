@@ -227,6 +227,7 @@ class _Outbox:
             inside={} if device == "cpu" else conditions(),
             pinned=bool(self._order.lock),
             kept=node_cache() / "contents.json",
+            root=Path(self._order.root),
             code=self._order.code(),
         )
         self._node = name_of(found)

@@ -27,11 +27,11 @@ ENDED_ON = "ended_on"
 class Order:
     """Cells of a unit that a node is to run, in words that mean the same on both sides.
 
-    `attempt` is what the unit's attempt says of itself; `plan` has the paths of the machine that ordered it, and
-    `folder` is where the unit's attempt lies there. `python` is the interpreter of an environment that is there
-    already; empty where `lock` is to be installed. `environ` are the variables that were asked for there. With `alone`
-    the bench has the node to itself, and times; with `only_waiting` it runs nothing else. An order that `asks` has the
-    node say what it is, and run nothing.
+    `attempt` is what the unit's attempt says of itself; `plan` has the paths of the machine that ordered it. `folder`
+    is where the unit's attempt lies there, and `root` the repository. `python` is the interpreter of an environment
+    that is there already; empty where `lock` is to be installed. `environ` are the variables that were asked for there.
+    With `alone` the bench has the node to itself, and times; with `only_waiting` it runs nothing else. An order that
+    `asks` has the node say what it is, and run nothing.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Order:
     plan: Mapping[str, Any]
     attempt: Mapping[str, Any]
     folder: str
+    root: str
     folders: Mapping[str, str]
     lock: str
     python: str
@@ -73,6 +74,7 @@ class Order:
             plan=plan,
             attempt={**stated, "planned": [[cell.model, cell.strategy] for cell in cells]},
             folder=str(unit.folder),
+            root=str(work.root),
             folders=dict(parcel.folders),
             lock=work.lock,
             python="" if work.lock else str(work.python),

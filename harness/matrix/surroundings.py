@@ -30,24 +30,34 @@ _LONGEST_S = 900.0
 
 
 def surroundings_of(
-    python: Path, *, device: str, inside: Mapping[str, Any], pinned: bool, kept: Path, code: Iterable[Path] = ()
+    python: Path,
+    *,
+    device: str,
+    inside: Mapping[str, Any],
+    pinned: bool,
+    kept: Path,
+    root: Path,
+    code: Iterable[Path] = (),
 ) -> Surroundings:
     """Those of cells in the environment of an interpreter, on this machine.
 
-    `inside` is what the machine says of itself, `kept` a file for what need not be read again, and `code` is where
-    else the harness may lie on the interpreter's path. Raises what `harness.matrix.environment.inspect` does where it
-    does not answer.
+    `inside` is what the machine says of itself, `kept` a file for what need not be read again, `root` the repository,
+    and `code` where else the harness may lie on the interpreter's path. Raises what
+    `harness.matrix.environment.inspect` does where it does not answer.
     """
     return {
-        **inventory_of(python, pinned=pinned, kept=kept, code=code),
+        **inventory_of(python, pinned=pinned, kept=kept, root=root, code=code),
         "device": device_items(device, inside),
         "variables": variables(device, clean_environ(pinned=pinned)),
     }
 
 
-def inventory_of(python: Path, *, pinned: bool, kept: Path, code: Iterable[Path] = ()) -> dict[str, dict[str, str]]:
+def inventory_of(
+    python: Path, *, pinned: bool, kept: Path, root: Path, code: Iterable[Path] = ()
+) -> dict[str, dict[str, str]]:
     """What an environment is made of, as its interpreter tells now: see `harness.bench.inventory`."""
-    whole = {"whole": True, "kept": str(kept), "leave_out": [str(CODE), *map(str, code)]}
+    places = {"root": str(root), "home": str(Path("~").expanduser())}
+    whole = {"whole": True, "kept": str(kept), "leave_out": [str(CODE), *map(str, code)], "places": places}
     return told_by(
         python,
         inventory.__file__,

@@ -156,7 +156,9 @@ pathlib.Path.read_text = read_text
 
 
 def test_the_c_library_has_a_say_where_its_file_is_called_by_its_version(base: World) -> None:
-    found = inventory_of(shim(base, MAPS).prepared.python, pinned=True, kept=base.folder / "contents.json")
+    found = inventory_of(
+        shim(base, MAPS).prepared.python, pinned=True, kept=base.folder / "contents.json", root=base.root
+    )
     assert found["libraries"].keys() == {"libc-2.31.so", "ld-2.31.so"}
 
 
@@ -166,7 +168,7 @@ def test_what_conda_installed_has_a_say(base: World) -> None:
     found = set()
     for build in ("h1", "h2"):
         (meta / f"mkl-2024.0-{build}.json").touch()
-        told = inventory_of(base.prepared.python, pinned=False, kept=base.folder / "contents.json")
+        told = inventory_of(base.prepared.python, pinned=False, kept=base.folder / "contents.json", root=base.root)
         found.add(told["packages"]["packages of conda"])
         (meta / f"mkl-2024.0-{build}.json").unlink()
     meta.rmdir()

@@ -151,7 +151,8 @@ def both(plan: Plan, **of_recite: Any) -> dict[str, Record]:
     return {"native": record(plan, "native"), "recite": recite}
 
 
-def make_world(folder: Path) -> World:
+def make_world(folder: Path, kind: type[World] = World) -> World:
+    """Such a repository in a folder that is not there yet, with a table of one run."""
     (folder / "checkout" / "matrices").mkdir(parents=True)
     for name, text in (("good.py", HELPED), ("own_net.py", "import own_parts\n"), ("own_parts.py", "PARTS = 1\n")):
         (folder / name).write_text(text, encoding="utf-8")
@@ -190,7 +191,7 @@ def make_world(folder: Path) -> World:
     prepared = Prepared(
         name="small", python=python, python_version="", packages={}, folder=folder, snapshot={}, owners={}
     )
-    world = World(folder, plan, prepared)
+    world = kind(folder, plan, prepared)
     world.seen(STARTED, both(plan))
     return world
 
@@ -217,7 +218,7 @@ def other(path: Path, content: bytes = b"# other\n") -> Iterator[None]:
 
 
 def replace_world(world: World, **values: Any) -> World:
-    return World(**{**vars(world), **values})
+    return type(world)(**{**vars(world), **values})
 
 
 def run_now(world: World, name: str = "now", *, machines: Machines | None = None, **conditions: Any) -> set[str]:

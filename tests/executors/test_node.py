@@ -119,8 +119,8 @@ def test_what_a_node_sends_says_what_the_node_is_made_of(ran: Ran, tmp_path: Pat
     """Which is here what this machine is made of, though a scheduler's process was what started it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-        asked = {"device": "cpu", "inside": {}, "pinned": False, "kept": tmp_path / "contents.json"}
-        here = surroundings_of(python, **asked)
+        kept = tmp_path / "contents.json"
+        here = surroundings_of(python, device="cpu", inside={}, pinned=False, kept=kept, root=tmp_path)
         unit = begun(tmp_path, python, ran.plan)
         answer = surroundings_in(delivered(replace(ordered(unit, tmp_path, python), asks=True), tmp_path))
     assert answer == here
