@@ -62,6 +62,17 @@ def test_cells_are_carried_over_from_the_table_of_another_clone(clones: tuple[Wo
     assert made.ingredients == before.ingredients
 
 
+def test_a_model_that_names_the_folder_of_tables_is_carried_over(tmp_path: Path) -> None:
+    """Each run writes another table there."""
+    folder = tmp_path / "repository"
+    made = make_world(folder, Clone)
+    with (folder / "good.py").open("a", encoding="utf-8") as file:
+        file.write("TABLES = 'results'\n")
+    made.seen("2026-01-31T13:00:00Z", both(made.plan))
+    made.seen("2026-01-31T14:00:00Z", both(made.plan))
+    assert run_now(made) == set()
+
+
 def test_an_environment_that_the_harness_did_not_install_is_made_of_the_same_in_each(
     clones: tuple[World, World], tmp_path: Path
 ) -> None:
