@@ -18,8 +18,8 @@ from typing import Any
 
 from harness.bench.errors import UsageError
 from harness.bench.plan import Policy
-from harness.executors.asking import ask
 from harness.executors.connecting import ClusterError, connected, imported
+from harness.executors.describing import ask
 from harness.executors.flights import Run
 from harness.executors.local import Local
 from harness.executors.machines import MachineClass, conditions

@@ -18,8 +18,8 @@ from harness.bench.attempt import Attempt, State
 from harness.bench.kept import content_digest, read_artifact
 from harness.bench.plan import Keeping, Plan
 from harness.bench.waiting import read_waiting
-from harness.executors.asking import surroundings_in
 from harness.executors.delivering import deliver
+from harness.executors.describing import surroundings_in
 from harness.executors.local import Local
 from harness.executors.orders import CONVERTED_ON, Ended, Message, Order, Part, Told, parts_of
 from harness.executors.parcel import Parcel, pack, parcel_of

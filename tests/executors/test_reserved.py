@@ -131,7 +131,7 @@ def test_cells_of_a_class_run_and_are_timed_on_its_nodes_alone(
     _, again = executed(tmp_path, task, executor, Observer(), carrier, run="two")
     assert again.run.carried == len(again.records)
     assert [each.identity for each in again.records] == [each.identity for each in table.records]
-    assert told == ["asking 1 nodes what they are made of, once ambient is installed on each"]
+    assert told == ["asking 1 nodes what they are made of, once small is installed on each"]
 
 
 class Killing(Observer):
