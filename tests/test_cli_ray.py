@@ -1,4 +1,4 @@
-"""`harness run --executor ray`: what it says before anything runs."""
+"""`--executor ray`: what it says before anything runs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ from tests.executors.orders import make_python
 )
 def test_options_that_do_not_go_together_are_told(tmp_path: Path, arguments: list[str], told: str) -> None:
     done = CliRunner().invoke(cli.cli, ["--root", str(tmp_path), "run", *arguments])
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--machine", "machine=fast"], "--machine machine=fast is a label of nodes of a Ray cluster: add --executor"),
+        (["--executor", "ray", "--machine", "fast"], "--machine fast: name a label of Ray's and its value"),
+    ],
+)
+def test_a_duel_says_the_same(tmp_path: Path, arguments: list[str], told: str) -> None:
+    done = CliRunner().invoke(cli.cli, ["--root", str(tmp_path), "duel", "torch2.0", "torch2.1", *arguments])
     assert done.exit_code == 2
     assert told in done.output
 

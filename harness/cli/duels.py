@@ -15,6 +15,7 @@ from harness.attempts.tasks import Task
 from harness.bench.errors import HarnessError, NoEvidenceError, RunInterruptedError, UsageError
 from harness.bench.plan import Plan
 from harness.bench.text import one_line
+from harness.cli.clustering import HERE, Elsewhere
 from harness.cli.context import new_console
 from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.preparing import SIDES, Key, Side, prepare
@@ -67,9 +68,10 @@ class Fought:
     sides: tuple[Side, Side]
 
 
-def fought(root: Path, groups: Groups, *, rules: Rules, display: RunDisplay) -> Fought:
+def fought(root: Path, groups: Groups, *, rules: Rules, display: RunDisplay, elsewhere: Elsewhere = HERE) -> Fought:
     """A whole duel of the cells of `groups`. Waiting for who else duels, or uses the environments, costs no budget.
 
+    Cells are converted, and pairs are taken, here or `elsewhere`.
     Raises `NoEvidenceError` where an environment cannot be had or no cell passes on both sides, and what executing
     raises.
     """
@@ -79,13 +81,13 @@ def fought(root: Path, groups: Groups, *, rules: Rules, display: RunDisplay) -> 
         for name in sorted({task.name for each in groups for task in each}):
             held.enter_context(holding(root, name, display.note))
         began = time.monotonic()
-        sides = _prepared(root, groups, display, held)
+        sides = _prepared(root, groups, display, held, elsewhere)
         keys = [key for key in sides[0].cells if key in sides[1].cells]
         if not keys:
             raise NoEvidenceError(_nothing_to_time(sides))
 
         def check() -> None:
-            for side in sides:
+            for side in sides if elsewhere.ground is None else ():  # a node looks at its own
                 side.require_whole(root)
 
         check()
@@ -99,6 +101,7 @@ def fought(root: Path, groups: Groups, *, rules: Rules, display: RunDisplay) -> 
             tell=display.note,
             busy=display.busy,
             check=check,
+            ground=elsewhere.ground,
         )
         for side in sides if not duel.cut else ():
             side.let_go(duel.folder)
@@ -114,13 +117,16 @@ def of_cells(plans: Sequence[Plan], meant: set[Key]) -> list[Plan]:
     return [plan for plan in narrowed if plan.cells]
 
 
-def _prepared(root: Path, groups: Groups, display: RunDisplay, holds: contextlib.ExitStack) -> tuple[Side, Side]:
+def _prepared(
+    root: Path, groups: Groups, display: RunDisplay, holds: contextlib.ExitStack, elsewhere: Elsewhere
+) -> tuple[Side, Side]:
     """Both sides, converted. The second one need not convert what does not pass on the first."""
-    first = prepare(root, groups[0], display, holds, side=SIDES[0])
+    by = elsewhere.executor_of
+    first = prepare(root, groups[0], display, holds, side=SIDES[0], executor_of=by)
     left = [replace(task, plan=plan) for task in groups[1] for plan in of_cells([task.plan], set(first.cells))]
     if not left:
         raise NoEvidenceError(_nothing_to_time((first,)))
-    return first, prepare(root, left, display, holds, side=SIDES[1])
+    return first, prepare(root, left, display, holds, side=SIDES[1], executor_of=by)
 
 
 def _nothing_to_time(sides: Sequence[Side]) -> str:
@@ -253,7 +259,7 @@ def _told(found: Fought, untimed: Mapping[Key, str], comparison: Comparison) -> 
         cut=frozenset(duel.cut),
         fell_out=frozenset(duel.fell_out),
         unmeasured=frozenset(duel.decisions.keys() - duel.thresholds.keys()),
-        machine=machine_words(duel.machine),
+        machine=machine_words(duel.machine, duel.nodes),
         pairs=duel.pairs,
         seconds=duel.seconds,
         notes=tuple(notes),
