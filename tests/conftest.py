@@ -40,6 +40,11 @@ _ON_ITS_OWN = frozenset(
 """Files of real tests that make environments of their own, and use none of the checkout's."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--remake` writes the files that whole outputs are held against, in the place of comparing them."""
+    parser.addoption("--remake", action="store_true", help="write golden files anew, and look at the difference")
+
+
 @pytest.hookimpl(optionalhook=True)  # a pinned environment has no xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With `--dist loadscope`, one process gets all tests that use the checkout's own environments, in their order.

@@ -36,6 +36,7 @@ MAY_IMPORT = {
     | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "matrix", "attempts", "bump")},
     "reproducing": BENCH_ONLY | {"harness.matrix", "harness.reproducing"},
     "given": BENCH_ONLY | {"harness.matrix", "harness.given"},
+    "github": BENCH_ONLY | {"harness.matrix", "harness.report", "harness.github"},
     "duel": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "executors", "attempts", "duel")},
     "doctor": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "attempts", "doctor")},
     "cli": BENCH_ONLY

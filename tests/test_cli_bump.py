@@ -78,8 +78,9 @@ def test_the_same_as_json(root: Path) -> None:
 def test_the_same_as_markdown() -> None:
     done = CliRunner().invoke(cli, ["bump", "now", "exporter==2.0", "--markdown"])
     assert done.exit_code == 1, done.output
-    heading, reason, in_the_way, step = done.stdout.split("\n\n")
-    assert heading == "### do not merge: now with exporter==2.0 has no solution."
+    heading, in_the_way, reason, step = done.stdout.split("\n\n")
+    marker = "<!-- conversion-harness: now no solution -->"
+    assert heading == f"{marker}\n### Do not merge: now with exporter==2.0 has no solution"
     assert reason.startswith("```text\n")
     assert reason.endswith("\n```")
     assert "proto>=4" in reason

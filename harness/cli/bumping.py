@@ -36,6 +36,7 @@ from harness.matrix.requirements.closing import Wish
 from harness.matrix.requirements.needs import models_of, modules_of
 from harness.matrix.selection import Selection
 from harness.report import obstacles as report
+from harness.report.comment import no_solution_comment
 
 Note = Callable[[str], None]
 
@@ -108,7 +109,7 @@ def bump(
         if as_json:
             click.echo(json.dumps(report.to_json(found), indent=1))
         else:
-            click.echo(report.as_markdown(found) if as_markdown else report.as_text(found), nl=not as_markdown)
+            click.echo(no_solution_comment(found) if as_markdown else report.as_text(found), nl=not as_markdown)
         return 1
     _tell_moves(ground, moves_between(ground.side, foundation(root, candidate.name).side), asked, note)
     if saved:

@@ -17,7 +17,8 @@ from harness.cli.replanning import duellists_of
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
 from harness.cli.sides import Sides, for_a_verdict, judged, tables_of
-from harness.report import markdown, terminal
+from harness.report import terminal
+from harness.report.comment import comment
 from harness.report.wording import headline
 from harness.verdict.gate import judge
 from harness.verdict.policy import GatePolicy
@@ -126,7 +127,7 @@ def gate(
         )
         verdict = judge(comparison, policy=policy, unfinished=unfinished, duelled=duelled)
     if as_markdown:
-        click.echo(markdown.comparison(comparison, verdict), nl=False)
+        click.echo(comment(comparison, verdict), nl=False)
     else:
         terminal.print_comparison(new_console(), comparison, verdict)
     return verdict.exit_code

@@ -22,6 +22,7 @@ from harness.matrix import combination as combinations
 from harness.matrix import locks
 from harness.matrix.places import OWN
 from harness.report import markdown, terminal
+from harness.report.comment import comment
 from harness.tables.consistency import lock_digest
 from harness.tables.finding import Locks, Series, device_of, find_table, has_extended, is_path
 from harness.tables.layout import RUN
@@ -166,7 +167,7 @@ def compare_command(context: click.Context, /, base: str, candidate: str, as_mar
     """
     comparison, _ = compared(context, base, candidate, **given)
     if as_markdown:
-        click.echo(markdown.comparison(comparison), nl=False)
+        click.echo(comment(comparison), nl=False)
     else:
         terminal.print_comparison(new_console(), comparison)
     return 0

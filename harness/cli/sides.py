@@ -27,7 +27,8 @@ from harness.cli.reading import compared
 from harness.cli.running import run_all, tasks_of
 from harness.cli.storing import store_of
 from harness.matrix.selection import Selection
-from harness.report import markdown, terminal
+from harness.report import terminal
+from harness.report.comment import comment
 from harness.report.duelled import latency_as_json
 from harness.report.shifts import memory_as_json
 from harness.report.wording import headline
@@ -155,7 +156,7 @@ def judged(
     if form == "json":
         click.echo(json.dumps(_as_json(root, comparison, verdict, bump), indent=1))
     elif form == "markdown":
-        click.echo(markdown.comparison(comparison, verdict, bump), nl=False)
+        click.echo(comment(comparison, verdict, bump), nl=False)
     else:
         terminal.print_comparison(new_console(), comparison, verdict, bump)
     return verdict.exit_code

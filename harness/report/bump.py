@@ -1,4 +1,4 @@
-"""Who is to blame, as the first thing after a verdict: in a terminal, and in Markdown."""
+"""Who is to blame, as the first thing after a verdict."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from harness.bump.schema import (
     Status,
     Versions,
 )
-from harness.report.escaping import code, text
 from harness.report.lines import wrapped
 from harness.verdict.comparison import count_of
 
@@ -47,18 +46,6 @@ def blame_lines(bump: Bump, *, width: int) -> list[Text]:
         for label, told in claims(blame):
             lines += wrapped(f"{label}: {told}", width=width, indent=4, hanging=2)
     return [*lines, *wrapped(effort(bump), width=width, indent=2, hanging=2, style="dim"), Text()]
-
-
-def blame_markdown(bump: Bump) -> list[str]:
-    """The same as parts of a Markdown document."""
-    if not bump.blames:
-        return []
-    parts = [f"#### {TITLE}"]
-    for blame in bump.blames:
-        lines = [f"- {code(blame.cell)} {text(_which(blame))}"]
-        lines += [f"  - **{label}**: {text(told.replace('->', '→'))}" for label, told in claims(blame)]
-        parts.append("\n".join(lines))
-    return [*parts, text(effort(bump))]
 
 
 def heading(blame: Blame) -> str:

@@ -10,7 +10,6 @@ from packaging.requirements import Requirement
 
 from harness.bench.environment import ANY_VERSION
 from harness.bump.candidate import Foundation, Obstacle
-from harness.report.escaping import fenced, text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +51,6 @@ def as_text(found: NoSolution) -> str:
     step = f"\n\nNext: {found.next_step}" if found.next_step else ""
     in_the_way = "\n".join(found.in_the_way)
     return f"\n{found.headline}\n\n{found.reason}\n\n{in_the_way}{step}"
-
-
-def as_markdown(found: NoSolution) -> str:
-    """The same for a comment on a pull request; the reason is a block that keeps every character as it is."""
-    parts = [f"### {text(found.headline)}", fenced(found.reason.splitlines())]
-    parts.append("\n".join(f"- {text(each)}" for each in found.in_the_way))
-    parts += [f"Next: {text(found.next_step)}"] if found.next_step else []
-    return "\n\n".join(parts) + "\n"
 
 
 def to_json(found: NoSolution) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from harness.report.diagnoses import told_of
 from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
-from harness.report.lines import wrapped
+from harness.report.lines import GAP, aligned, wrapped
 from harness.report.shifts import (
     LATENCY_TITLE,
     MEMORY_TITLE,
@@ -65,7 +65,6 @@ from harness.verdict.comparison import MEANINGS, Comparison, count_of
 from harness.verdict.expectations import Foreseen
 from harness.verdict.gate import Decision, Verdict
 
-_GAP = "  "
 _DECISION_STYLES = {
     Decision.MAY_MERGE: "bold green",
     Decision.DO_NOT_MERGE: "bold red",
@@ -111,7 +110,7 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
     lines = [Text(run_line(table.run), style="bold"), Text(machine_line(table.run), style="dim")]
     lines += [Text(told, style="dim") for told in filter(None, [carried_line(table)])]
     grid = grid_of(table)
-    rates = {strategy: f"{rate}{_GAP}{rate.percent}".rstrip() for strategy, rate in success_rates(table).items()}
+    rates = {strategy: f"{rate}{GAP}{rate.percent}".rstrip() for strategy, rate in success_rates(table).items()}
     bands = _bands(grid, _columns(grid, rates, grid_text), width=width)
     if len(bands) > 1:
         lines += [Text(), Text(COMPACT_LEGEND, style="dim")]
@@ -119,7 +118,7 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
     for band in bands:
         lines += [Text(), *_band_lines(grid, band)]
     lines += [Text(), Text(summary(table))]
-    lines += [Text(f"{_GAP}{legend}", style="dim") for legend in legends(table)]
+    lines += [Text(f"{GAP}{legend}", style="dim") for legend in legends(table)]
     broken = replace(table, records=foreseen.unexpected) if foreseen else table
     lines += _broken_lines(broken, width=width, title=expected.UNEXPECTED if foreseen else "Broken")
     lines += _group_lines(expected.EXPECTED, expected.expected_groups(foreseen) if foreseen else [], width=width)
@@ -128,7 +127,7 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
     reasons = not_applicable(table)
     if reasons:
         lines += [Text(), Text("Not applicable", style="bold")]
-        lines += [Text(f"{_GAP}{count_of(len(records))}: {reason}") for reason, records in reasons.items()]
+        lines += [Text(f"{GAP}{count_of(len(records))}: {reason}") for reason, records in reasons.items()]
     lines += _accuracy_lines(accuracies(table))
     if table.run.missing:
         lines += [Text(), Text("Without a record", style="bold yellow")]
@@ -143,7 +142,7 @@ def foreseen_lines(tables: Sequence[Table], foreseen: Foreseen, *, width: int) -
     """The lines of `print_foreseen`."""
     style = "bold red" if foreseen.unexpected else "bold green"
     lines = [Text(expected.headline(foreseen), style=style)]
-    lines += [Text(f"{_GAP}{run_line(table.run)}") for table in tables]
+    lines += [Text(f"{GAP}{run_line(table.run)}") for table in tables]
     for table in tables:
         records = tuple(record for record in foreseen.unexpected if record in table.records)
         title = f"{table.run.combination}: {expected.UNEXPECTED.lower()}"
@@ -174,7 +173,7 @@ def _group_lines(title: str, groups: Sequence[expected.Group], *, width: int) ->
     lines = [Text(), Text(title, style="bold")] if groups else []
     for group in groups:
         count = f" ({count_of(len(group.cells))})" if len(group.cells) > 1 else ""
-        lines.append(Text(f"{_GAP}{group.title}{count}", style="dim"))
+        lines.append(Text(f"{GAP}{group.title}{count}", style="dim"))
         lines += wrapped(", ".join(group.cells), width=width, indent=4, style="bold")
         lines += wrapped(group.why, width=width, indent=4)
     return lines
@@ -182,7 +181,7 @@ def _group_lines(title: str, groups: Sequence[expected.Group], *, width: int) ->
 
 def _breakage_lines(breakage: Breakage, run: Run, *, width: int) -> list[Text]:
     count = f" ({count_of(len(breakage.records))})" if len(breakage.records) > 1 else ""
-    lines = [Text(f"{_GAP}{state(breakage.first)}{count}", style=_style(breakage.first))]
+    lines = [Text(f"{GAP}{state(breakage.first)}{count}", style=_style(breakage.first))]
     lines += wrapped(", ".join(breakage.names), width=width, indent=4, style="bold")
     lines += wrapped(detail(breakage.first, length=SHORT_ERROR), width=width, indent=4)
     for label, text in told_of(breakage.first, run):
@@ -228,7 +227,7 @@ def _bands(grid: Grid, columns: Sequence[_Column], *, width: int) -> list[list[_
     bands: list[list[_Column]] = []
     used = room
     for column in columns:
-        needed = len(_GAP) + column.width
+        needed = len(GAP) + column.width
         if used + needed > room or not bands:
             bands.append([])
             used = 0
@@ -243,22 +242,9 @@ def _band_lines(grid: Grid, band: Sequence[_Column]) -> list[Text]:
     rows = [[Text("model"), *(Text(column.strategy) for column in band)]]
     rows += [[Text(model), *(column.cells.get(model, Text()) for column in band)] for model in models]
     rows.append([Text(SUCCESS), *(Text(column.rate) for column in band)])
-    *lines, last = _aligned(rows)
+    *lines, last = aligned(rows)
     last.stylize("bold")
     return [*lines, last]
-
-
-def _aligned(rows: Sequence[Sequence[Text]]) -> list[Text]:
-    """Rows as lines with their columns aligned; the first row is the header."""
-    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for number, row in enumerate(rows):
-        line = Text(style="bold" if number == 0 else "")
-        for cell, width in zip(row, widths, strict=True):
-            line.append_text(cell).append(" " * (width - cell.cell_len) + _GAP)
-        line.rstrip()
-        lines.append(line)
-    return lines
 
 
 def comparison_lines(
@@ -267,8 +253,8 @@ def comparison_lines(
     """The lines of `print_comparison`: the verdict first, then what changed, from the worst to the unchanged."""
     style = _DECISION_STYLES[verdict.decision] if verdict else "bold"
     lines = wrapped(headline(comparison, verdict), width=width, indent=0, style=style)
-    lines += [Text(f"{_GAP}base       {run_line(comparison.base)}")]
-    lines += [Text(f"{_GAP}candidate  {run_line(comparison.candidate)}"), Text()]
+    lines += [Text(f"{GAP}base       {run_line(comparison.base)}")]
+    lines += [Text(f"{GAP}candidate  {run_line(comparison.candidate)}"), Text()]
     lines += [*blame_lines(bump, width=width), *way_out_lines(bump, width=width)] if bump else []
     lines += _environment_lines(comparison, verdict, width=width)
     moved = _moved_lines(comparison, width=width)
@@ -278,7 +264,7 @@ def comparison_lines(
         lines += [Text(), Text(section.title, style=_SECTION_STYLES.get(section.title, "bold"))]
         for category, causes in section.categories:
             count = len(comparison.of(category))
-            lines.append(Text(f"{_GAP}{category.value} ({count_of(count)}): {MEANINGS[category]}"))
+            lines.append(Text(f"{GAP}{category.value} ({count_of(count)}): {MEANINGS[category]}"))
             for cause in causes:
                 lines += _cause_lines(cause, comparison.candidate, width=width)
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
@@ -293,7 +279,7 @@ def comparison_lines(
 
 def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:
     lines = [Text(bumped_title(comparison), style="bold")]
-    lines += [Text(f"{_GAP}{package_text(change)}") for change in comparison.bumped]
+    lines += [Text(f"{GAP}{package_text(change)}") for change in comparison.bumped]
     lines += [Text(also_title(comparison), style="bold")]
     for text in packages_texts(comparison.also_differs):
         lines += wrapped(text, width=width, indent=2)
@@ -327,7 +313,7 @@ def _accuracy_lines(found: Accuracies) -> list[Text]:
     if not found.rows:
         return [Text(), Text(f"{accuracy.TITLE}: {found.rest}")] if found.rest else []
     lines = [Text(), Text(accuracy.TITLE, style="bold"), *_table_lines(found.header, found.rows)]
-    return lines + ([Text(f"{_GAP}{found.rest}")] if found.rest else [])
+    return lines + ([Text(f"{GAP}{found.rest}")] if found.rest else [])
 
 
 def _duelled_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:
@@ -358,10 +344,8 @@ def _figure_lines(comparison: Comparison) -> list[Text]:
     if not found.rows:
         return [Text(), Text(f"{FIGURES_TITLE}: {found.rest}")]
     lines = [Text(), Text(FIGURES_TITLE, style="bold"), *_table_lines(found.header, found.rows)]
-    return lines + ([Text(f"{_GAP}{found.rest}")] if found.rest else [])
+    return lines + ([Text(f"{GAP}{found.rest}")] if found.rest else [])
 
 
 def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Text]:
-    return [
-        Text(_GAP).append_text(line) for line in _aligned([[Text(cell) for cell in row] for row in (header, *rows)])
-    ]
+    return [Text(GAP).append_text(line) for line in aligned([[Text(cell) for cell in row] for row in (header, *rows)])]

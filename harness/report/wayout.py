@@ -1,4 +1,4 @@
-"""What passes in the place of what broke: in a terminal, and in Markdown."""
+"""What passes in the place of what broke."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rich.text import Text
 from harness.bench.series import values_of
 from harness.bump.schema import Bump, Package, Seen, Way, WayKind, WayOut
 from harness.bump.wayout import moved_pins
-from harness.report.escaping import code, text
 from harness.report.lines import wrapped
 from harness.report.wording import next_step, number, options_of
 from harness.verdict.comparison import Comparison
@@ -34,18 +33,6 @@ def way_out_lines(bump: Bump, *, width: int) -> list[Text]:
         for label, told in offers(out, bump):
             lines += wrapped(f"{label}: {told}", width=width, indent=4, hanging=2)
     return [*lines, Text()]
-
-
-def way_out_markdown(bump: Bump) -> list[str]:
-    """The same as parts of a Markdown document."""
-    if not bump.ways_out:
-        return []
-    parts = [f"#### {TITLE}"]
-    for out in bump.ways_out:
-        lines = [f"- {code(out.cell)}"]
-        lines += [f"  - **{label}**: {text(told)}" for label, told in offers(out, bump)]
-        parts.append("\n".join(lines))
-    return parts
 
 
 def offers(out: WayOut, bump: Bump) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from harness.bench.stages import Outcome
 from harness.bench.text import one_line
 from harness.report.latency import CARE, care_note
 from harness.tables.schema import Run, Table
+from harness.verdict.changepoints import Measured
 from harness.verdict.comparison import NOT_INSTALLED, Category, CellChange, Comparison, count_of
 from harness.verdict.environments import PackageChange, packages_known
 from harness.verdict.gate import Verdict, natives_words
@@ -124,8 +125,8 @@ def run_line(run: Run) -> str:
     return f"{run.combination}: {kind}, {cells}, started {run.started}, {python}"
 
 
-def machine_line(run: Run) -> str:
-    """One line on the machine of a run."""
+def machine_line(run: Measured) -> str:
+    """One line on the machine of a run, with its GPU and the threads that were asked for."""
     machine = run.machine
     gpu = f", {run.gpu.count} x {run.gpu.name} (driver {run.driver or 'unknown'})" if run.gpu else ""
     threads = f"{run.threads} thread{'' if run.threads == 1 else 's'}"

@@ -14,7 +14,8 @@ from harness.bump.bumpfile import read_bump, write_bump
 from harness.bump.logbook import Logbook
 from harness.bump.schema import Answer, Bump, Package, SideName, Status
 from harness.bump.trials import TrialCell
-from harness.report.bump import blame_lines, blame_markdown, claims, evidence_of
+from harness.report.bump import blame_lines, claims, evidence_of
+from harness.report.comment import comment
 from tests.bump.blames import (
     MODEL,
     REGISTRY,
@@ -76,7 +77,7 @@ def test_torch_is_blamed_alone_and_torchvision_was_left_out_on_both_sides(tmp_pa
     assert "first version that breaks: torch 2.1.0 (2.0.1 is the last that works)" in told
     assert "works again from: torch 2.1.1 with torchvision 0.16.1 (2.1.0 does not)" in told
     assert "side: the exporter: the runtime is the same on both sides (onnxruntime-gpu 1.15.1)" in told
-    assert "torch 2.0.1 → 2.1.0 alone" in "\n".join(blame_markdown(made))
+    assert "torch 2.0.1 → 2.1.0 alone" in comment(comparison_of(laboratory), None, made)
 
 
 def test_what_cannot_be_parted_is_named_together() -> None:

@@ -16,6 +16,7 @@ from harness.bench.stages import Outcome, Stage
 from harness.report import figures as figures_module
 from harness.report import markdown
 from harness.report.accuracy import accuracies, accuracy_changes
+from harness.report.comment import comment
 from harness.report.figures import figures
 from harness.report.grids import breakages, success_rates
 from harness.report.shifts import latency_lines, memory_lines
@@ -62,8 +63,8 @@ def test_what_a_tool_printed_reaches_a_terminal_as_text_only() -> None:
 
 
 def test_what_a_tool_printed_does_not_break_markdown() -> None:
-    text = markdown.comparison(compare(*nasty()))
-    assert "\n  ````text\n" in text
+    text = comment(compare(*nasty()))
+    assert "\n  - now: ````Fail: [bold]a|b[/bold] red `code` ```fence``` <b>html</b> :smile: second line````\n" in text
     row = next(line for line in markdown.grid(nasty()[1]).splitlines() if "failed at load" in line and "Fail" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 4
     assert "`<b>html</b>`" in row
@@ -171,7 +172,7 @@ def test_no_ratio_of_latencies_heads_a_table_of_numbers() -> None:
     made = compare(base, table(passed("a", "s", latency_ms=2.018), passed("b", "s", artifact_bytes=1100)))
     assert [row[0] for row in figures(made).rows] == ["b/s"]
     assert latency_lines(made) == ["by 20 % or more: 1 slower of 2 cells."]
-    text = markdown.comparison(made, judge(made))
+    text = comment(made, judge(made))
     assert "x2018" not in text
     assert "2.02" not in text
 
@@ -230,7 +231,7 @@ def test_numbers_that_one_side_lacks_are_blank() -> None:
     ],
 )
 def test_what_to_do_next_fits_what_was_found(base: Table, candidate: Table, words: str) -> None:
-    assert words in markdown.comparison(compare(base, candidate)).splitlines()[-1]
+    assert words in comment(compare(base, candidate))
 
 
 def test_many_differing_packages_are_counted() -> None:
@@ -378,10 +379,12 @@ def test_native_outputs_that_did_not_move_are_one_line() -> None:
 def test_moved_native_outputs_stand_after_what_is_worse_and_before_what_is_better() -> None:
     base = table(passed("a", "s"), failed("b", "s"), natives={"a": native(output(1.0))})
     candidate = table(failed("a", "s"), passed("b", "s"), natives={"a": native(output(math.nan))})
-    for text in (terminal(compare(base, candidate)), markdown.comparison(compare(base, candidate))):
-        at = [text.index(words) for words in ("Worse", "Moved native outputs", "is NaN instead of finite", "Better")]
+    shown = (terminal(compare(base, candidate)), "Worse", "Moved native outputs")
+    commented = (comment(compare(base, candidate)), "What breaks", "PyTorch itself computes something else")
+    for text, worse, moved in (shown, commented):
+        at = [text.index(words) for words in (worse, moved, "is NaN instead of finite", "Better")]
         assert at == sorted(at)
-    assert "native output of 1 model moved" in markdown.comparison(compare(base, candidate)).splitlines()[0]
+    assert "native output of 1 model moved" in comment(compare(base, candidate)).splitlines()[1]
 
 
 def test_the_command_that_is_told_finds_the_code_that_a_users_models_import() -> None:

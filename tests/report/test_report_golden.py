@@ -1,20 +1,35 @@
-"""Whole reports against their expected text in `expected/`: a change of a report is seen as a reader sees it."""
+"""Whole reports against their expected text in `expected/`: a change of a report is seen as a reader sees it.
+
+`pytest tests/report --remake` writes them.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from harness.report import markdown
+from harness.report.comment import comment
 from harness.report.terminal import print_comparison, print_foreseen, print_grid
 from harness.verdict.gate import judge
 from harness.verdict.policy import GatePolicy, Limits
 from tests.report import comparisons
+from tests.report.golden import golden
 
 EXPECTED = Path(__file__).parent / "expected"
+
+Held = Callable[[str, str], None]
+
+
+@pytest.fixture
+def held(request: pytest.FixtureRequest) -> Held:
+    """Holds a text against the file of a name."""
+    return partial(golden, request.config, EXPECTED)
 
 
 def console(*, width: int = 110) -> Console:
@@ -26,69 +41,65 @@ def printed(made: Console) -> str:
     return made.file.getvalue()
 
 
-def expected(name: str) -> str:
-    return (EXPECTED / name).read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("name", ["mixed", "moved", "untold", "unresolvable", "clean", "same", "doubtful", "shifts"])
-def test_gate(name: str) -> None:
+def test_gate(name: str, held: Held) -> None:
     comparison = getattr(comparisons, name)()
     made = console()
     print_comparison(made, comparison, judge(comparison))
-    assert printed(made) == expected(f"gate-{name}.txt")
-    assert markdown.comparison(comparison, judge(comparison)) == expected(f"gate-{name}.md")
+    held(f"gate-{name}.txt", printed(made))
+    held(f"gate-{name}.md", comment(comparison, judge(comparison)))
 
 
-def test_a_gate_that_fails_on_memory() -> None:
+def test_a_gate_that_fails_on_memory(held: Held) -> None:
     comparison = comparisons.shifts()
     verdict = judge(comparison, policy=GatePolicy(limits=Limits(memory_percent=10.0), source="nightly.toml"))
     made = console()
     print_comparison(made, comparison, verdict)
-    assert printed(made) == expected("gate-memory.txt")
-    assert markdown.comparison(comparison, verdict) == expected("gate-memory.md")
+    held("gate-memory.txt", printed(made))
+    held("gate-memory.md", comment(comparison, verdict))
 
 
-def test_a_comparison_without_a_verdict() -> None:
+def test_a_comparison_without_a_verdict(held: Held) -> None:
     made = console()
     print_comparison(made, comparisons.untold())
-    assert printed(made) == expected("comparison-untold.txt")
-    assert markdown.comparison(comparisons.untold()) == expected("comparison-untold.md")
+    held("comparison-untold.txt", printed(made))
+    held("comparison-untold.md", comment(comparisons.untold()))
 
 
-def test_a_grid() -> None:
+def test_a_grid(held: Held) -> None:
     made = console()
     print_grid(made, comparisons.candidate_table())
-    assert printed(made) == expected("grid.txt")
-    assert markdown.grid(comparisons.candidate_table()) == expected("grid.md")
+    held("grid.txt", printed(made))
+    held("grid.md", markdown.grid(comparisons.candidate_table()))
 
 
-def test_a_grid_with_latencies_that_are_to_be_taken_with_care() -> None:
+def test_a_grid_with_latencies_that_are_to_be_taken_with_care(held: Held) -> None:
     table = comparisons.doubtful().tables[1]
     made = console()
     print_grid(made, table)
-    assert printed(made) == expected("grid-doubtful.txt")
-    assert markdown.grid(table) == expected("grid-doubtful.md")
+    held("grid-doubtful.txt", printed(made))
+    held("grid-doubtful.md", markdown.grid(table))
 
 
-def test_a_grid_of_what_was_expected_and_what_was_not() -> None:
+def test_a_grid_of_what_was_expected_and_what_was_not(held: Held) -> None:
     made = console()
     print_grid(made, comparisons.candidate_table(), comparisons.foreseen())
-    assert printed(made) == expected("grid-expected.txt")
-    assert markdown.grid(comparisons.candidate_table(), comparisons.foreseen()) == expected("grid-expected.md")
+    held("grid-expected.txt", printed(made))
+    held("grid-expected.md", markdown.grid(comparisons.candidate_table(), comparisons.foreseen()))
     made = console()
     print_foreseen(made, [comparisons.candidate_table()], comparisons.foreseen())
-    assert printed(made) == expected("expectations.txt")
+    held("expectations.txt", printed(made))
 
 
-def test_a_grid_that_is_too_wide_goes_on_below() -> None:
+def test_a_grid_that_is_too_wide_goes_on_below(held: Held) -> None:
     made = console(width=60)
     print_grid(made, comparisons.unfinished_table())
-    assert printed(made) == expected("grid-narrow.txt")
-    assert markdown.grid(comparisons.unfinished_table()) == expected("grid-narrow.md")
+    held("grid-narrow.txt", printed(made))
+    held("grid-narrow.md", markdown.grid(comparisons.unfinished_table()))
 
 
-def test_a_grid_of_many_strategies() -> None:
+def test_a_grid_of_many_strategies(held: Held) -> None:
     made = console(width=100)
     print_grid(made, comparisons.large_table())
-    assert printed(made) == expected("grid-large.txt")
-    assert markdown.grid(comparisons.large_table()) == expected("grid-large.md")
+    held("grid-large.txt", printed(made))
+    held("grid-large.md", markdown.grid(comparisons.large_table()))

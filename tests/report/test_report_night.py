@@ -13,7 +13,8 @@ from harness.tables.schema import NotReproduced, Table
 from harness.verdict.comparison import compare
 from harness.verdict.night import Night, Tonight
 from tests.report.comparisons import base_table, candidate_table, moved
-from tests.report.test_report_outlets import HARMFUL, MENTION, _Rendered
+from tests.report.hostile import HARMFUL
+from tests.report.test_report_outlets import MENTION, _Rendered
 from tests.tables.samples import failed, passed, table
 
 

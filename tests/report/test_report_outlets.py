@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import cmarkgfm
 import pytest
+from cmarkgfm.cmark import Options
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -16,32 +17,17 @@ from rich.console import Console
 from harness.bench.record import Record
 from harness.bench.text import one_line
 from harness.report import markdown
+from harness.report.comment import comment
 from harness.report.escaping import code, fenced, markdown_table, sentence, text
 from harness.report.live import RunDisplay
 from harness.report.terminal import print_comparison, print_grid
 from harness.tables.rows import format_rows, parse_rows, split_rows
-from harness.tables.schema import Table
 from harness.verdict.comparison import compare
 from harness.verdict.gate import judge
-from tests.tables.samples import failed, mismatched, not_applicable, passed, table
+from tests.report.hostile import HARMFUL, tables_of
 
 MENTION = re.compile(r"@\w|#\d|\bGH-\d|\w+/\w+#\d|://|www\.|!\d|\b[0-9a-f]{7,40}\b")
 """What GitHub's filters look for in running text after Markdown has been rendered."""
-
-HARMFUL = (
-    "@octocat @org/team, see #123, org/repo#7, GH-8, !9 and 6014bdcdead",
-    "https://evil.invalid/x www.evil.invalid <https://evil.invalid> a@evil.invalid",
-    "[text](https://evil.invalid) ![image](https://evil.invalid/x.png) [x]: https://evil.invalid",
-    "<script>alert(1)</script> <img src=x onerror=y> <details> &lt;b&gt; &commat;octocat",
-    "**bold** __bold__ ~~gone~~ # heading :tada: $x^2$ [^1] - [ ] task",
-    "`code` ``` fence ``` `` @octocat `` | bar \\| bar \\\\| @octocat | `",
-    "one\n\n## two\n> three\n- four\n```\n@octocat\n| a |\n| --- |",
-    '=HYPERLINK("https://evil.invalid") ;=1+1 @SUM(1) +1 -1 \t=1',
-    "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \x00 \x07 \x7f \udcff",
-    "\u202etxt.exe\u2066 \u200b\u200f\ufeff\u2028\u2029\u3164",
-    "[bold red]markup[/] [link=https://evil.invalid]x[/link]",
-    "1. 2) --- === +++",
-)
 
 
 class _Rendered(HTMLParser):
@@ -52,15 +38,18 @@ class _Rendered(HTMLParser):
         self.elements: set[str] = set()
         self.running = ""
         self.shown = ""
+        self.depth = 0
         self._code = 0
         self.feed(source)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
         self._code += tag in ("code", "pre")
+        self.depth += tag == "details"
 
     def handle_endtag(self, tag: str) -> None:
         self._code -= tag in ("code", "pre")
+        self.depth -= tag == "details"
 
     def handle_comment(self, data: str) -> None:
         self.elements.add(f"comment {data}")
@@ -71,25 +60,8 @@ class _Rendered(HTMLParser):
 
 
 def rendered(source: str) -> _Rendered:
-    """Markdown as GitHub's own renderer makes it, before the filters that link and notify."""
-    return _Rendered(cmarkgfm.github_flavored_markdown_to_html(source))
-
-
-def tables_of(harmful: str) -> tuple[Table, Table]:
-    """Two tables with `harmful` wherever a tool or a user has a say."""
-    name = " ".join(harmful.split()) or "x"
-    base = table(passed("a", "native"), passed(name, "native"), passed("b", "native"), passed("c", "native"))
-    candidate = table(
-        failed("a", "native", error=harmful, error_type=harmful),
-        failed(name, "native", error=harmful, error_type=harmful),
-        mismatched("b", "native", difference=harmful),
-        not_applicable("c", "native", harmful),
-        combination="torch2.1",
-        missing=[(name, "onnx-torchscript")],
-        packages={"torch": "2.1.0", "tool": "1"},
-        pins={"torch": "2.1.0"},
-    )
-    return base, candidate
+    """Markdown as GitHub's own renderer makes it, raw HTML too, before the filters that link and notify."""
+    return _Rendered(cmarkgfm.github_flavored_markdown_to_html(source, Options.CMARK_OPT_UNSAFE))
 
 
 def comments_of(harmful: str) -> list[str]:
@@ -97,8 +69,8 @@ def comments_of(harmful: str) -> list[str]:
     comparison = compare(base, candidate)
     return [
         markdown.grid(candidate),
-        markdown.comparison(comparison),
-        markdown.comparison(comparison, judge(comparison)),
+        comment(comparison),
+        comment(comparison, judge(comparison)),
     ]
 
 
@@ -107,11 +79,15 @@ HARMLESS = {"p", "strong", "h3", "h4", "ul", "li", "table", "thead", "tbody", "t
 
 @pytest.mark.parametrize("harmful", HARMFUL)
 def test_a_comment_links_nothing_and_notifies_nobody(harmful: str) -> None:
-    for comment in comments_of(harmful):
-        found = rendered(comment)
-        assert found.elements <= HARMLESS
+    for shown in comments_of(harmful):
+        found = rendered(shown)
+        hidden = {element for element in found.elements if element.startswith("comment ")}
+        assert found.elements - hidden <= HARMLESS | {"details", "summary"}
+        assert len(hidden) <= 1
+        assert all(re.fullmatch(r"comment  conversion-harness: [\w./+: -]+ ", each) for each in hidden)
+        assert found.depth == 0
         assert not MENTION.search(found.running), found.running
-        assert all(line.isprintable() for line in comment.split("\n"))
+        assert all(line.isprintable() for line in shown.split("\n"))
 
 
 TEXTS = st.lists(st.sampled_from(HARMFUL) | st.text(max_size=12) | st.sampled_from([*"@#`|\\<>[]()!*_~$:&;/-=+\n "]))
@@ -196,7 +172,7 @@ def test_no_text_reaches_a_terminal_as_more(parts: list[str]) -> None:
 
 
 def test_markup_is_shown_as_it_stands() -> None:
-    assert "[bold red]markup[/]" in _printed_on(terminal=True, harmful=HARMFUL[-2])
+    assert "[bold red]markup[/]" in _printed_on(terminal=True, harmful="[bold red]markup[/]")
 
 
 @pytest.mark.parametrize("harmful", HARMFUL)

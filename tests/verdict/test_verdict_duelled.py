@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from harness.duel import deciding
 from harness.duel.deciding import CellDecision
-from harness.report import markdown
+from harness.report.comment import comment
 from harness.report.duelled import duelled_rest, duelled_rows, latency_as_json
-from harness.report.shifts import LATENCY_TITLE, REST_LATENCY_TITLE
+from harness.report.shifts import REST_LATENCY_TITLE
 from harness.report.terminal import comparison_lines
 from harness.report.wording import next_step, notes
 from harness.verdict.comparison import Comparison, compare
@@ -185,7 +185,7 @@ def test_reports_have_the_cells_that_are_not_equal_and_count_the_others() -> Non
     assert ["a/onnx", "slower", "+15.0", "%", "+14.0", "%", "to", "+16.0", "%", "12"] in lines
     assert "equal within 10 % (1 cell): b/onnx." in text
     assert "Latency between two runs" not in text
-    told = markdown.comparison(compared("a", "b", "c"), verdict)
+    told = comment(compared("a", "b", "c"), verdict)
     assert "| `a/onnx` | slower | +15.0 % | +14.0 % to +16.0 % | 12 |" in told
 
 
@@ -226,12 +226,12 @@ def test_cells_of_no_known_threshold_are_told_with_what_measures_it() -> None:
         "2 cells of no known threshold on this machine: 2 % is taken "
         "(`harness duel torch2.0 torch2.0 --tier quick --device cpu` measures it)."
     )
-    assert line in markdown.comparison(compared("a", "b", "c"), verdict)
+    assert line in comment(compared("a", "b", "c"), verdict)
     assert line in [each.plain.strip() for each in comparison_lines(compared("a", "b", "c"), verdict, width=200)]
     values = latency_as_json(verdict)
     assert values is not None
     assert values["unmeasured"] == ["a/onnx", "b/onnx"]
-    assert "threshold" not in markdown.comparison(compared("a", "b", "c"), of(ABC))
+    assert "threshold" not in comment(compared("a", "b", "c"), of(ABC))
 
 
 def test_what_is_to_be_done_about_doubtful_latencies_is_not_said_where_a_duel_told_them() -> None:
@@ -253,14 +253,14 @@ def test_what_tables_say_of_latency_stays_for_cells_that_no_duel_told() -> None:
     verdict = judge(comparison, duelled=duelled(cells))
     for told in (
         "\n".join(line.plain for line in comparison_lines(comparison, verdict, width=100)),
-        markdown.comparison(comparison, verdict),
+        comment(comparison, verdict),
     ):
         assert REST_LATENCY_TITLE in told
         assert "cpu: x1.50 in the middle of 3 cells" in told
         assert "3 slower of 3 cells" in told
     everywhere = judge(comparison, duelled=duelled(dict.fromkeys(((model, "onnx") for model in models), cell(EQUAL))))
-    assert "Latency between two runs" not in markdown.comparison(comparison, everywhere)
-    assert LATENCY_TITLE in markdown.comparison(comparison, judge(comparison))
+    assert "Latency between two runs" not in comment(comparison, everywhere)
+    assert "Latency between two runs: not evidence" in comment(comparison, judge(comparison))
 
 
 def test_tables_whose_latency_is_left_out_do_not_take_back_what_a_duel_told() -> None:

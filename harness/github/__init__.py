@@ -1,0 +1,1 @@
+"""What the workflows of GitHub run: the action's verdict, and the comment on a pull request."""
