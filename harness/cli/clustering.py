@@ -11,7 +11,7 @@ import click
 from harness.bench.errors import UsageError
 from harness.bench.plan import Plan
 from harness.duel.grounds import Ground
-from harness.duel.reserved import ReservedNode
+from harness.duel.reserving import ReservedNode
 from harness.executors.cluster import RayCluster
 from harness.executors.machines import MachineClass
 from harness.executors.units import Executor

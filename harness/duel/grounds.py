@@ -1,4 +1,4 @@
-"""Where the pairs of a duel are taken: on this machine, or elsewhere (`harness.duel.reserved`)."""
+"""Where the pairs of a duel are taken: on this machine, or elsewhere (`harness.duel.reserving`)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import pytest
 from harness.bench.attempt import Attempt
 from harness.duel.pairing import Pair, Turns
 from harness.duel.preparing import SIDES, Side, prepare
-from harness.duel.reserved import post_of, shares_of
+from harness.duel.reserving import post_of, shares_of
 from harness.executors.answering import Answerer
 from harness.executors.parcel import pack, parcel_of
 from tests.attempts.conftest import Observer, running

@@ -21,7 +21,7 @@ from harness.duel.deciding import Decision
 from harness.duel.grounds import TakesPairs
 from harness.duel.pairing import Pair, Turns
 from harness.duel.preparing import ReadyCell
-from harness.duel.reserved import ReservedNode
+from harness.duel.reserving import ReservedNode
 from harness.duel.sequential import Design
 from harness.executors.cluster import RayCluster
 from harness.executors.machines import MachineClass
