@@ -52,7 +52,7 @@ def check_where(where: str, *, address: str | None, machine: str | None, jobs: i
         msg = f"--address {address} names a Ray cluster: add --executor ray."
         raise UsageError(msg)
     if address and address.startswith("ray://"):
-        msg = f"--address {address}: what cells send as they come needs a machine of the cluster. Name HEAD:6379 there."
+        msg = f"{address}: what cells send as they come needs a machine of the cluster. Name HEAD:6379 there."
         raise UsageError(msg)
     if where == RAY and jobs is not None:
         msg = f"--jobs {jobs} is about this machine: on a cluster, as many cells are run as its nodes have room for."

@@ -21,8 +21,9 @@ from harness.bench.text import one_line
 from harness.bump.bumpfile import to_json
 from harness.bump.schema import Bump
 from harness.cli.blaming import looked_into
+from harness.cli.clustering import HERE
 from harness.cli.context import new_console, root_of, shown
-from harness.cli.duels import Duellists, of_cells, told_by_duel
+from harness.cli.duels import Duellists, ElsewhereOf, of_cells, told_by_duel
 from harness.cli.reading import compared
 from harness.cli.running import run_all, tasks_of
 from harness.cli.storing import store_of
@@ -117,11 +118,12 @@ def judged(
     form: str,
     budget_s: float | None,
     duel_s: float | None,
+    elsewhere_of: ElsewhereOf = lambda _: HERE,
 ) -> int:
     """Compare the sides, judge, look for who is to blame, and tell; the exit code.
 
     `form` is "", "markdown" or "json". Trials take `budget_s` seconds at most; None is for no blame. A duel takes
-    `duel_s` seconds at most; None is for none.
+    `duel_s` seconds at most; None is for none. `elsewhere_of` its plans says where it is fought.
     """
     plan = sides.tasks[1].plan
     comparison, unfinished = compared(
@@ -144,6 +146,7 @@ def judged(
             policy=policy,
             budget_s=duel_s,
             quietly=bool(form),
+            elsewhere_of=elsewhere_of,
         )
         verdict = judge(comparison, policy=policy, unfinished=unfinished, duelled=duelled)
     if budget_s is not None:
