@@ -17,6 +17,7 @@ from harness.report.outlets.facts import Facts
 from harness.report.outlets.junit import junit
 from harness.report.outlets.openmetrics import openmetrics
 from harness.report.outlets.sarif import sarif
+from harness.report.outlets.stores import STORES
 
 _OF_FACTS: dict[str, Callable[[Facts], str]] = {
     "annotations": workflow_commands,
@@ -30,10 +31,10 @@ _SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 _SUMMARY_LIMIT = 2**20
 """Bytes that GitHub takes of the summary of a step."""
 
-FORMATS = ("comment", "summary", "json", *_OF_FACTS)
+FORMATS = ("comment", "summary", "json", *_OF_FACTS, *STORES)
 """What `--to` takes."""
 
-_BESIDE = frozenset({"annotations", "summary"})
+_BESIDE = frozenset({"annotations", "summary", *STORES})
 """What stands beside the report for a terminal, and not in its place."""
 
 
@@ -52,8 +53,9 @@ class Outlet:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What a command has to say. `document` is None where it has no JSON."""
+    """What a command has to say. `document` is None where it has no JSON; stores are below `folder`."""
 
+    folder: Path
     facts: Facts
     markdown: Callable[[], str]
     summary: Callable[[int], str]
@@ -112,7 +114,9 @@ def send(wanted: Sequence[Outlet], said: Callable[[], Said]) -> None:
     told = said()
     # What is printed comes last, so that nothing of it is on the screen where a file cannot be written.
     for each in sorted(wanted, key=lambda outlet: not outlet.file):
-        if each.form == "summary":
+        if each.form in STORES:
+            click.echo(STORES[each.form](told.facts, each.file, told.folder), err=True)
+        elif each.form == "summary":
             _append(Path(each.file or os.environ[_SUMMARY_VARIABLE]), told)
         elif each.file:
             _write(Path(each.file), _text(each.form, told))
