@@ -17,7 +17,7 @@ from harness.report.outlets.facts import Facts
 from harness.report.outlets.junit import junit
 from harness.report.outlets.openmetrics import openmetrics
 from harness.report.outlets.sarif import sarif
-from harness.report.outlets.stores import STORES
+from harness.report.outlets.stores import STORES, require
 
 _OF_FACTS: dict[str, Callable[[Facts], str]] = {
     "annotations": workflow_commands,
@@ -92,6 +92,8 @@ def parse_outlets(
             rest = ", ".join(each for each in FORMATS if each not in without)
             msg = f"--to {form}: it says nothing of what this command shows. These do: {rest}."
             raise UsageError(msg)
+        if form in STORES:
+            require(form)
         found.append(Outlet(form=form, file=file))
     if len(printed := [each.form for each in found if each.printed]) > 1:
         msg = f"--to {' and --to '.join(printed)}: only one can be printed. Name a file: --to {printed[0]}=FILE."

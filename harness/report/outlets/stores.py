@@ -6,12 +6,12 @@ the pins are its parameters, a metric is a quantity of a cell, and how many cell
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from harness.bench.errors import UsageError
 from harness.report.outlets.facts import Facts, Quantity
@@ -40,7 +40,7 @@ def metrics_of(facts: Facts) -> dict[str, float]:
 
 def to_mlflow(facts: Facts, place: str, folder: Path) -> str:
     """A run in a tracking store: `place`, else MLFLOW_TRACKING_URI, else an SQLite file in `folder`."""
-    mlflow, entities = _client("mlflow"), _client("mlflow.entities")
+    mlflow, entities = import_module("mlflow"), import_module("mlflow.entities")
     folder.mkdir(parents=True, exist_ok=True)
     # A store of plain files is one that MLflow does not take any more.
     where = place or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve()}/mlflow.db"
@@ -62,7 +62,7 @@ def to_mlflow(facts: Facts, place: str, folder: Path) -> str:
 
 def to_wandb(facts: Facts, place: str, folder: Path) -> str:
     """A run of the project `place`, kept below `folder` and sent nowhere unless WANDB_MODE says so."""
-    wandb = _client("wandb")
+    wandb = import_module("wandb")
     folder.mkdir(parents=True, exist_ok=True)
     run = wandb.init(
         project=place or _PROJECT,
@@ -82,14 +82,11 @@ def to_wandb(facts: Facts, place: str, folder: Path) -> str:
 STORES: Mapping[str, Store] = {"mlflow": to_mlflow, "wandb": to_wandb}
 
 
-def _client(module: str) -> Any:
-    """A module of a client; imported late, since it takes seconds. Raises `UsageError` where it is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        package = module.partition(".")[0]
+def require(package: str) -> None:
+    """Raise `UsageError` where a client is not installed."""
+    if importlib.util.find_spec(package) is None:
         msg = f"--to {package} needs it: `pip install 'conversion-harness[{package}]'`."
-        raise UsageError(msg) from None
+        raise UsageError(msg)
 
 
 def _name(text: str) -> str:

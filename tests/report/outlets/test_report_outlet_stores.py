@@ -14,7 +14,7 @@ import pytest
 
 from harness.bench.errors import UsageError
 from harness.report.outlets.facts import Facts
-from harness.report.outlets.stores import STORES, metrics_of
+from harness.report.outlets.stores import STORES, metrics_of, require
 from harness.report.outlets.telling import of_table
 from tests.conftest import without_checkout
 from tests.report.hostile import EVERYTHING, tables_of
@@ -48,11 +48,11 @@ def test_a_hostile_name_is_one_that_stores_take() -> None:
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_a_client_that_is_not_installed_is_wrong_use_with_the_remedy(store: str, tmp_path: Path) -> None:
+def test_a_client_that_is_not_installed_is_wrong_use_with_the_remedy(store: str) -> None:
     if importlib.util.find_spec(store):
         pytest.skip(f"{store} is installed here")
     with pytest.raises(UsageError, match=rf"pip install 'conversion-harness\[{store}\]'"):
-        STORES[store](facts(), "", tmp_path)
+        require(store)
 
 
 @pytest.fixture(scope="module")
