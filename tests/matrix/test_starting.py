@@ -318,3 +318,4 @@ def test_the_bots_find_the_combinations(repository: Path) -> None:
     (update,) = dependabot["updates"]
     assert (dependabot["version"], update["package-ecosystem"], update["directory"]) == (2, "pip", "/matrices")
     assert update["schedule"] == {"interval": "weekly"}
+    assert update["exclude-paths"] == ["locks/**"], "it looks into the folders of its directory as well"
