@@ -102,7 +102,9 @@ def execute(
         )
         carry: Callable[[], Sequence[str]] = tuple
         if carrier is not None and isinstance(prepared, Prepared):
-            carry = functools.partial(carrier.take_up, attempt, task, prepared, inside, fresh=fresh)
+            unit = Unit(name="asked", plan=task.plan, folder=attempt.folder, seconds=0.0)
+            ask = functools.partial(executor.surroundings, unit, execution.work(prepared, lock))
+            carry = functools.partial(carrier.take_up, attempt, task, prepared, inside, fresh=fresh, machines=ask)
         execution.take_up(parts, inside, lock, run=run, restart=restart, carry=carry)
         environment.enter_context(store.lent(root, task.plan, registry, attempt, parts, note=observer.note))
         sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
@@ -188,6 +190,17 @@ class _Execution:
         waiting = len(attempt.waiting_cells(self.plan))
         self.observer.begin(self.task.name, len(self.plan.cells), outcomes(attempt, self.plan), waiting)
 
+    def work(self, prepared: Prepared, lock: str) -> Work:
+        """What the units of its cells have in common."""
+        return Work(
+            root=self.root,
+            name=self.task.name,
+            python=prepared.python,
+            python_version=prepared.python_version,
+            lock=lock if self.plan.lock else "",
+            fresh=self.fresh,
+        )
+
     def record_fact(self, fact: FactOfPins) -> None:
         """Every cell, for the same reason."""
         for cell in self.plan.cells:
@@ -200,14 +213,7 @@ class _Execution:
             self._take_back_what_ran_unwhole()
             self._changed(prepared.found)
             rounds = 0
-            work = Work(
-                root=self.root,
-                name=self.task.name,
-                python=prepared.python,
-                python_version=prepared.python_version,
-                lock=lock if self.plan.lock else "",
-                fresh=self.fresh,
-            )
+            work = self.work(prepared, lock)
             while True:
                 self._bench(work, inside, lock)
                 changes = self._prepared.changes()
