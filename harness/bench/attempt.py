@@ -12,6 +12,7 @@
                    those that wait for a duel
     built/         one folder a model, of cells that wait for a duel: inputs and native outputs
     units/         one attempt a unit, while cells are run side by side; what its cells left moves here as they end
+    shared/        what the benches of units have built, for one another (`harness.bench.shared_builds`)
     artifacts/     one folder a cell that passed: what it converted, for whoever keeps that
     given/         one folder a cell of a duel: what was converted before, in the place of converting it again
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
@@ -75,6 +76,7 @@ class Attempt:
         self.builds = folder / "builds"
         self.waiting = folder / "waiting"
         self.built = folder / "built"
+        self.shared = folder / "shared"
         self.artifacts = folder / "artifacts"
         self.given = folder / "given"
         self.kept = folder / "kept"
@@ -211,7 +213,7 @@ class Attempt:
 
     def _for_others(self) -> tuple[Path, ...]:
         """The folders of what somebody is still to use, and which can be made again."""
-        return self.waiting, self.built, self.units, self.artifacts, self.given
+        return self.waiting, self.built, self.units, self.shared, self.artifacts, self.given
 
     def let_go(self) -> None:
         """Remove what waits, to be timed or for a duel. Whoever goes on with the attempt runs those cells again."""
