@@ -23,6 +23,7 @@ from harness.cli.models import new_model
 from harness.cli.opening import open_command
 from harness.cli.pinning import pins
 from harness.cli.reading import compare_command, show
+from harness.cli.reporting import report
 from harness.cli.reproducing import reproduce
 from harness.cli.rerunning import rerun
 from harness.cli.running import ingest_command, plan, run
@@ -46,7 +47,7 @@ def cli(context: click.Context, root: Path | None) -> None:
 
 
 _JUDGING = (bump, run, gate, duel, advise_command, expect)
-_READING = (plan, pins, show, compare_command, history_command)
+_READING = (plan, pins, show, compare_command, history_command, report)
 _LOOKING_INTO = (explain, rerun, open_command, reproduce)
 _KEEPING = (lock, ingest_command, join_command, init, new_model, check, doctor, clean)
 

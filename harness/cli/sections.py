@@ -8,7 +8,7 @@ from harness.cli.exits import Commands
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Get a verdict": ("bump", "run", "gate", "duel", "advise", "expect"),
-    "Look at results": ("show", "compare", "history", "plan", "pins"),
+    "Look at results": ("show", "compare", "history", "report", "plan", "pins"),
     "Look into a cell": ("explain", "rerun", "open", "reproduce"),
     "Bring your own": ("init", "new-model", "check", "ingest"),
     "Keep house": ("doctor", "clean", "lock", "join"),

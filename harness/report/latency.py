@@ -33,6 +33,11 @@ _DOUBTS = {
 }
 
 
+def doubt_meanings() -> dict[str, str]:
+    """What each word of the column `latency_quality` means, and what to do about it."""
+    return {word: f"{doubt.meaning}: {doubt.remedy}" for word, doubt in _DOUBTS.items()}
+
+
 def doubts_in(records: Iterable[Record | None]) -> list[str]:
     """The words that speak against the latency of any of these records, each once."""
     said = {word for each in records if each and each.latency_quality for word in each.latency_quality.split(", ")}

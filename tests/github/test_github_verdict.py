@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from harness.bench.errors import UsageError
 from harness.github.verdict import COMMANDS, Given, arguments_of, without_a_verdict
 from tests.github.checkouts import commit, edit, repository
-
-ROOT = Path(__file__).resolve().parents[2]
-ACTION: Any = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-STEP = next(step for step in ACTION["runs"]["steps"] if step.get("id") == "verdict")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Done:
-    """What a step came to."""
-
-    code: int
-    log: str
-    outputs: dict[str, str]
-    summary: str
+from tests.github.runner import ACTION, ROOT, VERDICT, verdict
 
 
 @pytest.fixture
@@ -48,40 +29,12 @@ def tables(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def step(root: Path, **inputs: str) -> Done:
-    """The step that runs the harness, with the action's own inputs where none are given."""
-    place = root.parent / "runner"
-    python = place / "conversion-harness" / "bin" / "python"
-    python.parent.mkdir(parents=True, exist_ok=True)
-    if not python.exists():
-        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
-        python.chmod(0o755)
-    given = {name: str(each.get("default", "")) for name, each in ACTION["inputs"].items()} | inputs
-    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environ |= {"RUNNER_TEMP": str(place), "GITHUB_OUTPUT": str(place / "output")}
-    environ |= {"GITHUB_STEP_SUMMARY": str(place / "summary")}
-    for name, value in STEP["env"].items():
-        found = re.fullmatch(r"\$\{\{ inputs\.([\w-]+) \}\}", value)
-        environ[name] = given[found[1]] if found else sys.executable
-    for name in ("output", "summary"):
-        (place / name).write_text("", encoding="utf-8")
-    command = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", STEP["run"]]
-    done = subprocess.run(
-        command, cwd=root, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=300
-    )
-    told = (place / "output").read_text(encoding="utf-8").splitlines()
-    return Done(
-        code=done.returncode,
-        log=done.stdout.decode(),
-        outputs=dict(line.split("=", 1) for line in told),
-        summary=(place / "summary").read_text(encoding="utf-8"),
-    )
-
-
 def test_every_input_and_output_is_handed_on() -> None:
-    handed = {match[1] for value in STEP["env"].values() if (match := re.fullmatch(r"\$\{\{ inputs\.(.+) \}\}", value))}
+    handed = {
+        match[1] for value in VERDICT["env"].values() if (match := re.fullmatch(r"\$\{\{ inputs\.(.+) \}\}", value))
+    }
     assert handed | {"harness-python"} == {*ACTION["inputs"]}
-    assert {f"ACTION_{name.upper()}" for name in Given.__dataclass_fields__} == {*STEP["env"]} - {"PYTHON"}
+    assert {f"ACTION_{name.upper()}" for name in Given.__dataclass_fields__} == {*VERDICT["env"]} - {"PYTHON"}
     for name, output in ACTION["outputs"].items():
         assert output["value"] == f"${{{{ steps.verdict.outputs.{name} }}}}"
 
@@ -93,7 +46,7 @@ def test_nothing_that_is_given_becomes_part_of_a_script() -> None:
 
 
 def test_a_verdict_is_handed_on_and_ends_the_step(tables: Path) -> None:
-    done = step(tables, base="torch2.0", candidate="torch2.1", tier="quick")
+    done = verdict(tables, base="torch2.0", candidate="torch2.1", tier="quick")
     assert done.code == 1, done.log
     assert {name: done.outputs[name] for name in ("decision", "exit-code")} == {
         "decision": "do not merge",
@@ -106,14 +59,14 @@ def test_a_verdict_is_handed_on_and_ends_the_step(tables: Path) -> None:
 
 
 def test_a_comparison_judges_nothing(tables: Path) -> None:
-    done = step(tables, command="compare", base="torch2.0", candidate="torch2.1")
+    done = verdict(tables, command="compare", base="torch2.0", candidate="torch2.1")
     assert (done.code, done.outputs["decision"]) == (0, "")
 
 
 def test_pins_that_differ_are_one_line_for_a_matrix(root: Path) -> None:
-    assert step(root, command="pins", since="HEAD").outputs["pins"] == "[]"
+    assert verdict(root, command="pins", since="HEAD").outputs["pins"] == "[]"
     edit(root / "matrices" / "one.in", "torch==1.0", "torch==2.0")
-    done = step(root, command="pins", since="HEAD")
+    done = verdict(root, command="pins", since="HEAD")
     assert [each["name"] for each in json.loads(done.outputs["pins"])] == ["one"]
     assert (done.code, done.summary) == (0, "")
 
@@ -123,7 +76,7 @@ def test_pins_that_a_bot_moved_are_gated(root: Path) -> None:
     edit(root / "matrices" / "two.in", "six==1.0", "six==1.0\nsix==2.0")
     commit(root, "without a solution")
     edit(root / "matrices" / "two.in", "torch==1.0", "torch==2.0")
-    done = step(root, since="HEAD", arguments="--device cpu --models lstm")
+    done = verdict(root, since="HEAD", arguments="--device cpu --models lstm")
     assert (done.code, done.outputs["decision"]) == (3, "cannot tell"), done.log
     comment = Path(done.outputs["comment"]).read_text(encoding="utf-8")
     assert "torch" in comment
@@ -132,7 +85,7 @@ def test_pins_that_a_bot_moved_are_gated(root: Path) -> None:
 
 
 def test_what_ends_before_a_verdict_leaves_a_comment_that_says_so(tables: Path) -> None:
-    done = step(tables, base="torch2.0", candidate="torch9.9")
+    done = verdict(tables, base="torch2.0", candidate="torch9.9")
     assert (done.code, done.outputs["decision"]) == (2, "cannot tell")
     comment = Path(done.outputs["comment"]).read_text(encoding="utf-8")
     assert comment.startswith("### Cannot tell: the harness ended with exit code 2 before it had a verdict\n")
@@ -140,7 +93,7 @@ def test_what_ends_before_a_verdict_leaves_a_comment_that_says_so(tables: Path) 
 
 
 def test_nothing_in_the_log_is_a_command_to_the_runner(tables: Path) -> None:
-    done = step(tables, base="torch2.0", candidate="::add-mask::e")
+    done = verdict(tables, base="torch2.0", candidate="::add-mask::e")
     first, *said, last = done.log.splitlines()
     word = re.fullmatch(r"::stop-commands::([0-9a-f-]{36})", first)
     assert word

@@ -1,0 +1,189 @@
+"""What `comment/action.yml` runs: the verdicts of a run become comments on the pull request that it was of.
+
+That run was of the pull request's code, and may have been told anything by it. So which pull request it is of is asked
+of GitHub, by what GitHub itself says of the run; a verdict is a text, and no more. Nothing is installed for this, which
+has a token that may write: it is run by its path, and needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MOST_CHARACTERS = 65_536
+"""That a comment may have."""
+
+MOST_VERDICTS = 20
+_MOST_BYTES = 1 << 20
+_PAGE = 100
+_NAME = re.compile(r"gate-([\w.+-]{1,100})", re.ASCII)
+_MARKER = re.compile(r"\A<!-- conversion-harness:[^\n]*-->\n")
+_ALIVE = re.compile(r"[@#](?=\w)|&(?!(?:amp|lt|gt|quot|nbsp);)")
+"""What notifies somebody, or shows up in another issue; an entity can stand for either."""
+
+_CUT = "\n\nThis was too long for a comment: the rest is in the summary of the run."
+
+
+class GitHubError(Exception):
+    """GitHub refused, or could not be reached."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run that a verdict is from, by what GitHub says of it."""
+
+    repository: str
+    fork: str
+    branch: str
+    commit: str
+    address: str
+
+    @classmethod
+    def of(cls, event: dict[str, Any]) -> Origin:
+        """The origin by the event of a run that has completed; `fork` is empty where it is of the repository itself."""
+        run, repository = event["workflow_run"], str(event["repository"]["full_name"])
+        head = str((run["head_repository"] or {}).get("full_name", ""))
+        fork = "" if head == repository else head or "unknown"
+        return cls(repository, fork, str(run["head_branch"]), str(run["head_sha"]), str(run["html_url"]))
+
+
+@dataclass(frozen=True)
+class GitHub:
+    """GitHub's interface, with the token of a job."""
+
+    address: str
+    token: str
+
+    def asked(self, path: str, *, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
+        """The answer, read. Raises `GitHubError`."""
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/vnd.github+json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.address}/{path}", data=data, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            hint = ". The job needs `permissions: pull-requests: write`" if error.code in (401, 403, 404) else ""
+            message = f"{method} {path}: {error.code} {error.reason}{hint}."
+            raise GitHubError(message) from None
+        except (OSError, ValueError) as error:
+            message = f"{method} {path}: {error}. Run the job again."
+            raise GitHubError(message) from None
+
+    def pages(self, path: str, **query: str) -> Iterator[Any]:
+        """All entries of a list."""
+        number = 1
+        while True:
+            asked = urllib.parse.urlencode({**query, "per_page": _PAGE, "page": number})
+            entries = self.asked(f"{path}?{asked}")
+            yield from entries
+            if len(entries) < _PAGE:
+                return
+            number += 1
+
+
+def pull_requests(github: GitHub, origin: Origin) -> list[int]:
+    """The open pull requests whose newest commit is that of the run; none where something was pushed since."""
+    head = origin.fork or origin.repository
+    owner = head.partition("/")[0]
+    found = github.pages(f"repos/{origin.repository}/pulls", state="open", head=f"{owner}:{origin.branch}")
+    return [
+        int(each["number"])
+        for each in found
+        if each["head"]["sha"] == origin.commit
+        and (each["head"]["repo"] or {}).get("full_name") == head
+        and each["base"]["repo"]["full_name"] == origin.repository
+    ]
+
+
+def verdicts_in(folder: Path) -> dict[str, str]:
+    """The comments that a run left, by the name of what was judged; whatever else lies there is passed over."""
+    found = {}
+    for path in sorted(folder.glob("*/comment.md"))[:MOST_VERDICTS]:
+        name = _NAME.fullmatch(path.parent.name)
+        if name is None or path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            print(f"Passed over: {path.parent.name!r}")
+            continue
+        found[name[1]] = path.read_text(encoding="utf-8", errors="replace")
+    return found
+
+
+def marker_of(name: str) -> str:
+    """The first line of the comment on `name`, by which it is found again."""
+    return f"<!-- conversion-harness: gate {name} -->"
+
+
+def comment_of(name: str, verdict: str, origin: Origin) -> str:
+    """The whole comment: what was said, and by which run."""
+    said = _MARKER.sub("", verdict).replace("\0", "\ufffd").strip()
+    # A comment or an instruction that is not closed would hide what follows.
+    said = re.sub(r"<(?=[!?])", "&lt;", said)
+    above = ""
+    if origin.fork:
+        said = _ALIVE.sub("\\g<0>\u2060", said)
+        above = f"> From the fork `{origin.fork}`: its own code made what follows.\n\n"
+    below = f"\n\n<sub>Of {origin.commit}, by [this run]({origin.address}).</sub>\n"
+    before = f"{marker_of(name)}\n{above}"
+    room = MOST_CHARACTERS - len(before) - len(below)
+    return f"{before}{said if len(said) <= room else _cut(said, room)}{below}"
+
+
+def _cut(text: str, room: int) -> str:
+    """The first lines of a text, with what they leave open closed."""
+    closing = room - len(_CUT) - 200
+    kept = text[:closing].rpartition("\n")[0]
+    fence = ""
+    for line in kept.splitlines():
+        if run := re.match(r"\s*(`{3,})", line):
+            fence = "" if fence and len(run[1]) >= len(fence) else fence or run[1]
+    folds = max(0, min(8, kept.count("<details") - kept.count("</details>")))
+    return kept + (f"\n{fence}" if fence else "") + "\n</details>" * folds + _CUT
+
+
+def post(github: GitHub, origin: Origin, number: int, verdicts: dict[str, str], *, login: str) -> None:
+    """Make each comment, or bring that which is there up to date; only comments by `login` are touched."""
+    comments = list(github.pages(f"repos/{origin.repository}/issues/{number}/comments"))
+    for name, verdict in verdicts.items():
+        body = comment_of(name, verdict, origin)
+        own = (each for each in comments if each["user"] and each["user"]["login"] == login)
+        there = next((each for each in own if each["body"].startswith(marker_of(name))), None)
+        place = f"repos/{origin.repository}/issues"
+        if there is None:
+            github.asked(f"{place}/{number}/comments", method="POST", body={"body": body})
+        else:
+            github.asked(f"{place}/comments/{int(there['id'])}", method="PATCH", body={"body": body})
+        print(f"{name}: {'made' if there is None else 'brought up to date'} on #{number}")
+
+
+def main() -> int:
+    """Post what lies in the folder that is named; 1 where GitHub refused."""
+    event = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+    github = GitHub(os.environ["GITHUB_API_URL"], os.environ["GITHUB_TOKEN"])
+    origin, verdicts = Origin.of(event), verdicts_in(Path(sys.argv[1]))
+    if not verdicts:
+        print("The run left no verdict: there is nothing to tell.")
+        return 0
+    try:
+        numbers = pull_requests(github, origin)
+        if len(numbers) != 1:
+            told = ", ".join(f"#{number}" for number in numbers) or "none"
+            print(f"One open pull request has the commit of a verdict as its newest, and here it is: {told}.")
+            return 0
+        post(github, origin, numbers[0], verdicts, login=os.environ["COMMENTER"])
+    except GitHubError as error:
+        print(f"::error::{str(error).splitlines()[0]}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

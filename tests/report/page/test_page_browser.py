@@ -1,0 +1,211 @@
+"""The page in a real browser: what it shows, by mouse and by keyboard, and what it never does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+BROKEN = "torch2.1/cpu-quick/20260202T120000Z"
+CELL = f"#/cell?table={BROKEN}&cell=embedding/onnx-torchscript"
+VIEWS = {
+    "overview": "#/",
+    "grid": "#/grid",
+    "matrix": "#/matrix",
+    "matrix of a strategy": "#/matrix?strategy=onnx-torchscript",
+    "compare": "#/compare",
+    "list": "#/list?of=all",
+    "broken cell": CELL,
+    "passed cell": "#/cell?table=torch2.0/cpu-quick/20260131T120000Z&cell=embedding/onnx-torchscript",
+}
+
+
+def _open(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator("h1")).to_be_visible()
+
+
+def test_the_overview_says_first_what_broke_last(page: Page, small: str) -> None:
+    _open(page, small)
+    first = page.locator(".change").first
+    expect(first.get_by_role("link").first).to_have_text("torch2.0 → torch2.1, cpu-quick")
+    expect(first).to_contain_text("embedding/onnx-torchscript")
+    first.get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What changed")
+    expect(page.locator(".tile.worse strong")).to_have_text("1")
+
+
+def test_a_grid_tells_outcomes_by_signs_and_opens_cells(page: Page, small: str) -> None:
+    _open(page, f"{small}#/grid")
+    link = page.get_by_role("link", name="embedding, onnx-torchscript: failed at load")
+    expect(link).to_contain_text("✗")
+    expect(link).to_contain_text("load")
+    signs = page.locator("td.cell .sign").all_text_contents()
+    assert set(signs) == {*"✓✗≠⧗⊠∅·", "!!"}
+    link.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("torch2.1/embedding/onnx-torchscript")
+
+
+def test_a_cell_has_error_cause_remedy_and_what_shows_it_again(page: Page, small: str) -> None:
+    _open(page, f"{small}{CELL}")
+    expect(page.locator("main")).to_contain_text("INVALID_GRAPH")
+    expect(page.locator("dt", has_text="remedy")).to_be_visible()
+    expect(page.get_by_role("link", name="pytorch#110597")).to_have_attribute(
+        "href", "https://github.com/pytorch/pytorch/issues/110597"
+    )
+    expect(page.locator(".command code").first).to_have_text(
+        f"harness reproduce results/{BROKEN}/embedding/onnx-torchscript"
+    )
+    outcomes = page.locator(".spark a").evaluate_all("links => links.map(each => each.className)")
+    assert outcomes == ["passed", "failed", "failed"]
+
+
+def test_a_cell_that_is_not_there_is_told(page: Page, small: str) -> None:
+    _open(page, f"{small}#/cell?table=none&cell=a/b")
+    expect(page.get_by_role("heading", level=1)).to_have_text("No such cell")
+
+
+def test_the_matrix_marks_what_a_version_broke(page: Page, small: str) -> None:
+    _open(page, f"{small}#/matrix")
+    row = page.get_by_role("row", name="embedding")
+    expect(row).to_contain_text("▼1")
+    row.get_by_role("link").nth(1).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What changed")
+    expect(page.get_by_role("searchbox")).to_have_value("embedding")
+
+
+def test_any_two_tables_are_compared(page: Page, small: str) -> None:
+    _open(page, f"{small}#/compare?base={BROKEN}&candidate=torch2.0/cpu-quick/20260131T120000Z")
+    expect(page.locator(".change.better")).to_contain_text("embedding/onnx-torchscript")
+    page.get_by_role("button", name="Swap").click()
+    expect(page.locator(".change.worse")).to_contain_text("embedding/onnx-torchscript")
+
+
+def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, small: str) -> None:
+    _open(page, f"{small}#/grid")
+    page.get_by_role("searchbox").fill("embed")
+    page.get_by_role("combobox", name="Outcome", exact=True).select_option("broken")
+    expect(page.locator(".count")).to_contain_text("1 of 9 cells")
+    expect(page.get_by_role("status")).to_have_text("1 of 9 cells")
+    address = page.url
+    assert "q=embed" in address
+    assert "outcome=broken" in address
+    page.reload()
+    expect(page.locator(".count")).to_contain_text("1 of 9 cells")
+    expect(page.get_by_role("searchbox")).to_have_value("embed")
+    assert page.url == address
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator(".count")).to_contain_text("9 of 9 cells")
+    assert "q=" not in page.url
+
+
+def test_a_cause_filters_the_list(page: Page, small: str) -> None:
+    _open(page, small)
+    page.get_by_role("link", name="gives new_zeros and the like").click()
+    expect(page.locator(".count")).to_contain_text("1 of ")
+    expect(page.locator("tbody th")).to_have_text(["embedding/onnx-torchscript"])
+
+
+def test_back_goes_to_where_the_reader_was(page: Page, small: str) -> None:
+    _open(page, f"{small}#/grid?outcome=broken")
+    page.get_by_role("link", name="embedding, onnx-torchscript: failed at load").click()
+    expect(page.locator(".cell-id")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("combobox", name="Outcome", exact=True)).to_have_value("broken")
+
+
+def test_all_of_it_can_be_walked_by_keyboard(page: Page, small: str) -> None:
+    _open(page, small)
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("g")
+    page.keyboard.press("g")
+    expect(page.locator("table.grid")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("Escape")
+    first = page.locator("td.cell a[tabindex='0']")
+    expect(first).to_have_count(1)
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("link", name="embedding, onnx-torchscript: failed at load")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("link", name="grid, onnx-torchscript: passed")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".cell-id")).to_have_text("torch2.1/grid/onnx-torchscript")
+    page.keyboard.press("Escape")
+    expect(page.locator("table.grid")).to_be_visible()
+
+
+def test_a_cell_without_a_record_is_told(page: Page, small: str) -> None:
+    _open(page, f"{small}#/grid?table=torch2.1/cpu-quick/20260201T120000Z")
+    expect(page.locator("td.no-record")).to_contain_text("no record")
+    expect(page.locator("main")).to_contain_text("It is not complete: 8 of 9 cells")
+
+
+def _faults(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found: list[dict[str, Any]] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [f"{each['impact']}: {each['id']}: {each['nodes'][0]['html']}" for each in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_nobody_is_kept_out(page: Page, small: str, axe: str, view: str, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    _open(page, small + VIEWS[view])
+    assert [each for each in _faults(page, axe) if not each.startswith(("minor", "moderate"))] == []
+
+
+def test_axe_finds_what_is_wrong(page: Page, small: str, axe: str) -> None:
+    _open(page, small)
+    page.evaluate("document.querySelector('main').append(document.createElement('select'))")
+    assert any("select-name" in each for each in _faults(page, axe))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_phone_needs_no_scrolling_sideways(page: Page, small: str, view: str) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    _open(page, small + VIEWS[view])
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        *("#/", "#/grid", "#/matrix", "#/compare", "#/list?of=all"),
+        *(f"#/cell?table=torch2.1/cpu-quick/20260201T120000Z&cell=model{n}/onnx-torchscript" for n in range(8)),
+        "#/list?q=%3Cimg%20src%3Dx%20onerror%3Dwindow.ran%3D1%3E",
+        "#/cell?table=x&cell=%3Cimg%20src%3Dx%20onerror%3Dwindow.ran%3D1%3E",
+    ],
+)
+def test_nothing_that_records_or_addresses_say_runs(page: Page, hostile: str, view: str) -> None:
+    _open(page, hostile + view)
+    assert page.evaluate("window.ran") is None
+    assert page.locator("main img, main script, main iframe").count() == 0
+    shown = page.locator("body").inner_text()
+    assert not any(each in shown for each in "\x00\x1b\u202e\u2066")
+    assert page.locator("a[href^='javascript']").count() == 0
+
+
+def test_a_script_that_came_in_all_the_same_would_not_run(browser: Any, small: str) -> None:
+    page = browser.new_page()  # that the policy is broken is logged as an error, which is meant here
+    page.goto(small)
+    page.evaluate("""() => {
+        const made = document.createElement("script");
+        made.textContent = "window.ran = 1";
+        document.body.append(made);
+        document.body.insertAdjacentHTML("beforeend", "<img src=x onerror='window.ran = 2'>");
+    }""")
+    page.wait_for_timeout(50)
+    assert page.evaluate("window.ran") is None
+    page.close()
+
+
+def test_it_prints_without_what_only_a_screen_needs(page: Page, small: str) -> None:
+    _open(page, f"{small}#/grid")
+    page.emulate_media(media="print")
+    expect(page.locator(".filters")).to_be_hidden()
+    expect(page.locator("table.grid")).to_be_visible()
