@@ -22,6 +22,7 @@ from harness.bench.definitions import TIERS
 from harness.bench.registry import discover
 from harness.cli import cli
 from harness.report.catalogue import models_page, strategies_page
+from harness.report.outlets.document import SCHEMA, schema
 from harness.tables.reading import read_table
 from harness.tables.schema import Table, columns_markdown
 
@@ -78,6 +79,7 @@ def pages() -> dict[str, str]:
     return {
         "docs/strategies.md": strategies_page(registry, tables),
         "model_zoo/README.md": models_page(registry, parameters),
+        str(SCHEMA.relative_to(ROOT)): schema(),
     }
 
 

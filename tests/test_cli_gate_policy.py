@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from harness.attempts.tasks import Task
 from harness.bench.plan import Plan
 from harness.cli import cli
+from harness.cli.outlets import parse_outlets
 from harness.cli.policies import gate_policy
 from harness.cli.sides import Sides, judged
 
@@ -97,7 +98,13 @@ def test_nobody_is_sought_to_blame_for_what_is_allowed(root: Path) -> None:
     def judging(context: click.Context) -> int:
         context.obj = root
         return judged(
-            context, sides, policy=gate_policy(root, path), results=None, form="json", budget_s=60, duel_s=None
+            context,
+            sides,
+            policy=gate_policy(root, path),
+            results=None,
+            wanted=parse_outlets((), as_json=True),
+            budget_s=60,
+            duel_s=None,
         )
 
     told = CliRunner().invoke(judging, standalone_mode=False)

@@ -12,6 +12,7 @@ from harness.bench.errors import HarnessError, PausedError, RunInterruptedError,
 from harness.bench.plan import Policy
 from harness.cli import sides
 from harness.cli.running import select
+from harness.report.outlets.document import document
 from harness.verdict.comparison import compare
 from harness.verdict.duelled import Duelled
 from harness.verdict.gate import judge
@@ -48,11 +49,11 @@ def test_a_verdict_outlasts_what_trials_raise(
     assert "Who is to blame could not be told: files were edited while cells ran." in judged.notes
 
 
-def test_the_verdict_as_plain_values_has_what_failed_of_memory_and_latency(tmp_path: Path) -> None:
+def test_the_verdict_as_plain_values_has_what_failed_of_memory_and_latency() -> None:
     before, after = ([passed("model", "onnx", rss_peak_mb=peak)] for peak in (300.0, 600.0))
     comparison = compare(table(*before), table(*after, started="2026-01-31T13:00:00Z"))
     verdict = judge(comparison, policy=GatePolicy(limits=Limits(memory_percent=10.0)), duelled=Duelled(none="no lock"))
-    told = json.loads(json.dumps(sides._as_json(tmp_path, comparison, verdict, None)))
+    told = json.loads(document(comparison, verdict, None, file_of=lambda *_: ""))
     assert (told["exit_code"], told["latency"]["none"]) == (1, "no lock")
     assert [(each["cell"], each["fails"]) for each in told["memory"]["cells"]] == [("model/onnx", True)]
 

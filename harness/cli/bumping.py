@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,9 +25,11 @@ from harness.bump.moves import Move, moves_between
 from harness.cli.blaming import blame_options, budget_s
 from harness.cli.context import root_of, selection_options, shown, timing_options
 from harness.cli.duels import duel_options, duel_s
+from harness.cli.outlets import instead, parse_outlets, send, to_option
 from harness.cli.policies import gate_policy
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
+from harness.cli.saying import said_of_no_solution
 from harness.cli.sides import for_a_verdict, judged, tables_of
 from harness.matrix import combination as combinations
 from harness.matrix.requirements import keeping
@@ -36,7 +37,6 @@ from harness.matrix.requirements.closing import Wish
 from harness.matrix.requirements.needs import models_of, modules_of
 from harness.matrix.selection import Selection
 from harness.report import obstacles as report
-from harness.report.comment import no_solution_comment
 
 Note = Callable[[str], None]
 
@@ -55,6 +55,7 @@ _OF_FILE = re.compile(r"/|\.(?:txt|in|toml|lock)\b")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
 @click.option("--markdown", "as_markdown", is_flag=True, help="As Markdown, for a pull request.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@to_option
 @duel_options
 @blame_options
 @click.pass_context
@@ -71,6 +72,7 @@ def bump(
     results: Path | None,
     as_markdown: bool,
     as_json: bool,
+    to: tuple[str, ...],
     no_blame: bool,
     budget_min: float | None,
     with_duel: bool,
@@ -87,12 +89,10 @@ def bump(
     if extensions:
         msg = "--extensions: a candidate has none. Give requirements that have the tools themselves as BASE."
         raise UsageError(msg)
-    if as_json and as_markdown:
-        msg = "--json and --markdown are two forms of one thing. Leave one out."
-        raise UsageError(msg)
+    wanted = parse_outlets(to, as_markdown=as_markdown, as_json=as_json)
     trials_s = budget_s(no_blame=no_blame, budget_min=budget_min)
     timing_s = duel_s(with_duel=with_duel, duel_min=duel_min)
-    quietly = as_json or as_markdown
+    quietly = instead(wanted)
 
     def note(text: str) -> None:
         click.echo(text, err=quietly)
@@ -106,10 +106,9 @@ def bump(
     if candidate.reason:
         in_the_way = obstacles(root, ground, asked)
         found = report.NoSolution(base=ground, moves=asked, reason=candidate.reason, obstacles=in_the_way)
-        if as_json:
-            click.echo(json.dumps(report.to_json(found), indent=1))
-        else:
-            click.echo(no_solution_comment(found) if as_markdown else report.as_text(found), nl=not as_markdown)
+        if not quietly:
+            click.echo(report.as_text(found))
+        send(wanted, lambda: said_of_no_solution(root, found))
         return 1
     _tell_moves(ground, moves_between(ground.side, foundation(root, candidate.name).side), asked, note)
     if saved:
@@ -121,7 +120,7 @@ def bump(
         sides,
         policy=policy,
         results=results,
-        form="json" if as_json else "markdown" if as_markdown else "",
+        wanted=wanted,
         budget_s=trials_s,
         duel_s=timing_s,
     )

@@ -11,14 +11,15 @@ from harness.bench.errors import UsageError
 from harness.cli.blaming import blame_options, budget_s
 from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, timing_options
 from harness.cli.duels import duel_options, duel_s, told_by_duel
+from harness.cli.outlets import instead, parse_outlets, send, to_option
 from harness.cli.policies import gate_policy
 from harness.cli.reading import compared, table_options
 from harness.cli.replanning import duellists_of
 from harness.cli.requirements import requirements_options, take
 from harness.cli.running import select
+from harness.cli.saying import said_of_comparison
 from harness.cli.sides import Sides, for_a_verdict, judged, tables_of
 from harness.report import terminal
-from harness.report.comment import comment
 from harness.report.wording import headline
 from harness.verdict.gate import judge
 from harness.verdict.policy import GatePolicy
@@ -61,6 +62,7 @@ _OF_RUNS = {
     help="The matrix file, which says under [gate] what fails (matrices/nightly.toml).",
 )
 @table_options
+@to_option
 @duel_options
 @blame_options
 @click.pass_context
@@ -73,6 +75,7 @@ def gate(
     candidate_requirements: str | None,
     matrix: Path | None,
     as_markdown: bool,
+    to: tuple[str, ...],
     no_blame: bool,
     budget_min: float | None,
     with_duel: bool,
@@ -84,6 +87,8 @@ def gate(
     BASE and CANDIDATE are combinations, or folders of tables. Requirements are locked, installed and run first, unless
     that was done before.
     """
+    wanted = parse_outlets(to, as_markdown=as_markdown)
+    quietly = instead(wanted)
     policy = gate_policy(root_of(context), matrix)
     timing_s = duel_s(with_duel=with_duel, duel_min=duel_min)
     of_runs = {name: given.pop(name) for name in _OF_RUNS if name in given}
@@ -92,11 +97,10 @@ def gate(
             msg = "requirements stand in the place of BASE and CANDIDATE. Leave the names out, or the requirements."
             raise UsageError(msg)
         files = [base_requirements, candidate_requirements]
-        sides = _run(context, files, as_markdown, policy=policy, matrix=matrix, **given, **of_runs)
-        form = "markdown" if as_markdown else ""
+        sides = _run(context, files, quietly, policy=policy, matrix=matrix, **given, **of_runs)
         trials_s = budget_s(no_blame=no_blame, budget_min=budget_min)
         return judged(
-            context, sides, policy=policy, results=given["results"], form=form, budget_s=trials_s, duel_s=timing_s
+            context, sides, policy=policy, results=given["results"], wanted=wanted, budget_s=trials_s, duel_s=timing_s
         )
     if base_requirements or candidate_requirements or not base or not candidate:
         msg = (
@@ -116,27 +120,26 @@ def gate(
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
     if timing_s is not None:
         root = root_of(context)
-        click.echo(headline(comparison, verdict), err=as_markdown)  # the rest takes minutes
+        click.echo(headline(comparison, verdict), err=quietly)  # the rest takes minutes
         duelled = told_by_duel(
             root,
             comparison,
             lambda meant, display: duellists_of(root, comparison.tables, meant, display.note),
             policy=policy,
             budget_s=timing_s,
-            quietly=as_markdown,
+            quietly=quietly,
         )
         verdict = judge(comparison, policy=policy, unfinished=unfinished, duelled=duelled)
-    if as_markdown:
-        click.echo(comment(comparison, verdict), nl=False)
-    else:
+    if not quietly:
         terminal.print_comparison(new_console(), comparison, verdict)
+    send(wanted, lambda: said_of_comparison(root_of(context), comparison, verdict))
     return verdict.exit_code
 
 
 def _run(
     context: click.Context,
     files: list[str],
-    as_markdown: bool,
+    quietly: bool,
     *,
     policy: GatePolicy,
     python: str,
@@ -149,5 +152,5 @@ def _run(
     root = root_of(context)
     _, (selection, *_) = select(root, (), matrix, instead=files, **given)
     selection = for_a_verdict(selection, policy)
-    names = take(root, files, [selection], python=python, everything=everything, quietly=as_markdown)
-    return tables_of(root, selection, names, results=results, errors_only=as_markdown)
+    names = take(root, files, [selection], python=python, everything=everything, quietly=quietly)
+    return tables_of(root, selection, names, results=results, errors_only=quietly)

@@ -16,13 +16,14 @@ from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.series import series_of
 from harness.cli.context import new_console, root_of, shown
+from harness.cli.outlets import instead, parse_outlets, send, to_option
 from harness.cli.policies import expectations, foreseen_of
+from harness.cli.saying import said_of_comparison, said_of_table
 from harness.cli.storing import RESULTS
 from harness.matrix import combination as combinations
 from harness.matrix import locks
 from harness.matrix.places import OWN
-from harness.report import markdown, terminal
-from harness.report.comment import comment
+from harness.report import terminal
 from harness.tables.consistency import lock_digest
 from harness.tables.finding import Locks, Series, device_of, find_table, has_extended, is_path
 from harness.tables.layout import RUN
@@ -133,18 +134,19 @@ def locks_of(root: Path, reference: str, *, extensions: bool) -> Locks | None:
 @click.command()
 @click.argument("table")
 @table_options
+@to_option
 @click.pass_context
-def show(context: click.Context, /, table: str, as_markdown: bool, **given: Any) -> int:
+def show(context: click.Context, /, table: str, as_markdown: bool, to: Sequence[str], **given: Any) -> int:
     """Print a table as a grid. TABLE is a combination, or the folder of a table."""
-    known = expectations(root_of(context))
+    root, wanted = root_of(context), parse_outlets(to, as_markdown=as_markdown, without=("json",))
+    known = expectations(root)
     found = read(context, table, **given)
     foreseen = foreseen_of(found.tables[0], known)
-    if as_markdown:
-        click.echo(markdown.grid(found.tables[0], foreseen), nl=False)
-    else:
+    if not instead(wanted):
         terminal.print_grid(new_console(), found.tables[0], foreseen)
         for note in (*found.unfinished, *found.notes):
             click.echo(f"\n{note}")
+    send(wanted, lambda: said_of_table(root, found.tables[0], foreseen))
     return 0
 
 
@@ -159,15 +161,18 @@ def compared(context: click.Context, base: str, candidate: str, **given: Any) ->
 @click.argument("base")
 @click.argument("candidate")
 @table_options
+@to_option
 @click.pass_context
-def compare_command(context: click.Context, /, base: str, candidate: str, as_markdown: bool, **given: Any) -> int:
+def compare_command(
+    context: click.Context, /, base: str, candidate: str, as_markdown: bool, to: Sequence[str], **given: Any
+) -> int:
     """Compare two tables, cell by cell. BASE and CANDIDATE are combinations, or folders of tables.
 
     Exits with 0 whatever it found; `harness gate` judges.
     """
+    wanted = parse_outlets(to, as_markdown=as_markdown)
     comparison, _ = compared(context, base, candidate, **given)
-    if as_markdown:
-        click.echo(comment(comparison), nl=False)
-    else:
+    if not instead(wanted):
         terminal.print_comparison(new_console(), comparison)
+    send(wanted, lambda: said_of_comparison(root_of(context), comparison))
     return 0

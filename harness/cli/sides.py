@@ -5,35 +5,30 @@ What `harness bump` and `harness gate` with requirements share.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
-from harness.attempts import details
 from harness.attempts.settling import table_of_just_this
 from harness.attempts.tasks import Task
 from harness.bench.errors import HarnessError, RunInterruptedError, UsageError
 from harness.bench.text import one_line
-from harness.bump.bumpfile import to_json
 from harness.bump.schema import Bump
 from harness.cli.blaming import looked_into
 from harness.cli.context import new_console, root_of, shown
 from harness.cli.duels import Duellists, of_cells, told_by_duel
+from harness.cli.outlets import Outlet, instead, send
 from harness.cli.reading import compared
 from harness.cli.running import run_all, tasks_of
+from harness.cli.saying import said_of_comparison
 from harness.cli.storing import store_of
 from harness.matrix.selection import Selection
 from harness.report import terminal
-from harness.report.comment import comment
-from harness.report.duelled import latency_as_json
-from harness.report.shifts import memory_as_json
 from harness.report.wording import headline
 from harness.tables.layout import series_folder
-from harness.verdict.comparison import WORSE, CellChange, Comparison
+from harness.verdict.comparison import WORSE, Comparison
 from harness.verdict.gate import Verdict, judge
 from harness.verdict.policy import GatePolicy
 
@@ -114,13 +109,13 @@ def judged(
     *,
     policy: GatePolicy,
     results: Path | None,
-    form: str,
+    wanted: Sequence[Outlet],
     budget_s: float | None,
     duel_s: float | None,
 ) -> int:
     """Compare the sides, judge, look for who is to blame, and tell; the exit code.
 
-    `form` is "", "markdown" or "json". Trials take `budget_s` seconds at most; None is for no blame. A duel takes
+    `wanted` are the outlets. Trials take `budget_s` seconds at most; None is for no blame. A duel takes
     `duel_s` seconds at most; None is for none.
     """
     plan = sides.tasks[1].plan
@@ -134,16 +129,16 @@ def judged(
         results=results,
     )
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
-    root, bump = root_of(context), None
+    root, bump, quietly = root_of(context), None, instead(wanted)
     if duel_s is not None:
-        click.echo(headline(comparison, verdict), err=bool(form))  # the rest takes minutes
+        click.echo(headline(comparison, verdict), err=quietly)  # the rest takes minutes
         duelled = told_by_duel(
             root,
             comparison,
             lambda meant, _: Duellists(groups=[_of_cells(task, meant) for task in sides.tasks], untimed={}),
             policy=policy,
             budget_s=duel_s,
-            quietly=bool(form),
+            quietly=quietly,
         )
         verdict = judge(comparison, policy=policy, unfinished=unfinished, duelled=duelled)
     if budget_s is not None:
@@ -151,14 +146,11 @@ def judged(
         counted = tuple(change for change in comparison.changes if change not in verdict.allowed)
         failing = replace(comparison, changes=counted)
         if failing.of(*WORSE):  # the verdict is known, and trials take minutes
-            click.echo(headline(comparison, verdict), err=bool(form))
-        bump, verdict = _with_blame(root, sides, failing, verdict, budget_s=budget_s, quietly=bool(form))
-    if form == "json":
-        click.echo(json.dumps(_as_json(root, comparison, verdict, bump), indent=1))
-    elif form == "markdown":
-        click.echo(comment(comparison, verdict, bump), nl=False)
-    else:
+            click.echo(headline(comparison, verdict), err=quietly)
+        bump, verdict = _with_blame(root, sides, failing, verdict, budget_s=budget_s, quietly=quietly)
+    if not quietly:
         terminal.print_comparison(new_console(), comparison, verdict, bump)
+    send(wanted, lambda: said_of_comparison(root, comparison, verdict, bump))
     return verdict.exit_code
 
 
@@ -177,44 +169,3 @@ def _with_blame(
     except HarnessError as error:
         note = f"Who is to blame could not be told: {one_line(str(error))}"
         return None, replace(verdict, notes=(*verdict.notes, note))
-
-
-def _as_json(root: Path, comparison: Comparison, verdict: Verdict, bump: Bump | None) -> dict[str, Any]:
-    """The verdict as plain values; each changed cell with its record, and the file that has all that was recorded."""
-    told = to_json(bump) if bump else {}
-    return {
-        "decision": verdict.decision.value,
-        "exit_code": verdict.exit_code,
-        "reasons": list(verdict.reasons),
-        "notes": [*comparison.notes, *verdict.notes],
-        "base": _side_as_json(comparison, 0),
-        "candidate": _side_as_json(comparison, 1),
-        "latency": latency_as_json(verdict),
-        "memory": memory_as_json(comparison, verdict),
-        "cells": [
-            {**_cell_as_json(root, comparison, change), "by_policy": verdict.by_policy(change)}
-            for change in comparison.changes
-            if not change.passed
-        ],
-        **{name: told[name] for name in ("moves", "trials", "blames", "ways_out") if name in told},
-    }
-
-
-def _side_as_json(comparison: Comparison, side: int) -> dict[str, Any]:
-    table = comparison.tables[side]
-    return {"combination": table.run.combination, "table": str(table.folder), "pins": dict(table.run.pins)}
-
-
-def _cell_as_json(root: Path, comparison: Comparison, change: CellChange) -> dict[str, Any]:
-    told: dict[str, Any] = {"cell": change.name, "category": change.category.value}
-    for name, record, table in zip(
-        ("base", "candidate"), (change.base, change.candidate), comparison.tables, strict=True
-    ):
-        told[name] = record and {
-            "outcome": record.outcome.value,
-            "stage": record.stage.value,
-            "error": record.error,
-            "fingerprint": record.fingerprint,
-            "record": details.recorded_at(root, table, change.model, change.strategy),
-        }
-    return told

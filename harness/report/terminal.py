@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, 
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.lines import GAP, aligned, wrapped
+from harness.report.outlets.annotations import inert
 from harness.report.shifts import (
     LATENCY_TITLE,
     MEMORY_TITLE,
@@ -94,9 +96,12 @@ def print_comparison(
 
 
 def _print(console: Console, lines: Iterable[Text]) -> None:
+    in_workflow = "GITHUB_ACTIONS" in os.environ
     for line in lines:
         # What a table or a name may hold is text here too, whatever a terminal would make of it.
         shown = line if line.plain.isprintable() else Text(one_line(line.plain), style=line.style)
+        if in_workflow and (told := inert(shown.plain)) != shown.plain:
+            shown = Text(told, style=line.style)
         # Soft wrapping leaves a long line whole, so that a log can be searched and an id copied.
         console.print(shown, soft_wrap=True, highlight=False)
 

@@ -25,6 +25,9 @@ from harness.verdict.policy import LATENCY_NOTE
 SHORT_ERROR = 160
 """Characters of an error where many are listed."""
 
+_READ = 10_000
+"""Characters that are read beyond those that are shown: what nobody sees is not gone through."""
+
 NO_RECORD = "no record"
 COMPACT_LEGEND = "ok: passed, with its latency in ms; at convert: failed at that stage, and so on."
 SUCCESS = "passed"
@@ -41,7 +44,7 @@ SHOWN_PACKAGES = 30
 
 def plain(text: str, *, length: int = ERROR_LENGTH) -> str:
     """`text` on one line, with nothing in it that acts or hides, at most `length` characters."""
-    line = one_line(text)
+    line = one_line(text[: _READ + length])
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 

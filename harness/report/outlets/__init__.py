@@ -1,0 +1,1 @@
+"""What was found, in the forms that other programs read: each outlet is a pure function from facts to text."""

@@ -1,0 +1,94 @@
+"""`--to`: what is refused, what is printed, and what files hold afterwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.cli import cli
+from harness.cli.outlets import FORMATS
+from harness.cli.placing import pins_in
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = {"gate": ("torch2.0", "torch2.1"), "compare": ("torch2.0", "torch2.1"), "show": ("torch2.1",)}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the committed tables of two combinations, whose pins it has."""
+    made = tmp_path_factory.mktemp("repository")
+    shutil.copytree(ROOT / "matrices", made / "matrices")
+    for name in ("torch2.0", "torch2.1"):
+        newest = max((ROOT / "results" / name / "cpu-quick").iterdir())
+        shutil.copytree(newest, made / "results" / name / "cpu-quick" / newest.name)
+    return made
+
+
+def told(root: Path, command: str, *arguments: str, **variables: str) -> Result:
+    runner = CliRunner(env={"GITHUB_STEP_SUMMARY": None, "GITHUB_ACTIONS": None, **variables})
+    return runner.invoke(cli, ["--root", str(root), command, *COMMANDS[command], *arguments])
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        ("gate", ["--to", "junti=x"], "unknown format of --to 'junti'. Did you mean 'junit'?"),
+        ("show", ["--to", "json"], "--to json: it says nothing of what this command shows. These do: comment, summary"),
+        ("gate", ["--to", "junit", "--to", "sarif"], "only one can be printed. Name a file: --to junit=FILE."),
+        ("gate", ["--markdown", "--to", "junit"], "only one can be printed"),
+        ("gate", ["--to", "summary"], "there is no $GITHUB_STEP_SUMMARY here"),
+    ],
+)
+def test_wrong_use_is_told_before_anything_is_read(root: Path, command: str, arguments: list[str], words: str) -> None:
+    done = told(root, command, *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert words in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_one_call_fills_every_outlet_beside_the_report(root: Path, tmp_path: Path, command: str) -> None:
+    forms = [form for form in FORMATS if not (command == "show" and form == "json")]
+    done = told(root, command, *(word for form in forms for word in ("--to", f"{form}={tmp_path / 'out' / form}")))
+    assert done.exit_code == (1 if command == "gate" else 0), done.output
+    assert done.stdout == told(root, command).stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(forms)
+    written = {form: (tmp_path / "out" / form).read_text(encoding="utf-8") for form in forms}
+    assert all(written.values())
+    assert ET.fromstring(written["junit"]).get("tests") == "70"
+    assert ("embedding-new-zeros" in written["annotations"]) is True
+
+
+def test_what_is_printed_stands_in_the_place_of_the_report(root: Path) -> None:
+    done = told(root, "gate", "--to", "json")
+    assert json.loads(done.stdout)["decision"] == "do not merge"
+    assert told(root, "gate", "--markdown").stdout == told(root, "gate", "--to", "comment").stdout
+
+
+def test_annotations_stand_after_the_report_and_point_at_the_pin(root: Path) -> None:
+    done = told(root, "gate", "--to", "annotations")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("::")]
+    place = pins_in(root, "torch2.1", {"torch"})["torch"]
+    assert line.startswith(f"::error file=matrices/torch2.1.in,line={place.line},title=newly failing")
+    pinned = (root / "matrices" / "torch2.1.in").read_text(encoding="utf-8").splitlines()[place.line - 1]
+    assert pinned.startswith("torch==")
+
+
+def test_a_summary_is_appended_to_what_the_step_has(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "summary.md"
+    path.write_text("before\n", encoding="utf-8")
+    done = told(root, "gate", "--to", "summary", GITHUB_STEP_SUMMARY=str(path))
+    assert done.exit_code == 1
+    first, second, *_ = path.read_text(encoding="utf-8").splitlines()
+    assert (first, second) == ("before", "### Do not merge: 2 cells newly failing, of 70 cells")
+
+
+def test_a_file_that_cannot_be_written_ends_with_three_and_says_which(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    done = told(root, "gate", "--to", f"junit={tmp_path / 'file' / 'x.xml'}")
+    assert done.exit_code == 3, done.output
+    assert "is a file, and the harness needs a folder there" in done.stderr
