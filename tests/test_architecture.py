@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "diagnosis": BENCH_ONLY | {"harness.diagnosis"},
     "report": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "bump", "duel", "report")},
     "matrix": BENCH_ONLY | {"harness.tables", "harness.matrix"},
-    "executors": BENCH_ONLY | {"harness.matrix", "harness.executors"},
+    "executors": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "executors")},
     "attempts": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "executors", "attempts")},
     "bump": BENCH_ONLY
     | {f"harness.{name}" for name in ("tables", "verdict", "diagnosis", "matrix", "attempts", "bump")},

@@ -125,3 +125,11 @@ def test_tables_are_kept_where_they_are_asked_for(harness: Call, tmp_path: Path)
     bare = harness("show", "one", "--results", "kept")
     assert bare.returncode == 2
     assert "or name by --models the models of your own that it is of" in bare.stderr
+
+
+def test_a_page_is_written_with_all_that_is_in_it(harness: Call, tmp_path: Path) -> None:
+    write_table(tmp_path / "results", table(passed("mine", "native"), combination="one"))
+    done = harness("report", "--out", "page.html")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(part in text for part in ("leeoniya/uPlot", "color-scheme", "showGrid", '"mine"'))

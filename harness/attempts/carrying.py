@@ -1,9 +1,10 @@
 """Cells that nothing has changed for are carried over from tables, instead of being run again.
 
 A cell is the same where its identity is (`harness.tables.ingredients`): whatever a table's cell read is read again, and
-only with these contents, and all else, equal does it stand for a cell of today. What depends on the machine is carried
-only on an equal one: figures of time and memory, and outcomes that come of a limit. A share of the cells that rotates
-is run again all the same, so that what is not reproducible comes to light.
+only with these contents, and all else, equal does it stand for a cell of today. Of the machines that cells may run on,
+some have to be as those were that it ran on. What depends on the machine exactly is carried only on an equal one:
+figures of time and memory, and outcomes that come of a limit. A share of the cells that rotates is run again all the
+same, so that what is not reproducible comes to light.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -19,22 +20,23 @@ from typing import Any
 
 from harness.attempts import details, identities
 from harness.attempts.ingredients import as_now, gather, places
+from harness.attempts.reasons import told, why
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt
 from harness.bench.errors import HarnessError
 from harness.bench.plan import Cell, file_stem_of
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
+from harness.executors.orders import CONVERTED_ON, ENDED_ON
 from harness.matrix.environment import Prepared
 from harness.tables.endings import ending_of
 from harness.tables.ingredients import (
-    PARTS,
     Ingredients,
     Items,
-    differing,
-    differing_items,
+    Surroundings,
     here,
     identity_of,
+    name_of,
     read_ingredients,
 )
 from harness.tables.launches import Launch
@@ -57,17 +59,20 @@ OF_THE_MACHINE = (
 _BY_A_LIMIT = (Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.CRASHED)
 _BEFORE_IT_WAS_BUILT = (Stage.IMPORT, Stage.BUILD)
 _WITH_IDENTITIES = 7
-_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A cell of a table that stands for one of today; `reads` are the files that it read, as they are here."""
+    """A cell of a table that stands for one of today; `reads` are the files that it read, as they are here.
+
+    `ran_on` are the names of the surroundings that it ran in.
+    """
 
     table: Table
     record: Record
     launches: tuple[Launch, ...]
     reads: Items
+    ran_on: tuple[str, ...]
 
     @property
     def seen(self) -> str:
@@ -88,9 +93,20 @@ class Carrier:
     night: date | None = None
 
     def take_up(
-        self, attempt: Attempt, task: Task, prepared: Prepared, inside: Mapping[str, Any], *, fresh: bool
+        self,
+        attempt: Attempt,
+        task: Task,
+        prepared: Prepared,
+        inside: Mapping[str, Any],
+        *,
+        fresh: bool,
+        machines: Callable[[Surroundings], Sequence[Surroundings]] = lambda here: [here],
     ) -> list[str]:
-        """Do so for an attempt that was begun, or is gone on with, before anything runs; what a person is told."""
+        """Do so for an attempt that was begun, or is gone on with, before anything runs; what a person is told.
+
+        `machines` tells in which surroundings the cells may run, of which those of this machine may be one. It is
+        asked where there is anything to carry.
+        """
         for cell in attempt.recorded(task.plan):
             path = attempt.record_of(cell)
             # Whether these are still what they were is asked anew.
@@ -104,27 +120,43 @@ class Carrier:
             return []
         # Rows are of the environment's extension: an ambient one has all cells, whatever extension they ask for.
         cells = [replace(cell, extension=task.plan.extension) for cell in task.plan.cells if cell not in worked_on]
-        found = sources(self.root, self.tables, now, cells, here=_conditions(inside))
+        some = any(now.shares_work_with(e) for f in self.tables for e in (kept_ingredients(f) or {}).values())
+        among = {name_of(each): each for each in (machines(now.surroundings()) if some and cells else ())}
+        found = sources(self.root, self.tables, now, cells, among=among, here=_conditions(inside))
         again = {cell: source for cell, source in found.items() if is_due(cell, self.night, seen=source.seen)}
         attempt.expect([_expected(cell, source) for cell, source in again.items()], done=worked_on)
         carried = {cell: source for cell, source in found.items() if cell not in again}
         for cell, source in carried.items():
-            self._carry(attempt, cell, source, inside, tier=task.plan.tier)
+            self._carry(attempt, cell, source, inside, tier=task.plan.tier, here=now.here)
+        met = {name for source in carried.values() for name in source.ran_on if name != now.here}
+        identities.keep_machines(attempt, {name: among[name] for name in sorted(met)})
         for model, source in {cell.model: source for cell, source in carried.items()}.items():
             _carry_native(attempt, model, source.table)
         lacking = [cell for cell in cells if cell not in found]
-        return list(_told(task.name, carried, again, lacking, why(self.tables, now, lacking, self.root)))
+        kept = (kept_ingredients(folder) or {} for folder in self.tables)
+        reads_now = functools.partial(_reads_now, self.root)
+        reasons = why(kept, now, lacking, among=among.values(), reads_now=reads_now)
+        seen = {source.seen for source in carried.values()}
+        return list(told(task.name, seen, carried=len(carried), again=len(again), lacking=lacking, reasons=reasons))
 
-    def _carry(self, attempt: Attempt, cell: Cell, source: Source, inside: Mapping[str, Any], *, tier: str) -> None:
+    def _carry(
+        self, attempt: Attempt, cell: Cell, source: Source, inside: Mapping[str, Any], *, tier: str, here: str
+    ) -> None:
         record = replace(source.record, tier=tier, carried_from=source.seen)
         launches = [asdict(each) for each in source.launches]
         if _conditions(inside) != conditions_of(source.table.run):
             record = without_figures(record)
             launches = []
-        told = details.seen(self.root, replace(source.table.run, started=source.seen), cell.model, cell.strategy)
-        attempt.carry(
-            cell, {"row": record.to_json(), "details": {**told, "reads": dict(source.reads)}, "launches": launches}
-        )
+        before = details.seen(self.root, replace(source.table.run, started=source.seen), cell.model, cell.strategy)
+        kept = {**before, **_marks(source.ran_on, here=here), "reads": dict(source.reads)}
+        attempt.carry(cell, {"row": record.to_json(), "details": kept, "launches": launches})
+
+
+def _marks(ran_on: Sequence[str], *, here: str) -> dict[str, str | None]:
+    """What details say of where a cell ran, as the nodes of a cluster write it: see `RecordedCell.ran_on`."""
+    *converted, ended = ran_on
+    marks: dict[str, str | None] = {CONVERTED_ON: None, ENDED_ON: None if ended == here else ended}
+    return {**marks, CONVERTED_ON: converted[0]} if converted else marks
 
 
 def without_figures(record: Record) -> Record:
@@ -168,19 +200,26 @@ def is_due(cell: Cell, night: date, *, seen: str) -> bool:
 
 
 def sources(
-    root: Path, folders: Iterable[Path], now: Ingredients, cells: Sequence[Cell], *, here: Mapping[str, Any]
+    root: Path,
+    folders: Iterable[Path],
+    now: Ingredients,
+    cells: Sequence[Cell],
+    *,
+    among: Collection[str],
+    here: Mapping[str, Any],
 ) -> dict[Cell, Source]:
     """What stands for `cells` in the tables of `folders`, the newest first, where something does.
 
-    The newest that has a cell says what it came to. Where that has no figures for the conditions `here`, an older one
-    that came to the same and has them comes in its place.
+    It ran in surroundings that are `among` these, by their names. The newest that has a cell says what it came to.
+    Where that has no figures for the conditions `here`, an older one that came to the same and has them comes in its
+    place.
     """
     found: dict[Cell, Source] = {}
     left = dict.fromkeys(cells)
     for folder in folders:
         if not left:
             break
-        for cell, source in _matching(root, folder, now, list(left)):
+        for cell, source in _matching(root, folder, now, list(left), among):
             same, newest = conditions_of(source.table.run) == here, found.get(cell)
             whole = same and (source.record.duration_s is not None or not source.record.carried_from)
             other = newest is not None and not ending_of(newest.record).is_like(ending_of(source.record))
@@ -194,8 +233,10 @@ def sources(
     return found
 
 
-def _matching(root: Path, folder: Path, now: Ingredients, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Source]]:
-    kept = {name: each for name, each in (kept_ingredients(folder) or {}).items() if now.shares_all_with(each)}
+def _matching(
+    root: Path, folder: Path, now: Ingredients, cells: Sequence[Cell], among: Collection[str]
+) -> Iterator[tuple[Cell, Source]]:
+    kept = {name: each for name, each in (kept_ingredients(folder) or {}).items() if now.shares_work_with(each)}
     if not kept:
         return
     try:
@@ -204,10 +245,15 @@ def _matching(root: Path, folder: Path, now: Ingredients, cells: Sequence[Cell])
         return
     rows: dict[tuple[str, str, str], Record] | None = None
     for cell in cells:
-        reads = _reads_now(root, kept.get(cell.extension), cell)
+        of = kept.get(cell.extension)
+        if of is None:
+            continue
+        ran_on = of.machines_of(cell.model, cell.strategy)
+        reads = _reads_now(root, of, cell) if set(ran_on) <= set(among) else None
         if reads is None:
             continue
-        identity = identity_of(now.parts(cell.model, cell.strategy, reads))
+        on = [of.digests(name) for name in ran_on]
+        identity = identity_of(now.parts(cell.model, cell.strategy, reads, on=on))
         if identity not in text:
             continue
         if rows is None:
@@ -219,12 +265,9 @@ def _matching(root: Path, folder: Path, now: Ingredients, cells: Sequence[Cell])
         key = cell.model, cell.strategy, cell.device
         record = rows.get(key)
         if record is not None and (record.identity, record.extension) == (identity, cell.extension):
-            yield (
-                cell,
-                Source(
-                    table=table, record=record, launches=tuple(launches.get(key, ())), reads=reads_here(root, reads)
-                ),
-            )
+            timed = tuple(launches.get(key, ()))
+            here = reads_here(root, reads)
+            yield cell, Source(table=table, record=record, launches=timed, reads=here, ran_on=ran_on)
 
 
 def may_be_carried(record: Record, *, same: bool) -> bool:
@@ -257,9 +300,9 @@ def kept_ingredients(folder: Path) -> dict[str, Ingredients] | None:
         return None
 
 
-def _reads_now(root: Path, kept: Ingredients | None, cell: Cell) -> dict[str, str] | None:
+def _reads_now(root: Path, kept: Ingredients, cell: Cell) -> dict[str, str] | None:
     """What a cell of a table read, with the contents as they are now; None where that is not known."""
-    read = kept.read_by(cell.model, cell.strategy) if kept else None
+    read = kept.read_by(cell.model, cell.strategy)
     if read is None:
         return None
     paths = list(read)
@@ -281,57 +324,8 @@ def _expected(cell: Cell, source: Source) -> dict[str, Any]:
         "stage": record.stage.value,
         "fingerprint": record.fingerprint,
         "seen": source.seen,
+        "ran_on": list(source.ran_on),
     }
-
-
-def why(folders: Iterable[Path], now: Ingredients, cells: Sequence[Cell], root: Path) -> dict[str, list[Cell]]:
-    """Why `cells` are run, in words: what differs from the newest table that knows them, each with its cells."""
-    reasons: dict[str, list[Cell]] = {}
-    left = list(cells)
-    for folder in folders:
-        kept = kept_ingredients(folder) if left else None
-        for cell in list(left) if kept else ():
-            of = (kept or {}).get(cell.extension)
-            read = of.read_by(cell.model, cell.strategy) if of else None
-            if of is None or read is None:
-                continue
-            left.remove(cell)
-            before = of.parts(cell.model, cell.strategy, read)
-            after = now.parts(cell.model, cell.strategy, _reads_now(root, of, cell) or {})
-            reasons.setdefault(_words(of, now, before, after), []).append(cell)
-    if left:
-        reasons["no table has them"] = left
-    return reasons
-
-
-def _words(before: Ingredients, now: Ingredients, parts: Mapping[str, str], parts_now: Mapping[str, str]) -> str:
-    said = []
-    for name in differing(parts, parts_now):
-        items = differing_items(before.shared.get(name, {}), now.shared.get(name, {})) if name in now.shared else []
-        more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
-        named = f" ({', '.join(items[:_NAMED])}{more})" if items and items != [name] else ""
-        said.append(f"{PARTS[name]}{named}")
-    return f"{' and '.join(said)} changed" if said else "what they came to holds only where they ran, or is not known"
-
-
-def _told(
-    name: str,
-    carried: Mapping[Cell, Source],
-    again: Mapping[Cell, Source],
-    lacking: Sequence[Cell],
-    reasons: Mapping[str, Sequence[Cell]],
-) -> Iterator[str]:
-    total = len(carried) + len(again) + len(lacking)
-    seen = sorted({source.seen for source in carried.values()}, reverse=True)
-    runs = ", ".join(seen[:_NAMED]) + (f" and {len(seen) - _NAMED} more" if len(seen) > _NAMED else "")
-    of = f", seen by the run of {runs}" if len(seen) == 1 else f", seen by the runs of {runs}" if seen else ""
-    yield f"{name}: {len(carried)} of {total} cells are carried over{of}"
-    if again:
-        yield f"{name}: {len(again)} that nothing changed for are run again tonight"
-    for reason, cells in reasons.items():
-        models = sorted({cell.model for cell in cells})
-        more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
-        yield f"{name}: {len(cells)} are run, since {reason}: {', '.join(models[:_NAMED])}{more}"
 
 
 def tables_of(stores: Iterable[Path], combination: str) -> tuple[Path, ...]:

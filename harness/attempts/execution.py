@@ -22,7 +22,7 @@ from harness.attempts.side_by_side import SideBySide, recover
 from harness.attempts.tasks import Task, inside_of, prepare
 from harness.bench.abandoned import sweep
 from harness.bench.attempt import Attempt, State
-from harness.bench.disk import remove_tree
+from harness.bench.disk import only_meanwhile
 from harness.bench.errors import (
     BenchBrokenError,
     EnvironmentChangedError,
@@ -103,7 +103,9 @@ def execute(
         )
         carry: Callable[[], Sequence[str]] = tuple
         if carrier is not None and isinstance(prepared, Prepared):
-            carry = functools.partial(carrier.take_up, attempt, task, prepared, inside, fresh=fresh)
+            unit = Unit(name="asked", plan=task.plan, folder=attempt.folder, seconds=0.0)
+            ask = functools.partial(executor.surroundings, unit, execution.work(prepared, lock))
+            carry = functools.partial(carrier.take_up, attempt, task, prepared, inside, fresh=fresh, machines=ask)
         execution.take_up(parts, inside, lock, run=run, restart=restart, carry=carry)
         environment.enter_context(store.lent(root, task.plan, registry, attempt, parts, note=observer.note))
         sweep(path.parent for path in _attempts(root).glob("*/*/attempt.json"))
@@ -189,6 +191,18 @@ class _Execution:
         waiting = len(attempt.waiting_cells(self.plan))
         self.observer.begin(self.task.name, len(self.plan.cells), outcomes(attempt, self.plan), waiting)
 
+    def work(self, prepared: Prepared, lock: str) -> Work:
+        """What the units of its cells have in common."""
+        return Work(
+            root=self.root,
+            name=self.task.name,
+            python=prepared.python,
+            python_version=prepared.python_version,
+            lock=lock if self.plan.lock else "",
+            fresh=self.fresh,
+            shared=self.attempt.shared if self.executor.jobs > 1 else None,
+        )
+
     def record_fact(self, fact: FactOfPins) -> None:
         """Every cell, for the same reason."""
         for cell in self.plan.cells:
@@ -201,15 +215,7 @@ class _Execution:
             self._take_back_what_ran_unwhole()
             self._changed(prepared.found)
             rounds = 0
-            work = Work(
-                root=self.root,
-                name=self.task.name,
-                python=prepared.python,
-                python_version=prepared.python_version,
-                lock=lock if self.plan.lock else "",
-                fresh=self.fresh,
-                shared=self.attempt.shared if self.executor.jobs > 1 else None,
-            )
+            work = self.work(prepared, lock)
             while True:
                 self._bench(work, inside, lock)
                 changes = self._prepared.changes()
@@ -268,13 +274,10 @@ class _Execution:
 
     def _bench(self, work: Work, inside: Mapping[str, Any], lock: str) -> None:
         """Have every cell recorded: side by side as far as that goes, then by one bench alone."""
-        remove_tree(self.attempt.shared)  # of a run that was killed: whether anything changed since nobody knows
-        try:
+        with only_meanwhile(self.attempt.shared):
             while self._side_by_side(work, inside, lock):
                 self._alone(work, only_waiting=True)
             self._alone(work)
-        finally:
-            remove_tree(self.attempt.shared)
 
     def _side_by_side(self, work: Work, inside: Mapping[str, Any], lock: str) -> bool:
         """Run units of the cells that nobody has tried; whether what waits has to be timed before others are begun."""

@@ -1,20 +1,22 @@
-"""The identities of an attempt's cells: what has a say is written down as it begins, what was read as cells end."""
+"""The identities of an attempt's cells: what has a say is written down as it begins, what was read as cells end.
+
+Of a cell that ran on another machine, what that one told of itself counts in the place of what this one is.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from harness.attempts.ingredients import places
 from harness.attempts.recorded import RecordedCell
 from harness.bench.attempt import Attempt
-from harness.bench.plan import slug_of
 from harness.bench.record import Record, write_json
 from harness.bench.stages import Outcome, Stage
 from harness.tables.endings import Ending, ending_of, told_apart
-from harness.tables.ingredients import Ingredients, Items, identity_of, portable
+from harness.tables.ingredients import HERE, Ingredients, Seen, Surroundings, identity_of, portable
 from harness.tables.schema import NotReproduced
 
 
@@ -26,14 +28,16 @@ class Kept:
     unknown: tuple[str, ...]
     root: Path
 
-    def identified(self, cell: RecordedCell) -> tuple[Record, Items | None]:
-        """The record of a cell with its identity, and what it read; without either where that is not known."""
+    def identified(self, cell: RecordedCell) -> tuple[Record, Seen | None]:
+        """The record of a cell with its identity, and what is known of it; without either where that is not all."""
         record, reads = cell.record, cell.reads
-        if reads is None or slug_of(record.model, record.strategy) in self.unknown:
+        machines = {*self.ingredients.elsewhere, self.ingredients.here, HERE}
+        if reads is None or not machines.issuperset(cell.ran_on) or cell.slug in self.unknown:
             return replace(record, identity=None), None
-        reads = portable(reads, places(self.root))
-        identity = identity_of(self.ingredients.parts(record.model, record.strategy, reads))
-        return replace(record, identity=identity), reads
+        seen = Seen(reads=portable(reads, places(self.root)), ran_on=cell.ran_on)
+        on = [self.ingredients.digests(name) for name in seen.ran_on]
+        identity = identity_of(self.ingredients.parts(record.model, record.strategy, seen.reads, on=on))
+        return replace(record, identity=identity), seen
 
 
 def keep(attempt: Attempt, root: Path, now: Ingredients, *, recorded: Sequence[str]) -> None:
@@ -43,7 +47,7 @@ def keep(attempt: Attempt, root: Path, now: Ingredients, *, recorded: Sequence[s
     have no identity: what they ran under is not what is written down.
     """
     before = kept(attempt)
-    same = before is not None and before.ingredients == now
+    same = before is not None and before.ingredients.with_machines({}) == now
     unknown = set(recorded) & set(before.unknown) if same and before else set(recorded)
     write_json(attempt.ingredients, {"root": str(root), "unknown": sorted(unknown), "ingredients": asdict(now)})
 
@@ -52,18 +56,39 @@ def kept(attempt: Attempt) -> Kept | None:
     """What was written down; None where nothing was, as by a bench that nobody of the harness's own side began."""
     try:
         value = json.loads(attempt.ingredients.read_text(encoding="utf-8"))
-        found = Ingredients(**value["ingredients"])
+        found = Ingredients(**value["ingredients"]).with_machines(_machines(attempt))
         return Kept(ingredients=found, unknown=tuple(value["unknown"]), root=Path(value["root"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def not_reproduced(attempt: Attempt, records: Iterable[Record]) -> Iterator[NotReproduced]:
-    """The cells that were run again although nothing changed for them, and came to something else."""
+def _machines(attempt: Attempt) -> dict[str, Surroundings]:
+    """What other machines told of themselves that cells ran on, by name."""
+    paths = sorted(attempt.surroundings.glob("[!.]*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def keep_machines(attempt: Attempt, machines: Mapping[str, Surroundings]) -> None:
+    """Keep the surroundings of machines, by name, as if a node had told of them."""
+    for name, surroundings in machines.items():
+        attempt.surroundings.mkdir(exist_ok=True)
+        write_json(attempt.surroundings / f"{name}.json", surroundings)
+
+
+def not_reproduced(
+    attempt: Attempt, records: Iterable[Record], ran_on: Mapping[tuple[str, str], Sequence[str]]
+) -> Iterator[NotReproduced]:
+    """The cells that were run again although nothing changed for them, and came to something else.
+
+    `ran_on` are the names of the surroundings that cells ran in, by model and strategy: in those of another machine
+    they may come to something else.
+    """
     by_name = {(record.model, record.strategy): record for record in records}
     for was in attempt.expectations():
-        record = by_name.get((was["model"], was["strategy"]))
-        if record is None or record.carried_from:
+        key = was["model"], was["strategy"]
+        record = by_name.get(key)
+        elsewhere = key in ran_on and list(ran_on[key]) != was.get("ran_on", list(ran_on[key]))
+        if record is None or record.carried_from or elsewhere:
             continue
         before = Ending(Outcome(was["outcome"]), Stage(was["stage"]), was["fingerprint"])
         now = ending_of(record)

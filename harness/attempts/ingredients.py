@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import functools
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness.attempts.tasks import Task
-from harness.bench import inventory
 from harness.bench.identity import bench_digest
 from harness.bench.places import CODE
 from harness.bench.plan import split
-from harness.bench.processes import child_environ
 from harness.bench.reads import content_of, named_in
 from harness.bench.registry import Entry, Registry
-from harness.matrix.environment import Prepared, clean_environ, told_by
+from harness.matrix.environment import Prepared
 from harness.matrix.places import own_folder
-from harness.matrix.variables import OF_FRAMEWORKS, PASS, any_of
+from harness.matrix.surroundings import surroundings_of
 from harness.tables.ingredients import Ingredients, short
-
-READ_BY_FRAMEWORKS = f"{OF_FRAMEWORKS} AOT* CUBLAS* DNNL_* GOTO_* LD_* MPS_* ONEDNN_* ORT* PYTHON*"
-"""Patterns of the names of environment variables that frameworks, and the libraries below them, read."""
-
-_CREDENTIAL = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|CREDENTIAL|KEY)S?(?:_|$)", re.IGNORECASE)
-_PLAIN = re.compile(r"[\w.,:=+-]{0,40}")
-
-_LONGEST_S = 900.0
-"""How long reading all packages of an environment may take that the harness has not installed: once, from a disk."""
 
 
 def gather(root: Path, task: Task, prepared: Prepared, inside: Mapping[str, Any], *, fresh: bool) -> Ingredients:
@@ -46,9 +33,14 @@ def gather(root: Path, task: Task, prepared: Prepared, inside: Mapping[str, Any]
     threads = str(policy.pop("threads"))
     return Ingredients(
         shared={
-            **inventory_of(root, prepared, pinned=task.interpreter is None),
-            "device": device_items(plan.device, inside),
-            "variables": variables(plan.device, clean_environ(pinned=bool(plan.lock))),
+            **surroundings_of(
+                prepared.python,
+                device=plan.device,
+                inside=inside,
+                pinned=task.interpreter is None,
+                kept=own_folder(root) / "contents.json",
+                root=root,
+            ),
             "bench": {"bench": bench_digest()},
             "policy": {**{name: str(value) for name, value in policy.items()}, "fresh": str(fresh)},
             "threads": {"threads": threads},
@@ -56,43 +48,6 @@ def gather(root: Path, task: Task, prepared: Prepared, inside: Mapping[str, Any]
         models={name: entry_digest(registry.models[name]) for name in models},
         strategies={name: strategy_digest(registry, name) for name in strategies},
     )
-
-
-def inventory_of(root: Path, prepared: Prepared, *, pinned: bool) -> dict[str, dict[str, str]]:
-    """What the environment is made of, as its interpreter tells now: see `harness.bench.inventory`."""
-    asked = {} if pinned else {"whole": True, "kept": str(own_folder(root) / "contents.json"), "leave_out": [str(CODE)]}
-    return told_by(
-        prepared.python,
-        inventory.__file__,
-        [json.dumps(asked)],
-        kind=dict[str, dict[str, str]],
-        pinned=pinned,
-        timeout_s=_LONGEST_S,
-    )
-
-
-def device_items(device: str, inside: Mapping[str, Any]) -> dict[str, str]:
-    """The device that cells are served on; of a GPU its name and its driver."""
-    if device == "cpu":
-        return {"device": device}
-    gpu = inside.get("gpu") or {}
-    return {"device": device, "gpu": str(gpu.get("name", "")), "driver": str(inside.get("driver") or "")}
-
-
-def variables(device: str, around: Mapping[str, str]) -> dict[str, str]:
-    """The variables that frameworks read, as a cell's processes have them, where those `around` are the bench's.
-
-    Those that a user had passed on count too. Those that are made of the policy's threads are as for one: threads are a
-    part of their own. What has been given for credentials is left out, and no value that may say more than a setting is
-    told in plain: this is published with the table.
-    """
-    environ = child_environ(device, 1, base=around)
-    read, passed = any_of(READ_BY_FRAMEWORKS), any_of(around.get(PASS, ""))
-    return {
-        name: value if read.fullmatch(name) and _PLAIN.fullmatch(value) else short(value)
-        for name, value in sorted(environ.items())
-        if (read.fullmatch(name) or passed.fullmatch(name)) and not _CREDENTIAL.search(name)
-    }
 
 
 def entry_digest(entry: Entry[Any]) -> str:

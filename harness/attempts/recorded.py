@@ -11,8 +11,11 @@ from pydantic import ConfigDict
 
 from harness.bench.errors import UsageError
 from harness.bench.latency import quartiles
+from harness.bench.plan import slug_of
 from harness.bench.record import Record
+from harness.executors.orders import CONVERTED_ON, ENDED_ON
 from harness.tables.decoding import decode, read_json
+from harness.tables.ingredients import HERE
 from harness.tables.launches import Launch
 
 REMEDY = "Run the bench again with `--out` naming this folder."
@@ -87,10 +90,26 @@ class RecordedCell:
         return list(self.carried) or [timing.launch(self.record, number) for number, timing in enumerate(self.timings)]
 
     @property
+    def slug(self) -> str:
+        """What names its files."""
+        return slug_of(self.record.model, self.record.strategy)
+
+    @property
     def reads(self) -> dict[str, str] | None:
         """The files that it was seen to read, path to content; None where the bench did not say."""
         found = (self.whole.get("details") or {}).get("reads")
         return {str(path): str(content) for path, content in found.items()} if isinstance(found, Mapping) else None
+
+    @property
+    def ran_on(self) -> tuple[str, ...]:
+        """The names of the surroundings that it ran in, as `harness.tables.ingredients.Seen` has them.
+
+        A node says in what it sends where that was made: what waits to be timed, or a record. A record of which only
+        what waited came from a node was timed here.
+        """
+        details = self.whole.get("details") or {}
+        converted, ended = details.get(CONVERTED_ON), details.get(ENDED_ON)
+        return (str(converted), str(ended or HERE)) if converted else (str(ended or HERE),)
 
     def without_samples(self) -> dict[str, Any]:
         """All of it but the raw samples."""

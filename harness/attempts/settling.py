@@ -24,7 +24,7 @@ from harness.tables.assembly import PlannedRun, assemble, merge
 from harness.tables.consistency import lock_digest
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
 from harness.tables.finding import Series
-from harness.tables.ingredients import Items
+from harness.tables.ingredients import Seen
 from harness.tables.launches import FEWEST_LAUNCHES, Launch
 from harness.tables.natives import Native, read_native
 from harness.tables.reading import read_table
@@ -56,19 +56,21 @@ def _table_of(attempt: Attempt, *, pins: Mapping[str, str]) -> Table:
     known = identities.kept(attempt)
     records: list[Record] = []
     launches: list[Launch] = []
-    read: dict[tuple[str, str], Items] = {}
+    found: dict[tuple[str, str], Seen] = {}
     for path in sorted(attempt.records.glob("[!.]*.json")):
         cell = read_recorded(path)
-        record, reads = known.identified(cell) if known else (cell.record, None)
+        record, seen = known.identified(cell) if known else (cell.record, None)
         records.append(record)
         launches += cell.launches
-        if reads is not None:
-            read[record.model, record.strategy] = reads
+        if seen is not None:
+            found[record.model, record.strategy] = seen
+    ingredients = known.ingredients.with_cells(found) if known else None
+    ran_on = {key: ingredients.machines_of(*key) for key in found} if ingredients else {}
     return assemble(
         planned,
         records,
-        ingredients=known.ingredients.with_reads(read) if known else None,
-        not_reproducible=identities.not_reproduced(attempt, records),
+        ingredients=ingredients,
+        not_reproducible=identities.not_reproduced(attempt, records, ran_on),
         pins=pins,
         launches=launches,
         natives=_read_natives(attempt),

@@ -129,6 +129,7 @@ def take_over(unit: Attempt, attempt: Attempt, cell: Cell) -> bool:
     if row is None and not waits:
         return False
     take_build(unit, attempt, cell.model)
+    _take_surroundings(unit, attempt)
     if row is None:
         _move(unit.waiting / cell.slug, attempt.waiting / cell.slug)
         return True
@@ -149,6 +150,13 @@ def _move(source: Path, target: Path) -> None:
     remove_tree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     source.rename(target)
+
+
+def _take_surroundings(unit: Attempt, attempt: Attempt) -> None:
+    """Take over what nodes told of themselves that the unit's cells ran on."""
+    for path in unit.surroundings.glob("[!.]*.json"):
+        if not (attempt.surroundings / path.name).exists():
+            _move(path, attempt.surroundings / path.name)
 
 
 def take_build(unit: Attempt, attempt: Attempt, model: str) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.attempts import identities
-from harness.attempts.ingredients import as_now, variables
+from harness.attempts.ingredients import as_now
 from harness.attempts.recorded import read_recorded
 from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree, space_at
@@ -38,6 +38,7 @@ from harness.bench.text import one_line, size
 from harness.bench.waiting import WAITING_SHARE
 from harness.matrix.environment import clean_environ
 from harness.matrix.places import OWN, own_folder
+from harness.matrix.surroundings import variables
 
 STORE = "artifacts"
 ENTRY_FILE = "entry.json"

@@ -8,8 +8,7 @@
     records/       one file a cell, written as it ends: the row, and details that a table has no room for
     natives/       one file a model: what is kept of its native outputs
     builds/        one file a model: the modules that only its build could tell, with their digests
-    waiting/       one folder a cell that waits to be timed (`harness.bench.waiting`); none is left at the end, but for
-                   those that wait for a duel
+    waiting/       one folder a cell that waits to be timed (`harness.bench.waiting`), or for a duel
     built/         one folder a model, of cells that wait for a duel: inputs and native outputs
     units/         one attempt a unit, while cells are run side by side; what its cells left moves here as they end
     shared/        what the benches of units have built, for one another (`harness.bench.shared_builds`)
@@ -17,10 +16,10 @@
     given/         one folder a cell of a duel: what was converted before, in the place of converting it again
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
     identity.json  what has a say in its cells, where `harness run` began it (`harness.tables.ingredients`)
+    surroundings/  one file a kind of other machine that cells ran on: what that one has of a say in them
     expected.json  what cells had come to that are run again although nothing changed for them
     events.jsonl   cells as they are carried over, begin, wait, are timed and end, for a live display; and those that
-                   were stopped: in being timed, once that is gone on with, or beside others, where they run once more
-                   alone
+                   were stopped, in being timed or beside others
     scratch/       everything else that a run writes; nothing in it outlives the run
 
 The state is written down, and never inferred from which files exist. Whoever changes an attempt holds it
@@ -81,6 +80,7 @@ class Attempt:
         self.given = folder / "given"
         self.kept = folder / "kept"
         self.ingredients = folder / "identity.json"
+        self.surroundings = folder / "surroundings"
         self.expected = folder / "expected.json"
         self.units = folder / "units"
         self.events = folder / "events.jsonl"
@@ -120,7 +120,7 @@ class Attempt:
         the run of several combinations that this is part of.
         """
         self.file.unlink(missing_ok=True)
-        for folder in (self.records, self.natives, self.builds, self.kept, *self._for_others()):
+        for folder in (self.records, self.natives, self.builds, self.kept, self.surroundings, *self._for_others()):
             remove_tree(folder)
         for file in (self.events, self.log, self.lock, self.ingredients, self.expected):
             file.unlink(missing_ok=True)
@@ -249,9 +249,9 @@ class Attempt:
         """Whether the folder holds what is no attempt's: somebody's own files, which nothing here may remove."""
         if not self.folder.exists() or self.file.exists():
             return False
-        folders = (self.records, self.natives, self.builds, self.kept, self.scratch, *self._for_others())
+        folders = (self.records, self.natives, self.builds, self.kept, self.surroundings, self.scratch)
         own = (self.plan, self.lock, self.ingredients, self.expected, self.events, self.log, *folders)
-        names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in own)}
+        names = {HOLD_FILE, HOLDER_FILE, *(path.name for path in (*own, *self._for_others()))}
         # Without an attempt's own file those names alone mean nothing, but for the scratch, which comes before it.
         there = {path.name for path in self.folder.iterdir() if not path.name.startswith(f".{ATTEMPT_FILE}.")}
         return bool(there - names) or bool(there - {HOLD_FILE, HOLDER_FILE} and SCRATCH not in there)
@@ -334,7 +334,7 @@ class Attempt:
         self._event("carried", cell)
 
     def expect(self, cells: Iterable[Mapping[str, Any]], *, done: Iterable[Cell]) -> None:
-        """Keep what cells had come to that are run again, beside what is kept of those that are `done` by now.
+        """Keep what `cells` had come to that are run again, beside what is kept of those that are `done` by now.
 
         What others had come to goes: something may have changed for them since.
         """
@@ -346,7 +346,7 @@ class Attempt:
             self.expected.unlink(missing_ok=True)
 
     def expectations(self) -> list[dict[str, Any]]:
-        """What cells had come to that are run again: `model`, `strategy`, `outcome`, `stage`, `fingerprint`, `seen`."""
+        """What `expect` was told of the cells that are run again."""
         try:
             return list(json.loads(self.expected.read_text(encoding="utf-8")))
         except (OSError, ValueError):

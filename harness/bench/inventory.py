@@ -18,7 +18,7 @@ import re
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -29,6 +29,7 @@ OWN = "conversion-harness"
 _LIBRARIES = ("libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libiomp5.so", "libz.so.1")
 _LOOSE = (".py", ".so", ".pth", ".egg-link")
 _WRITTEN_BY_INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
+_POINTING = re.compile(r"__editable__[^/]*|[^/]*\.(?:pth|egg-link)")
 _PASSED_OVER = ("__pycache__", "node_modules")
 
 
@@ -88,12 +89,15 @@ def python() -> dict[str, str]:
     }
 
 
-def packages(contents: Contents, *, whole: bool, leave_out: Iterable[str] = ()) -> dict[str, str]:
+def packages(
+    contents: Contents, *, whole: bool, leave_out: Iterable[str] = (), places: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Each distribution's version and a digest of its content, by its canonical name.
 
     The content is what its RECORD says, where that is what is there: in an environment that the harness installed. Of
     what was installed from an address, and of everything in a `whole` environment, the files themselves are read.
-    Beside the distributions stand folders of the path that belong to none, but for those to `leave_out`.
+    Beside the distributions stand folders of the path that belong to none, but for those to `leave_out`. Each is called
+    by the one of `places` that it lies in, a name each, so that those of another clone are called the same.
     """
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
@@ -103,14 +107,25 @@ def packages(contents: Contents, *, whole: bool, leave_out: Iterable[str] = ()) 
         address = distribution.read_text("direct_url.json") or ""
         record = _recorded(distribution)
         known = record and not whole and not address
-        content = short(record) if known else short(_files_of(distribution, contents))
-        found[name] = " ".join([distribution.version, content, *_of_folder(address, contents)])
+        folder = _of_folder(address, contents)
+        files = [] if known else _files_of(distribution, contents)
+        if _is_editable(address):  # what says where its folder is: what that has is counted
+            files = [file for file in files if not _POINTING.fullmatch(file[0])]
+        found[name] = " ".join([distribution.version, short(record if known else files), *folder])
     if whole:
-        found |= {f"path {place}": _folder(Path(place), contents) for place in _path(leave_out)}
+        named = {"env": sys.prefix, **(places or {})}
+        found |= {f"path {_named(place, named)}": _folder(Path(place), contents) for place in _path(leave_out)}
         # Conda installs libraries of which Python knows no distribution, such as MKL: file names have their builds.
         of_conda = sorted(path.name for path in Path(sys.prefix, "conda-meta").glob("*.json"))
         found |= {"packages of conda": short(of_conda)} if of_conda else {}
     return dict(sorted(found.items()))
+
+
+def _named(place: str, places: Mapping[str, str]) -> str:
+    for name, folder in places.items():
+        if folder and Path(place).is_relative_to(os.path.realpath(folder)):
+            return f"{name}:{os.path.relpath(place, os.path.realpath(folder))}"
+    return place
 
 
 def _recorded(distribution: importlib.metadata.Distribution) -> list[list[str]]:
@@ -135,6 +150,14 @@ def _files_of(distribution: importlib.metadata.Distribution, contents: Contents)
     )
 
 
+def _is_editable(address: str) -> bool:
+    try:
+        told = json.loads(address) if address else {}
+        return bool((told.get("dir_info") or {}).get("editable"))
+    except (ValueError, AttributeError):
+        return False
+
+
 def _of_folder(address: str, contents: Contents) -> list[str]:
     """The content of the folder that a distribution was installed from: an editable one is imported from there."""
     try:
@@ -142,7 +165,7 @@ def _of_folder(address: str, contents: Contents) -> list[str]:
         url = urlsplit(str(told.get("url", "")))
     except (ValueError, AttributeError):
         return [address]
-    if url.scheme != "file" or not (told.get("dir_info") or {}).get("editable"):
+    if url.scheme != "file" or not _is_editable(address):
         # What tells one commit or archive from another of the same version.
         return [short([told.get("vcs_info"), told.get("archive_info")])] if address else []
     return [_folder(Path(unquote(url.path)), contents)]
@@ -221,12 +244,18 @@ def cpu() -> dict[str, str]:
     return {"instructions": " ".join(sorted(found[1].split()))} if found else {}
 
 
-def inventory(*, whole: bool = False, kept: str = "", leave_out: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+def inventory(
+    *,
+    whole: bool = False,
+    kept: str = "",
+    leave_out: Iterable[str] = (),
+    places: Mapping[str, str] | None = None,
+) -> dict[str, dict[str, str]]:
     """The parts of an environment, each by item. `whole` is for one that the harness did not install."""
     contents = Contents(Path(kept) if kept else None)
     told = {
         "python": python(),
-        "packages": packages(contents, whole=whole, leave_out=leave_out),
+        "packages": packages(contents, whole=whole, leave_out=leave_out, places=places),
         "libraries": libraries(contents),
         "cpu": cpu(),
     }

@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ _SYSTEM = (
 """A user's own code may lie in what is left of `/usr`: that of containers often does, in `/usr/src`."""
 _OF_PYTHON = (".pth", "pyvenv.cfg")
 _LONGEST_NAME = 255
+
+TABLE_FILES = frozenset({"cells.csv", "run.json"})
+"""What every folder of a table has (`harness.tables.layout`)."""
 
 Reads = Mapping[str, str]
 """Path to what `content_of` says of it."""
@@ -142,8 +145,9 @@ def _left_out() -> Iterable[Path]:
 def named_in(files: Iterable[Path]) -> list[Path]:
     """Files and folders that the texts in `files`, Python files, name beside them: `"model.safetensors"`, `"data"`.
 
-    Of a folder, all files in it count too, as far down as they lie; one by its whole path may hold anything, such as
-    `/tmp`: what a model reads there is seen.
+    Of a folder, all files in it count too, as far down as they lie, but for tables: a run writes them after its cells,
+    and a model that names `results` would be another one each time. One by its whole path may hold anything, such as
+    `/tmp`. What a model reads in any of these is seen.
     """
     found: set[Path] = set()
     for file in files:
@@ -155,11 +159,19 @@ def named_in(files: Iterable[Path]) -> list[Path]:
                 elif os.path.isabs(text):  # noqa: PTH117 - a string
                     continue
                 elif path.is_dir() and path.resolve() not in (file.parent.resolve(), *file.parent.resolve().parents):
-                    inside = (each for each in path.rglob("*") if "__pycache__" not in each.parts)
-                    found.update([path, *(each for each in inside if each.is_file())])
+                    found.update([path, *_below(path)])
             except OSError:
                 continue
     return sorted(found)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        if set(files) >= TABLE_FILES:
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        yield from (path for path in (Path(parent, name) for name in files) if path.is_file())
 
 
 def _texts(file: Path) -> set[str]:

@@ -27,19 +27,25 @@ def clean(context: click.Context, names: tuple[str, ...], dry_run: bool, as_json
 
     A NAME is as it is shown, a folder that it is in, or a glob. What a run holds stays, and so does what is not the
     harness's. uv's cache, which other projects use, goes by its own name alone. Results are never touched.
+    With --json, each that was named says whether it was removed, and the bytes that were freed.
     Exits with 3 where something that was named is held.
     """
     root = root_of(context)
     inventory = take_inventory(root)
     chosen = inventory.named(names) if names else list(inventory.items)
-    if as_json:
-        click.echo(json.dumps([_plain(each) for each in chosen], indent=1))
-    elif not names:
-        _show(inventory, free=free_at(root))
     if not names:
+        if as_json:
+            click.echo(json.dumps([_plain(each) for each in chosen], indent=1))
+        else:
+            _show(inventory, free=free_at(root))
         return 0
-    held = [each for each in chosen if not _removed(each, dry_run=dry_run, quietly=as_json)]
-    return COULD_NOT_TELL if held else 0
+    told = [_plain(each) for each in chosen] if as_json else []
+    done = [_removed(each, dry_run=dry_run, quietly=as_json) for each in chosen]
+    if as_json:
+        gone = [each and not dry_run for each in done]
+        came = [{"removed": each, "freed": item.frees if each else 0} for item, each in zip(chosen, gone, strict=True)]
+        click.echo(json.dumps([one | other for one, other in zip(told, came, strict=True)], indent=1))
+    return 0 if all(done) else COULD_NOT_TELL
 
 
 def _removed(item: Item, *, dry_run: bool, quietly: bool) -> bool:

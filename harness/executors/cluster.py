@@ -19,6 +19,7 @@ from typing import Any
 from harness.bench.errors import UsageError
 from harness.bench.plan import Policy
 from harness.executors.connecting import ClusterError, connected, imported
+from harness.executors.describing import ask
 from harness.executors.flights import Run
 from harness.executors.local import Local
 from harness.executors.machines import MachineClass, conditions
@@ -26,10 +27,12 @@ from harness.executors.orders import Begun, Message, Order
 from harness.executors.parcel import Parcel, pack, parcel_of
 from harness.executors.reserved import Reserved
 from harness.executors.units import Unit, Work
+from harness.matrix.environment import clean_environ
+from harness.tables.ingredients import Surroundings
 
 _MIB = 2**20
 _ANSWER_S = 60.0
-_OF_THIS_MACHINE = re.compile(r"^# package: (\S+) |(\S+) @ file:", re.MULTILINE)
+_LOCAL = re.compile(r"^# package: (\S+) |(\S+) @ file:", re.MULTILINE)
 
 
 class RayCluster:
@@ -99,6 +102,21 @@ class RayCluster:
     def _needed(self) -> dict[str, int]:
         memory = self._policy.memory_limit_mb * _MIB
         return {"num_cpus": self._policy.threads, "memory": memory, "num_gpus": self._gpus}
+
+    def surroundings(self, unit: Unit, work: Work, here: Surroundings) -> Sequence[Surroundings]:
+        """Those on each node that is there; and of this machine, which runs what is too little to be divided.
+
+        With a machine class, nothing runs here.
+        """
+        if not self._machine and (self._jobs == 1 or _of_this_machine(work)):
+            return [here]
+        parcel = parcel_of([unit.plan])
+        with self._travelled(parcel) as ray:
+            order = Order.of(unit, (), work, parcel, environ=clean_environ(pinned=bool(work.lock)), asks=True)
+            nodes = sorted(self.rooms(ray))
+            self._tell(f"asking {len(nodes)} nodes what they are made of, once {work.name} is installed on each")
+            found = ask(ray, order, nodes, tell=self._tell)
+        return found if self._machine else [here, *found]
 
     def run(self, units: Sequence[Unit], work: Work, look: Callable[[], bool]) -> None:
         """As `harness.executors.units.Executor` says; units of which nodes are lost twice are left to this machine.
@@ -189,10 +207,14 @@ def _carry_out(order: Order, given: Sequence[Any]) -> Iterator[Message]:
     yield from deliver(order, (ray.get(each) for each in given))
 
 
+def _of_this_machine(work: Work) -> list[str]:
+    """The packages of the lock that lie on this machine alone."""
+    return sorted({name for names in _LOCAL.findall(work.lock) for name in names if name})
+
+
 def _refuse_local(work: Work) -> None:
-    """Raise where the lock names packages that lie on this machine alone."""
-    found = sorted({name for names in _OF_THIS_MACHINE.findall(work.lock) for name in names if name})
-    if found:
+    """Raise where there are such packages."""
+    if found := _of_this_machine(work):
         msg = (
             f"{work.name} has {', '.join(found)} from a folder of this machine, which no node has. Give an index that "
             "has it, or leave out --executor ray."

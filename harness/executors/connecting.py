@@ -56,7 +56,7 @@ def connected(address: str | None, archive: Path | None = None) -> Iterator[Modu
     runtime_env = {"working_dir": str(archive)} if archive else None
     try:
         ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ray.exceptions.RayError, ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         msg = f"Ray could not be reached{f' at {address}' if address else ''}: {first_line(error)}."
         raise ClusterError(msg) from None
     finally:
@@ -64,6 +64,19 @@ def connected(address: str | None, archive: Path | None = None) -> Iterator[Modu
         for number, handler in handlers.items():
             signal.signal(number, handler)
     try:
-        yield ray
+        with told_as_cluster_errors(ray):
+            yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def told_as_cluster_errors(ray: ModuleType) -> Iterator[None]:
+    """Raise as `ClusterError` what Ray raises to whoever asks it something once it is gone."""
+    try:
+        yield
+    except BrokenPipeError:  # not Ray's: nobody reads any more what a person is told
+        raise
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        msg = f"the cluster does not answer any more: {first_line(error)}."
+        raise ClusterError(msg) from error

@@ -17,6 +17,7 @@ from harness.bench.plan import Policy
 from harness.bench.signals import deaf
 from harness.executors.processes import BenchProcess
 from harness.executors.units import Unit, Work
+from harness.tables.ingredients import Surroundings
 
 _POLL_S = 0.2
 _MIB = 2**20
@@ -34,6 +35,11 @@ class Local:
     def conditions(self) -> Mapping[str, Any]:
         """Those of this machine, which need not be told."""
         return {}
+
+    def surroundings(self, unit: Unit, work: Work, here: Surroundings) -> Sequence[Surroundings]:
+        """Those of this machine."""
+        del unit, work
+        return [here]
 
     def run(self, units: Sequence[Unit], work: Work, look: Callable[[], bool]) -> None:
         """As `harness.executors.units.Executor` says."""

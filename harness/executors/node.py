@@ -30,15 +30,18 @@ from harness.bench.plan import Cell, file_stem_of
 from harness.bench.record import write_json
 from harness.bench.signals import raise_on_termination
 from harness.bench.waiting import WAITING_FILE
+from harness.executors.machines import conditions
 from harness.executors.node_room import USERS, make_room
-from harness.executors.orders import Order
+from harness.executors.orders import CONVERTED_ON, ENDED_ON, Order
 from harness.executors.parcel import Parcel
 from harness.executors.processes import BenchProcess
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, missing_pythons
 from harness.matrix.evicting import Room
 from harness.matrix.installing import holding, installed, prepare_environment
 from harness.matrix.locks import Lock
+from harness.matrix.surroundings import surroundings_of
 from harness.matrix.wholeness import listed
+from harness.tables.ingredients import name_of
 
 CACHE = "HARNESS_NODE_CACHE"
 """The variable that names where a node keeps environments; without it, a folder of this user's among temporary ones."""
@@ -77,6 +80,13 @@ def carry_out(order: Order, folder: Path, say: Say) -> None:
     attempt = _laid_out(order, folder)
     with ready(order, log=folder / "install.log", note=lambda text: say({"files": [], "notes": [text]})) as prepared:
         _require_the_same(order, prepared)
+        outbox = _Outbox(order, attempt)
+        if order.asks or order.alone:  # nothing is done beside what is timed
+            outbox.describe(prepared)
+        if order.asks:
+            say({"files": outbox.of_node(), "events": []})
+            say({})
+            return
         bench = BenchProcess(
             prepared.python,
             attempt.folder,
@@ -85,7 +95,7 @@ def carry_out(order: Order, folder: Path, say: Say) -> None:
             only_waiting=order.only_waiting,
         )
         try:
-            _follow(order, attempt, bench, prepared, say)
+            _follow(order, attempt, bench, prepared, outbox, say)
         except BaseException:
             bench.end()
             raise
@@ -164,14 +174,15 @@ def _require_the_same(order: Order, prepared: Prepared) -> None:
         raise InfrastructureError(msg)
 
 
-def _follow(order: Order, attempt: Attempt, bench: BenchProcess, prepared: Prepared, say: Say) -> None:
+def _follow(order: Order, attempt: Attempt, bench: BenchProcess, prepared: Prepared, outbox: _Outbox, say: Say) -> None:
     """Say what the bench comes to until it has ended, nothing of it before the environment was found unchanged.
 
     A bench that is alone has nothing beside it, not even that: its environment is looked at after its end.
     """
     cells = {(cell.model, cell.strategy): cell for cell in order.planned().cells}
-    outbox = _Outbox(order, attempt)
     events = attempt.events_from()
+    if not order.alone:
+        outbox.describe(prepared)
     kept: list[Mapping[str, Any]] = []
     next_look = 0.0
     over = False
@@ -205,6 +216,30 @@ class _Outbox:
         self._attempt = attempt
         self._parcel = Parcel(order.folders)
         self._told: set[str] = set()
+        self._node = ""
+
+    def describe(self, prepared: Prepared) -> None:
+        """Write down what this node and the environment on it have of a say in the cells that run here."""
+        device = self._order.planned().device
+        found = surroundings_of(
+            prepared.python,
+            device=device,
+            inside={} if device == "cpu" else conditions(),
+            pinned=bool(self._order.lock),
+            kept=node_cache() / "contents.json",
+            root=Path(self._order.root),
+            code=self._order.code(),
+        )
+        self._node = name_of(found)
+        self._attempt.surroundings.mkdir(exist_ok=True)
+        write_json(self._attempt.surroundings / f"{self._node}.json", found)
+
+    def of_node(self) -> list[str]:
+        """The file of that, once."""
+        name = self._name(self._attempt.surroundings / f"{self._node}.json")
+        found = [name] if name not in self._told else []
+        self._told.add(name)
+        return found
 
     def files(self, cell: Cell, event: Mapping[str, Any]) -> list[str]:
         """Those of a cell that came to an end of its own: relative to the attempt's folder, what says it is whole last.
@@ -214,15 +249,15 @@ class _Outbox:
         if event["event"] not in (("ended",) if self._order.alone else ("waiting", "ended")):
             return []
         record, waiting = self._attempt.record_of(cell), self._attempt.waiting / cell.slug / WAITING_FILE
-        last = record if event["event"] == "ended" else waiting
-        found = self.of_build(cell.model)
+        last, key = (record, ENDED_ON) if event["event"] == "ended" else (waiting, CONVERTED_ON)
+        found = [*self.of_node(), *self.of_build(cell.model)]
         for folder in (self._attempt.kept / cell.slug, waiting.parent):
             for path in sorted(folder.rglob("*")):
                 if path.is_file() and path != last:
                     found.append(self._name(path))
                 elif path.is_dir() and not any(path.iterdir()):
                     found.append(f"{self._name(path)}/")
-        return [*found, *self._translated(last)]
+        return [*found, *self._translated(last, {key: self._node})]
 
     def of_build(self, model: str) -> list[str]:
         """Those of the build of a model, once they are there."""
@@ -230,14 +265,20 @@ class _Outbox:
         of_build = [self._attempt.natives / name, self._attempt.builds / name]
         return [told for path in of_build if path.exists() for told in self._translated(path)]
 
-    def _translated(self, path: Path) -> list[str]:
-        """The name of a file that has been given the paths of who ordered it; none where that was done before."""
+    def _translated(self, path: Path, details: Mapping[str, str] | None = None) -> list[str]:
+        """The name of a file that has been given the paths of who ordered it; none where that was done before.
+
+        `details` are added to those that it has.
+        """
         name = self._name(path)
         if name in self._told:
             return []
         self._told.add(name)
         text = path.read_text(encoding="utf-8")
         here = self._parcel.text_here(text, BASE, {str(self._attempt.folder): self._order.folder})
+        if details:
+            value = json.loads(here)
+            here = json.dumps({**value, "details": {**value["details"], **details}}, indent=1) + "\n"
         if here != text:
             partial = path.with_name(f".{path.name}.here")
             partial.write_text(here, encoding="utf-8")

@@ -15,18 +15,23 @@ from harness.executors.units import Unit, Work
 
 ORDER_FILE = "order.json"
 PIECE_BYTES = 8 * 2**20
-COMES_BACK = ("natives", "builds", "kept", "waiting", "records")
+COMES_BACK = ("surroundings", "natives", "builds", "kept", "waiting", "records")
 """The folders of a unit's attempt of which what cells left comes back."""
+
+CONVERTED_ON = "converted_on"
+ENDED_ON = "ended_on"
+"""The keys in details by which a node says, in what waits and in a record, what its surroundings are called."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """Cells of a unit that a node is to run, in words that mean the same on both sides.
 
-    `attempt` is what the unit's attempt says of itself; `plan` has the paths of the machine that ordered it, and
-    `folder` is where the unit's attempt lies there. `python` is the interpreter of an environment that is there
-    already; empty where `lock` is to be installed. `environ` are the variables that were asked for there. With `alone`
-    the bench has the node to itself, and times; with `only_waiting` it runs nothing else.
+    `attempt` is what the unit's attempt says of itself; `plan` has the paths of the machine that ordered it. `folder`
+    is where the unit's attempt lies there, and `root` the repository. `python` is the interpreter of an environment
+    that is there already; empty where `lock` is to be installed. `environ` are the variables that were asked for there.
+    With `alone` the bench has the node to itself, and times; with `only_waiting` it runs nothing else. An order that
+    `asks` has the node say what it is, and run nothing.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Order:
     plan: Mapping[str, Any]
     attempt: Mapping[str, Any]
     folder: str
+    root: str
     folders: Mapping[str, str]
     lock: str
     python: str
@@ -41,6 +47,7 @@ class Order:
     fresh: bool
     alone: bool = False
     only_waiting: bool = False
+    asks: bool = False
 
     @classmethod
     def of(
@@ -53,6 +60,7 @@ class Order:
         environ: Mapping[str, str],
         alone: bool = False,
         only_waiting: bool = False,
+        asks: bool = False,
     ) -> Order:
         """The order to run `cells` of a unit."""
         plan = {**unit.plan.to_json(), "cells": [asdict(cell) for cell in cells]}
@@ -66,6 +74,7 @@ class Order:
             plan=plan,
             attempt={**stated, "planned": [[cell.model, cell.strategy] for cell in cells]},
             folder=str(unit.folder),
+            root=str(work.root),
             folders=dict(parcel.folders),
             lock=work.lock,
             python="" if work.lock else str(work.python),
@@ -73,6 +82,7 @@ class Order:
             fresh=work.fresh,
             alone=alone,
             only_waiting=only_waiting,
+            asks=asks,
         )
 
     def write(self, folder: Path) -> None:
@@ -85,6 +95,10 @@ class Order:
     def read(cls, folder: Path) -> Order:
         """The inverse of `write`."""
         return cls(**json.loads((folder / ORDER_FILE).read_text(encoding="utf-8")))
+
+    def code(self) -> tuple[Path, ...]:
+        """The folder above the harness on the machine that ordered it, which may lie there too."""
+        return tuple(Path(folder).parent for folder, name in self.folders.items() if name == "harness")
 
     def planned(self) -> Plan:
         """The plan, with the paths of the machine that ordered it."""

@@ -60,6 +60,7 @@ class Receiver:
 
     def told(self, told: Told) -> None:
         """Put what came for these events in its place, and retell them."""
+        self._place_all("surroundings", self._names("surroundings"))
         for name in sorted(self._names("natives") & self._names("builds")):
             native, modules = (json.loads((self._apart / part / name).read_text("utf-8")) for part in _OF_BUILD)
             self._attempt.write_build(model_of(Path(name).stem), native, modules)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from harness.bench.plan import Cell, Plan, imports_of
 from harness.bench.registry import Registry
+from harness.tables.ingredients import Surroundings
 
 START_S = 4.0
 """About what a unit takes before its first cell: a bench, and the imports that its cells share."""
@@ -67,6 +68,12 @@ class Executor(Protocol):
     @property
     def conditions(self) -> Mapping[str, Any]:
         """What the record of a run says of its machine in the place of this one's: `machine`, `gpu` and so on."""
+
+    def surroundings(self, unit: Unit, work: Work, here: Surroundings) -> Sequence[Surroundings]:
+        """Those that cells of the attempt of which `unit` is may run in: of this machine, which are `here`, and others.
+
+        The attempt has begun. What cannot be told of a machine is told to be so, and that machine left out.
+        """
 
     def run(self, units: Sequence[Unit], work: Work, look: Callable[[], bool]) -> None:
         """Have the bench of each unit run once, in their order, and return when each has ended, however it ended.

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,6 +38,18 @@ SHARED: Mapping[str, str] = {
 }
 """The parts that all cells of one environment and plan have in common, and what a person is told where one differs."""
 
+OF_A_MACHINE = ("python", "packages", "libraries", "cpu", "device", "variables")
+"""Those of them that the machine brings which a cell runs on; on each, the environment is installed anew."""
+
+Surroundings = Mapping[str, Items]
+"""The items of each part of `OF_A_MACHINE`, of one machine with the environment on it."""
+
+Digests = Mapping[str, str]
+"""The digest of each part of surroundings."""
+
+HERE = ""
+"""The machine that gives the command, among those that cells ran on."""
+
 PARTS: Mapping[str, str] = {
     **SHARED,
     "model": "the model's file, its helpers or the data that it names",
@@ -52,13 +64,36 @@ def short(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def digests_of(surroundings: Surroundings) -> Digests:
+    """The digest of each part."""
+    return {name: short(dict(surroundings.get(name, {}))) for name in OF_A_MACHINE}
+
+
+def name_of(surroundings: Surroundings) -> str:
+    """What surroundings are called: a digest of all their items."""
+    return short({name: dict(surroundings.get(name, {})) for name in OF_A_MACHINE})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What is known of a cell once it has run: the files that it read, and the surroundings that it ran in, by name.
+
+    Where it was converted comes first, where it was timed last; once where that is one.
+    """
+
+    reads: Items
+    ran_on: tuple[str, ...] = (HERE,)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ingredients:
     """What has a say in the cells of one environment.
 
-    `shared` has the items of each part of `SHARED`; `models` and `strategies` the digests of their files, by name.
-    `reads` are sets of files with their contents, by a digest of the set, and `cells` says which set a cell has read,
-    by `model/strategy`. A cell that is not among these has no identity: what it reads is not known.
+    `shared` has the items of each part of `SHARED`, as they are on the machine that gave the command; `models` and
+    `strategies` the digests of their files, by name. `reads` are sets of files with their contents, by a digest of the
+    set, and `cells` says which set a cell has read, by `model/strategy`. A cell that is not among these has no
+    identity: what it reads is not known. `elsewhere` has, by the names of surroundings on other machines, the parts
+    that are not as here, and `ran_on` in which of these a cell ran that did not run here alone.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -68,19 +103,49 @@ class Ingredients:
     strategies: Items
     reads: Mapping[str, Items] = field(default_factory=dict)
     cells: Items = field(default_factory=dict)
+    elsewhere: Mapping[str, Surroundings] = field(default_factory=dict)
+    ran_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def _of_all(self) -> dict[str, str]:
         return {name: short(self.shared.get(name, {})) for name in SHARED}
 
-    def shares_all_with(self, other: Ingredients) -> bool:
-        """Whether all parts of `SHARED` are equal; without, no cell of the one has the identity of one of the other."""
-        return self._of_all == other._of_all
+    @cached_property
+    def _of_machines(self) -> dict[str, Digests]:
+        here = digests_of(self.shared)
+        others = {name: {part: short(items) for part, items in parts.items()} for name, parts in self.elsewhere.items()}
+        return {HERE: here, self.here: here} | {name: {**here, **parts} for name, parts in others.items()}
 
-    def parts(self, model: str, strategy: str, reads: Items) -> dict[str, str]:
-        """The parts of the identity of a cell that read `reads`: a digest each."""
+    @cached_property
+    def here(self) -> str:
+        """The name of the surroundings on the machine that gave the command."""
+        return name_of(self.shared)
+
+    def surroundings(self, name: str = HERE) -> Surroundings:
+        """Those of a name, which is one of `elsewhere`, or `HERE`."""
+        parts = self.elsewhere.get(name, {})
+        return {part: parts.get(part, self.shared.get(part, {})) for part in OF_A_MACHINE}
+
+    def shares_work_with(self, other: Ingredients) -> bool:
+        """Whether all parts of `SHARED` are equal that no machine brings; without, no cell of both has one identity."""
+        return all(self._of_all[name] == other._of_all[name] for name in SHARED if name not in OF_A_MACHINE)
+
+    def machines_of(self, model: str, strategy: str) -> tuple[str, ...]:
+        """The names of the surroundings that a cell ran in."""
+        return tuple(name or self.here for name in self.ran_on.get(f"{model}/{strategy}", (HERE,)))
+
+    def digests(self, name: str = HERE) -> Digests:
+        """Those of the surroundings of a name. Raises `KeyError` for one that is not known."""
+        return self._of_machines[name]
+
+    def parts(self, model: str, strategy: str, reads: Items, *, on: Sequence[Digests] = ()) -> dict[str, str]:
+        """The parts of the identity of a cell that read `reads`: a digest each.
+
+        It ran in the surroundings of which `on` are the digests, or here where there are none.
+        """
         return {
             **self._of_all,
+            **(_of_all_machines(on) if on else {}),
             "model": self.models.get(model, ""),
             "strategy": self.strategies.get(split(strategy)[0], ""),
             "reads": short(dict(reads)),
@@ -90,21 +155,47 @@ class Ingredients:
         """What a cell was seen to read; None where that is not known."""
         return self.reads.get(self.cells.get(f"{model}/{strategy}", ""))
 
-    def with_reads(self, cells: Mapping[tuple[str, str], Items]) -> Ingredients:
-        """The same with what cells were seen to read, by model and strategy."""
-        sets = {short(dict(reads)): dict(sorted(reads.items())) for reads in cells.values()}
-        named = {f"{model}/{strategy}": short(dict(reads)) for (model, strategy), reads in sorted(cells.items())}
+    def with_machines(self, machines: Mapping[str, Surroundings]) -> Ingredients:
+        """The same with the surroundings of other machines, by name."""
+        here = self.surroundings()
+        return replace(
+            self,
+            elsewhere={
+                name: {part: dict(items) for part, items in each.items() if dict(items) != dict(here[part])}
+                for name, each in sorted(machines.items())
+                if name != self.here
+            },
+        )
+
+    def with_cells(self, cells: Mapping[tuple[str, str], Seen]) -> Ingredients:
+        """The same with what is known of cells that ran, by model and strategy, and with nothing else."""
+        sets = {short(dict(seen.reads)): dict(sorted(seen.reads.items())) for seen in cells.values()}
+        named = {f"{model}/{strategy}": short(dict(seen.reads)) for (model, strategy), seen in sorted(cells.items())}
         kept = (
             {model for model, _ in cells},
             {split(strategy)[0] for _, strategy in cells},
         )
+        ran_on = {
+            f"{model}/{strategy}": tuple(dict.fromkeys(HERE if name == self.here else name for name in seen.ran_on))
+            for (model, strategy), seen in sorted(cells.items())
+        }
+        ran_on = {cell: names for cell, names in ran_on.items() if names != (HERE,)}
+        met = {name for names in ran_on.values() for name in names}
         return Ingredients(
             shared=self.shared,
             models={name: digest for name, digest in self.models.items() if name in kept[0]},
             strategies={name: digest for name, digest in self.strategies.items() if name in kept[1]},
             reads=dict(sorted(sets.items())),
             cells=named,
+            elsewhere={name: parts for name, parts in self.elsewhere.items() if name in met},
+            ran_on=ran_on,
         )
+
+
+def _of_all_machines(machines: Sequence[Digests]) -> dict[str, str]:
+    """The digest of each part of a machine, of a cell that ran on these; one that is the same on all is as on one."""
+    found = {part: list(dict.fromkeys(each[part] for each in machines)) for part in OF_A_MACHINE}
+    return {part: digests[0] if len(digests) == 1 else short(digests) for part, digests in found.items()}
 
 
 def identity_of(parts: Mapping[str, str]) -> str:
@@ -122,11 +213,14 @@ def differing_items(one: Items, other: Items) -> list[str]:
     return [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
 
 
+_WHERE_MET = ("elsewhere", "ran_on")
+
+
 def format_ingredients(found: Mapping[str, Ingredients]) -> str:
     """The text of `identity.json`, by extension: a line a part, so that what moved is a few lines of a difference."""
     lines = []
     for extension, each in sorted(found.items()):
-        values = asdict(each)
+        values = {name: value for name, value in asdict(each).items() if value or name not in _WHERE_MET}
         parts = [f"  {_text(name)}: {_items(value)}" for name, value in values.items()]
         lines.append(f"{_text(extension)}: {{\n" + ",\n".join(parts) + "\n}")
     return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sysconfig
 import venv
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +21,9 @@ from harness.bench.kept import ARTIFACT_FILE, MIB, KeptArtifact, content_digest
 from harness.bench.plan import Cell
 from harness.bench.record import write_json
 from harness.bench.waiting import Waiting
+
+if TYPE_CHECKING:
+    from tests.attempts.worlds import World
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = ROOT / "tests" / "bench" / "stand_in"
@@ -130,6 +135,28 @@ def add_package(python: Path) -> Path:
 def ambient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Such an interpreter, which no test may damage."""
     return make_ambient(tmp_path_factory.mktemp("ambient"))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A repository with a table of one run. Tests leave it as it is."""
+    from tests.attempts.worlds import make_world  # which imports this
+
+    return make_world(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def world(base: World, tmp_path: Path) -> Iterator[World]:
+    """The same for a test that makes further tables, which go with it."""
+    from tests.attempts.worlds import replace_world
+
+    kept = (base.root / "results", base.root / ".harness")
+    for folder in kept:
+        shutil.copytree(folder, tmp_path / folder.name)
+    yield replace_world(base)
+    for folder in kept:
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / folder.name, folder)
 
 
 def add_route(plugins: Path, name: str, body: str = "pass") -> None:

@@ -32,6 +32,7 @@ from harness.bench.waiting import read_waiting
 from harness.executors import local
 from harness.executors.local import Local
 from harness.executors.units import Unit, Work
+from harness.tables.ingredients import Surroundings
 from tests.attempts.conftest import MODEL, Observer, running
 from tests.duel.sides import BUSY, RUNTIME, STEP, STRATEGY
 
@@ -179,6 +180,9 @@ class _Watched:
     def __init__(self, then: Callable[[], None]) -> None:
         self._then = then
         self.conditions: Mapping[str, Any] = {}
+
+    def surroundings(self, unit: Unit, work: Work, here: Surroundings) -> Sequence[Surroundings]:
+        return Local(1).surroundings(unit, work, here)
 
     def alone(self, unit: Unit, work: Work, look: Callable[[], None], *, only_waiting: bool = False) -> int:
         return Local(1).alone(unit, work, look, only_waiting=only_waiting)

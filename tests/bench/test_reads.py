@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.bench.places import CODE
-from harness.bench.reads import content_of, named_in, reads_in
+from harness.bench.reads import TABLE_FILES, content_of, named_in, reads_in
 
 
 def _read_by(folder: Path, body: str, **environ: str) -> set[str]:
@@ -88,3 +88,15 @@ def test_what_a_file_names_beside_it_is_found(tmp_path: Path) -> None:
     file.write_text(text, encoding="utf-8")
     found = [path.relative_to(tmp_path).as_posix() for path in named_in([file])]
     assert found == ["model.safetensors", "parts", "parts/deep/one.bin"]
+
+
+def test_the_tables_in_a_folder_that_a_file_names_are_no_data_of_it(tmp_path: Path) -> None:
+    """And whatever else lies there is, also beside a table, and where only one of a table's files is."""
+    table = tmp_path / "results" / "small" / "cpu-quick" / "20260101T000000Z"
+    data = ("results/README.md", "results/small/trained.npz", "results/other/run.json")
+    for path in (*(table / name for name in (*TABLE_FILES, "launches.csv", "more/x")), *(tmp_path / n for n in data)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    file = tmp_path / "net.py"
+    file.write_text("A = 'results'\n", encoding="utf-8")
+    assert [path.relative_to(tmp_path).as_posix() for path in named_in([file])] == sorted(("results", *data))

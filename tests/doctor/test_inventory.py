@@ -115,6 +115,20 @@ def test_what_is_named_goes_and_nothing_else(full: Path, files: Files, names: li
     assert left == {name: each for name, each in before.items() if not any(name.startswith(f"{g}/") for g in gone)}
 
 
+def test_what_went_is_told_as_json_with_its_bytes(full: Path) -> None:
+    items = {each.name: each for each in take_inventory(full).items}
+    names = [".tox/small", ".harness/attempts/small/cpu-quick-1"]
+    dry = json.loads(_clean(full, *names, "--json", "--dry-run").stdout)
+    assert [(each["removed"], each["freed"]) for each in dry] == [(False, 0), (False, 0)]
+    with hold(full / names[1], "it", print):
+        done = _clean(full, *names, "--json")
+    assert done.exit_code == 3
+    told = {each["name"]: (each["removed"], each["freed"]) for each in json.loads(done.stdout)}
+    assert told == {names[0]: (True, items[names[0]].frees), names[1]: (False, 0)}
+    assert not (full / names[0]).exists()
+    assert not {"removed", "freed"} & json.loads(_clean(full, "--json").stdout)[0].keys(), "of what is only shown"
+
+
 def test_everything_that_a_glob_means_is_the_harnesss_own(full: Path, cache: Path) -> None:
     assert _clean(full, "*").exit_code == 0
     assert [each.name for each in take_inventory(full).items] == [UV_CACHE]

@@ -13,17 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from harness.attempts.recorded import read_recorded
 from harness.bench.attempt import Attempt, State
 from harness.bench.kept import content_digest, read_artifact
 from harness.bench.plan import Keeping, Plan
 from harness.bench.waiting import read_waiting
 from harness.executors.delivering import deliver
+from harness.executors.describing import surroundings_in
 from harness.executors.local import Local
-from harness.executors.orders import Ended, Message, Order, Part, Told, parts_of
+from harness.executors.orders import CONVERTED_ON, Ended, Message, Order, Part, Told, parts_of
 from harness.executors.parcel import Parcel, pack, parcel_of
 from harness.executors.receiving import Receiver
 from harness.executors.units import Unit
 from harness.matrix.environment import clean_environ
+from harness.matrix.surroundings import surroundings_of
+from harness.tables.ingredients import name_of
 from tests.attempts.conftest import running
 from tests.executors.orders import PLACES, begun, make_python, own_plan, rows, work_in
 
@@ -111,6 +115,26 @@ def test_a_node_leaves_what_the_bench_would_have_left_here(ran: Ran, cache: Path
     assert not [path for path in (cache / "units").iterdir() if path.is_dir()], "nothing of an order stays on the node"
 
 
+def test_what_a_node_sends_says_what_the_node_is_made_of(ran: Ran, tmp_path: Path, python: Path) -> None:
+    """Which is here what this machine is made of, though a scheduler's process was what started it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+        kept = tmp_path / "contents.json"
+        here = surroundings_of(python, device="cpu", inside={}, pinned=False, kept=kept, root=tmp_path)
+        unit = begun(tmp_path, python, ran.plan)
+        answer = surroundings_in(delivered(replace(ordered(unit, tmp_path, python), asks=True), tmp_path))
+    assert answer == here
+    (path,) = ran.there.surroundings.iterdir()
+    assert json.loads(path.read_text(encoding="utf-8")) == here
+    assert path.stem == name_of(here)
+    (cell,) = ran.there.waiting_cells(ran.plan)
+    waiting = read_waiting(ran.there.waiting / cell.slug)
+    assert waiting is not None
+    assert waiting.details[CONVERTED_ON] == path.stem
+    ended = [read_recorded(each).ran_on for each in ran.there.records.iterdir()]
+    assert ended == [(path.stem,)] * (len(ran.plan.cells) - 1)
+
+
 def test_what_a_node_sends_names_the_places_of_this_machine(ran: Ran, cache: Path) -> None:
     (cell,) = ran.there.waiting_cells(ran.plan)
     waiting = read_waiting(ran.there.waiting / cell.slug)
@@ -152,6 +176,7 @@ def test_what_waits_is_timed_by_a_bench_that_is_alone(ran: Ran, tmp_path: Path, 
     row = json.loads(attempt.record_of(cell).read_text(encoding="utf-8"))["row"]
     assert row["outcome"] == "passed"
     assert row["latency_ms"] > 0
+    assert read_recorded(attempt.record_of(cell)).ran_on == tuple(path.stem for path in attempt.surroundings.iterdir())
     assert not attempt.waiting_cells(plan)
     kept = read_artifact(attempt.artifacts / cell.slug)
     assert kept.packages == (attempt.read() or {})["packages"], "it says of what environment it is"

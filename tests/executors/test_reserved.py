@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from harness.attempts.carrying import Carrier, tables_of
 from harness.attempts.execution import execute
-from harness.attempts.settling import table_of
+from harness.attempts.settling import settle, table_of
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.environment import description
@@ -20,7 +21,9 @@ from harness.bench.errors import UsageError
 from harness.executors.cluster import RayCluster
 from harness.executors.machines import MachineClass
 from harness.tables.schema import Table
+from harness.tables.writing import write_table
 from tests.attempts.conftest import Observer, running
+from tests.attempts.worlds import quiet_night
 from tests.executors.clusters import Nodes, nodes
 from tests.executors.orders import make_python, own_plan
 
@@ -42,7 +45,8 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def add_fast(cluster: Nodes, caches: Path, name: str) -> Any:
     """One more node of the class, which keeps what it has in a folder of its own."""
-    return cluster.add(cpus=CPUS, labels={"machine": "fast"}, env_vars={"HARNESS_NODE_CACHE": str(caches / name)})
+    own = {"HARNESS_NODE_CACHE": str(caches / name), "CUDA_HOME": "/where/no/other/has/it"}
+    return cluster.add(cpus=CPUS, labels={"machine": "fast"}, env_vars=own)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +62,8 @@ def task(tmp_path: Path, python: Path) -> Task:
     """Two models, each by a step that comes through and by one that does not; served, they say on which node."""
     plan = own_plan(tmp_path, models=("one", "two"), saved="pass", refusing="raise ValueError('no such operator')")
     runtime = tmp_path / "plugins" / "runtimes" / "quick.py"
-    seen = f"open({str(tmp_path / 'seen')!r}, 'a').write(os.environ['HARNESS_NODE_CACHE'] + '\\n')"
+    # Named whole, the file would be data of the runtime, with a say in its cells.
+    seen = f"open({str(tmp_path)!r} + '/' + 'seen', 'a').write(os.environ['HARNESS_NODE_CACHE'] + '\\n')"
     text = runtime.read_text(encoding="utf-8").replace(
         "def load(artifact, device, threads, build):", f"def load(artifact, device, threads, build):\n    {seen}"
     )
@@ -80,10 +85,14 @@ class Timing(Observer):
         self.free.append(ray.available_resources().get("CPU", 0.0))
 
 
-def executed(folder: Path, task: Task, executor: RayCluster, observer: Observer) -> tuple[Attempt, Table]:
+def executed(
+    folder: Path, task: Task, executor: RayCluster, observer: Observer, carrier: Carrier | None = None, run: str = "one"
+) -> tuple[Attempt, Table]:
     durations = {(cell.model, cell.strategy): 10.0 for cell in task.plan.cells}
     with contextlib.ExitStack() as holds:
-        attempt = execute(folder, task, observer, holds, run="one", executor=executor, durations=durations)
+        attempt = execute(
+            folder, task, observer, holds, run=run, executor=executor, durations=durations, carrier=carrier
+        )
         assert attempt.state is State.ENDED
         table = table_of([attempt], pins={})
     assert table.run.complete
@@ -100,7 +109,7 @@ def test_cells_of_a_class_run_and_are_timed_on_its_nodes_alone(
     executor = RayCluster(cluster.address, task.plan.policy, device="cpu", tell=told.append, machine=FAST)
     assert executor.jobs == CPUS, "only nodes of the class count"
     observer = Timing()
-    attempt, table = executed(tmp_path, task, executor, observer)
+    attempt, table = executed(tmp_path, task, executor, observer, Carrier(root=tmp_path))
     ends = {(record.model, record.strategy): record for record in table.records}
     assert sorted(record.outcome.value for record in ends.values()) == ["failed", "failed", "passed", "passed"]
     assert all(record.latency_ms for record in ends.values() if record.outcome.value == "passed")
@@ -110,6 +119,19 @@ def test_cells_of_a_class_run_and_are_timed_on_its_nodes_alone(
     assert asdict(table.run.machine) == here["machine"], "it is the node's"
     assert told == []
     assert not running(str(caches))
+
+    found = table.ingredients[""]
+    assert found.surroundings()["variables"].keys().isdisjoint({"CUDA_HOME"})
+    (there,) = found.elsewhere.values()
+    assert "CUDA_HOME" in there["variables"]
+    assert len(found.ran_on) == len(table.records), "each is of the node that it ran on"
+    settle([attempt], write_table(tmp_path / "results", table))
+    tables, night = tables_of([tmp_path / "results"], "small"), quiet_night(task.plan)
+    carrier = Carrier(root=tmp_path, tables=tables, night=night)
+    _, again = executed(tmp_path, task, executor, Observer(), carrier, run="two")
+    assert again.run.carried == len(again.records)
+    assert [each.identity for each in again.records] == [each.identity for each in table.records]
+    assert told == ["asking 1 nodes what they are made of, once small is installed on each"]
 
 
 class Killing(Observer):

@@ -10,12 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness.matrix.starting import WORKFLOW, lay_out
+from tests.github.runner import ROOT, read
 
-ROOT = Path(__file__).resolve().parents[2]
 ACTIONLINT = Path(__file__).with_name("actionlint")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def shown(heading: str, language: str) -> str:
+    """The block of that language below a heading of docs/workflows.md."""
+    text = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8").split(f"\n## {heading}\n")[1]
+    return text.split(f"```{language}\n")[1].split("```")[0]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +54,25 @@ def test_nor_in_what_init_writes(actionlint: Path, tmp_path: Path, requirements:
         (tmp_path / "requirements.txt").write_text(requirements, encoding="utf-8")
     lay_out(tmp_path)
     assert found(actionlint, tmp_path / WORKFLOW) == []
+
+
+def test_nor_in_the_one_that_is_shown(actionlint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "shown.yml"
+    path.write_text(f"on: pull_request\n{shown('The action', 'yaml')}", encoding="utf-8")
+    assert found(actionlint, path) == []
+
+
+def test_what_is_shown_of_the_action_is_what_it_takes() -> None:
+    (job,) = yaml.safe_load(shown("The action", "yaml"))["jobs"].values()
+    assert {*job["steps"][-1]["with"]} <= {*read("action.yml")["inputs"]}
+
+
+def test_the_settings_of_bots_that_are_shown_are_those_that_init_writes(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    written = (tmp_path / "renovate.json").read_text(encoding="utf-8")
+    assert json.loads(shown("Renovate", "json")) == json.loads(written)
+    written = (tmp_path / ".github" / "dependabot.yml").read_text(encoding="utf-8")
+    assert yaml.safe_load(shown("Dependabot", "yaml")) == yaml.safe_load(written)
 
 
 def test_it_finds_what_is_wrong(actionlint: Path, tmp_path: Path) -> None:

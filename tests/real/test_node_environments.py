@@ -30,6 +30,7 @@ def order(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Order:
         plan={},
         attempt={},
         folder="",
+        root="",
         folders={},
         lock=lock,
         python="",

@@ -8,25 +8,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.report.page.pages import hostile_tables, many_cells, small_tables, write_page
 
 NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, without a head. It is not kept over files: while it is driven, nothing else may run an event loop."""
+def chromium(driver: Playwright) -> Browser:
+    """Chromium without a head; raises `LookupError` where there is none."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        told = "the page is tested in Chromium, and there is none: `apt-get install chromium`"
-        if os.environ.get("CI"):
-            pytest.fail(told)
-        pytest.skip(told)
+        msg = "the page is tested in Chromium, and there is none: `apt-get install chromium`"
+        raise LookupError(msg)
+    # A sandbox needs another user than root.
+    return driver.chromium.launch(executable_path=found, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for one file of tests: while it is driven, nothing else may run an event loop."""
     with sync_playwright() as driver:
-        # A sandbox needs another user than root.
-        made = driver.chromium.launch(executable_path=found, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        try:
+            made = chromium(driver)
+        except LookupError as error:
+            if os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
         yield made
         made.close()
 

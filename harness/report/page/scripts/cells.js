@@ -39,11 +39,17 @@ function showList(chosen) {
   bar.start();
 }
 
+/** The cause where a rule knows it, else the error itself. */
+function whyOf(cell) {
+  const cause = DATA.causes[cell.get("cause")];
+  return cause?.rule ? textOf(cause.label) : cell.reason;
+}
+
 function listRow(cell) {
   const name = `${cell.model}/${cell.strategy}`;
   return h("tr", null,
     h("td", null, chip(cell)),
     h("th", { scope: "row", class: "mono" }, cell.at === null ? name : h("a", { href: cellHref(cell) }, name)),
     h("td", { class: "small nowrap" }, `${tableTitle(cell.table)}${cell.table.current ? "" : `, ${minute(cell.table.started)}`}`),
-    h("td", { class: "small text roomy" }, shortened(cell.reason, 200)));
+    h("td", { class: "small text roomy" }, sentence(shortened(whyOf(cell), 200))));
 }

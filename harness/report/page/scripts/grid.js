@@ -78,20 +78,29 @@ function gridTable(table, models, strategies, cells, shows) {
   }
   const element = h(
     "table",
-    { class: "grid", onkeydown: (event) => moveInGrid(event, rows) },
+    { class: "grid fixed", onkeydown: (event) => moveInGrid(event, rows) },
     h("caption", { class: "unseen" }, `Models by strategies of ${tableTitle(table)}`),
+    h("colgroup", null, h("col", { class: "names" })),
     h("thead", null, h("tr", null, h("th", { class: "corner", scope: "col" }, "model"), heads)),
     body,
     h("tfoot", null, h("tr", null, h("th", { scope: "row" }, "passed"), feet)),
   );
-  const hiddenColumns = new Set();
-  return { element, apply: (test) => applyToGrid(test, made, rows, { heads, feet, hidden: hiddenColumns }) };
+  const longest = Math.max(...models.map((name) => name.length), 8);
+  element.style.setProperty("--names", `${Math.min(longest, 34) + 4}ch`);
+  const hidden = new Set();
+  const apply = (test) => {
+    const left = applyToGrid(test, made, rows, { heads, feet, hidden });
+    element.style.setProperty("--shown", strategies.length - hidden.size);
+    return left;
+  };
+  return { element, apply };
 }
 
 function gridField(cell, shows) {
   const under = shows.of(cell);
   const label = `${cell.model}, ${cell.strategy}: ${cell.state}${under && under !== cell.stage ? `, ${under}` : ""}`;
-  const inside = [h("span", { class: "sign", "aria-hidden": "true" }, signOf(cell.outcome)), under && h("span", { class: "under", "aria-hidden": "true" }, under)];
+  // Of thousands of cells each element counts: the sign is bare text.
+  const inside = [signOf(cell.outcome), under && h("span", { class: "under" }, under)];
   return h("td", { class: `cell ${cell.outcome}` },
     cell.at === null
       ? h("span", { title: label }, h("span", { class: "unseen" }, "no record"), inside)

@@ -1,0 +1,58 @@
+"""A share of the cells that rotates is run again, and what comes to something else is not reproducible."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from harness.attempts.carrying import NIGHTS, Carrier, is_due, tables_of
+from harness.attempts.tasks import Task
+from harness.bench.plan import Cell
+from tests.attempts.worlds import STARTED, World, night_of, other, record
+from tests.tables.samples import timing
+
+
+def test_each_cell_is_run_again_on_one_of_twenty_nights() -> None:
+    cells = [Cell("torch2.0", f"model-{number}", "native", "cpu") for number in range(400)]
+    nights = [date(2026, 12, 20) + timedelta(days=days) for days in range(NIGHTS)]
+    due = [[cell for cell in cells if is_due(cell, night, seen="2026-12-20T01:00:00Z")] for night in nights]
+    assert sorted(cell.model for each in due for cell in each) == sorted(cell.model for cell in cells)
+    assert max(map(len, due)) < 3 * len(cells) / NIGHTS
+
+
+def test_a_cell_whose_night_was_left_out_is_run_on_the_next_that_there_is() -> None:
+    cell = Cell("torch2.0", "one", "native", "cpu")
+    own = night_of(cell)
+    seen = f"{own - timedelta(days=NIGHTS)}T03:00:00Z"
+    assert [is_due(cell, own + timedelta(days=days), seen=seen) for days in (-1, 0, 1, 2)] == [False, True, True, True]
+    assert not is_due(cell, own + timedelta(days=1), seen=f"{own}T03:00:00Z")
+
+
+def test_what_a_cell_had_come_to_is_not_held_against_it_once_something_changed(world: World) -> None:
+    """The run was interrupted before it came to the cell, and goes on after an edit."""
+    cell = next(cell for cell in world.plan.cells if cell.strategy == "recite")
+    night = night_of(cell)
+    attempt, _ = world.begun("now", night)
+    assert [each["strategy"] for each in attempt.expectations()] == ["recite"]
+    task, inside = Task(plan=world.plan), {**world.inside, "jobs": 1}
+    carrier = Carrier(root=world.root, tables=tables_of([world.root / "results"], "small"), night=night)
+    with other(world.folder / "data" / "trained.npz"):
+        carrier.take_up(attempt, task, world.prepared, inside, fresh=False)
+        assert attempt.expectations() == []
+    carrier.take_up(attempt, task, world.prepared, inside, fresh=False)
+    attempt.write(cell, record(world.plan, "recite"), {"reads": world.reads()})
+    carrier.take_up(attempt, task, world.prepared, inside, fresh=False)
+    assert [each["strategy"] for each in attempt.expectations()] == ["recite"], "it was run by then"
+
+
+def test_another_outcome_of_a_cell_that_is_run_again_is_not_reproducible(world: World) -> None:
+    cell = next(cell for cell in world.plan.cells if cell.strategy == "recite")
+    night = night_of(cell)
+    attempt, told = world.begun("now", night)
+    assert cell not in attempt.recorded(world.plan)
+    assert "small: 1 that nothing changed for are run again tonight" in told
+    for each in set(world.plan.cells) - set(attempt.recorded(world.plan)):
+        kept = {"reads": world.reads(), "launches": [timing([0.001, 0.002])]}
+        attempt.write(each, record(world.plan, each.strategy), kept)
+    made = world.settled(attempt, "2026-02-01T12:00:00Z")
+    (found,) = made.run.not_reproducible
+    assert (found.cell, found.before, found.now, found.seen) == ("good/recite", "failed at convert", "passed", STARTED)
