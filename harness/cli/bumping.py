@@ -24,7 +24,7 @@ from harness.bump.candidate import (
 from harness.bump.moves import Move, moves_between
 from harness.cli.blaming import blame_options, budget_s
 from harness.cli.context import root_of, selection_options, shown, timing_options
-from harness.cli.duels import duel_options, duel_s
+from harness.cli.duels import duel_options, duel_place, duel_s
 from harness.cli.outlets import instead, parse_outlets, send, to_option
 from harness.cli.policies import gate_policy
 from harness.cli.requirements import requirements_options, take
@@ -77,6 +77,8 @@ def bump(
     budget_min: float | None,
     with_duel: bool,
     duel_min: float | None,
+    duel_machine: str | None,
+    duel_address: str | None,
     **given: Any,
 ) -> int:
     """Judge what moving pins of BASE does: 0 nothing worse, 1 something is worse, 3 could not tell.
@@ -92,6 +94,7 @@ def bump(
     wanted = parse_outlets(to, as_markdown=as_markdown, as_json=as_json)
     trials_s = budget_s(no_blame=no_blame, budget_min=budget_min)
     timing_s = duel_s(with_duel=with_duel, duel_min=duel_min)
+    elsewhere_of = duel_place(with_duel=with_duel, duel_machine=duel_machine, duel_address=duel_address)
     quietly = instead(wanted)
 
     def note(text: str) -> None:
@@ -123,6 +126,7 @@ def bump(
         wanted=wanted,
         budget_s=trials_s,
         duel_s=timing_s,
+        elsewhere_of=elsewhere_of,
     )
 
 

@@ -15,6 +15,7 @@ from harness.bench.errors import HarnessError, NoEvidenceError, UsageError, unkn
 from harness.bench.plan import Plan
 from harness.bench.record import write_json
 from harness.bench.stages import Outcome
+from harness.cli.clustering import check_where, executor_options, where_duels_are
 from harness.cli.context import new_console, root_of, selection_options
 from harness.cli.duels import BUDGET_MIN, fought, of_cells
 from harness.cli.exits import COULD_NOT_TELL
@@ -65,6 +66,7 @@ WITHIN_PERCENT = 5.0
     metavar="PERCENT",
     help="Call slower only what is slower by more than that; each cell's own threshold where that is more.",
 )
+@executor_options
 @click.option("--json", "written", type=click.Path(path_type=Path), metavar="FILE", help="Write it as JSON, too.")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
 @click.pass_context
@@ -78,6 +80,9 @@ def duel(
     budget_min: float,
     within_percent: float,
     limit_percent: float | None,
+    where: str,
+    address: str | None,
+    machine: str | None,
     written: Path | None,
     results: Path | None,
     **given: Any,
@@ -90,6 +95,7 @@ def duel(
     below which difference each cell cannot be believed.
     """
     _check(budget_min, within_percent, limit_percent)
+    check_where(where, address=address, machine=machine, jobs=None)
     root = root_of(context)
     names = [_combination(root, each, click.echo) for each in (a, b)]
     _, (selection, *_) = select(root, list(dict.fromkeys(names)), matrix, **given)
@@ -102,8 +108,11 @@ def duel(
         limits={} if limit_percent is None else dict.fromkeys(cells_meant, limit_percent / 100),
         budget_s=budget_min * 60,
     )
+    meant = [plan for each in plans.values() for plan in each]
+    elsewhere = where_duels_are(meant, where, address=address, machine=machine)
     with RunDisplay(new_console()) as display:
-        found = fought(root, [tasks[name] for name in names], rules=rules, display=display).duel
+        groups = [tasks[name] for name in names]
+        found = fought(root, groups, rules=rules, display=display, elsewhere=elsewhere).duel
     found = replace(found, absent={**broken, **found.absent})
     if written is not None:
         write_json(written, report.to_json(found))

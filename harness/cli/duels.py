@@ -15,10 +15,12 @@ from harness.attempts.tasks import Task
 from harness.bench.errors import HarnessError, NoEvidenceError, RunInterruptedError, UsageError
 from harness.bench.plan import Plan
 from harness.bench.text import one_line
+from harness.cli.clustering import HERE, RAY, Elsewhere, check_where, where_duels_are
 from harness.cli.context import new_console
 from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.preparing import SIDES, Key, Side, prepare
 from harness.duel.sequential import Design
+from harness.executors.machines import MachineClass
 from harness.matrix.installing import holding
 from harness.report.duel import machine_words, unsteady_words
 from harness.report.live import RunDisplay
@@ -41,11 +43,20 @@ _OPTIONS = (
         metavar="MINUTES",
         help=f"Begin no pair that would end later; converting counts, and is not cut short ({BUDGET_MIN:g}).",
     ),
+    click.option(
+        "--duel-machine",
+        metavar="LABEL=VALUE",
+        help="Convert and time on the nodes of a Ray cluster with this label, pairs on one of them alone.",
+    ),
+    click.option("--duel-address", metavar="ADDRESS", help="The cluster's, as Ray takes it; else the one found here."),
 )
 
 
 def duel_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a verdict that rests on a duel; the command is given `with_duel` and `duel_min`."""
+    """Add the options of a verdict that rests on a duel.
+
+    The command is given `with_duel`, `duel_min`, `duel_machine` and `duel_address`.
+    """
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -59,6 +70,24 @@ def duel_s(*, with_duel: bool, duel_min: float | None) -> float | None:
     return 60 * (BUDGET_MIN if duel_min is None else duel_min) if with_duel else None
 
 
+ElsewhereOf = Callable[[Sequence[Plan]], Elsewhere]
+
+
+def duel_place(*, with_duel: bool, duel_machine: str | None, duel_address: str | None) -> ElsewhereOf:
+    """Where a duel of plans is fought. Raises `UsageError` for options that say nothing."""
+    if duel_address and not duel_machine:
+        msg = f"--duel-address {duel_address}: add --duel-machine, which says on which of its nodes."
+        raise UsageError(msg)
+    if not duel_machine:
+        return lambda _: HERE
+    if not with_duel:
+        msg = "--duel-machine: only goes with --duel."
+        raise UsageError(msg)
+    MachineClass.parse(duel_machine, option="--duel-machine")
+    check_where(RAY, address=duel_address, machine=duel_machine, jobs=None)
+    return lambda plans: where_duels_are(plans, RAY, address=duel_address, machine=duel_machine)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fought:
     """A duel, and the sides that it was of."""
@@ -67,9 +96,10 @@ class Fought:
     sides: tuple[Side, Side]
 
 
-def fought(root: Path, groups: Groups, *, rules: Rules, display: RunDisplay) -> Fought:
+def fought(root: Path, groups: Groups, *, rules: Rules, display: RunDisplay, elsewhere: Elsewhere = HERE) -> Fought:
     """A whole duel of the cells of `groups`. Waiting for who else duels, or uses the environments, costs no budget.
 
+    Cells are converted, and pairs are taken, here or `elsewhere`.
     Raises `NoEvidenceError` where an environment cannot be had or no cell passes on both sides, and what executing
     raises.
     """
@@ -79,13 +109,13 @@ def fought(root: Path, groups: Groups, *, rules: Rules, display: RunDisplay) -> 
         for name in sorted({task.name for each in groups for task in each}):
             held.enter_context(holding(root, name, display.note))
         began = time.monotonic()
-        sides = _prepared(root, groups, display, held)
+        sides = _prepared(root, groups, display, held, elsewhere)
         keys = [key for key in sides[0].cells if key in sides[1].cells]
         if not keys:
             raise NoEvidenceError(_nothing_to_time(sides))
 
         def check() -> None:
-            for side in sides:
+            for side in sides if elsewhere.ground is None else ():  # a node looks at its own
                 side.require_whole(root)
 
         check()
@@ -99,6 +129,7 @@ def fought(root: Path, groups: Groups, *, rules: Rules, display: RunDisplay) -> 
             tell=display.note,
             busy=display.busy,
             check=check,
+            ground=elsewhere.ground,
         )
         for side in sides if not duel.cut else ():
             side.let_go(duel.folder)
@@ -114,13 +145,16 @@ def of_cells(plans: Sequence[Plan], meant: set[Key]) -> list[Plan]:
     return [plan for plan in narrowed if plan.cells]
 
 
-def _prepared(root: Path, groups: Groups, display: RunDisplay, holds: contextlib.ExitStack) -> tuple[Side, Side]:
+def _prepared(
+    root: Path, groups: Groups, display: RunDisplay, holds: contextlib.ExitStack, elsewhere: Elsewhere
+) -> tuple[Side, Side]:
     """Both sides, converted. The second one need not convert what does not pass on the first."""
-    first = prepare(root, groups[0], display, holds, side=SIDES[0])
+    by = elsewhere.executor_of
+    first = prepare(root, groups[0], display, holds, side=SIDES[0], executor_of=by)
     left = [replace(task, plan=plan) for task in groups[1] for plan in of_cells([task.plan], set(first.cells))]
     if not left:
         raise NoEvidenceError(_nothing_to_time((first,)))
-    return first, prepare(root, left, display, holds, side=SIDES[1])
+    return first, prepare(root, left, display, holds, side=SIDES[1], executor_of=by)
 
 
 def _nothing_to_time(sides: Sequence[Side]) -> str:
@@ -144,11 +178,13 @@ def told_by_duel(
     policy: GatePolicy,
     budget_s: float,
     quietly: bool,
+    elsewhere_of: ElsewhereOf = lambda _: HERE,
 ) -> Duelled:
     """What a duel tells of the cells that pass on both sides: of those that the policy has a limit for, or of all.
 
     `duellists` is asked for the sides of these cells. What stands in the way of a duel is told in its place, since the
-    verdict stands without it. `quietly` shows how far it is on the standard error.
+    verdict stands without it. `quietly` shows how far it is on the standard error. `elsewhere_of` the plans says where
+    it is fought.
     """
     passing = [each for each in comparison.changes if each.passed]
     cells = [(each.model, each.strategy) for each in passing]
@@ -174,7 +210,8 @@ def told_by_duel(
             wanted = duellists(meant, display)
             if not all(wanted.groups):
                 return Duelled(untimed=wanted.untimed)
-            found = fought(root, wanted.groups, rules=rules, display=display)
+            elsewhere = elsewhere_of([task.plan for each in wanted.groups for task in each])
+            found = fought(root, wanted.groups, rules=rules, display=display, elsewhere=elsewhere)
     except RunInterruptedError:
         raise
     except HarnessError as error:
@@ -253,7 +290,7 @@ def _told(found: Fought, untimed: Mapping[Key, str], comparison: Comparison) -> 
         cut=frozenset(duel.cut),
         fell_out=frozenset(duel.fell_out),
         unmeasured=frozenset(duel.decisions.keys() - duel.thresholds.keys()),
-        machine=machine_words(duel.machine),
+        machine=machine_words(duel.machine, duel.nodes),
         pairs=duel.pairs,
         seconds=duel.seconds,
         notes=tuple(notes),

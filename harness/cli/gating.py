@@ -10,7 +10,7 @@ import click
 from harness.bench.errors import UsageError
 from harness.cli.blaming import blame_options, budget_s
 from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, timing_options
-from harness.cli.duels import duel_options, duel_s, told_by_duel
+from harness.cli.duels import duel_options, duel_place, duel_s, told_by_duel
 from harness.cli.outlets import instead, parse_outlets, send, to_option
 from harness.cli.policies import gate_policy
 from harness.cli.reading import compared, table_options
@@ -80,6 +80,8 @@ def gate(
     budget_min: float | None,
     with_duel: bool,
     duel_min: float | None,
+    duel_machine: str | None,
+    duel_address: str | None,
     **given: Any,
 ) -> int:
     """Judge whether CANDIDATE may replace BASE: 0 nothing worse, 1 something is worse, 3 could not tell.
@@ -91,6 +93,7 @@ def gate(
     quietly = instead(wanted)
     policy = gate_policy(root_of(context), matrix)
     timing_s = duel_s(with_duel=with_duel, duel_min=duel_min)
+    elsewhere_of = duel_place(with_duel=with_duel, duel_machine=duel_machine, duel_address=duel_address)
     of_runs = {name: given.pop(name) for name in _OF_RUNS if name in given}
     if base_requirements and candidate_requirements:
         if base or candidate:
@@ -100,7 +103,14 @@ def gate(
         sides = _run(context, files, quietly, policy=policy, matrix=matrix, **given, **of_runs)
         trials_s = budget_s(no_blame=no_blame, budget_min=budget_min)
         return judged(
-            context, sides, policy=policy, results=given["results"], wanted=wanted, budget_s=trials_s, duel_s=timing_s
+            context,
+            sides,
+            policy=policy,
+            results=given["results"],
+            wanted=wanted,
+            budget_s=trials_s,
+            duel_s=timing_s,
+            elsewhere_of=elsewhere_of,
         )
     if base_requirements or candidate_requirements or not base or not candidate:
         msg = (
@@ -128,6 +138,7 @@ def gate(
             policy=policy,
             budget_s=timing_s,
             quietly=quietly,
+            elsewhere_of=elsewhere_of,
         )
         verdict = judge(comparison, policy=policy, unfinished=unfinished, duelled=duelled)
     if not quietly:

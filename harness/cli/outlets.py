@@ -17,6 +17,7 @@ from harness.report.outlets.facts import Facts
 from harness.report.outlets.junit import junit
 from harness.report.outlets.openmetrics import openmetrics
 from harness.report.outlets.sarif import sarif
+from harness.report.outlets.stores import STORES, require
 
 _OF_FACTS: dict[str, Callable[[Facts], str]] = {
     "annotations": workflow_commands,
@@ -30,10 +31,10 @@ _SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 _SUMMARY_LIMIT = 2**20
 """Bytes that GitHub takes of the summary of a step."""
 
-FORMATS = ("comment", "summary", "json", *_OF_FACTS)
+FORMATS = ("comment", "summary", "json", *_OF_FACTS, *STORES)
 """What `--to` takes."""
 
-_BESIDE = frozenset({"annotations", "summary"})
+_BESIDE = frozenset({"annotations", "summary", *STORES})
 """What stands beside the report for a terminal, and not in its place."""
 
 
@@ -52,8 +53,9 @@ class Outlet:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What a command has to say. `document` is None where it has no JSON."""
+    """What a command has to say. `document` is None where it has no JSON; stores are below `folder`."""
 
+    folder: Path
     facts: Facts
     markdown: Callable[[], str]
     summary: Callable[[int], str]
@@ -90,6 +92,8 @@ def parse_outlets(
             rest = ", ".join(each for each in FORMATS if each not in without)
             msg = f"--to {form}: it says nothing of what this command shows. These do: {rest}."
             raise UsageError(msg)
+        if form in STORES:
+            require(form)
         found.append(Outlet(form=form, file=file))
     if len(printed := [each.form for each in found if each.printed]) > 1:
         msg = f"--to {' and --to '.join(printed)}: only one can be printed. Name a file: --to {printed[0]}=FILE."
@@ -112,7 +116,9 @@ def send(wanted: Sequence[Outlet], said: Callable[[], Said]) -> None:
     told = said()
     # What is printed comes last, so that nothing of it is on the screen where a file cannot be written.
     for each in sorted(wanted, key=lambda outlet: not outlet.file):
-        if each.form == "summary":
+        if each.form in STORES:
+            click.echo(STORES[each.form](told.facts, each.file, told.folder), err=True)
+        elif each.form == "summary":
             _append(Path(each.file or os.environ[_SUMMARY_VARIABLE]), told)
         elif each.file:
             _write(Path(each.file), _text(each.form, told))

@@ -9,6 +9,7 @@ from harness.attempts import details
 from harness.bump.schema import Bump
 from harness.cli.outlets import Said
 from harness.cli.placing import pins_in, places_of
+from harness.matrix.places import OWN
 from harness.report import markdown
 from harness.report.comment import comment, no_solution_comment
 from harness.report.obstacles import NoSolution
@@ -33,6 +34,7 @@ def said_of_comparison(
         return details.recorded_at(root, table, model, strategy)
 
     return Said(
+        folder=root / OWN,
         facts=of_comparison(comparison, verdict, bump, places),
         markdown=made,
         summary=lambda limit: made(limit=limit, measure=_size, marked=False),
@@ -49,7 +51,10 @@ def said_of_table(root: Path, table: Table, foreseen: Foreseen | None = None) ->
         return made if _size(made) <= limit else "The table is larger than a summary may be.\n"
 
     return Said(
-        facts=of_table(table, foreseen, places), markdown=partial(markdown.grid, table, foreseen), summary=summary
+        folder=root / OWN,
+        facts=of_table(table, foreseen, places),
+        markdown=partial(markdown.grid, table, foreseen),
+        summary=summary,
     )
 
 
@@ -58,6 +63,7 @@ def said_of_no_solution(root: Path, found: NoSolution) -> Said:
     names = {name for each in found.obstacles for name in each.pins} | {each.name for each in found.moves}
     places = Places(pins=pins_in(root, found.base.side.name, names))
     return Said(
+        folder=root / OWN,
         facts=of_no_solution(found, places),
         markdown=partial(no_solution_comment, found),
         summary=lambda _: no_solution_comment(found, marked=False),

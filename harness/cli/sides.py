@@ -17,8 +17,9 @@ from harness.bench.errors import HarnessError, RunInterruptedError, UsageError
 from harness.bench.text import one_line
 from harness.bump.schema import Bump
 from harness.cli.blaming import looked_into
+from harness.cli.clustering import HERE
 from harness.cli.context import new_console, root_of, shown
-from harness.cli.duels import Duellists, of_cells, told_by_duel
+from harness.cli.duels import Duellists, ElsewhereOf, of_cells, told_by_duel
 from harness.cli.outlets import Outlet, instead, send
 from harness.cli.reading import compared
 from harness.cli.running import run_all, tasks_of
@@ -112,11 +113,12 @@ def judged(
     wanted: Sequence[Outlet],
     budget_s: float | None,
     duel_s: float | None,
+    elsewhere_of: ElsewhereOf = lambda _: HERE,
 ) -> int:
     """Compare the sides, judge, look for who is to blame, and tell; the exit code.
 
     `wanted` are the outlets. Trials take `budget_s` seconds at most; None is for no blame. A duel takes
-    `duel_s` seconds at most; None is for none.
+    `duel_s` seconds at most; None is for none. `elsewhere_of` its plans says where it is fought.
     """
     plan = sides.tasks[1].plan
     comparison, unfinished = compared(
@@ -139,6 +141,7 @@ def judged(
             policy=policy,
             budget_s=duel_s,
             quietly=quietly,
+            elsewhere_of=elsewhere_of,
         )
         verdict = judge(comparison, policy=policy, unfinished=unfinished, duelled=duelled)
     if budget_s is not None:

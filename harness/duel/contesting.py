@@ -24,8 +24,9 @@ from harness.bench.hold import hold
 from harness.bench.identity import short
 from harness.bench.record import now, write_json
 from harness.duel.deciding import CellDecision, Contest, Decision, decide
+from harness.duel.grounds import SCRATCH, Ground, Here, TakesPairs
 from harness.duel.machines import MachineFile, Setting
-from harness.duel.pairing import Pair, Pairing, Turns, unsteady
+from harness.duel.pairing import Pair, Turns, unsteady
 from harness.duel.preparing import Key, Side
 from harness.duel.sequential import Design
 from harness.duel.thresholds import AlarmRate, alarm_rate
@@ -66,7 +67,8 @@ class Duel:
     that were measured before; `learnt` those of the cells that came to their end in this duel, of a combination against
     itself, and `alarms` their false alarms. `unsteady` are the cells that were not steady when they were timed, in most
     pairs. `seconds` are those of all pairs, and `shared` is how many of them were taken while others used the GPU, or
-    may have. `folder` has every pair.
+    may have. `folder` has every pair. `nodes` are those of a cluster that pairs were taken on, each pair on one; none
+    where this machine took them.
     """
 
     sides: tuple[str, str]
@@ -86,6 +88,7 @@ class Duel:
     seconds: float
     folder: Path
     unsteady: tuple[Key, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     def of(self, *decisions: Decision) -> list[Key]:
         """The cells of these decisions."""
@@ -100,7 +103,7 @@ class Journal:
         settings = {"design": asdict(rules.design), "turns": asdict(rules.turns)}
         self.name = short(json.dumps([of, settings], sort_keys=True))[:12]
         self.folder = root / ".harness" / "duels" / f"{sides[0].name}--{sides[1].name}" / self.name
-        self.scratch = self.folder / "scratch"
+        self.scratch = self.folder / SCRATCH
         self._taken_of = {"machine": [kept.name, kept.gpu], "converted": [side.converted for side in sides]}
         self._stated = {"version": _VERSION, "sides": of, **settings, **self._taken_of}
 
@@ -194,20 +197,23 @@ def contest(
     busy: Tell,
     chance: random.Random | None = None,
     check: Callable[[], None] | None = None,
+    ground: Ground | None = None,
 ) -> Duel:
     """Duel the cells `keys`, which are ready on both sides, and return what it came to; to be called `alone`.
 
     `spent_s` seconds of the budget are over before it begins. `tell` is told what a person should know, `busy` how far
     it is. `check` is called after the last pair, and raises what makes all pairs worthless, of which nothing is learnt.
+    Pairs are taken on the `ground`: without, on this machine.
     Raises `UsageError` where devices or threads of the sides differ, and `InfrastructureError` where that stops it; the
     next call goes on.
     """
-    under_way = _UnderWay(root, sides, tuple(keys), rules)
+    ground = ground or Here()
+    under_way = _UnderWay(root, sides, tuple(keys), rules, ground.conditions)
     journal = Journal(root, sides, rules, under_way.kept)
     with hold(journal.folder, f"the duel in {journal.folder}", tell):
         under_way.go_on(journal.take_up(tell), duel=journal.id)
         try:
-            with Pairing(journal.scratch, marker=str(journal.folder), turns=rules.turns) as pairing:
+            with ground.pairing(sides, under_way.keys, journal.folder, rules.turns, tell) as pairing:
                 for pair in under_way.fight(pairing, chance or random.Random(), busy, spent_s=spent_s):
                     journal.add(pair)
         finally:
@@ -223,12 +229,20 @@ def contest(
 class _UnderWay:
     """The pairs of a duel so far, and what they decide."""
 
-    def __init__(self, root: Path, sides: tuple[Side, Side], keys: tuple[Key, ...], rules: Rules) -> None:
+    def __init__(
+        self,
+        root: Path,
+        sides: tuple[Side, Side],
+        keys: tuple[Key, ...],
+        rules: Rules,
+        conditions: Mapping[str, Any] | None = None,
+    ) -> None:
         self._sides, self._rules = sides, rules
         self._pairs: list[Pair] = []
+        self.keys = keys
         self._keys = {"/".join(key): key for key in keys}
         self._device, self._threads = _conditions(sides, keys)
-        self.kept = MachineFile(root, self._device)
+        self.kept = MachineFile(root, self._device, conditions)
         self._settings = {key: [self._setting(side, key) for side in sides] for key in keys}
         self._thresholds: dict[Key, float] = {}
         self._fell_out: dict[str, str] = {}
@@ -273,7 +287,7 @@ class _UnderWay:
                 found[name].append(pair.difference)
         return found
 
-    def fight(self, pairing: Pairing, chance: random.Random, busy: Tell, *, spent_s: float) -> Iterator[Pair]:
+    def fight(self, pairing: TakesPairs, chance: random.Random, busy: Tell, *, spent_s: float) -> Iterator[Pair]:
         """Take pair after pair, one of each cell before the next of any, and yield each as it is taken."""
         deadline = time.monotonic() + self._rules.budget_s - spent_s
         told, told_at = -1, 0.0
@@ -340,6 +354,7 @@ class _UnderWay:
             seconds=sum(pair.seconds for pair in self._pairs),
             folder=journal.folder,
             unsteady=tuple(key for key in unsteady(self._pairs) if key in decisions),
+            nodes=tuple(dict.fromkeys(pair.node for pair in self._pairs if pair.node)),
         )
 
     def _told(self, name: str, cell: CellDecision) -> CellDecision:

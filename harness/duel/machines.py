@@ -1,4 +1,4 @@
-"""What is known of this machine: how cells differ from themselves on it (A/A), in `.harness/machines`.
+"""What is known of a machine: how cells differ from themselves on it (A/A), in `.harness/machines`.
 
 A machine is its CPU model, its cores and its memory, and on CUDA its GPU. Latencies and thresholds hold for it alone.
 """
@@ -39,11 +39,15 @@ class Setting:
 
 
 class MachineFile:
-    """What is kept of this machine below `root`. On the device "cuda", `gpu` is the name of its GPU; else empty."""
+    """What is kept of a machine below `root`: of this one, or of the one whose `conditions` a node of a cluster told.
 
-    def __init__(self, root: Path, device: str) -> None:
-        self.gpu = str((describe().gpu or {}).get("name", "")) if device == "cuda" else ""
-        self.machine: Mapping[str, Any] = {name: value for name, value in machine().items() if name != "os"}
+    On the device "cuda", `gpu` is the name of its GPU; else empty.
+    """
+
+    def __init__(self, root: Path, device: str, conditions: Mapping[str, Any] | None = None) -> None:
+        told = conditions or {"machine": machine(), "gpu": describe().gpu if device == "cuda" else None}
+        self.gpu = str((told["gpu"] or {}).get("name", "")) if device == "cuda" else ""
+        self.machine: Mapping[str, Any] = {name: value for name, value in told["machine"].items() if name != "os"}
         words = f"{self.machine['cpu']} {self.machine['cores']} cores {round(self.machine['memory_mb'] / 1024)} GiB"
         self.name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
         self.path = root / ".harness" / "machines" / f"{self.name}.json"

@@ -56,7 +56,7 @@ class Pair:
 
     `difference` is ln(B / A), None where a side failed: then `failed` is that side's letter, and `reason` says of what.
     `processes` has what each process told of itself. `gpu_use` is who used the GPU meanwhile, as
-    `harness.bench.gpu_use` says it; empty on the CPU.
+    `harness.bench.gpu_use` says it; empty on the CPU. `node` is the node of a cluster that it was taken on, if any.
     """
 
     model: str
@@ -72,6 +72,7 @@ class Pair:
     reason: str = ""
     processes: tuple[Mapping[str, Any], ...] = ()
     gpu_use: str = ""
+    node: str = ""
 
     @property
     def key(self) -> Key:

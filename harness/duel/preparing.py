@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from harness.bench.registry import Registry
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import WAITING_FILE, Waiting, read_waiting
 from harness.executors.local import Local, jobs_here
+from harness.executors.units import Executor
 from harness.matrix.environment import clean_environ, python_of
 from harness.matrix.installing import installed, unwhole
 from harness.matrix.wholeness import listed
@@ -46,6 +47,7 @@ class ReadyCell:
     """A cell of one side that waits to be served, with what it is served by: `python` is its interpreter.
 
     `model_digest` and `strategy_digest` are of the files that it was converted from and by, None where there are none.
+    `attempt` is the folder of the attempt in which it waits.
     """
 
     cell: Cell
@@ -56,6 +58,7 @@ class ReadyCell:
     waiting: Waiting
     model_digest: str | None = None
     strategy_digest: str | None = None
+    attempt: Path | None = None
 
     @property
     def policy(self) -> Policy:
@@ -149,13 +152,13 @@ def prepare(
     holds: contextlib.ExitStack,
     *,
     side: str,
-    jobs: int | None = None,
+    executor_of: Callable[[Plan], Executor] | None = None,
 ) -> Side:
     """Make the cells of `tasks`, which are of one combination, ready for `side` ("a" or "b") of a duel.
 
-    The caller holds the environments. Cells are converted by so many `jobs`, or as many as this machine allows. What is
-    ready is held until `holds` is closed. What is there from a duel that was interrupted is not made again. Raises
-    `NoEvidenceError` where an environment cannot be had, and what `execute` raises.
+    The caller holds the environments. Cells are converted by `executor_of` their plan: without, by as many jobs as this
+    machine allows. What is ready is held until `holds` is closed. What is there from a duel that was interrupted is not
+    made again. Raises `NoEvidenceError` where an environment cannot be had, and what `execute` raises.
     """
     cells: dict[Key, ReadyCell] = {}
     absent: dict[Key, str] = {}
@@ -169,11 +172,11 @@ def prepare(
             holds,
             run=f"duel of {plan.combination}",
             held=True,
-            executor=Local(jobs_here(plan.policy, device=plan.device, asked=jobs)),
+            executor=executor_of(plan) if executor_of else Local(jobs_here(plan.policy, device=plan.device)),
         )
         attempts.append(attempt)
         parts.append(_identity(root, task, attempt))
-        ready, missing = _ready(attempt, plan, task.interpreter or python_of(root, task.name))
+        ready, missing = ready_cells(attempt, plan, task.interpreter or python_of(root, task.name))
         conversions.append(_conversion(attempt, ready))
         cells |= ready
         with_cells += [task] if ready else []
@@ -204,7 +207,11 @@ def _conversion(attempt: Attempt, ready: Mapping[Key, ReadyCell]) -> str:
     return short(json.dumps([stated["started"], sorted(map(short, waiting))]))[:12]
 
 
-def _ready(attempt: Attempt, plan: Plan, python: Path) -> tuple[dict[Key, ReadyCell], dict[Key, str]]:
+def ready_cells(attempt: Attempt, plan: Plan, python: Path) -> tuple[dict[Key, ReadyCell], dict[Key, str]]:
+    """The cells of a side's attempt that wait to be served by `python`, and why others do not.
+
+    Raises `NoEvidenceError` where the environment cannot be had.
+    """
     registry = plan.registry()
     cells: dict[Key, ReadyCell] = {}
     absent: dict[Key, str] = {}
@@ -230,5 +237,6 @@ def _ready(attempt: Attempt, plan: Plan, python: Path) -> tuple[dict[Key, ReadyC
             waiting=waiting,
             model_digest=record.model_digest,
             strategy_digest=record.strategy_digest,
+            attempt=attempt.folder,
         )
     return cells, absent

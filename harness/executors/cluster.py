@@ -18,12 +18,13 @@ from typing import Any
 
 from harness.bench.errors import UsageError
 from harness.bench.plan import Policy
+from harness.executors.answering import Answerer
 from harness.executors.connecting import ClusterError, connected, imported
 from harness.executors.describing import ask
 from harness.executors.flights import Run
 from harness.executors.local import Local
 from harness.executors.machines import MachineClass, conditions
-from harness.executors.orders import Begun, Message, Order
+from harness.executors.orders import Begun, Message, Order, Post
 from harness.executors.parcel import Parcel, pack, parcel_of
 from harness.executors.reserved import Reserved
 from harness.executors.units import Unit, Work
@@ -59,7 +60,7 @@ class RayCluster:
         self._machine = machine
         self._cpus = 0.0
         self._conditions: Mapping[str, Any] = {}
-        with self._travelled(parcel_of([]) if machine else None) as ray:
+        with self.travelled(parcel_of([]) if machine else None) as ray:
             if machine:
                 self._cpus = machine.cpus(_alive(ray))
             self._jobs = sum(self.rooms(ray).values())
@@ -111,7 +112,7 @@ class RayCluster:
         if not self._machine and (self._jobs == 1 or _of_this_machine(work)):
             return [here]
         parcel = parcel_of([unit.plan])
-        with self._travelled(parcel) as ray:
+        with self.travelled(parcel) as ray:
             order = Order.of(unit, (), work, parcel, environ=clean_environ(pinned=bool(work.lock)), asks=True)
             nodes = sorted(self.rooms(ray))
             self._tell(f"asking {len(nodes)} nodes what they are made of, once {work.name} is installed on each")
@@ -124,9 +125,9 @@ class RayCluster:
         Raises `UsageError` for an environment that no other machine can install, and `InfrastructureError` where no
         node is left that can do what was ordered.
         """
-        _refuse_local(work)
+        refuse_local(work)
         parcel = parcel_of([unit.plan for unit in units])
-        with self._travelled(parcel) as ray:
+        with self.travelled(parcel) as ray:
             Run(self, ray, work, parcel, self._tell).run(units, look)
 
     def alone(self, unit: Unit, work: Work, look: Callable[[], None], *, only_waiting: bool = False) -> int:
@@ -137,27 +138,38 @@ class RayCluster:
         """
         if self._machine is None:
             return Local(1).alone(unit, work, look, only_waiting=only_waiting)
-        _refuse_local(work)
+        refuse_local(work)
         parcel = parcel_of([unit.plan])
-        with self._travelled(parcel) as ray:
+        with self.travelled(parcel) as ray:
             return Reserved(self, ray, work, parcel, self._tell).alone(unit, look, only_waiting=only_waiting)
 
     def order(self, ray: ModuleType, order: Order, avoided: Sequence[str], given: Sequence[Any] = ()) -> Any:
         """Have an order carried out by whichever node has room; a generator of references to messages.
 
-        One that is to be `alone` gets all CPUs of its node, so that Ray places nothing of anybody's there meanwhile.
         `given` are references to the files that its attempt has from the beginning.
         """
-        options: dict[str, Any] = {**self._needed(), "max_retries": 0, "num_returns": "streaming"}
+        options = {**self._where(avoided, alone=order.alone), "max_retries": 0, "num_returns": "streaming"}
         options["_generator_backpressure_num_objects"] = 16
+        return ray.remote(_carry_out).options(**options).remote(order, list(given))
+
+    def station(self, ray: ModuleType, avoided: Sequence[str]) -> Any:
+        """Have a node of the machine class to oneself, while what is returned is there: a `Station`, as Ray's actor."""
+        return ray.remote(Station).options(**self._where(avoided, alone=True), max_restarts=0).remote()
+
+    def _where(self, avoided: Sequence[str], *, alone: bool) -> dict[str, Any]:
+        """What Ray has to find for one that is ordered.
+
+        One that is to be `alone` gets all CPUs of its node, so that Ray places nothing of anybody's there meanwhile.
+        """
+        options: dict[str, Any] = self._needed()
         selector = {"ray.io/node-id": f"!in({','.join(avoided)})"} if avoided else {}
         if self._machine is not None:
             selector[self._machine.label] = self._machine.value
         if selector:
             options["label_selector"] = selector
-        if order.alone:
+        if alone:
             options["num_cpus"] = self._cpus
-        return ray.remote(_carry_out).options(**options).remote(order, list(given))
+        return options
 
     def check(self, ray: ModuleType, begun: Begun) -> None:
         """Raise `UsageError` where a node that has begun is another machine than the class is of."""
@@ -183,7 +195,7 @@ class RayCluster:
         return dict(first)
 
     @contextlib.contextmanager
-    def _travelled(self, parcel: Parcel | None) -> Iterator[ModuleType]:
+    def travelled(self, parcel: Parcel | None) -> Iterator[ModuleType]:
         """Ray, connected, with what is in the parcel on each node that gets an order."""
         with contextlib.ExitStack() as stack:
             archive = None
@@ -202,9 +214,26 @@ def _carry_out(order: Order, given: Sequence[Any]) -> Iterator[Message]:
     ray = imported()
     from harness.executors.delivering import deliver
 
-    context = ray.get_runtime_context()
-    yield Begun(node=os.uname().nodename, node_id=context.get_node_id(), machine=conditions())
+    yield _begun(ray)
     yield from deliver(order, (ray.get(each) for each in given))
+
+
+class Station(Answerer):
+    """An actor on a node that somebody has alone; each call is answered before the next one."""
+
+    def who(self) -> Begun:
+        """Which node it is."""
+        return _begun(imported())
+
+    def begin_with(self, post: Post, given: Sequence[Any]) -> None:
+        """Begin, as `Answerer` says, with files of which `given` are the references."""
+        ray = imported()
+        self.begin(post, (ray.get(each) for each in given))
+
+
+def _begun(ray: ModuleType) -> Begun:
+    context = ray.get_runtime_context()
+    return Begun(node=os.uname().nodename, node_id=context.get_node_id(), machine=conditions())
 
 
 def _of_this_machine(work: Work) -> list[str]:
@@ -212,7 +241,7 @@ def _of_this_machine(work: Work) -> list[str]:
     return sorted({name for names in _LOCAL.findall(work.lock) for name in names if name})
 
 
-def _refuse_local(work: Work) -> None:
+def refuse_local(work: Work) -> None:
     """Raise where there are such packages."""
     if found := _of_this_machine(work):
         msg = (

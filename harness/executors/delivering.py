@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import uuid
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -26,17 +26,21 @@ from harness.executors.orders import Ended, Message, Order, Part, Told, pieces_o
 from harness.matrix.variables import on_node
 
 PARENT = "HARNESS_PARENT"
+LOG_FILE = "node.log"
 
 _START = (
-    "import runpy, sys; sys.path.insert(0, sys.argv[1]); del sys.argv[1]; "
-    "runpy.run_module('harness.executors.node', run_name='__main__')"
+    "import runpy, sys; sys.path.insert(0, sys.argv[1]); module = sys.argv[2]; del sys.argv[1:3]; "
+    "runpy.run_module(module, run_name='__main__')"
 )
 """Whatever is installed there, the harness that travelled comes first."""
 
 _POLL_S = 0.2
 _GRACE_S = 25.0
 _LOG_BYTES = 2000
-_ATTEMPT = "attempt"
+_NODE = "harness.executors.node"
+ATTEMPT = "attempt"
+"""The folder, in that of an order, whose processes are ended with it."""
+
 _LARGE = ("waiting/", "kept/")
 
 
@@ -45,6 +49,16 @@ def deliver(order: Order, given: Iterable[Part] = (), *, base: Path = BASE) -> G
 
     What is `given` are the files that the attempt has from the beginning. Closed early, it ends what it started.
     """
+    with order_folder() as folder:
+        order.write(folder)
+        for part in given:
+            part.write(folder / ATTEMPT)
+        yield from _carried_out(order, folder, base)
+
+
+@contextlib.contextmanager
+def order_folder() -> Iterator[Path]:
+    """A new folder on this node, held until the end: then what is at work in it is ended, and it goes."""
     units = node_cache() / "units"
     folder = units / uuid.uuid4().hex[:12]
     with contextlib.ExitStack() as held:
@@ -52,12 +66,9 @@ def deliver(order: Order, given: Iterable[Part] = (), *, base: Path = BASE) -> G
             _sweep(units)
             held.enter_context(hold(folder, str(folder), _unheard))
         try:
-            order.write(folder)
-            for part in given:
-                part.write(folder / _ATTEMPT)
-            yield from _carried_out(order, folder, base)
+            yield folder
         finally:
-            end_leftovers(str(folder / _ATTEMPT))
+            end_leftovers(str(folder / ATTEMPT))
             remove_tree(folder)
 
 
@@ -66,23 +77,39 @@ def _sweep(units: Path) -> None:
     for folder in filter(Path.is_dir, units.iterdir()):
         with held_if_free(folder) as free:
             if free:
-                end_leftovers(str(folder / _ATTEMPT))
+                end_leftovers(str(folder / ATTEMPT))
                 remove_tree(folder)
 
 
-def _carried_out(order: Order, folder: Path, base: Path) -> Iterator[Message]:
-    environ = on_node(order.environ, os.environ, pinned=bool(order.lock), gpu=order.planned().device != "cpu")
-    log = folder / "node.log"
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _START, str(base), str(folder)],
+def start(
+    module: str, folder: Path, base: Path, environ: Mapping[str, str], *, asked: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start `module` of the harness that was unpacked in `base`, with `folder` for its argument.
+
+    What it prints is to be read, what it complains of lies in `node.log`, and `asked` says that it is written to.
+    """
+    with (folder / LOG_FILE).open("wb") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-c", _START, str(base), module, str(folder)],
             cwd=base,
             env={**environ, PARENT: str(os.getpid())},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
         )
+
+
+def broken_off(process: subprocess.Popen[bytes], folder: Path) -> Ended:
+    """What there is to say where a process that was started in `folder` ended without its last word."""
+    code = process.wait()
+    said = tail(folder / LOG_FILE, _LOG_BYTES).strip() or f"exit code {code}"
+    return Ended(trouble=f"the harness's process on the node did not work: {said}.", killed=code < 0)
+
+
+def _carried_out(order: Order, folder: Path, base: Path) -> Iterator[Message]:
+    environ = on_node(order.environ, os.environ, pinned=bool(order.lock), gpu=order.planned().device != "cpu")
+    process = start(_NODE, folder, base, environ)
     assert process.stdout is not None
     ended = False
     try:
@@ -90,17 +117,15 @@ def _carried_out(order: Order, folder: Path, base: Path) -> Iterator[Message]:
             told = json.loads(line)
             if "files" in told:
                 for path in told["files"]:
-                    yield from _pieces(folder / _ATTEMPT, path)
+                    yield from _pieces(folder / ATTEMPT, path)
                 yield Told(events=tuple(told.get("events", ())), notes=tuple(told.get("notes", ())))
             else:
                 ended = True
                 yield Ended(**told)
         if not ended:
-            code = process.wait()
-            said = tail(log, _LOG_BYTES).strip() or f"exit code {code}"
-            yield Ended(trouble=f"the harness's process on the node did not work: {said}.", killed=code < 0)
+            yield broken_off(process, folder)
     finally:
-        _end(process)
+        end(process)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:
@@ -127,7 +152,7 @@ def _pieces(attempt: Path, name: str) -> Iterator[Message]:
         path.unlink(missing_ok=True)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Have the process end: by itself, which ends the bench, or killed where it does not in time."""
     process.terminate()
     try:

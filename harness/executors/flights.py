@@ -14,7 +14,7 @@ from harness.bench.attempt import State
 from harness.bench.errors import InfrastructureError
 from harness.bench.signals import deaf
 from harness.executors.connecting import ClusterError, first_line, last_line
-from harness.executors.orders import Begun, Ended, Message, Order, Part, Told
+from harness.executors.orders import Begun, Ended, Message, Order, Part, Told, parts_of
 from harness.executors.parcel import Parcel
 from harness.executors.receiving import Receiver
 from harness.executors.units import Unit, Work
@@ -119,7 +119,13 @@ class Run:
     def _order(self, unit: Unit, receiver: Receiver) -> None:
         receiver.begin()
         order = Order.of(unit, receiver.left, self._work, self._parcel, environ=self._environ)
-        self._flights.append(Flight(unit, receiver, self._cluster.order(self._ray, order, sorted(self._avoided))))
+        given = self._given(unit, [f"given/{cell.slug}" for cell in receiver.left])
+        generator = self._cluster.order(self._ray, order, sorted(self._avoided), given)
+        self._flights.append(Flight(unit, receiver, generator, given=given))
+
+    def _given(self, unit: Unit, names: Sequence[str]) -> list[Any]:
+        """References to what an attempt has from the beginning: all that lies in its folders `names`."""
+        return [self._ray.put(part) for name in names for part in parts_of(unit.folder, name)]
 
     def _count(self) -> None:
         """Nodes come and go. Raises where none has been there for long that could run what is left."""
@@ -187,6 +193,7 @@ class Run:
     def _over(self, flight: Flight, ended: Ended) -> None:
         """An order came to its end: what is left of its cells is ordered anew where the node is to blame."""
         left = flight.receiver.left
+        flight.given.clear()
         if ended.state == State.REFUSED.value:
             flight.receiver.refused(ended)
         elif not ended.trouble or not left or flight.cancelled:

@@ -26,11 +26,11 @@ class MachineClass:
     value: str
 
     @classmethod
-    def parse(cls, text: str) -> MachineClass:
-        """From `LABEL=VALUE`. Raises `UsageError` for anything else."""
+    def parse(cls, text: str, *, option: str = "--machine") -> MachineClass:
+        """From the `LABEL=VALUE` of an option. Raises `UsageError` for anything else."""
         label, equals, value = text.partition("=")
         if not (label and equals and value):
-            msg = f"--machine {text}: name a label of Ray's and its value, such as machine=m7i.4xlarge."
+            msg = f"{option} {text}: name a label of Ray's and its value, such as machine=m7i.4xlarge."
             raise UsageError(msg)
         return cls(label, value)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import harness
 from harness.bench.attempt import Attempt, State
+from harness.bench.builds import build_folder
 from harness.bench.errors import EnvironmentChangedError, HarnessError, InfrastructureError, UsageError
 from harness.bench.group import die_with_parent, end_leftovers
 from harness.bench.hold import hold
@@ -28,6 +29,7 @@ from harness.bench.identity import short
 from harness.bench.logs import tail
 from harness.bench.plan import Cell, file_stem_of
 from harness.bench.record import write_json
+from harness.bench.requests import BUILT_FILE
 from harness.bench.signals import raise_on_termination
 from harness.bench.waiting import WAITING_FILE
 from harness.executors.machines import conditions
@@ -77,9 +79,9 @@ def carry_out(order: Order, folder: Path, say: Say) -> None:
 
     Raises `InfrastructureError` for what is no result.
     """
-    attempt = _laid_out(order, folder)
+    attempt = laid_out(order, Attempt(folder / "attempt"))
     with ready(order, log=folder / "install.log", note=lambda text: say({"files": [], "notes": [text]})) as prepared:
-        _require_the_same(order, prepared)
+        require_the_same(order, prepared)
         outbox = _Outbox(order, attempt)
         if order.asks or order.alone:  # nothing is done beside what is timed
             outbox.describe(prepared)
@@ -110,9 +112,8 @@ def carry_out(order: Order, folder: Path, say: Say) -> None:
     say({**told, "mistake": stated.get("mistake", False), **of_bench})
 
 
-def _laid_out(order: Order, folder: Path) -> Attempt:
+def laid_out(order: Order, attempt: Attempt) -> Attempt:
     """The unit's attempt on this node, as the machine that ordered it began it, with paths of this one."""
-    attempt = Attempt(folder / "attempt")
     attempt.clear_scratch()
     for each in (attempt.records, attempt.natives, attempt.builds):
         each.mkdir(parents=True, exist_ok=True)
@@ -160,7 +161,7 @@ def ready(order: Order, *, log: Path, note: Callable[[str], None]) -> Iterator[P
         yield prepared
 
 
-def _require_the_same(order: Order, prepared: Prepared) -> None:
+def require_the_same(order: Order, prepared: Prepared) -> None:
     """Raise where this node's environment is not the one that the attempt says its cells run in."""
     python, packages = order.attempt["python"], order.attempt["packages"]
     if prepared.python_version != python:
@@ -253,17 +254,24 @@ class _Outbox:
         found = [*self.of_node(), *self.of_build(cell.model)]
         for folder in (self._attempt.kept / cell.slug, waiting.parent):
             for path in sorted(folder.rglob("*")):
-                if path.is_file() and path != last:
+                if path == waiting and path != last:  # it waits for a duel, and has its record
+                    found += self._translated(path)
+                elif path.is_file() and path != last:
                     found.append(self._name(path))
                 elif path.is_dir() and not any(path.iterdir()):
                     found.append(f"{self._name(path)}/")
         return [*found, *self._translated(last, {key: self._node})]
 
     def of_build(self, model: str) -> list[str]:
-        """Those of the build of a model, once they are there."""
+        """Those of the build of a model, once they are there; for a duel inputs and native outputs are among them."""
         name = f"{file_stem_of(model)}.json"
         of_build = [self._attempt.natives / name, self._attempt.builds / name]
-        return [told for path in of_build if path.exists() for told in self._translated(path)]
+        found = [told for path in of_build if path.exists() for told in self._translated(path)]
+        facts = build_folder(self._attempt.built, model) / BUILT_FILE
+        if self._name(facts) in self._told or not facts.exists():
+            return found
+        arrays = [facts.with_name(name) for name in json.loads(facts.read_text(encoding="utf-8"))["digests"]]
+        return [*found, *map(self._name, arrays), *self._translated(facts)]
 
     def _translated(self, path: Path, details: Mapping[str, str] | None = None) -> list[str]:
         """The name of a file that has been given the paths of who ordered it; none where that was done before.

@@ -15,7 +15,7 @@ from harness.executors.units import Unit, Work
 
 ORDER_FILE = "order.json"
 PIECE_BYTES = 8 * 2**20
-COMES_BACK = ("surroundings", "natives", "builds", "kept", "waiting", "records")
+COMES_BACK = ("surroundings", "natives", "builds", "built", "kept", "waiting", "records")
 """The folders of a unit's attempt of which what cells left comes back."""
 
 CONVERTED_ON = "converted_on"
@@ -103,6 +103,31 @@ class Order:
     def planned(self) -> Plan:
         """The plan, with the paths of the machine that ordered it."""
         return Plan.from_json(self.plan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """A process that a node keeps and that answers questions: `module` of the harness (`harness.executors.answering`).
+
+    `orders` are those whose cells it is about, each under the name of the folder that its attempt has there; `told` is
+    what else the process has to know.
+    """
+
+    module: str
+    orders: Mapping[str, Order]
+    told: Mapping[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Keep it in a folder, for the process."""
+        path = folder / ORDER_FILE
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Post:
+        """The inverse of `write`."""
+        value = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
+        return cls(**{**value, "orders": {name: Order(**each) for name, each in value["orders"].items()}})
 
 
 @dataclass(frozen=True, kw_only=True)

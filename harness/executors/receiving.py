@@ -64,6 +64,8 @@ class Receiver:
         for name in sorted(self._names("natives") & self._names("builds")):
             native, modules = (json.loads((self._apart / part / name).read_text("utf-8")) for part in _OF_BUILD)
             self._attempt.write_build(model_of(Path(name).stem), native, modules)
+        # Cells that came before may wait with what another node built, of which this is the same.
+        self._place_all("built", {name for name in self._names("built") if not (self._attempt.built / name).exists()})
         for event in told.events:
             cell = self._cells.get((event["model"], event["strategy"]))
             if cell is None or (cell.model, cell.strategy) in self._done:
@@ -72,7 +74,7 @@ class Receiver:
                 self.under_way.add(cell)
             elif event["event"] == "ended" or (event["event"] == "waiting" and not self._times):
                 self._place(cell)
-                if self._times:
+                if self._times and not self._plan.duel_side:
                     self._waits_no_more(cell, passed=event.get("outcome") == Outcome.PASSED.value)
                 self.under_way.discard(cell)
                 self._done.add((cell.model, cell.strategy))

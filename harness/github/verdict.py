@@ -14,7 +14,7 @@ import tempfile
 import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,8 @@ COMMANDS = ("gate", "compare", "bump", "pins")
 DECISIONS = {0: "may merge", 1: "do not merge"}
 """By exit code; whatever else it is, nothing could be told."""
 
-COMMENT = "comment.md"
+COMMENT, DOCUMENT, ANNOTATIONS = "comment.md", "verdict.json", "annotations.txt"
+_ANNOTATION = re.compile(r"::(?:error|warning|notice) [^\n]*")
 _TOLD = 30
 """Lines of the log that a comment has where there is no verdict."""
 
@@ -112,18 +113,22 @@ def _no_commands() -> Iterator[None]:
         click.echo(f"\n::{word}::")
 
 
-def run(arguments: list[str], *, output: Path, cwd: Path) -> tuple[int, list[str]]:
-    """Run `harness` with these; its exit code, and the last lines of what it told beside what went into `output`."""
+def run(arguments: list[str], *, cwd: Path, output: Path | None = None) -> tuple[int, list[str]]:
+    """Run `harness` with these; its exit code, and the last lines of its log, without what went into `output`."""
     last = deque[str](maxlen=_TOLD)
     command = [sys.executable, "-P", "-m", "harness.cli", *arguments]
-    with output.open("wb") as file, _no_commands():
+    with ExitStack() as stack:
+        stack.enter_context(_no_commands())
         click.echo(shlex.join(["harness", *arguments]))
-        with subprocess.Popen(command, cwd=cwd, stdout=file, stderr=subprocess.PIPE) as process:
-            assert process.stderr is not None
-            for line in process.stderr:
-                sys.stdout.buffer.write(line)
-                sys.stdout.buffer.flush()
-                last.append(line.decode("utf-8", "replace").rstrip())
+        file = stack.enter_context(output.open("wb")) if output else subprocess.PIPE
+        beside = subprocess.PIPE if output else subprocess.STDOUT
+        process = stack.enter_context(subprocess.Popen(command, cwd=cwd, stdout=file, stderr=beside))
+        log = process.stderr if output else process.stdout
+        assert log is not None
+        for line in log:
+            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+            last.append(line.decode("utf-8", "replace").rstrip())
     return process.returncode, list(last)
 
 
@@ -137,7 +142,6 @@ def main() -> int:
     """Do what the inputs ask for; the exit code is that of the harness."""
     given, root = Given.of(os.environ), find_root(Path.cwd())
     folder = Path(tempfile.mkdtemp(prefix="verdict-", dir=os.environ.get("RUNNER_TEMP")))
-    output = folder / COMMENT
     try:
         arguments = arguments_of(given, root)
     except HarnessError as error:
@@ -146,24 +150,30 @@ def main() -> int:
         _tell(outputs={"decision": "cannot tell", "exit-code": str(error.exit_code)})
         return error.exit_code
     if given.command == "pins":
-        code, _ = run(arguments, output=output, cwd=root)
-        _tell(outputs={"pins": output.read_text(encoding="utf-8").strip(), "exit-code": str(code)})
+        listed = folder / "pins.json"
+        code, _ = run(arguments, cwd=root, output=listed)
+        _tell(outputs={"pins": listed.read_text(encoding="utf-8").strip(), "exit-code": str(code)})
         return code
-    code, last = run([*arguments, "--markdown"], output=output, cwd=root)
-    if not output.stat().st_size:
-        output.write_text(without_a_verdict(code, last), encoding="utf-8")
+    comment, document, annotations = (folder / name for name in (COMMENT, DOCUMENT, ANNOTATIONS))
+    wanted = [f"comment={comment}", f"json={document}", f"annotations={annotations}"]
+    wanted += [f"summary={path}"] if (path := os.environ.get("GITHUB_STEP_SUMMARY")) else []
+    code, last = run([*arguments, *(f"--to={each}" for each in wanted)], cwd=root)
+    if not comment.exists():
+        comment.write_text(without_a_verdict(code, last), encoding="utf-8")
+        _tell(summary=comment.read_text(encoding="utf-8"))
+    elif annotations.exists():
+        for each in filter(_ANNOTATION.fullmatch, annotations.read_text(encoding="utf-8").split("\n")):
+            click.echo(each)
     decision = "" if given.command == "compare" else DECISIONS.get(code, "cannot tell")
-    _tell(
-        outputs={"decision": decision, "exit-code": str(code), "comment": str(output), "folder": str(folder)},
-        summary=output.read_text(encoding="utf-8"),
-    )
+    outputs = {"decision": decision, "exit-code": str(code), "comment": str(comment), "folder": str(folder)}
+    _tell(outputs={**outputs, "json": str(document) if document.exists() else ""})
     return code
 
 
-def _tell(*, outputs: Mapping[str, str], summary: str = "") -> None:
+def _tell(*, outputs: Mapping[str, str] | None = None, summary: str = "") -> None:
     """Append to the files by which a step tells GitHub something; each output is one line."""
     for variable, text in (
-        ("GITHUB_OUTPUT", "".join(f"{name}={value}\n" for name, value in outputs.items())),
+        ("GITHUB_OUTPUT", "".join(f"{name}={value}\n" for name, value in (outputs or {}).items())),
         ("GITHUB_STEP_SUMMARY", summary),
     ):
         if (path := os.environ.get(variable)) and text:

@@ -54,9 +54,7 @@ def breaking(comparison: Comparison, verdict: Verdict | None, bump: Bump | None)
         if bump
     ]
     count = count_of(sum(len(cause.changes) for cause in worse))
-    title = (
-        f"#### What breaks: {len(worse)} cause{'' if len(worse) == 1 else 's'}, {count}" if worse else "#### To blame"
-    )
+    title = f"What breaks: {len(worse)} cause{'' if len(worse) == 1 else 's'}, {count}" if worse else "To blame"
     return [Block(opening=f"#### {title}", items=tuple(items), what="causes of what breaks"), _moved(comparison)]
 
 

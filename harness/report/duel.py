@@ -48,14 +48,17 @@ def _head(duel: Duel) -> list[str]:
     turns = f"{rules.turns.blocks} turns of {rules.turns.turn_s * 1000:g} ms a side and pair"
     return [
         f"{sides} on the {duel.device.upper()} with {threads}: {_count(duel.decisions)}, {turns}",
-        f"Machine: {machine_words(duel.machine)}",
+        f"Machine: {machine_words(duel.machine, duel.nodes)}",
     ]
 
 
-def machine_words(machine: Mapping[str, Any]) -> str:
-    """`AMD EPYC, 2 cores, 24 GiB`, and on CUDA the GPU."""
+def machine_words(machine: Mapping[str, Any], nodes: Sequence[str] = ()) -> str:
+    """`AMD EPYC, 2 cores, 24 GiB`, on CUDA the GPU, and on which nodes of a cluster pairs were taken."""
     words = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_mb'] / 1024:.0f} GiB"
-    return f"{words}, {machine['gpu']}" if machine.get("gpu") else words
+    words = f"{words}, {machine['gpu']}" if machine.get("gpu") else words
+    if len(nodes) > 1:
+        return f"{words}, on nodes {', '.join(nodes)}, each pair on one of them"
+    return f"{words}, on node {nodes[0]}" if nodes else words
 
 
 def in_order(decisions: Mapping[Key, CellDecision]) -> list[Key]:
@@ -121,9 +124,10 @@ def _summary(duel: Duel) -> str:
         f"intervals hold at {confidence:g} %."
     )
     if unmeasured and duel.alarms is None:
+        there = " with the same --machine" if duel.nodes else ""
         text += (
             f" {_count(range(unmeasured))} of no known threshold on this machine: {100 * UNMEASURED:g} % is taken "
-            f"(`harness duel {duel.sides[0]} {duel.sides[0]}` measures it)."
+            f"(`harness duel {duel.sides[0]} {duel.sides[0]}`{there} measures it)."
         )
     return text
 
@@ -164,6 +168,7 @@ def to_json(duel: Duel) -> dict[str, Any]:
         "device": duel.device,
         "threads": duel.threads,
         "machine": dict(duel.machine),
+        "nodes": list(duel.nodes),
         "looks": list(design.looks),
         "error": design.error,
         "equal_within": design.equal_within,

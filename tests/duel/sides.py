@@ -11,6 +11,7 @@ from harness.bench.builds import Built
 from harness.bench.plan import Plan, Policy, expand
 from harness.bench.registry import discover
 from harness.bench.waiting import Waiting
+from harness.cli.clustering import HERE, Elsewhere
 from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.preparing import SIDES, ReadyCell, prepare
 from tests.attempts.conftest import Observer
@@ -141,12 +142,15 @@ def ready(root: Path, name: str) -> ReadyCell:
     )
 
 
-def fight(root: Path, tasks: Sequence[Task], rules: Rules, observer: Observer) -> Duel:
+def fight(root: Path, tasks: Sequence[Task], rules: Rules, observer: Observer, *, elsewhere: Elsewhere = HERE) -> Duel:
     """A whole duel of two tasks, as the command does it."""
     with alone(root, observer.note), contextlib.ExitStack() as holds:
-        a, b = (prepare(root, [task], observer, holds, side=side) for task, side in zip(tasks, SIDES, strict=True))
+        a, b = (
+            prepare(root, [task], observer, holds, side=side, executor_of=elsewhere.executor_of)
+            for task, side in zip(tasks, SIDES, strict=True)
+        )
         keys = [key for key in a.cells if key in b.cells]
-        duel = contest(root, (a, b), keys, rules=rules, tell=observer.note, busy=observer.busy)
+        duel = contest(root, (a, b), keys, rules=rules, tell=observer.note, busy=observer.busy, ground=elsewhere.ground)
         for side in (a, b) if not duel.cut else ():
             side.let_go(duel.folder)
         return duel

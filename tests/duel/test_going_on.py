@@ -110,6 +110,26 @@ def test_pairs_of_another_machine_are_not_gone_on_with(tmp_path: Path, sides: tu
     assert gone_on(tmp_path, sides).pairs == 0
 
 
+def test_pairs_of_several_nodes_are_of_one_duel_that_names_them(tmp_path: Path, sides: tuple[Side, Side]) -> None:
+    pairs = [
+        replace(each, node=node)
+        for each, node in zip(pairs_of(noisy(0.0, 3)), ("n1 (a)", "n2 (b)", "n1 (a)"), strict=True)
+    ]
+    left(tmp_path, sides, pairs)
+    duel = gone_on(tmp_path, sides)
+    assert (duel.pairs, duel.nodes) == (3, ("n1 (a)", "n2 (b)"))
+    text = as_text(duel)
+    assert "GiB, on nodes n1 (a), n2 (b), each pair on one of them\n" in text
+    assert "(`harness duel one one` with the same --machine measures it)" in text
+
+
+def test_what_is_known_of_a_machine_is_of_the_one_that_tells_its_conditions(tmp_path: Path) -> None:
+    told = {"cpu": "AMD EPYC", "cores": 16, "memory_mb": 64 * 1024, "os": "Linux"}
+    there = MachineFile(tmp_path, "cuda", {"machine": told, "gpu": {"name": "NVIDIA H200"}})
+    assert (there.name, there.gpu) == ("amd-epyc-16-cores-64-gib", "NVIDIA H200")
+    assert there.path.name != MachineFile(tmp_path, "cpu").path.name
+
+
 @pytest.mark.parametrize(
     "line",
     ['{"model": "linear", "strat\0\0\0', "[]", "7", '{"model": "linear"}', '{"unknown": 1}', "\xff"],

@@ -15,9 +15,11 @@ import pytest
 
 from harness.attempts.recorded import read_recorded
 from harness.bench.attempt import Attempt, State
+from harness.bench.builds import read_built
 from harness.bench.kept import content_digest, read_artifact
 from harness.bench.plan import Keeping, Plan
-from harness.bench.waiting import read_waiting
+from harness.bench.requests import BUILT_FILE
+from harness.bench.waiting import WAITING_FILE, read_waiting
 from harness.executors.delivering import deliver
 from harness.executors.describing import surroundings_in
 from harness.executors.local import Local
@@ -181,6 +183,30 @@ def test_what_waits_is_timed_by_a_bench_that_is_alone(ran: Ran, tmp_path: Path, 
     kept = read_artifact(attempt.artifacts / cell.slug)
     assert kept.packages == (attempt.read() or {})["packages"], "it says of what environment it is"
     assert content_digest(attempt.artifacts / cell.slug / kept.unit) == kept.digest
+
+
+@pytest.fixture(scope="module")
+def duelled(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Ran:
+    """The same of cells that are made ready for a duel."""
+    folder = tmp_path_factory.mktemp("duelled")
+    plan = replace(own_plan(folder), duel_side="a")
+    here, there = (begun(folder / name, python, plan) for name in ("here", "there"))
+    Local(1).run([here], work_in(folder, python), lambda: True)
+    receiver, _ = received(there, delivered(ordered(there, folder, python), folder))
+    assert not receiver.left
+    return Ran(plan, Attempt(here.folder), Attempt(there.folder))
+
+
+def test_what_is_ready_for_a_duel_comes_back_with_its_inputs_and_native_outputs(duelled: Ran, cache: Path) -> None:
+    here, there = duelled.here, duelled.there
+    assert rows(there, duelled.plan.cells) == rows(here, duelled.plan.cells)
+    assert _below(there.waiting) == _below(here.waiting) != []
+    (cell,) = [each for each in duelled.plan.cells if read_waiting(there.waiting / each.slug)]
+    built = read_built(there.built, cell.model)
+    assert built.facts["digests"] == read_built(here.built, cell.model).facts["digests"]
+    assert built.edited() == []
+    texts = [(there.waiting / cell.slug / WAITING_FILE).read_text(), (built.folder / BUILT_FILE).read_text()]
+    assert not [text for text in texts if str(cache) in text or "unpacked" in text]
 
 
 def _below(folder: Path) -> list[str]:

@@ -55,7 +55,14 @@ def test_a_verdict_is_handed_on_and_ends_the_step(tables: Path) -> None:
     comment = Path(done.outputs["comment"])
     assert comment.parent == Path(done.outputs["folder"])
     assert "embedding-new-zeros" in comment.read_text(encoding="utf-8")
-    assert done.summary == comment.read_text(encoding="utf-8")
+    told = comment.read_text(encoding="utf-8")
+    assert done.summary == told.partition("\n")[2], "without its hidden line"
+    document = json.loads(Path(done.outputs["json"]).read_text(encoding="utf-8"))
+    assert (document["decision"], document["exit_code"]) == ("do not merge", 1)
+    annotations = [line for line in done.log.splitlines() if line.startswith("::error ")]
+    assert annotations
+    assert all("embedding-new-zeros" in line for line in annotations)
+    assert done.log.index("\n::error ") > done.log.index("\ndo not merge"), "after commands are heeded again"
 
 
 def test_a_comparison_judges_nothing(tables: Path) -> None:
@@ -81,7 +88,7 @@ def test_pins_that_a_bot_moved_are_gated(root: Path) -> None:
     comment = Path(done.outputs["comment"]).read_text(encoding="utf-8")
     assert "torch" in comment
     assert "1.0 → 2.0" in comment
-    assert done.summary == comment
+    assert done.summary == comment.partition("\n")[2]
 
 
 def test_what_ends_before_a_verdict_leaves_a_comment_that_says_so(tables: Path) -> None:

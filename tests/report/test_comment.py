@@ -56,6 +56,7 @@ def test_the_decision_comes_first_then_what_breaks_then_the_numbers_and_folds_la
     assert places == sorted(places)
     assert text.index("<details>") > places[-1]
     assert "details" in rendered(text).elements
+    assert not re.search("^#+ #", text, re.MULTILINE)
 
 
 def test_the_marker_is_the_same_after_another_push() -> None:

@@ -1,0 +1,98 @@
+"""Figures in MLflow and in Weights & Biases: kept by their own clients, and read back by them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.bench.errors import UsageError
+from harness.report.outlets.facts import Facts
+from harness.report.outlets.stores import STORES, metrics_of, require
+from harness.report.outlets.telling import of_table
+from tests.conftest import without_checkout
+from tests.report.hostile import EVERYTHING, tables_of
+from tests.tables.samples import passed, table
+
+ROOT = Path(__file__).resolve().parents[3]
+NAME = re.compile(r"[\w./ :-]{1,250}", re.ASCII)
+
+READ_MLFLOW = """
+import json, sys, mlflow
+client = mlflow.MlflowClient(tracking_uri=sys.argv[1])
+experiment = client.get_experiment_by_name("conversion-harness")
+(run,) = client.search_runs([experiment.experiment_id])
+print(json.dumps([run.data.metrics, run.data.params, run.info.status]))
+"""
+
+
+def facts() -> Facts:
+    return of_table(table(passed("m", "onnx-torchscript:16", latency_ms=2.0, artifact_bytes=1000)))
+
+
+def test_a_metric_is_named_by_its_quantity_and_cell() -> None:
+    found = metrics_of(facts())
+    assert found["latency_ms/m/onnx-torchscript:16"] == 2.0
+    assert found["artifact_bytes/m/onnx-torchscript:16"] == 1000.0
+    assert found["cells/passed"] == 1.0
+
+
+def test_a_hostile_name_is_one_that_stores_take() -> None:
+    assert all(NAME.fullmatch(name) for name in metrics_of(of_table(tables_of(EVERYTHING)[1])))
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_client_that_is_not_installed_is_wrong_use_with_the_remedy(store: str) -> None:
+    if importlib.util.find_spec(store):
+        pytest.skip(f"{store} is installed here")
+    with pytest.raises(UsageError, match=rf"pip install 'conversion-harness\[{store}\]'"):
+        require(store)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with both clients, and this checkout."""
+    from uv import find_uv_bin
+
+    folder = tmp_path_factory.mktemp("stores") / "venv"
+    made = folder / "bin" / "python"
+    for command in (
+        ["venv", "--quiet", "-p", sys.executable, str(folder)],
+        ["pip", "install", "--quiet", "-p", str(made), "-e", f"{ROOT}[mlflow,wandb]"],
+    ):
+        subprocess.run([find_uv_bin(), *command], check=True, env=without_checkout(), timeout=900)
+    return made
+
+
+@pytest.mark.long
+def test_both_keep_a_comparison_and_give_it_back(python: Path, tmp_path: Path) -> None:
+    (tmp_path / "matrices").mkdir()
+    folders = [str(max((ROOT / "results" / name / "cpu-quick").iterdir())) for name in ("torch2.0", "torch2.1")]
+    command = [str(python.with_name("harness")), "--root", str(tmp_path), "compare", *folders]
+    hidden = ("MLFLOW_", "WANDB_")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    done = subprocess.run(
+        [*command, "--to", "mlflow", "--to", "wandb"], env=variables, capture_output=True, text=True, check=True
+    )
+    assert "MLflow run " in done.stderr
+    own = tmp_path / ".harness"
+
+    read = [str(python), "-c", READ_MLFLOW, f"sqlite:///{own}/mlflow.db"]
+    printed = subprocess.run(read, capture_output=True, text=True, check=True).stdout
+    metrics, params, status = json.loads(printed.splitlines()[-1])
+    assert status == "FINISHED"
+    assert params["pin.torch"] == "2.1.0"
+    assert metrics["cells/passed"] > 40
+    (kept,) = own.glob("wandb/offline-run-*/*.wandb")
+    data = kept.read_bytes()
+    for name, value in metrics.items():
+        # The client has no reader of its own file: a key of the summary, field 16, its length and its value as JSON.
+        found = re.search(re.escape(name.encode()) + rb"\x82\x01.([-+.0-9e]+)", data, re.DOTALL)
+        assert found, name
+        assert float(found[1]) == pytest.approx(value)
