@@ -71,6 +71,12 @@ def signals_are_heard() -> None:
             signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobody_asks_for_columns() -> None:
+    """What is printed to no terminal is whole, unless somebody asks: xdist does, of its own, for its workers."""
+    os.environ.pop("COLUMNS", None)
+
+
 def without_checkout() -> dict[str, str]:
     """The variables without those by which this checkout would be found."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}

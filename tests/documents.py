@@ -38,7 +38,7 @@ def printed(command: str) -> str:
     """What `harness COMMAND` prints in the checkout."""
     arguments = ["--root", str(ROOT), *shlex.split(command), "--results", str(committed_results())]
     with contextlib.chdir(committed_results().parent):  # commands name tables as they can be typed beside them
-        done = CliRunner(env={"NO_COLOR": "1", "FORCE_COLOR": None}).invoke(cli, arguments)
+        done = CliRunner(env={"NO_COLOR": "1", "FORCE_COLOR": None, "COLUMNS": None}).invoke(cli, arguments)
     return re.sub(r"[ \t]+\n", "\n", done.stdout)
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from harness.bench.errors import HarnessError
 from harness.bench.plan import Plan
+from harness.bench.record import Record
 from harness.tables.layout import RUN, series_folder
 from harness.tables.reading import read_table
 
 
 def durations(results_root: Path, plan: Plan) -> dict[tuple[str, str], float]:
-    """Seconds that cells of `plan` took, by model and strategy, as the newest table of their series says.
+    """Seconds that cells of `plan` took before they were timed, by model and strategy, by their series' newest table.
 
     That of their combination comes first, then that of any other. What nobody knows is left out.
     """
@@ -24,9 +25,15 @@ def durations(results_root: Path, plan: Plan) -> dict[tuple[str, str], float]:
     wanted = {(cell.model, cell.strategy) for cell in plan.cells}
     with contextlib.suppress(HarnessError):  # it is about speed alone
         records = read_table(folders[-1]).records if folders else ()
-        known = {(record.model, record.strategy): record.duration_s for record in records}
+        known = {(record.model, record.strategy): _untimed_s(record) for record in records}
         return {cell: seconds for cell, seconds in known.items() if seconds and cell in wanted}
     return {}
+
+
+def _untimed_s(record: Record) -> float:
+    """What a cell took but for being timed: each launch takes about what serving it once does."""
+    converting = record.convert_s or 0.0
+    return converting + max(0.0, (record.duration_s or 0.0) - converting) / (1 + (record.launches or 0))
 
 
 def _name(folder: Path) -> str:

@@ -22,6 +22,7 @@ from harness.attempts.side_by_side import SideBySide, recover
 from harness.attempts.tasks import Task, inside_of, prepare
 from harness.bench.abandoned import sweep
 from harness.bench.attempt import Attempt, State
+from harness.bench.disk import only_meanwhile
 from harness.bench.errors import (
     BenchBrokenError,
     EnvironmentChangedError,
@@ -199,6 +200,7 @@ class _Execution:
             python_version=prepared.python_version,
             lock=lock if self.plan.lock else "",
             fresh=self.fresh,
+            shared=self.attempt.shared if self.executor.jobs > 1 else None,
         )
 
     def record_fact(self, fact: FactOfPins) -> None:
@@ -272,9 +274,10 @@ class _Execution:
 
     def _bench(self, work: Work, inside: Mapping[str, Any], lock: str) -> None:
         """Have every cell recorded: side by side as far as that goes, then by one bench alone."""
-        while self._side_by_side(work, inside, lock):
-            self._alone(work, only_waiting=True)
-        self._alone(work)
+        with only_meanwhile(self.attempt.shared):
+            while self._side_by_side(work, inside, lock):
+                self._alone(work, only_waiting=True)
+            self._alone(work)
 
     def _side_by_side(self, work: Work, inside: Mapping[str, Any], lock: str) -> bool:
         """Run units of the cells that nobody has tried; whether what waits has to be timed before others are begun."""

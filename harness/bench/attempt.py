@@ -8,10 +8,10 @@
     records/       one file a cell, written as it ends: the row, and details that a table has no room for
     natives/       one file a model: what is kept of its native outputs
     builds/        one file a model: the modules that only its build could tell, with their digests
-    waiting/       one folder a cell that waits to be timed (`harness.bench.waiting`); none is left at the end, but for
-                   those that wait for a duel
+    waiting/       one folder a cell that waits to be timed (`harness.bench.waiting`), or for a duel
     built/         one folder a model, of cells that wait for a duel: inputs and native outputs
     units/         one attempt a unit, while cells are run side by side; what its cells left moves here as they end
+    shared/        what the benches of units have built, for one another (`harness.bench.shared_builds`)
     artifacts/     one folder a cell that passed: what it converted, for whoever keeps that
     given/         one folder a cell of a duel: what was converted before, in the place of converting it again
     kept/          one folder a cell that broke: what it left, within the plan's limits (`harness.bench.kept`)
@@ -19,8 +19,7 @@
     surroundings/  one file a kind of other machine that cells ran on: what that one has of a say in them
     expected.json  what cells had come to that are run again although nothing changed for them
     events.jsonl   cells as they are carried over, begin, wait, are timed and end, for a live display; and those that
-                   were stopped: in being timed, once that is gone on with, or beside others, where they run once more
-                   alone
+                   were stopped, in being timed or beside others
     scratch/       everything else that a run writes; nothing in it outlives the run
 
 The state is written down, and never inferred from which files exist. Whoever changes an attempt holds it
@@ -76,6 +75,7 @@ class Attempt:
         self.builds = folder / "builds"
         self.waiting = folder / "waiting"
         self.built = folder / "built"
+        self.shared = folder / "shared"
         self.artifacts = folder / "artifacts"
         self.given = folder / "given"
         self.kept = folder / "kept"
@@ -213,7 +213,7 @@ class Attempt:
 
     def _for_others(self) -> tuple[Path, ...]:
         """The folders of what somebody is still to use, and which can be made again."""
-        return self.waiting, self.built, self.units, self.artifacts, self.given
+        return self.waiting, self.built, self.units, self.shared, self.artifacts, self.given
 
     def let_go(self) -> None:
         """Remove what waits, to be timed or for a duel. Whoever goes on with the attempt runs those cells again."""

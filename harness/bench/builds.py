@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from harness.bench.plan import Plan, file_stem_of, imports_of
 from harness.bench.reads import Reads, reads_in
 from harness.bench.registry import Registry
 from harness.bench.requests import BUILT_FILE, BuildRequest
+from harness.bench.shared_builds import SharedBuilds
 from harness.bench.tensors import file_digest
 
 
@@ -54,14 +56,17 @@ def _digest(path: Path) -> str:
 class Builds:
     """Builds each model of a plan where it is first asked for, and again where somebody changed what was built.
 
-    What builds leave lies in folders below `folder`.
+    What builds leave lies in folders below `folder`. What is `shared` another bench need not build.
     """
 
-    def __init__(self, plan: Plan, registry: Registry, children: Children, folder: Path) -> None:
+    def __init__(
+        self, plan: Plan, registry: Registry, children: Children, folder: Path, shared: SharedBuilds | None = None
+    ) -> None:
         self._plan = plan
         self._registry = registry
         self._children = children
         self._folder = folder
+        self._shared = shared
         self._models = tuple(dict.fromkeys(cell.model for cell in plan.cells))
         self._built: dict[str, Built] = {}
         self._new: set[str] = set()
@@ -75,9 +80,31 @@ class Builds:
         made = self._built.get(model)
         if made is not None and not made.edited():
             return made
+        with self._shared.alone(model) if self._shared else contextlib.nullcontext():
+            self._built[model] = self._taken(model) or self._build(model, warm_imports)
+        self._new.add(model)
+        return self._built[model]
+
+    def _folder_of(self, model: str) -> Path:
         folder = build_folder(self._folder, model)
         remove_tree(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _taken(self, model: str) -> Built | None:
+        """What another bench has built, unless somebody changed it."""
+        if self._shared is None:
+            return None
+        folder = self._folder_of(model)
+        told = self._shared.take(model, folder)
+        if told is None:
+            return None
+        facts = json.loads((folder / BUILT_FILE).read_text(encoding="utf-8"))
+        built = Built(folder, facts, seconds=told["seconds"], reads=told["reads"])
+        return None if built.edited() else built
+
+    def _build(self, model: str, warm_imports: tuple[str, ...] | None) -> Built:
+        folder = self._folder_of(model)
         request = BuildRequest(
             folder=str(folder),
             imports=imports_of(self._registry, None, [model]),
@@ -89,9 +116,10 @@ class Builds:
         done = self._children.work(request, warm_imports or self.warm_imports(None))
         facts = {} if done.failure else json.loads((folder / BUILT_FILE).read_text(encoding="utf-8"))
         reads = {**reads_in(folder), **facts.get("modules", {})}
-        self._built[model] = Built(folder, facts, done.failure, done.trail.seconds(), reads)
-        self._new.add(model)
-        return self._built[model]
+        built = Built(folder, facts, done.failure, done.trail.seconds(), reads)
+        if self._shared is not None and not built.failure:
+            self._shared.give(model, folder, {"seconds": built.seconds, "reads": built.reads})
+        return built
 
     def new(self, model: str) -> tuple[dict[str, Any], dict[str, str]] | None:
         """What a table keeps of a model's native outputs, and the modules that its build imported: once a build."""

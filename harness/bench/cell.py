@@ -23,6 +23,7 @@ from harness.bench.plan import Cell, Plan
 from harness.bench.progress import described
 from harness.bench.record import Record
 from harness.bench.registry import Registry
+from harness.bench.shared_builds import SharedBuilds
 from harness.bench.stages import Outcome
 from harness.bench.under_way import CellRun
 from harness.bench.waiting import read_waiting
@@ -32,6 +33,7 @@ class Cells:
     """Runs the cells of one plan, one after the other; each model is built once. `close` ends what is kept warm.
 
     What waits to be timed lies in `waiting`, and what builds leave in `built` or, without that, in the scratch folder.
+    What other benches of the same run have built lies in `shared`.
     What a cell that broke has left is kept in `kept`, and what any cell has left where the plan names a folder for it.
     What cells that passed have converted is left in `artifacts`; a cell that has something in `given` need not convert.
     """
@@ -49,6 +51,7 @@ class Cells:
         built: Path | None = None,
         artifacts: Path | None = None,
         given: Path | None = None,
+        shared: Path | None = None,
     ) -> None:
         self.plan = plan
         self.registry = registry
@@ -56,7 +59,8 @@ class Cells:
         self.waiting = waiting
         scratch.mkdir(parents=True, exist_ok=True)
         self.children = Children(scratch, plan.policy, plan.device, marker=marker, fresh=fresh)
-        self.builds = Builds(plan, registry, self.children, built or scratch / "built")
+        others = SharedBuilds(shared) if shared else None
+        self.builds = Builds(plan, registry, self.children, built or scratch / "built", others)
         self._means = Means(plan, registry, self.children, self.builds, given=given)
         self._kept = Path(plan.keep) if plan.keep else kept
         self._artifacts = artifacts

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,3 +50,13 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, onerror=retry)
     if folder.exists():
         shutil.rmtree(folder, ignore_errors=True)  # a folder that could not be listed before
+
+
+@contextlib.contextmanager
+def only_meanwhile(folder: Path) -> Iterator[None]:
+    """See that nothing is in `folder`, whatever a killed process left, before the context and after it."""
+    remove_tree(folder)
+    try:
+        yield
+    finally:
+        remove_tree(folder)

@@ -52,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--attempt", metavar="DIR", help="an attempt that `harness run` has begun; replaces all below")
     group.addoption("--parent", type=int, help="process that holds that attempt")
     group.addoption("--only-waiting", action="store_true", help="of that attempt, only the cells that wait to be timed")
+    group.addoption("--shared-builds", metavar="DIR", help="of that run, where its benches find what another has built")
     group.addoption("--combination", default="ambient", help="name of this environment in the records")
     group.addoption("--models", action="append", default=[], metavar="GLOB|FILE", help="models of the zoo, or your own")
     group.addoption("--path", action="append", default=[], metavar="DIR", help="a folder that your models import from")
@@ -248,6 +249,7 @@ def _taken_up(config: pytest.Config, chosen: list[Cell], context: contextlib.Exi
         built=attempt.built if plan.duel_side else None,
         artifacts=attempt.artifacts if plan.keeping.artifacts_mb and not (plan.keep or plan.duel_side) else None,
         given=attempt.given if plan.duel_side else None,
+        shared=Path(config.getoption("--shared-builds")) if config.getoption("--shared-builds") else None,
     )
     config.stash[CELLS] = cells
     context.callback(end_leftovers, marker)

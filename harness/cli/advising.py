@@ -19,11 +19,12 @@ from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bump.advising import NATIVE, Advice, Limits, Seen, advise, next_cells
 from harness.cli.cells import cell_command
-from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, shown
+from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, say, shown
 from harness.cli.running import run_all, select, tasks_of
 from harness.cli.storing import RESULTS
 from harness.matrix.places import OWN
 from harness.report import advice as report
+from harness.report.lines import show
 from harness.tables.layout import CELLS, RUN, is_hidden
 from harness.tables.reading import read_table
 from harness.tables.schema import Table
@@ -112,9 +113,7 @@ def advise_command(
         click.echo(report.markdown(advices), nl=False)
     else:
         told = [report.lines(advice, following=_following(context, advice)) for advice in advices]
-        console = new_console()
-        for line in report.joined(told):
-            console.print(line, soft_wrap=True, highlight=False)
+        show(new_console(), report.joined(told))
     return _exit_code(advices)
 
 
@@ -159,7 +158,7 @@ class _Search:
         except HarnessError as error:
             if not all(advice.recommended for advice in self.advices()):
                 raise
-            click.echo(f"No more could be run: {error}", err=True)
+            say(f"No more could be run: {error}", err=True)
 
     def advices(self) -> list[Advice]:
         """What is known of each model."""
@@ -205,7 +204,7 @@ class _Search:
         for each in (each for seen in self._seen.values() for each in seen.values()):
             folders[each.table] = folders.get(each.table, 0) + 1
         for folder, count in folders.items():
-            click.echo(f"taken from the table {folder}: {count} cell{'' if count == 1 else 's'}", err=True)
+            say(f"taken from the table {folder}: {count} cell{'' if count == 1 else 's'}", err=True)
 
     def _keep(self, table: Table, record: Record) -> None:
         assert table.folder is not None, "tables are read from their folders"

@@ -23,7 +23,7 @@ from harness.bump.candidate import (
 )
 from harness.bump.moves import Move, moves_between
 from harness.cli.blaming import blame_options, budget_s
-from harness.cli.context import root_of, selection_options, shown, timing_options
+from harness.cli.context import root_of, say, selection_options, shown, timing_options
 from harness.cli.duels import duel_options, duel_place, duel_s
 from harness.cli.outlets import instead, parse_outlets, send, to_option
 from harness.cli.policies import gate_policy
@@ -98,7 +98,7 @@ def bump(
     quietly = instead(wanted)
 
     def note(text: str) -> None:
-        click.echo(text, err=quietly)
+        say(text, err=quietly)
 
     _, (selection, *_) = select(root, (), matrix, instead=[base], extensions=False, **given)
     selection = for_a_verdict(selection, policy)
@@ -110,7 +110,7 @@ def bump(
         in_the_way = obstacles(root, ground, asked)
         found = report.NoSolution(base=ground, moves=asked, reason=candidate.reason, obstacles=in_the_way)
         if not quietly:
-            click.echo(report.as_text(found))
+            say(report.as_text(found))
         send(wanted, lambda: said_of_no_solution(root, found))
         return 1
     _tell_moves(ground, moves_between(ground.side, foundation(root, candidate.name).side), asked, note)

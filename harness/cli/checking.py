@@ -23,7 +23,7 @@ from harness.bench.plan import Cell, Plan, Policy, select_models, split_models
 from harness.bench.processes import LAUNCHER
 from harness.bench.record import write_json
 from harness.bench.registry import Registry, discover, passed_over
-from harness.cli.context import INPUT_HELP, path_option, root_of, shown
+from harness.cli.context import INPUT_HELP, path_option, root_of, say, shown
 from harness.cli.requirements import requirements_options, take
 from harness.given.placing import placed
 from harness.matrix import choosing, environment, locks, matrixfile
@@ -83,7 +83,7 @@ def check(
     registry = discover(models=files, paths=roots, with_zoo=with_zoo, strict=True)
     chosen = select_models(registry, globs, "full")
     for file in passed_over(files):
-        click.echo(f"{shown(file)}: passed over, since there is no MODEL in it")
+        say(f"{shown(file)}: passed over, since there is no MODEL in it")
     plan = Plan(
         combination=_AMBIENT,
         device="cpu",
@@ -102,10 +102,8 @@ def check(
     name = choice.name if choice else name
     if name is None and interpreter is None:
         for model in chosen:
-            click.echo(f"{shown(registry.models[model].path)}: can be read")
-        click.echo(
-            "Nothing was built: no environment is installed. Name one by --combination, --requirements or --python."
-        )
+            say(f"{shown(registry.models[model].path)}: can be read")
+        say("Nothing was built: no environment is installed. Name one by --combination, --requirements or --python.")
         return 0
     with _prepared(root, name, interpreter) as prepared:
         cells = tuple(replace(cell, combination=name or _AMBIENT) for cell in plan.cells)
@@ -132,8 +130,8 @@ def _prepared(root: Path, name: str | None, interpreter: Path | None) -> Iterato
     lock = locks.read_lock(root, combination)
     environment.require_pythons({} if lock.reason else {name: combination.python})
     log = own_folder(root) / "logs" / f"{name}-install.log"
-    with holding(root, name, click.echo):
-        prepared = prepare_environment(root, name, lock, log=log, note=click.echo, busy=click.echo)
+    with holding(root, name, say):
+        prepared = prepare_environment(root, name, lock, log=log, note=say, busy=say)
         if isinstance(prepared, FactOfPins):
             msg = f"{name} cannot be had: {prepared.reason}\nName another combination to build in."
             raise NoEvidenceError(msg)
@@ -192,9 +190,9 @@ def _tell(
             else:
                 untold.append(f"{shown(registry.models[model].path)}: cannot be told here: {one['reason']}")
             continue
-        click.echo(f"{shown(registry.models[model].path)}: nothing is wrong with it under {where}")
+        say(f"{shown(registry.models[model].path)}: nothing is wrong with it under {where}")
         for label, text in _lines(one):
-            click.echo(f"  {label:<11} {text}")
+            say(f"  {label:<11} {text}")
     if wrong:
         lines = "\n".join(here(line) for line in wrong)
         msg = f"{len(wrong)} of {len(chosen)} models {'is' if len(wrong) == 1 else 'are'} wrong under {where}:\n{lines}"

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from harness.bench.text import printable, size
-from harness.cli.context import root_of
+from harness.cli.context import root_of, say
 from harness.cli.exits import COULD_NOT_TELL
 from harness.doctor.inventory import Inventory, Item, take_inventory
 from harness.matrix.blocks import freed
@@ -54,7 +54,7 @@ def _removed(item: Item, *, dry_run: bool, quietly: bool) -> bool:
     done = not by and (dry_run or item.remove())
     word = ("would remove" if dry_run else "removed") if done else "left"
     told = f"{frees} free" if done else f"it is held by {by or 'another process'}"
-    click.echo(f"{word} {printable(item.name)}: {told}", err=quietly)
+    say(f"{word} {printable(item.name)}: {told}", err=quietly)
     return done
 
 
@@ -80,13 +80,13 @@ def _show(inventory: Inventory, *, free: int) -> None:
         rows.append((size(each.frees), size(each.takes), _moment(each.used), each.name, what))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
-        click.echo(_line(row, widths))
+        say(_line(row, widths))
     of_harness = [each for each in inventory.items if not each.shared]
     whole = size(freed(*(each.blocks for each in of_harness)))
-    click.echo(f"\n{size(free)} free; {whole} more without all that is the harness's.")
+    say(f"\n{size(free)} free; {whole} more without all that is the harness's.")
     if inventory.foreign:
-        click.echo(f"Not the harness's, and left alone: {printable(', '.join(inventory.foreign))}.")
-    click.echo("Remove by name: harness clean NAME... (--dry-run says what would go).")
+        say(f"Not the harness's, and left alone: {printable(', '.join(inventory.foreign))}.")
+    say("Remove by name: harness clean NAME... (--dry-run says what would go).")
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ import click
 
 from harness.bench.errors import UsageError
 from harness.bench.plan import Plan
+from harness.cli.context import say
 from harness.duel.grounds import Ground
 from harness.duel.reserving import ReservedNode
 from harness.executors.cluster import RayCluster
@@ -102,4 +103,4 @@ def ray_executors(
 
 
 def _tell(text: str) -> None:
-    click.echo(text, err=True)
+    say(text, err=True)

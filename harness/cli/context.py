@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,29 @@ from harness.bench import gpu
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.places import find_root
+from harness.report.lines import show
+
+_LOG_WIDTH = 120
+_LEAST_WIDTH = 40
+"""Nobody reads what is folded to less."""
 
 
 def new_console(*, stderr: bool = False) -> Console:
-    """Where reports go."""
-    # Off a terminal, 80 columns would fold what a log or a file has room for.
-    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(width=None if is_terminal else 120, highlight=False, stderr=stderr)
+    """Where reports go, in lines of what a terminal has room for, or of `COLUMNS` characters.
+
+    Elsewhere, in a pipe or a file, sentences are folded at 120 columns, and what cannot be folded stays whole.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    wanted = int(columns) if columns.isdecimal() and int(columns) else None
+    folds = wanted is not None or (sys.stderr if stderr else sys.stdout).isatty()
+    console = Console(width=wanted if folds else _LOG_WIDTH, soft_wrap=not folds, highlight=False, stderr=stderr)
+    console.width = max(console.width, _LEAST_WIDTH)
+    return console
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print what a person reads, line by line: as `click.echo`, but with no line wider than the terminal."""
+    show(new_console(stderr=err), text.split("\n"))
 
 
 def root_of(context: click.Context) -> Path:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 
 import click
+from rich.text import Text
 
 from harness.bench.text import printable
 from harness.cli.context import new_console, root_of
 from harness.cli.exits import COULD_NOT_TELL
 from harness.doctor.examining import CHECKS, examine, mend, stops_a_run
 from harness.doctor.finding import Finding, Severity
+from harness.report.lines import show
 
 _MARKS = {Severity.FINE: ("ok", "green"), Severity.WARNING: ("warning", "yellow"), Severity.FAULT: ("fault", "red")}
 
@@ -62,17 +64,18 @@ def _print(found: Found, mended: Mapping[str, Sequence[str]]) -> None:
     console = new_console()
     counts = dict.fromkeys(Severity, 0)
     for title, findings in found.items():
-        console.print(f"\n{title}" if sum(counts.values()) else title, style="bold", markup=False)
+        show(console, [Text()] * bool(sum(counts.values())) + [Text(title, style="bold")])
         for line in mended.get(title, ()):
-            console.print(f"  mended   {printable(line)}", markup=False, soft_wrap=True)
+            show(console, [f"  mended   {printable(line)}"])
         for finding in findings:
             counts[finding.severity] += 1
             mark, style = _MARKS[finding.severity]
-            console.print(f"  {mark:8}", style=style, markup=False, end=" ")
-            console.print(printable(f"{finding.what}: {finding.found}"), markup=False, soft_wrap=True)
+            told = Text(f"  {mark:8} ").append(f"{finding.what}: {finding.found}")
+            told.stylize(style, 0, len(f"  {mark:8}"))
+            show(console, [told])
             if finding.remedy:
-                console.print(printable(f"{'':11}→ {finding.remedy}"), markup=False, soft_wrap=True)
+                show(console, [f"{'':11}→ {finding.remedy}"])
     faults, warnings = counts[Severity.FAULT], counts[Severity.WARNING]
     end = "Nothing here would stop a run." if not faults else f"{faults} would stop a run."
     more = f" {warnings} warning{'s' if warnings > 1 else ''}." if warnings else ""
-    console.print(f"\n{end}{more}", markup=False)
+    show(console, ["", f"{end}{more}"])

@@ -16,7 +16,7 @@ from harness.bench.plan import Plan
 from harness.bench.record import write_json
 from harness.bench.stages import Outcome
 from harness.cli.clustering import check_where, executor_options, where_duels_are
-from harness.cli.context import new_console, root_of, selection_options
+from harness.cli.context import new_console, root_of, say, selection_options
 from harness.cli.duels import BUDGET_MIN, fought, of_cells
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.reading import locks_of
@@ -97,7 +97,7 @@ def duel(
     _check(budget_min, within_percent, limit_percent)
     check_where(where, address=address, machine=machine, jobs=None)
     root = root_of(context)
-    names = [_combination(root, each, click.echo) for each in (a, b)]
+    names = [_combination(root, each, say) for each in (a, b)]
     _, (selection, *_) = select(root, list(dict.fromkeys(names)), matrix, **given)
     plans = {name: selection.plans(name, root) for name in names}
     plans, broken = _of_these(root, results or root / RESULTS, selection, plans, cells)
@@ -116,7 +116,7 @@ def duel(
     found = replace(found, absent={**broken, **found.absent})
     if written is not None:
         write_json(written, report.to_json(found))
-    click.echo(f"\n{report.as_text(found)}")
+    say(f"\n{report.as_text(found)}")
     return _exit_code(found)
 
 

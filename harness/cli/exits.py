@@ -17,6 +17,7 @@ import click
 from harness.bench.errors import DiskFullError, HarnessError, NotWritableError, RunInterruptedError, UsageError
 from harness.bench.signals import raise_on_termination
 from harness.bench.text import printable
+from harness.cli.context import say
 
 COULD_NOT_TELL = 3
 
@@ -96,7 +97,7 @@ def _shown(error: click.ClickException) -> int:
     """Print an error, whatever is in the names that it tells, and return its exit code."""
     text = io.StringIO()
     error.show(text)
-    click.echo(printable(text.getvalue()), err=True, nl=False)
+    say(printable(text.getvalue()).removesuffix("\n"), err=True)
     return error.exit_code
 
 

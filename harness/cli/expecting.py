@@ -15,7 +15,7 @@ from harness.bench.record import Record
 from harness.bench.registry import Registry, discover
 from harness.bench.text import one_line
 from harness.cli.cells import cell_options
-from harness.cli.context import new_console, root_of, shown
+from harness.cli.context import new_console, root_of, say, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations
 from harness.cli.reading import Read, read
@@ -82,19 +82,19 @@ def expect(
         return _checked(found, foreseen)
     texts, kept_back = _proposals(found.tables, foreseen, today=today, until=expires.date() if expires else None)
     for each in kept_back:
-        click.echo(each, err=True)
+        say(each, err=True)
     if not texts:
         told = "all of them expected" if foreseen.broken else "so that nothing is to be expected"
-        click.echo(f"nothing to propose: {count_of(foreseen.broken)} broken, {told}.", err=True)
+        say(f"nothing to propose: {count_of(foreseen.broken)} broken, {told}.", err=True)
         return 0
     text = "\n".join(texts)
     if write:
         expecting.append(path, text)
-        click.echo(f"{count_of(len(foreseen.unexpected))} in {len(texts)} entries, appended to {shown(path)}", err=True)
+        say(f"{count_of(len(foreseen.unexpected))} in {len(texts)} entries, appended to {shown(path)}", err=True)
     else:
         click.echo(text, nl=False)
     if expecting.TODO in text:
-        click.echo(f"Give each reason = {expecting.TODO!r} one of yours: the file is refused until then.", err=True)
+        say(f"Give each reason = {expecting.TODO!r} one of yours: the file is refused until then.", err=True)
     return 0
 
 
@@ -102,7 +102,7 @@ def _checked(found: Read, foreseen: Foreseen) -> int:
     """Print what expectations make of tables, and the exit code."""
     terminal.print_foreseen(new_console(), found.tables, foreseen)
     for note in (*found.unfinished, *found.notes):
-        click.echo(f"\n{note}")
+        say(f"\n{note}")
     if foreseen.unexpected:
         return _WORSE
     whole = all(table.run.complete and table.records for table in found.tables)

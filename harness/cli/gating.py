@@ -9,7 +9,7 @@ import click
 
 from harness.bench.errors import UsageError
 from harness.cli.blaming import blame_options, budget_s
-from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, timing_options
+from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, say, timing_options
 from harness.cli.duels import duel_options, duel_place, duel_s, told_by_duel
 from harness.cli.outlets import instead, parse_outlets, send, to_option
 from harness.cli.policies import gate_policy
@@ -130,7 +130,7 @@ def gate(
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
     if timing_s is not None:
         root = root_of(context)
-        click.echo(headline(comparison, verdict), err=quietly)  # the rest takes minutes
+        say(headline(comparison, verdict), err=quietly)  # the rest takes minutes
         duelled = told_by_duel(
             root,
             comparison,

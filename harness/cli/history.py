@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.bench.errors import UsageError
-from harness.cli.context import new_console, root_of, shown
+from harness.cli.context import new_console, root_of, say, shown
 from harness.cli.storing import RESULTS
 from harness.matrix.places import OWN
 from harness.report.histories import histories, to_json
@@ -54,7 +54,7 @@ def history_command(
     elif told:
         print_histories(new_console(), told, by_run=len(told) <= _FEW if by_run is None else by_run)
         if why := not_told():
-            click.echo(f"\n{why}")
+            say(f"\n{why}")
     if unread:
         rest = "\n".join(f"  {folder}: {why}" for folder, why in unread.items())
         msg = f"tables that could not be read are not in it:\n{rest}"

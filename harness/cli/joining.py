@@ -11,7 +11,7 @@ import click
 
 from harness.bench.errors import UsageError
 from harness.bench.plan import split
-from harness.cli.context import root_of, shown
+from harness.cli.context import root_of, say, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
 from harness.cli.reading import locks_of
@@ -53,11 +53,11 @@ def join_command(
     joined = join(store, folders, awaited, now=datetime.datetime.now(datetime.UTC))
     night = _night(joined, known)
     for line in night_texts(night):
-        click.echo(line)
+        say(line)
     for taken in joined.taken:
-        click.echo(f"Table: {shown(Path(str(taken.table.folder)))}{'' if taken.new else ' (there already)'}")
+        say(f"Table: {shown(Path(str(taken.table.folder)))}{'' if taken.new else ' (there already)'}")
     for folder in joined.passed_over:
-        click.echo(f"Passed over, since a newer table says the same: {shown(folder)}")
+        say(f"Passed over, since a newer table says the same: {shown(folder)}")
     if issue is not None:
         issue.write_text(night_markdown(night), encoding="utf-8")
     return 0 if night.whole else COULD_NOT_TELL

@@ -6,7 +6,7 @@ import click
 
 from harness.bench.errors import UsageError
 from harness.bench.text import printable
-from harness.cli.context import root_of
+from harness.cli.context import root_of, say
 from harness.matrix import combination as combinations
 from harness.matrix import locks
 from harness.matrix.requirements import keeping
@@ -32,13 +32,13 @@ def lock(context: click.Context, names: tuple[str, ...], upgrade: bool) -> int:
     )
     for each in [combinations.read(root, name) for name in wanted]:
         if combinations.is_given(root, each.name):
-            keeping.again(root, each.name, upgrade=upgrade, note=click.echo)
+            keeping.again(root, each.name, upgrade=upgrade, note=say)
             made = locks.read_lock(root, each)
         else:
             made = locks.lock(root, each, upgrade=upgrade)
         told = "no solution; the reason is recorded" if made.reason else "locked"
         path = made.path if made.reason else locks.lock_path(root, each.name)
-        click.echo(f"{each.name}: {told} in {path.relative_to(root)}")
+        say(f"{each.name}: {told} in {path.relative_to(root)}")
         if made.reason:
-            click.echo(f"  {printable(made.reason)}")
+            say(f"  {printable(made.reason)}")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.context import INPUT_HELP, shown
+from harness.cli.context import INPUT_HELP, say, shown
 from harness.given.files import explained
 from harness.given.placing import folders_of
 from harness.given.specs import parse
@@ -29,5 +29,5 @@ def new_model(name: str, folder: Path, spec: str | None, inputs: tuple[str, ...]
     path = template.write(name, folder, explained(spec, inputs) if spec or inputs else template.TEMPLATE)
     found = parse(spec) if spec else None
     needed = [f" --path {shlex.quote(str(shown(each)))}" for each in folders_of(found)] if found else []
-    click.echo(f"{path}: edit it, then run `harness run COMBINATION --models {path}{''.join(needed)}`.")
+    say(f"{path}: edit it, then run `harness run COMBINATION --models {path}{''.join(needed)}`.")
     return 0

@@ -18,7 +18,7 @@ from harness.bench.failure import describe_failure
 from harness.bench.kept import ARTIFACT_FILE, ArtifactChangedError, read_artifact
 from harness.bench.plan import Plan
 from harness.cli.cells import FoundCell, cell_options, find_cell
-from harness.cli.context import root_of, shown
+from harness.cli.context import root_of, say, shown
 from harness.cli.rerunning import partial_beside, run_again, running_options
 from harness.matrix import matrixfile
 
@@ -64,9 +64,9 @@ def open_command(
     if importlib.util.find_spec(NETRON) is None:
         raise UsageError(_NEEDS_NETRON.format(path=shown(path)))
     netron = importlib.import_module(NETRON)
-    click.echo(f"Artifact: {shown(path)}")
+    say(f"Artifact: {shown(path)}")
     host, used = netron.start(str(path), address=("localhost", port), browse=browser)
-    click.echo(f"Netron: http://{host}:{used} (Ctrl-C ends it)")
+    say(f"Netron: http://{host}:{used} (Ctrl-C ends it)")
     netron.wait()
     return 0
 
@@ -90,7 +90,7 @@ def artifact_folder(context: click.Context, found: FoundCell, **running: Any) ->
         remove_tree(folder)
         partial.rename(folder)
     for line in details.bound(root, limit_mb, spared=folder):
-        click.echo(line, err=True)
+        say(line, err=True)
     return folder
 
 

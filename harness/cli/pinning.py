@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from harness.bench.errors import UsageError, unknown
-from harness.cli.context import root_of
+from harness.cli.context import root_of, say
 from harness.matrix.since import change_since
 
 
@@ -36,13 +36,13 @@ def pins(context: click.Context, names: tuple[str, ...], reference: str, extensi
         click.echo(json.dumps([asdict(each) for each in listed]))
         return 0
     for each in listed:
-        click.echo(f"{each.name}: {each.file}")
+        say(f"{each.name}: {each.file}")
         sides = f"--base-requirements {shlex.quote(each.base)} --candidate-requirements {shlex.quote(each.candidate)}"
-        click.echo(f"  harness gate {sides}")
+        say(f"  harness gate {sides}")
     for path in change.fresh:
-        click.echo(f"{path}: new, with nothing to hold it against")
+        say(f"{path}: new, with nothing to hold it against")
     for path in change.gone:
-        click.echo(f"{path}: gone")
+        say(f"{path}: gone")
     if not (listed or change.fresh or change.gone):
-        click.echo(f"No pins differ since {change.commit[:12]}.")
+        say(f"No pins differ since {change.commit[:12]}.")
     return 0

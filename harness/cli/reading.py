@@ -15,7 +15,7 @@ from harness.attempts import settling
 from harness.bench.definitions import TIERS
 from harness.bench.errors import UsageError
 from harness.bench.series import series_of
-from harness.cli.context import new_console, root_of, shown
+from harness.cli.context import new_console, root_of, say, shown
 from harness.cli.outlets import instead, parse_outlets, send, to_option
 from harness.cli.policies import expectations, foreseen_of
 from harness.cli.saying import said_of_comparison, said_of_table
@@ -145,7 +145,7 @@ def show(context: click.Context, /, table: str, as_markdown: bool, to: Sequence[
     if not instead(wanted):
         terminal.print_grid(new_console(), found.tables[0], foreseen)
         for note in (*found.unfinished, *found.notes):
-            click.echo(f"\n{note}")
+            say(f"\n{note}")
     send(wanted, lambda: said_of_table(root, found.tables[0], foreseen))
     return 0
 

@@ -10,7 +10,7 @@ import click
 from harness.bench.errors import UsageError, unknown
 from harness.bump.bumpfile import BUMP, read_bump
 from harness.bump.schema import Bump
-from harness.cli.context import root_of, shown
+from harness.cli.context import root_of, say, shown
 from harness.cli.storing import RESULTS
 from harness.report.page.data import Shown, natural, page_data
 from harness.report.page.rendering import render
@@ -55,13 +55,11 @@ def report(context: click.Context, /, tables: tuple[str, ...], results: Path | N
     path = out / INDEX if out.is_dir() or not out.suffix else out
     _write(path, text)
     count = f"{len(found) - len(left_out)} table{'' if len(found) - len(left_out) == 1 else 's'}"
-    click.echo(f"Written: {shown(path)} ({count}, {len(text.encode()) / 1e6:.2f} MB)")
+    say(f"Written: {shown(path)} ({count}, {len(text.encode()) / 1e6:.2f} MB)")
     for folder, reason in unread.items():
-        click.echo(f"Left out, since it cannot be read: {folder}: {reason}", err=True)
+        say(f"Left out, since it cannot be read: {folder}: {reason}", err=True)
     if left_out:
-        click.echo(
-            f"Left out, the oldest, to stay below 5 MB: {', '.join(left_out)}. TABLE says which to take.", err=True
-        )
+        say(f"Left out, the oldest, to stay below 5 MB: {', '.join(left_out)}. TABLE says which to take.", err=True)
     return 0
 
 

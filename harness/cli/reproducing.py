@@ -13,7 +13,7 @@ from harness.bench.failure import describe_failure
 from harness.bench.plan import slug_of
 from harness.bench.record import Record
 from harness.cli.cells import cell_options, find_cell
-from harness.cli.context import root_of, shown
+from harness.cli.context import root_of, say, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.rerunning import plan_of
 from harness.matrix import combination as combinations
@@ -67,12 +67,12 @@ def reproduce(
         raise UsageError(msg)
     made = make(record, registry, source, cell=record.cell_id)
     _write(path, made.text)
-    click.echo(f"Written: {shown(path)}")
+    say(f"Written: {shown(path)}")
     digest = registry.models[record.model].digest
     if record.model_digest not in (None, digest):
-        click.echo("The model's file has changed since that run, and the script has it as it is now.")
+        say("The model's file has changed since that run, and the script has it as it is now.")
     if not check:
-        click.echo(f"Not tried: `uv run {shlex.quote(str(shown(path)))}` should fail as recorded.")
+        say(f"Not tried: `uv run {shlex.quote(str(shown(path)))}` should fail as recorded.")
         return 0
     return _tried(made, other, pins, record, path)
 
@@ -83,22 +83,22 @@ def _tried(made: Made, other: Source | None, pins: str | None, record: Record, p
     told = f"`uv run {shlex.quote(str(shown(path)))}`"
     code = 0
     if trying.ends_as(record, ended):
-        click.echo(f"{told} fails as recorded: {script.words_of(record):.200}")
+        say(f"{told} fails as recorded: {script.words_of(record):.200}")
     elif ended.passed:
-        click.echo(f"{told} passes here: it does not show the failure, which may depend on the machine or the run.")
+        say(f"{told} passes here: it does not show the failure, which may depend on the machine or the run.")
         code = COULD_NOT_TELL
     else:
-        click.echo(f"{told} ends otherwise than recorded, with: {ended.last:.300}")
-        click.echo(f"Recorded: {describe_failure(record)}")
+        say(f"{told} ends otherwise than recorded, with: {ended.last:.300}")
+        say(f"Recorded: {describe_failure(record)}")
         code = COULD_NOT_TELL
     if other is not None:
         changed = made.under(other)
         ended = trying.run(changed.text, mirror=changed.pins.mirror)
         if ended.passed:
             _write(path, made.that_passes_with(changed.pins))
-            click.echo(f"With the versions of {pins} the same script passes, which it now says.")
+            say(f"With the versions of {pins} the same script passes, which it now says.")
         else:
-            click.echo(f"With the versions of {pins} the same script does not pass: {ended.last:.300}")
+            say(f"With the versions of {pins} the same script does not pass: {ended.last:.300}")
             code = COULD_NOT_TELL
     return code
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from harness.bench.errors import UsageError
+from harness.cli.context import say
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
 from harness.matrix.requirements.needs import models_of, modules_of
@@ -50,7 +51,7 @@ def take(
     wish = Wish(modules=frozenset(modules_of(plans)), models=models_of(plans), everything=everything)
 
     def note(text: str) -> None:
-        click.echo(text, err=quietly)
+        say(text, err=quietly)
 
     kept: list[keeping.Kept] = []
     for file in files:

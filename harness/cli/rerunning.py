@@ -30,6 +30,7 @@ from harness.cli.replanning import kept_plan, plan_by_table
 from harness.cli.running import tasks_of
 from harness.matrix import combination as combinations
 from harness.matrix.locks import lock_path
+from harness.report.lines import show
 from harness.report.live import RunDisplay
 from harness.tables.consistency import lock_digest
 from harness.tables.endings import ending_of
@@ -109,11 +110,11 @@ def rerun(
         if keep is not None and folder is not None:
             _put(folder, keep)
     same = ended_alike(found.record, ran.record)
-    console.print(told_end(found.record, ran, same=same), markup=False, soft_wrap=True)
+    show(console, [told_end(found.record, ran, same=same)])
     if keep is not None:
-        console.print(f"Kept: {shown(keep)}", markup=False, soft_wrap=True)
+        show(console, [f"Kept: {shown(keep)}"])
         for path in sorted(keep.iterdir()):
-            console.print(f"  {shown(path)}{'/' if path.is_dir() else ''}", markup=False, soft_wrap=True)
+            show(console, [f"  {shown(path)}{'/' if path.is_dir() else ''}"])
     return 0 if same else COULD_NOT_TELL
 
 

@@ -29,7 +29,7 @@ from harness.bench.hold import hold
 from harness.bench.plan import Plan, split_models
 from harness.bench.series import path_names, series_of
 from harness.cli.clustering import LOCAL, check_where, executor_options, ray_executors
-from harness.cli.context import jobs_option, new_console, root_of, selection_options, shown, timing_options
+from harness.cli.context import jobs_option, new_console, root_of, say, selection_options, shown, timing_options
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
 from harness.cli.requirements import requirements_options, take
@@ -41,6 +41,7 @@ from harness.matrix import combination as combinations
 from harness.matrix import environment, locks, matrixfile
 from harness.matrix.selection import Selection
 from harness.report import terminal
+from harness.report.lines import show
 from harness.report.live import RunDisplay
 from harness.tables.writing import write_table
 from harness.verdict.expectations import Expectation
@@ -110,8 +111,7 @@ def plan(
         rows = [{"id": cell.id, **asdict(cell)} for cell in cells]
         click.echo(json.dumps(rows, indent=1))
     else:
-        for cell in cells:
-            click.echo(cell.id)
+        say("\n".join(cell.id for cell in cells))
     return 0
 
 
@@ -199,7 +199,7 @@ def run(
         ]
     else:
         for note in filter(None, (combinations.origin(root, each) for each in chosen)):
-            click.echo(note)
+            say(note)
         groups = tasks_of(root, [selection.plans(each, root) for each in chosen for selection in selections])
     planned = [task.plan for group in groups for task in group]
     executors = (
@@ -213,7 +213,7 @@ def run(
         root, groups, results, fresh=fresh, restart=restart, known=known, executor_of=executors, night=tonight
     )
     if told := gate_command(written, root=root, given_root=context.obj, results=results):
-        click.echo(f"Compare: {told}")
+        say(f"Compare: {told}")
     return 0
 
 
@@ -241,7 +241,7 @@ def check_name(root: Path, name: str) -> None:
 def _tell_device(selections: Sequence[Selection]) -> None:
     """Say why `auto` is the CPU."""
     if any(selection.device == "auto" for selection in selections) and (reason := gpu.why_cpu()):
-        click.echo(f"device: cpu ({reason})")
+        say(f"device: cpu ({reason})")
 
 
 def tasks_of(root: Path, plans: Sequence[Sequence[Plan]]) -> list[list[Task]]:
@@ -306,7 +306,7 @@ def run_all(
                     display.note(f"{group[0].name}: {error}")
                 errors.append(error)
                 continue
-            console.print(f"\nTable: {shown(folder)}\n", markup=False, soft_wrap=True)
+            show(console, ["", f"Table: {shown(folder)}", ""])
             written.append((group[0].plan, folder))
             finished += attempts
         raised = mistakes.raised_everywhere(root, finished, results=store)
@@ -386,7 +386,7 @@ def _settled(
     settle(attempts, folder)
     terminal.print_grid(console, replace(table, folder=folder), foreseen_of(table, known))
     for line in told:
-        console.print(f"\n{line}", markup=False, soft_wrap=True)
+        show(console, ["", line])
     return folder
 
 
@@ -407,7 +407,7 @@ def ingest_command(context: click.Context, folder: Path, results: Path | None) -
     root = root_of(context)
     attempt = Attempt(folder)
     name = combination_of(attempt)
-    with hold(attempt.folder, f"the attempt in {folder}", click.echo):
+    with hold(attempt.folder, f"the attempt in {folder}", say):
         return _ingested(root, attempt, name, results)
 
 
@@ -429,5 +429,5 @@ def _ingested(root: Path, attempt: Attempt, name: str, results: Path | None) -> 
     console = new_console()
     terminal.print_grid(console, replace(table, folder=written), foreseen_of(table, known))
     for line in (*told, f"Table: {shown(written)}"):
-        console.print(f"\n{line}", markup=False, soft_wrap=True)
+        show(console, ["", line])
     return 0 if table.run.complete else COULD_NOT_TELL

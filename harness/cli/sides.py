@@ -18,7 +18,7 @@ from harness.bench.text import one_line
 from harness.bump.schema import Bump
 from harness.cli.blaming import looked_into
 from harness.cli.clustering import HERE
-from harness.cli.context import new_console, root_of, shown
+from harness.cli.context import new_console, root_of, say, shown
 from harness.cli.duels import Duellists, ElsewhereOf, of_cells, told_by_duel
 from harness.cli.outlets import Outlet, instead, send
 from harness.cli.reading import compared
@@ -76,7 +76,7 @@ def tables_of(
     for task, *_ in groups:
         if folder := _taken(root, task, results):
             of = "is of just this lock, policy and models"
-            click.echo(f"{task.name}: taken from the table {shown(folder)}, which {of}", err=errors_only)
+            say(f"{task.name}: taken from the table {shown(folder)}, which {of}", err=errors_only)
             folders[task.name] = folder
     left = [group for group in groups if group[0].name not in folders]
     if left:
@@ -133,7 +133,7 @@ def judged(
     verdict = judge(comparison, policy=policy, unfinished=unfinished)
     root, bump, quietly = root_of(context), None, instead(wanted)
     if duel_s is not None:
-        click.echo(headline(comparison, verdict), err=quietly)  # the rest takes minutes
+        say(headline(comparison, verdict), err=quietly)  # the rest takes minutes
         duelled = told_by_duel(
             root,
             comparison,
@@ -149,7 +149,7 @@ def judged(
         counted = tuple(change for change in comparison.changes if change not in verdict.allowed)
         failing = replace(comparison, changes=counted)
         if failing.of(*WORSE):  # the verdict is known, and trials take minutes
-            click.echo(headline(comparison, verdict), err=quietly)
+            say(headline(comparison, verdict), err=quietly)
         bump, verdict = _with_blame(root, sides, failing, verdict, budget_s=budget_s, quietly=quietly)
     if not quietly:
         terminal.print_comparison(new_console(), comparison, verdict, bump)

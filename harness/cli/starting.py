@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.context import root_of
+from harness.cli.context import root_of, say
 from harness.matrix import starting
 
 
@@ -18,5 +18,5 @@ def init(context: click.Context, reference: str) -> int:
     own combinations), a GitHub workflow that runs the gate on pull requests, and settings for Renovate and Dependabot.
     """
     for line in starting.lines(starting.lay_out(root_of(context), reference=reference)):
-        click.echo(line)
+        say(line)
     return 0

@@ -65,7 +65,12 @@ class Local:
     def alone(self, unit: Unit, work: Work, look: Callable[[], None], *, only_waiting: bool = False) -> int:
         """As `harness.executors.units.Executor` says."""
         bench = BenchProcess(
-            work.python, unit.folder, pinned=bool(unit.plan.lock), fresh=work.fresh, only_waiting=only_waiting
+            work.python,
+            unit.folder,
+            pinned=bool(unit.plan.lock),
+            fresh=work.fresh,
+            only_waiting=only_waiting,
+            shared=work.shared,
         )
         try:
             while (returncode := bench.ended(_POLL_S)) is None:
@@ -78,7 +83,7 @@ class Local:
 
 def _run(unit: Unit, work: Work, ending: threading.Event) -> None:
     """One bench, from its start to its end, and what it left at work."""
-    bench = BenchProcess(work.python, unit.folder, pinned=bool(unit.plan.lock), fresh=work.fresh)
+    bench = BenchProcess(work.python, unit.folder, pinned=bool(unit.plan.lock), fresh=work.fresh, shared=work.shared)
     while bench.ended(_POLL_S) is None:
         if ending.is_set():
             bench.end()

@@ -19,11 +19,19 @@ _GRACE_S = 20.0
 class BenchProcess:
     """Pytest in the environment of the interpreter `python`, with the attempt in `folder` and everything of it begun.
 
-    With `only_waiting` it times what waits, and runs nothing. It dies with the thread that started it.
+    With `only_waiting` it times what waits, and runs nothing. What other benches of the run have built is in `shared`.
+    It dies with the thread that started it.
     """
 
     def __init__(
-        self, python: Path, folder: Path, *, pinned: bool, fresh: bool = False, only_waiting: bool = False
+        self,
+        python: Path,
+        folder: Path,
+        *,
+        pinned: bool,
+        fresh: bool = False,
+        only_waiting: bool = False,
+        shared: Path | None = None,
     ) -> None:
         self._attempt = Attempt(folder)
         command = [str(python), "-m", "pytest", f"-c{PACKAGE / 'bench' / 'pytest.ini'}"]
@@ -31,6 +39,7 @@ class BenchProcess:
         command += ["-q", "-pno:cacheprovider", "-pno:benchmark"]
         command += [*(["--fresh"] if fresh else []), *(["--only-waiting"] if only_waiting else [])]
         environ = {**clean_environ(pinned=pinned), MARKER: str(self._attempt.folder)}
+        command += [f"--shared-builds={shared}"] if shared else []
         with self._attempt.log.open("a", encoding="utf-8") as log:
             # A session of its own: what a terminal sends, it gets from here, once.
             self._process = subprocess.Popen(

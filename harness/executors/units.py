@@ -45,7 +45,8 @@ class Work:
     """What the units of one environment have in common.
 
     `name` and `python` are those of the environment that is ready on this machine, `lock` the text that it was
-    installed from (empty for an ambient one). With `fresh`, each cell gets a fresh process.
+    installed from (empty for an ambient one). With `fresh`, each cell gets a fresh process. In `shared` benches on this
+    machine find what another of them has built.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Work:
     python_version: str
     lock: str
     fresh: bool = False
+    shared: Path | None = None
 
 
 class Executor(Protocol):

@@ -115,9 +115,11 @@ def breakages(table: Table) -> tuple[Breakage, ...]:
 
 
 def not_applicable(table: Table) -> dict[str, list[Record]]:
-    """The records of cells that cannot exist, by the reason."""
+    """The records of cells that cannot exist, by the reason, that of most cells first; no reason names its model."""
     found: dict[str, list[Record]] = {}
     for record in table.records:
         if record.outcome is Outcome.NOT_APPLICABLE:
-            found.setdefault(detail(record, length=SHORT_ERROR) or "no reason given", []).append(record)
-    return found
+            told = detail(record, length=SHORT_ERROR) or "no reason given"
+            reason = told.removeprefix(f"{record.model} ")
+            found.setdefault(told if reason == told else f"the model {reason}", []).append(record)
+    return dict(sorted(found.items(), key=lambda each: -len(each[1])))

@@ -6,13 +6,16 @@ copied.
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
 from harness.bench.text import one_line
+from harness.report.outlets.annotations import inert
 
 GAP = "  "
 _LEAST_ROOM = 40
@@ -21,13 +24,55 @@ _LEAST_COLUMN = 30
 _FURTHER_IN = 2
 
 
-def show(console: Console, lines: Iterable[Text]) -> None:
-    """Print lines, each of what is no wider than the console; whole where the console wraps softly."""
-    for line in lines:
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A table: in aligned columns where these fit, and else a row's cells one after the other, with their titles."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @property
+    def plain(self) -> str:
+        """The table in aligned columns, as text."""
+        return "\n".join(line.plain for line in self.lines(width=None))
+
+    def lines(self, *, width: int | None) -> list[Text]:
+        """The table in `width` characters; in as many as it takes where that is None."""
+        whole = aligned([[Text(cell) for cell in row] for row in (self.header, *self.rows)])
+        if width is None or max(line.cell_len for line in whole) + len(GAP) <= width:
+            return [Text(GAP).append_text(line) for line in whole]
+        return [line for row in self.rows for line in self._apart(row, width=width)]
+
+    def _apart(self, row: Sequence[str], *, width: int) -> list[Text]:
+        told = [f"{title} {cell}".strip() for title, cell in zip(self.header[1:], row[1:], strict=True) if cell]
+        return [*wrapped(row[0], width=width, indent=2, style="bold"), *wrapped(", ".join(told), width=width, indent=6)]
+
+
+Line = Text | Rows
+"""What a report is made of."""
+
+
+def show(console: Console, lines: Iterable[Line | str]) -> None:
+    """Print lines so that none is wider than the console; whole where the console wraps softly."""
+    in_workflow = "GITHUB_ACTIONS" in os.environ
+    for each in lines:
+        if isinstance(each, Rows):
+            show(console, each.lines(width=None if console.soft_wrap else console.width))
+            continue
+        if isinstance(each, str):
+            show(console, map(Text, each.split("\n")))
+            continue
+        line = each
         # What a table or a name may hold is text here too, whatever a terminal would make of it.
-        shown = line if line.plain.isprintable() else Text(one_line(line.plain), style=line.style)
+        shown = line if line.plain.isprintable() else Text(_indent(line) + one_line(line.plain), style=line.style)
         for part in [shown] if console.soft_wrap else fitted(console, shown):
-            console.print(part, soft_wrap=True, highlight=False)
+            console.print(_heard(part) if in_workflow else part, soft_wrap=True, highlight=False)
+
+
+def _heard(line: Text) -> Text:
+    """A line in which a workflow hears no command."""
+    told = inert(line.plain)
+    return line if told == line.plain else Text(told, style=line.style)
 
 
 def fitted(console: Console, line: Text) -> list[Text]:
@@ -35,14 +80,17 @@ def fitted(console: Console, line: Text) -> list[Text]:
     width = console.width
     if line.cell_len <= width:
         return [line]
-    indent = min(len(line.plain) - len(line.plain.lstrip(" ")), width // 2)
-    further = min(indent + _FURTHER_IN, width // 2)
-    body = line[len(line.plain) - len(line.plain.lstrip(" ")) :]
-    parts = body.wrap(console, width - further, overflow="fold")
-    return [
-        Text(" " * (further if number else indent), style=line.style).append_text(part)
-        for number, part in enumerate(parts)
-    ]
+    indent = _indent(line)[: width // 2]
+    further = (indent + " " * _FURTHER_IN)[: width // 2]
+    parts = line[len(_indent(line)) :].wrap(console, width - len(further), overflow="fold")
+    made = [Text(further if number else indent).append_text(part) for number, part in enumerate(parts)]
+    for part in made:
+        part.rstrip()
+    return made
+
+
+def _indent(line: Text) -> str:
+    return " " * (len(line.plain) - len(line.plain.lstrip(" ")))
 
 
 def wrapped(text: str, *, width: int, indent: int, style: str = "", hanging: int = 0) -> list[Text]:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line, printable
+from harness.report.lines import show
 
 _FEWEST = 5
 """From how many cells on it is told how long those that are left may take."""
@@ -54,7 +55,7 @@ class RunDisplay:
         self._doing, self._since, self._under_way = "starting: frameworks are imported", time.monotonic(), {}
         self._run, self._timed = _Pace(), _Pace()
         if self._live is None:
-            self._console.print(f"{combination}: {planned} cells", soft_wrap=True, highlight=False, markup=False)
+            show(self._console, [f"{combination}: {planned} cells"])
         self._show()
 
     def started(self, model: str, strategy: str) -> None:
@@ -88,7 +89,7 @@ class RunDisplay:
             what = outcome if settled else f"{outcome} at {stage}"
             seconds = time.monotonic() - since
             line = f"[{done}/{self._planned}] {self._combination}/{model}/{strategy}: {what} ({seconds:.1f} s)"
-            self._console.print(Text(one_line(line), style=_STYLES.get(outcome, "red")), soft_wrap=True)
+            show(self._console, [Text(one_line(line), style=_STYLES.get(outcome, "red"))])
         self._show()
 
     def stopped(self, model: str, strategy: str) -> None:
@@ -110,7 +111,7 @@ class RunDisplay:
 
     def note(self, text: str) -> None:
         """Something that a person should know."""
-        self._console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
+        show(self._console, printable(text).split("\n"))
 
     def busy(self, text: str) -> None:
         """What is being done before cells run, such as installing."""

@@ -16,6 +16,7 @@ from harness.bench.record import Record
 from harness.bench.text import one_line, printable
 from harness.report.diagnoses import told_of
 from harness.report.launches import launch_lines
+from harness.report.lines import show
 from harness.report.wording import number, run_line, state
 from harness.tables.launches import Launch
 from harness.tables.schema import COLUMNS, Table
@@ -76,8 +77,7 @@ class Recorded:
 
 def print_recorded(console: Console, told: Recorded, *, whole: bool) -> None:
     """Print it; `whole` the log and the traceback too, instead of their ends."""
-    for line in recorded_lines(told, whole=whole):
-        console.print(line, soft_wrap=True, highlight=False)
+    show(console, recorded_lines(told, whole=whole))
 
 
 def recorded_lines(told: Recorded, *, whole: bool = False) -> list[Text]:

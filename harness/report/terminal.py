@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -11,7 +10,6 @@ from rich.text import Text
 
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
-from harness.bench.text import one_line
 from harness.bump.schema import Bump
 from harness.report import accuracy, expected
 from harness.report.accuracy import Accuracies, accuracies, accuracy_changes
@@ -21,8 +19,7 @@ from harness.report.diagnoses import told_of
 from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
-from harness.report.lines import GAP, aligned, wrapped
-from harness.report.outlets.annotations import inert
+from harness.report.lines import GAP, Line, Rows, aligned, show, wrapped
 from harness.report.shifts import (
     LATENCY_TITLE,
     MEMORY_TITLE,
@@ -80,39 +77,28 @@ def print_grid(console: Console, table: Table, foreseen: Foreseen | None = None)
 
     What is broken as `foreseen` stands apart.
     """
-    _print(console, grid_lines(table, foreseen, width=console.width))
+    show(console, grid_lines(table, foreseen, width=console.width))
 
 
 def print_foreseen(console: Console, tables: Sequence[Table], foreseen: Foreseen) -> None:
     """Print what expectations make of tables: the unexpected cells first, cause by cause, then the expectations."""
-    _print(console, foreseen_lines(tables, foreseen, width=console.width))
+    show(console, foreseen_lines(tables, foreseen, width=console.width))
 
 
 def print_comparison(
     console: Console, comparison: Comparison, verdict: Verdict | None = None, bump: Bump | None = None
 ) -> None:
     """Print a comparison, under its verdict where there is one, with who is to blame where that was looked for."""
-    _print(console, comparison_lines(comparison, verdict, bump, width=console.width))
+    show(console, comparison_lines(comparison, verdict, bump, width=console.width))
 
 
-def _print(console: Console, lines: Iterable[Text]) -> None:
-    in_workflow = "GITHUB_ACTIONS" in os.environ
-    for line in lines:
-        # What a table or a name may hold is text here too, whatever a terminal would make of it.
-        shown = line if line.plain.isprintable() else Text(one_line(line.plain), style=line.style)
-        if in_workflow and (told := inert(shown.plain)) != shown.plain:
-            shown = Text(told, style=line.style)
-        # Soft wrapping leaves a long line whole, so that a log can be searched and an id copied.
-        console.print(shown, soft_wrap=True, highlight=False)
-
-
-def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) -> list[Text]:
+def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) -> list[Line]:
     """The lines of `print_grid`.
 
     Columns that do not fit `width` follow below in bands of their own, without the models that have no cell there,
     and with shorter words.
     """
-    lines = [Text(run_line(table.run), style="bold"), Text(machine_line(table.run), style="dim")]
+    lines: list[Line] = [Text(run_line(table.run), style="bold"), Text(machine_line(table.run), style="dim")]
     lines += [Text(told, style="dim") for told in filter(None, [carried_line(table)])]
     grid = grid_of(table)
     rates = {strategy: f"{rate}{GAP}{rate.percent}".rstrip() for strategy, rate in success_rates(table).items()}
@@ -123,7 +109,8 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
     for band in bands:
         lines += [Text(), *_band_lines(grid, band)]
     lines += [Text(), Text(summary(table))]
-    lines += [Text(f"{GAP}{legend}", style="dim") for legend in legends(table)]
+    for legend in legends(table):
+        lines += wrapped(legend, width=width, indent=2, hanging=2, style="dim")
     broken = replace(table, records=foreseen.unexpected) if foreseen else table
     lines += _broken_lines(broken, width=width, title=expected.UNEXPECTED if foreseen else "Broken")
     lines += _group_lines(expected.EXPECTED, expected.expected_groups(foreseen) if foreseen else [], width=width)
@@ -132,7 +119,8 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
     reasons = not_applicable(table)
     if reasons:
         lines += [Text(), Text("Not applicable", style="bold")]
-        lines += [Text(f"{GAP}{count_of(len(records))}: {reason}") for reason, records in reasons.items()]
+        for reason, records in reasons.items():
+            lines += wrapped(f"{count_of(len(records))}: {reason}", width=width, indent=2, hanging=2)
     lines += _accuracy_lines(accuracies(table))
     if table.run.missing:
         lines += [Text(), Text("Without a record", style="bold yellow")]
@@ -254,12 +242,13 @@ def _band_lines(grid: Grid, band: Sequence[_Column]) -> list[Text]:
 
 def comparison_lines(
     comparison: Comparison, verdict: Verdict | None, bump: Bump | None = None, *, width: int
-) -> list[Text]:
+) -> list[Line]:
     """The lines of `print_comparison`: the verdict first, then what changed, from the worst to the unchanged."""
     style = _DECISION_STYLES[verdict.decision] if verdict else "bold"
-    lines = wrapped(headline(comparison, verdict), width=width, indent=0, style=style)
-    lines += [Text(f"{GAP}base       {run_line(comparison.base)}")]
-    lines += [Text(f"{GAP}candidate  {run_line(comparison.candidate)}"), Text()]
+    lines: list[Line] = [*wrapped(headline(comparison, verdict), width=width, indent=0, style=style)]
+    for side, run in (("base", comparison.base), ("candidate", comparison.candidate)):
+        lines += wrapped(f"{side:9}  {run_line(run)}", width=width, indent=2, hanging=11)
+    lines.append(Text())
     lines += [*blame_lines(bump, width=width), *way_out_lines(bump, width=width)] if bump else []
     lines += _environment_lines(comparison, verdict, width=width)
     moved = _moved_lines(comparison, width=width)
@@ -269,7 +258,8 @@ def comparison_lines(
         lines += [Text(), Text(section.title, style=_SECTION_STYLES.get(section.title, "bold"))]
         for category, causes in section.categories:
             count = len(comparison.of(category))
-            lines.append(Text(f"{GAP}{category.value} ({count_of(count)}): {MEANINGS[category]}"))
+            told = f"{category.value} ({count_of(count)}): {MEANINGS[category]}"
+            lines += wrapped(told, width=width, indent=2, hanging=2)
             for cause in causes:
                 lines += _cause_lines(cause, comparison.candidate, width=width)
     lines += [*moved, Text(), Text(unchanged_line(comparison))]
@@ -305,27 +295,31 @@ def _cause_lines(cause: Cause, candidate: Run, *, width: int) -> list[Text]:
     return lines
 
 
-def _moved_lines(comparison: Comparison, *, width: int) -> list[Text]:
+def _moved_lines(comparison: Comparison, *, width: int) -> list[Line]:
     rows = moved_rows(comparison)
     if not rows:
         return []
-    lines = [Text(), Text(MOVED_TITLE, style=_SECTION_STYLES[WORSE_SECTION])]
+    lines: list[Line] = [Text(), Text(MOVED_TITLE, style=_SECTION_STYLES[WORSE_SECTION])]
     lines += wrapped(MOVED_MEANING, width=width, indent=2)
-    return lines + _table_lines(MOVED_HEADER, rows)
+    return [*lines, Rows(header=MOVED_HEADER, rows=rows)]
 
 
-def _accuracy_lines(found: Accuracies) -> list[Text]:
+def _accuracy_lines(found: Accuracies) -> list[Line]:
     if not found.rows:
         return [Text(), Text(f"{accuracy.TITLE}: {found.rest}")] if found.rest else []
-    lines = [Text(), Text(accuracy.TITLE, style="bold"), *_table_lines(found.header, found.rows)]
+    lines: list[Line] = [Text(), Text(accuracy.TITLE, style="bold"), Rows(header=found.header, rows=found.rows)]
     return lines + ([Text(f"{GAP}{found.rest}")] if found.rest else [])
 
 
-def _duelled_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Text]:
+def _duelled_lines(comparison: Comparison, verdict: Verdict | None, *, width: int) -> list[Line]:
     if verdict is None or verdict.duelled is None or not verdict.duelled.cells:
         return []
     rows = duelled_rows(verdict.duelled)
-    lines = [Text(), Text(DUELLED_TITLE, style="bold"), *(_table_lines(DUELLED_HEADER, rows) if rows else [])]
+    lines: list[Line] = [
+        Text(),
+        Text(DUELLED_TITLE, style="bold"),
+        *([Rows(header=DUELLED_HEADER, rows=rows)] if rows else []),
+    ]
     for text in duelled_rest(verdict.duelled, comparison.base):
         lines += wrapped(plain(text), width=width, indent=2)
     return lines
@@ -342,15 +336,11 @@ def _shift_lines(comparison: Comparison, verdict: Verdict | None, *, width: int)
     return lines
 
 
-def _figure_lines(comparison: Comparison) -> list[Text]:
+def _figure_lines(comparison: Comparison) -> list[Line]:
     found = figures(comparison)
     if not found.cells:
         return []
     if not found.rows:
         return [Text(), Text(f"{FIGURES_TITLE}: {found.rest}")]
-    lines = [Text(), Text(FIGURES_TITLE, style="bold"), *_table_lines(found.header, found.rows)]
+    lines: list[Line] = [Text(), Text(FIGURES_TITLE, style="bold"), Rows(header=found.header, rows=found.rows)]
     return lines + ([Text(f"{GAP}{found.rest}")] if found.rest else [])
-
-
-def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Text]:
-    return [Text(GAP).append_text(line) for line in aligned([[Text(cell) for cell in row] for row in (header, *rows)])]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from harness.attempts.durations import durations
 from harness.bench.plan import Cell, Plan
+from harness.tables.reading import read_table
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = Plan(
@@ -33,3 +36,18 @@ def test_nothing_is_known_of_a_series_without_a_table_or_with_one_that_cannot_be
     folder.mkdir(parents=True)
     (folder / "run.json").write_text("{", encoding="utf-8")
     assert durations(tmp_path, PLAN) == {}
+
+
+def test_what_timing_took_is_left_out() -> None:
+    """Three launches and one more share what a cell took beside converting, which comes once."""
+    (table,) = sorted((ROOT / "results" / "torch2.0" / "cpu-quick").glob("*"))[-1:]
+    rows = {(row.model, row.strategy): row for row in read_table(table).records}
+    found = durations(ROOT / "results", PLAN)
+    for strategy in ("native", "tf2onnx"):
+        row = rows["resnet18", strategy]
+        assert row.launches == 3
+        assert row.convert_s is not None
+        assert row.duration_s is not None
+        expected = row.convert_s + (row.duration_s - row.convert_s) / 4
+        assert found["resnet18", strategy] == pytest.approx(expected)
+        assert found["resnet18", strategy] < row.duration_s
