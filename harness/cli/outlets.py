@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from harness.bench.errors import UsageError, unknown
+from harness.cli.context import say
 from harness.report.outlets.annotations import workflow_commands
 from harness.report.outlets.benchmarks import bencher, github_action_benchmark
 from harness.report.outlets.facts import Facts
@@ -117,7 +118,7 @@ def send(wanted: Sequence[Outlet], said: Callable[[], Said]) -> None:
     # What is printed comes last, so that nothing of it is on the screen where a file cannot be written.
     for each in sorted(wanted, key=lambda outlet: not outlet.file):
         if each.form in STORES:
-            click.echo(STORES[each.form](told.facts, each.file, told.folder), err=True)
+            say(STORES[each.form](told.facts, each.file, told.folder), err=True)
         elif each.form == "summary":
             _append(Path(each.file or os.environ[_SUMMARY_VARIABLE]), told)
         elif each.file:
