@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError
 
 from harness.bench.errors import EnvironmentChangedError, InfrastructureError, UsageError
 from harness.executors.asking import Asking
-from harness.executors.connecting import ClusterError
+from harness.executors.connecting import ClusterError, imported
 from harness.executors.orders import Begun, Post
 
+ActorDiedError = imported().exceptions.ActorDiedError
 POST = Post(module="", orders={}, told={})
 RAY: Any = SimpleNamespace(
     put=lambda part: part,
