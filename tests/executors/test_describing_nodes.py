@@ -13,7 +13,7 @@ ORDER: Any = object()
 
 def test_a_node_that_gives_no_answer_is_told_of_and_asked_no_more() -> None:
     """One that was lost before it was asked is waited for by Ray without an end."""
-    cancelled: list[str] = []
+    cancelled: list[Any] = []
 
     def get(reference: str, *, timeout: float) -> Any:
         assert 0 <= timeout <= describing._ANSWERS_S
