@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,14 @@ def signals_are_heard() -> None:
 def nobody_asks_for_columns() -> None:
     """What is printed to no terminal is whole, unless somebody asks: xdist does, of its own, for its workers."""
     os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(autouse=True)
+def path_is_put_back() -> Iterator[None]:
+    """Ray puts packages of its own on the path of whoever imports it, and later tests would find these installed."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 def without_checkout() -> dict[str, str]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.bench import reads
 from harness.bench.children import Children
 from harness.bench.disk import remove_tree
 from harness.bench.failure import Failure
 from harness.bench.plan import Plan, file_stem_of, imports_of
-from harness.bench.reads import Reads, reads_in
+from harness.bench.reads import Reads
 from harness.bench.registry import Registry
 from harness.bench.requests import BUILT_FILE, BuildRequest
 from harness.bench.shared_builds import SharedBuilds
@@ -92,14 +93,19 @@ class Builds:
         return folder
 
     def _taken(self, model: str) -> Built | None:
-        """What another bench has built, unless somebody changed it."""
+        """What another bench has built, unless somebody changed it, or what it was made of."""
         if self._shared is None:
             return None
         folder = self._folder_of(model)
         told = self._shared.take(model, folder)
         if told is None:
             return None
-        facts = json.loads((folder / BUILT_FILE).read_text(encoding="utf-8"))
+        if any(reads.content_of(Path(path)) != content for path, content in told["reads"].items()):
+            return None
+        try:
+            facts = json.loads((folder / BUILT_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
         built = Built(folder, facts, seconds=told["seconds"], reads=told["reads"])
         return None if built.edited() else built
 
@@ -115,9 +121,11 @@ class Builds:
         )
         done = self._children.work(request, warm_imports or self.warm_imports(None))
         facts = {} if done.failure else json.loads((folder / BUILT_FILE).read_text(encoding="utf-8"))
-        reads = {**reads_in(folder), **facts.get("modules", {})}
-        built = Built(folder, facts, done.failure, done.trail.seconds(), reads)
-        if self._shared is not None and not built.failure:
+        read = {**reads.reads_in(folder), **facts.get("modules", {})}
+        built = Built(folder, facts, done.failure, done.trail.seconds(), read)
+        if self._shared is not None and built.failure:
+            self._shared.fail(model)
+        elif self._shared is not None:
             self._shared.give(model, folder, {"seconds": built.seconds, "reads": built.reads})
         return built
 

@@ -29,12 +29,29 @@ class SharedBuilds:
 
     @contextlib.contextmanager
     def alone(self, model: str) -> Iterator[None]:
-        """Until the end of the context no other bench builds the model: it waits, and then takes what is built."""
+        """Until the end of the context no other bench builds the model: it waits, and then takes what is built.
+
+        Once a build of it has failed all may build it, since there is nothing to wait for.
+        """
         import filelock
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self._folder / f"{file_stem_of(model)}.lock"):
+        lock = filelock.FileLock(self._folder / f"{file_stem_of(model)}.lock")
+        lock.acquire()
+        try:
+            if self._failed(model).exists():
+                lock.release()
             yield
+        finally:
+            lock.release()
+
+    def _failed(self, model: str) -> Path:
+        return self._folder / f"{file_stem_of(model)}.failed"
+
+    def fail(self, model: str) -> None:
+        """Have others know that a build of the model has failed."""
+        with contextlib.suppress(OSError):
+            self._failed(model).touch()
 
     def take(self, model: str, into: Path) -> Mapping[str, Any] | None:
         """Copy what another bench's build of a model left, and return what it told; None where there is none."""

@@ -197,7 +197,9 @@ class Asking:
         begun, self.node = bool(self.node), ""
         if station is None:
             return
-        with deaf(), contextlib.suppress(RayError):
+        with deaf():
             if begun:
-                self._ray.get(station.end.remote(), timeout=_END_S)
-            self._ray.kill(station)
+                with contextlib.suppress(RayError):  # it may not end in time
+                    self._ray.get(station.end.remote(), timeout=_END_S)
+            with contextlib.suppress(RayError):
+                self._ray.kill(station)

@@ -24,6 +24,8 @@ READ_BY_FRAMEWORKS = f"{OF_FRAMEWORKS} AOT* CUBLAS* DNNL_* GOTO_* LD_* MPS_* ONE
 
 _CREDENTIAL = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|CREDENTIAL|KEY)S?(?:_|$)", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.,:=+-]{0,40}")
+_WHICH_GPU = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+"""Which of a node's GPUs a cell was given says nothing: name and driver of the GPU are parts of their own."""
 
 _LONGEST_S = 900.0
 """How long reading all packages of an environment may take that the harness has not installed: once, from a disk."""
@@ -88,5 +90,5 @@ def variables(device: str, around: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value if read.fullmatch(name) and _PLAIN.fullmatch(value) else short(value)
         for name, value in sorted(environ.items())
-        if (read.fullmatch(name) or passed.fullmatch(name)) and not _CREDENTIAL.search(name)
+        if (read.fullmatch(name) or passed.fullmatch(name)) and name not in _WHICH_GPU and not _CREDENTIAL.search(name)
     }

@@ -175,6 +175,13 @@ def test_what_conda_installed_has_a_say(base: World) -> None:
     assert len(found) == 2
 
 
+def test_which_gpu_of_a_node_a_cell_was_given_has_no_say() -> None:
+    given: list[dict[str, str]] = [{}, *({"CUDA_VISIBLE_DEVICES": each} for each in ("", "0", "1"))]
+    told = [variables("cuda", {"CUBLAS_WORKSPACE_CONFIG": ":16:8", **each}) for each in given]
+    assert all(each == told[0] for each in told)
+    assert "CUBLAS_WORKSPACE_CONFIG" in told[0]
+
+
 def test_what_is_published_of_variables_is_no_secret() -> None:
     given = {"HARNESS_PASS_ENV": "MY_*", "MY_SETTING": "private", "MY_API_KEY": "k", "HF_TOKEN": "t", "ORT_LEVEL": "3"}
     found = variables("cpu", {**given, "HF_ENDPOINT": "https://me:secret@host"})

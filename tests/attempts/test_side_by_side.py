@@ -107,6 +107,10 @@ def _long(task: Task) -> dict[tuple[str, str], float]:
     return {(cell.model, cell.strategy): 10.0 for cell in task.plan.cells}
 
 
+def _details(attempt: Attempt, cell: Cell) -> dict[str, Any]:
+    return dict(json.loads(attempt.record_of(cell).read_text(encoding="utf-8"))["details"])
+
+
 def _ends(attempt: Attempt) -> dict[tuple[str, str], tuple[str, str, str | None]]:
     table = table_of([attempt], pins={})
     return {(r.model, r.strategy): (r.outcome.value, r.stage.value, r.fingerprint) for r in table.records}
@@ -147,6 +151,10 @@ def test_cells_side_by_side_come_to_what_they_come_to_one_after_another(root: Pa
     # What may have been others' doing ran once more, alone.
     stopped = {line for line in beside.told if line.startswith("stopped")}
     assert stopped == {f"stopped {model} by-dying" for model in models}
+    # The bench that ran those took what the units' benches had built: of one build all tell the same.
+    told = [(cell.model, _details(attempt, cell)["build_seconds"]) for cell in task.plan.cells]
+    assert len({json.dumps(each) for each in told}) == len(models)
+    assert not attempt.shared.exists()
     # Nothing is timed while anything else is run.
     kinds = [line.split()[0] for line in beside.told if line.split()[0] in ("started", "waiting", "timing")]
     assert "started" not in kinds[kinds.index("timing") :]

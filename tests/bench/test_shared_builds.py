@@ -90,3 +90,21 @@ def test_a_model_is_built_by_one_bench_at_a_time_and_others_meanwhile(tmp_path: 
     for thread in threads:
         thread.join(10)
     assert seen == ["other", "first", "second"]
+
+
+def test_nobody_waits_for_a_build_that_others_have_failed_at(tmp_path: Path) -> None:
+    shared = SharedBuilds(tmp_path / "shared")
+    with shared.alone("a"):
+        shared.fail("a")
+    seen = threading.Barrier(2, timeout=10)
+
+    def build() -> None:
+        with SharedBuilds(tmp_path / "shared").alone("a"):
+            seen.wait()  # broken unless both are inside at once
+
+    threads = [threading.Thread(target=build) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not seen.broken

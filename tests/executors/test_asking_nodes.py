@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError
 
 from harness.bench.errors import EnvironmentChangedError, InfrastructureError, UsageError
 from harness.executors.asking import Asking
-from harness.executors.connecting import ClusterError
+from harness.executors.connecting import ClusterError, imported
 from harness.executors.orders import Begun, Post
 
+ActorDiedError = imported().exceptions.ActorDiedError
 POST = Post(module="", orders={}, told={})
 RAY: Any = SimpleNamespace(
     put=lambda part: part,
@@ -147,3 +147,20 @@ def test_a_node_that_is_another_machine_is_asked_nothing() -> None:
 
     with pytest.raises(UsageError, match="node node0 is another machine"):
         asked(Cluster([BEGUN, PAIR], check=check))
+
+
+def test_a_process_that_does_not_end_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node is free for others all the same."""
+    late = imported().exceptions.GetTimeoutError
+
+    def end(*_: Any) -> None:
+        raise late
+
+    answers = {"who": Station._who, "answer": Station._answer}
+
+    def called(self: Station, name: str) -> Any:
+        own = end if name == "end" else (lambda *given: answers[name](self, *given)) if name in answers else None
+        return SimpleNamespace(remote=lambda *given: lambda: own(*given) if own else None)
+
+    monkeypatch.setattr(Station, "__getattr__", called)
+    assert asked(Cluster([BEGUN, PAIR]))[0] == {"pair": 1}

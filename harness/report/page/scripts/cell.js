@@ -67,8 +67,13 @@ function commandsOf(cell) {
     command(`harness explain ${reference}`));
 }
 
+// An id may begin with its combination: COMBINATION/MODEL/STRATEGY, of MODEL/STRATEGY.
+function isOf(id, name) {
+  return id === name || id.endsWith(`/${name}`);
+}
+
 function blameOf(cell) {
-  return (cell.table.blame?.causes ?? []).filter(({ cells }) => cells.some((number) => textOf(number).endsWith(cell.name)));
+  return (cell.table.blame?.causes ?? []).filter(({ cells }) => cells.some((number) => isOf(textOf(number), cell.name)));
 }
 
 function matchPanel(cell) {
