@@ -135,3 +135,21 @@ def test_blame_beside_a_table_is_on_the_page(root: Path) -> None:
     assert result.exit_code == 0
     assert "bump.json" in result.stderr
     assert _data(root / "report.html")["tables"][2]["blame"] is None
+
+
+@pytest.mark.parametrize("out", ["/proc/nope/page.html", "/proc/nope", "file/page.html", "file"])
+def test_a_page_that_cannot_be_written_is_refused_and_named(root: Path, out: str) -> None:
+    (root / "file").write_text("kept", encoding="utf-8")
+    before = sorted(root.iterdir())
+    result = _run("--out", out)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"--out: {out}" in " ".join(result.stderr.split())
+    assert sorted(root.iterdir()) == before
+    assert (root / "file").read_text(encoding="utf-8") == "kept"
+
+
+def test_a_page_on_a_full_device_ends_with_three_and_leaves_the_device(root: Path, full_device: Path) -> None:
+    result = _run("--out", str(full_device))
+    assert result.exit_code == 3
+    assert "full could not be written: No space left on device." in " ".join(result.stderr.split())
+    assert full_device.is_char_device()

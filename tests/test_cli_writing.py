@@ -85,7 +85,7 @@ def test_what_cannot_be_written_is_refused_and_named(tmp_path: Path, place: str)
 def test_what_is_printed_and_what_goes_to_stdout_by_name_come_in_order(tmp_path: Path) -> None:
     source = (
         "from pathlib import Path; from harness.cli.writing import write_whole; "
-        "print('first'); write_whole(Path('/dev/stdout'), 'second\\n'); print('third')"
+        "print('first'); write_whole(Path('/proc/self/fd/1'), 'second\\n'); print('third')"
     )
     with (tmp_path / "out").open("w") as out:
         subprocess.run([sys.executable, "-c", source], stdout=out, check=True)

@@ -16,6 +16,7 @@ from harness.cli.cells import cell_options, find_cell
 from harness.cli.context import root_of, say, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.rerunning import plan_of
+from harness.cli.writing import refuse_unwritable, write_whole
 from harness.matrix import combination as combinations
 from harness.matrix import locks
 from harness.reproducing import script, trying
@@ -62,11 +63,12 @@ def reproduce(
     source = _source(root, table, record.extension or table.run.extension)
     other = _other(root, pins, source, record.extension) if pins else None
     path = output or Path(f"repro-{slug_of(record.model, record.strategy).replace('--', '-').replace('@', '-')}.py")
-    if path.exists() and script.MADE_BY not in path.read_text(encoding="utf-8", errors="replace"):
+    refuse_unwritable(path, "--output")
+    if path.is_file() and script.MADE_BY not in path.read_text(encoding="utf-8", errors="replace"):
         msg = f"{path} is there, and is none of these scripts. Name another file by --output."
         raise UsageError(msg)
     made = make(record, registry, source, cell=record.cell_id)
-    _write(path, made.text)
+    write_whole(path, made.text)
     say(f"Written: {shown(path)}")
     digest = registry.models[record.model].digest
     if record.model_digest not in (None, digest):
@@ -95,22 +97,12 @@ def _tried(made: Made, other: Source | None, pins: str | None, record: Record, p
         changed = made.under(other)
         ended = trying.run(changed.text, mirror=changed.pins.mirror)
         if ended.passed:
-            _write(path, made.that_passes_with(changed.pins))
+            write_whole(path, made.that_passes_with(changed.pins))
             say(f"With the versions of {pins} the same script passes, which it now says.")
         else:
             say(f"With the versions of {pins} the same script does not pass: {ended.last:.300}")
             code = COULD_NOT_TELL
     return code
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a script whole, or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _source(root: Path, table: Table, extension: str) -> Source:
