@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,3 +117,16 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [find_uv_bin(), "pip", "install", "--quiet", "-p", str(python), str(wheel)]
     subprocess.run(command, check=True, env=without_checkout(), timeout=300)
     return python
+
+
+@pytest.fixture
+def full_device(tmp_path: Path) -> Path:
+    """A device that takes no byte, as /dev/full, and that a test may lose."""
+    path = tmp_path / "device" / "full"
+    path.parent.mkdir()
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 7))
+        path.open("w").close()
+    except PermissionError:
+        pytest.skip("only root makes a device, where the file system has any")
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def told(root: Path, command: str, *arguments: str, **variables: str) -> Result:
         ("show", ["--to", "json"], "--to json: it says nothing of what this command shows. These do: comment, summary"),
         ("gate", ["--to", "junit", "--to", "sarif"], "only one can be printed. Name a file: --to junit=FILE."),
         ("gate", ["--markdown", "--to", "junit"], "only one can be printed"),
+        ("gate", ["--markdown", "--to", "comment"], "--markdown is --to comment: it cannot be printed twice."),
+        ("gate", ["--to", "comment="], "--to comment=: there is no name after the '='."),
+        ("gate", ["--to", "junit=x", "--to", "sarif=./x"], "--to junit=x and --to sarif=./x: they are one file"),
+        ("gate", ["--to", "junit=/proc/nope/x"], "--to junit=/proc/nope/x: /proc/nope/x cannot be written: No such"),
+        ("gate", ["--to", "junit=/usr"], "--to junit=/usr: /usr cannot be written: it is a folder."),
+        ("gate", ["--to", "summary=/usr"], "--to summary=/usr: /usr cannot be written: it is a folder."),
         ("gate", ["--to", "summary"], "there is no $GITHUB_STEP_SUMMARY here"),
     ],
 )
@@ -89,8 +96,20 @@ def test_a_summary_is_appended_to_what_the_step_has(root: Path, tmp_path: Path) 
     assert (first, second) == ("before", "### Do not merge: 2 cells newly failing, of 70 cells")
 
 
-def test_a_file_that_cannot_be_written_ends_with_three_and_says_which(root: Path, tmp_path: Path) -> None:
+def test_a_file_where_a_folder_should_be_is_wrong_use(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     done = told(root, "gate", "--to", f"junit={tmp_path / 'file' / 'x.xml'}")
+    assert done.exit_code == 2, done.output
+    assert "is a file, and the harness needs a folder there" in " ".join(done.stderr.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_device_ends_with_three_and_what_was_found_is_told(
+    root: Path, tmp_path: Path, full_device: Path
+) -> None:
+    done = told(root, "gate", "--to", f"junit={full_device}", "--to", f"sarif={tmp_path / 'x.sarif'}")
     assert done.exit_code == 3, done.output
-    assert "is a file, and the harness needs a folder there" in done.stderr
+    words = " ".join(done.stderr.split())
+    assert "full could not be written: No space left on device. What was found: Do not merge: 2 cells newly" in words
+    assert stat.S_ISCHR(full_device.stat().st_mode)
+    assert json.loads((tmp_path / "x.sarif").read_text(encoding="utf-8"))["runs"]

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from harness.bench.errors import UsageError, unknown
+from harness.bench.errors import DiskFullError, NotWritableError, UsageError, unknown
 from harness.cli.context import say
+from harness.cli.writing import append, refuse_unwritable, write_whole
 from harness.report.outlets.annotations import workflow_commands
 from harness.report.outlets.benchmarks import bencher, github_action_benchmark
 from harness.report.outlets.facts import Facts
@@ -45,6 +46,14 @@ class Outlet:
 
     form: str
     file: str = ""
+
+    @property
+    def path(self) -> Path | None:
+        """The file that is written; None where it is printed, and of a store."""
+        if self.form in STORES:
+            return None
+        place = self.file or (os.environ.get(_SUMMARY_VARIABLE, "") if self.form == "summary" else "")
+        return Path(place) if place else None
 
     @property
     def printed(self) -> bool:
@@ -83,26 +92,53 @@ def parse_outlets(
     if as_json and as_markdown:
         msg = "--json and --markdown are two forms of one thing. Leave one out."
         raise UsageError(msg)
-    values = [*to, *(["comment"] if as_markdown else []), *(["json"] if as_json else [])]
-    found = []
-    for value in values:
-        form, _, file = value.partition("=")
-        if form not in FORMATS:
-            raise UsageError(unknown("format of --to", form, FORMATS))
-        if form in without:
-            rest = ", ".join(each for each in FORMATS if each not in without)
-            msg = f"--to {form}: it says nothing of what this command shows. These do: {rest}."
+    short = {"comment": "--markdown"} if as_markdown else {"json": "--json"} if as_json else {}
+    for form, option in short.items():
+        if form in to:
+            msg = (
+                f"{option} is --to {form}: it cannot be printed twice. Leave one out, or name a file: --to {form}=FILE."
+            )
             raise UsageError(msg)
-        if form in STORES:
-            require(form)
-        found.append(Outlet(form=form, file=file))
+    found = [_outlet(value, without) for value in (*to, *short)]
     if len(printed := [each.form for each in found if each.printed]) > 1:
-        msg = f"--to {' and --to '.join(printed)}: only one can be printed. Name a file: --to {printed[0]}=FILE."
+        options = [short.get(form, f"--to {form}") for form in printed]
+        msg = f"{' and '.join(options)}: only one can be printed. Name a file: --to {printed[0]}=FILE."
         raise UsageError(msg)
-    if any(each.form == "summary" and not each.file for each in found) and not os.environ.get(_SUMMARY_VARIABLE):
+    if any(each.form == "summary" and each.path is None for each in found):
         msg = f"--to summary: there is no ${_SUMMARY_VARIABLE} here, as in a step of GitHub Actions. Name a file."
         raise UsageError(msg)
+    _refuse_files(found)
     return tuple(found)
+
+
+def _outlet(value: str, without: Sequence[str]) -> Outlet:
+    form, named, file = value.partition("=")
+    if form not in FORMATS:
+        raise UsageError(unknown("format of --to", form, FORMATS))
+    if form in without:
+        rest = ", ".join(each for each in FORMATS if each not in without)
+        msg = f"--to {form}: it says nothing of what this command shows. These do: {rest}."
+        raise UsageError(msg)
+    if named and not file:
+        msg = f"--to {value}: there is no name after the '='. Name it, or leave the '=' out."
+        raise UsageError(msg)
+    if form in STORES:
+        require(form)
+    return Outlet(form=form, file=file)
+
+
+def _refuse_files(wanted: Sequence[Outlet]) -> None:
+    """Raise `UsageError` where two outlets have one file, and where one cannot be written."""
+    taken: dict[str, str] = {}
+    for each in wanted:
+        if each.path is None:
+            continue
+        option = f"--to {each.form}{f'={each.file}' if each.file else ''}"
+        other = taken.setdefault(os.path.realpath(each.path), option)
+        if other is not option:
+            msg = f"{other} and {option}: they are one file, {each.path}. Name two."
+            raise UsageError(msg)
+        refuse_unwritable(each.path, option)
 
 
 def instead(wanted: Sequence[Outlet]) -> bool:
@@ -111,20 +147,41 @@ def instead(wanted: Sequence[Outlet]) -> bool:
 
 
 def send(wanted: Sequence[Outlet], said: Callable[[], Said]) -> None:
-    """Bring what is said to every outlet; it is put together only where there is one."""
+    """Bring what is said to every outlet; it is put together only where there is one.
+
+    Raises `DiskFullError` or `NotWritableError` at the end, which also tell what was found: the command does not end
+    with the exit code of that.
+    """
     if not wanted:
         return
     told = said()
-    # What is printed comes last, so that nothing of it is on the screen where a file cannot be written.
-    for each in sorted(wanted, key=lambda outlet: not outlet.file):
-        if each.form in STORES:
-            say(STORES[each.form](told.facts, each.file, told.folder), err=True)
-        elif each.form == "summary":
-            _append(Path(each.file or os.environ[_SUMMARY_VARIABLE]), told)
-        elif each.file:
-            _write(Path(each.file), _text(each.form, told))
-        else:
-            click.echo(_text(each.form, told), nl=False)
+    tried = [_tried(each, told) for each in sorted(wanted, key=lambda outlet: not outlet.file)]
+    failed = [error for error in tried if error]
+    if failed:
+        files = " ".join(str(error.args[0]) for error in failed)
+        msg = f"{files} What was found: {told.facts.decision}."
+        raise type(failed[0])(msg) from failed[0]
+
+
+def _tried(outlet: Outlet, said: Said) -> DiskFullError | NotWritableError | None:
+    try:
+        _bring(outlet, said)
+    except (DiskFullError, NotWritableError) as error:
+        return error
+    return None
+
+
+def _bring(outlet: Outlet, said: Said) -> None:
+    if outlet.form in STORES:
+        say(STORES[outlet.form](said.facts, outlet.file, said.folder), err=True)
+    elif outlet.path is None:
+        click.echo(_text(outlet.form, said), nl=False)
+    elif outlet.form == "summary":
+        # Others may have written to the summary of the step.
+        taken = outlet.path.stat().st_size if outlet.path.exists() else 0
+        append(outlet.path, said.summary(_SUMMARY_LIMIT - taken))
+    else:
+        write_whole(outlet.path, _text(outlet.form, said))
 
 
 def _text(form: str, said: Said) -> str:
@@ -133,19 +190,3 @@ def _text(form: str, said: Said) -> str:
     if form == "json" and said.document is not None:
         return said.document()
     return _OF_FACTS[form](said.facts)
-
-
-def _write(path: Path, text: str) -> None:
-    """A reader finds the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def _append(path: Path, said: Said) -> None:
-    """To the summary of a step, which others may have written to."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    taken = path.stat().st_size if path.exists() else 0
-    with path.open("a", encoding="utf-8") as file:
-        file.write(said.summary(_SUMMARY_LIMIT - taken))

@@ -12,6 +12,7 @@ from harness.bump.bumpfile import BUMP, read_bump
 from harness.bump.schema import Bump
 from harness.cli.context import root_of, say, shown
 from harness.cli.storing import RESULTS
+from harness.cli.writing import is_special, refuse_unwritable, write_whole
 from harness.report.page.data import Shown, natural, page_data
 from harness.report.page.rendering import render
 from harness.reproducing.making import nothing_to_show
@@ -46,14 +47,15 @@ def report(context: click.Context, /, tables: tuple[str, ...], results: Path | N
     """
     root = root_of(context)
     store = results or root / RESULTS
+    path = out / INDEX if out.is_dir() or not (out.suffix or is_special(out)) else out
+    refuse_unwritable(path, "--out")
     found, unread = _read(_folders(store, tables))
     if not found:
         reasons = "".join(f" {reason}" for reason in list(unread.values())[:3])
         msg = f"no table to show under {shown(store)}.{reasons} `harness run` makes tables there."
         raise UsageError(msg)
     text, left_out = _page(root, found, unread)
-    path = out / INDEX if out.is_dir() or not out.suffix else out
-    _write(path, text)
+    write_whole(path, text)
     count = f"{len(found) - len(left_out)} table{'' if len(found) - len(left_out) == 1 else 's'}"
     say(f"Written: {shown(path)} ({count}, {len(text.encode()) / 1e6:.2f} MB)")
     for folder, reason in unread.items():
@@ -165,17 +167,3 @@ def _bump(table: Table, unread: dict[str, str]) -> Bump | None:
     except UsageError as error:
         unread[str(shown(file.resolve()))] = str(error)
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write the page whole, or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror}. Name another place by --out."
-        raise UsageError(msg) from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -77,7 +77,10 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something to look at. `rule` is the cause's name, equal for one cause; `remedy` what to do, where it is known."""
+    """Something to look at. `rule` is the cause's name, equal for one cause; `remedy` what to do, where it is known.
+
+    `untold` is of what could not be told, which fails nobody and passes nobody.
+    """
 
     level: Level
     rule: str
@@ -88,6 +91,7 @@ class Finding:
     remedy: str = ""
     fingerprint: str = ""
     place: Place | None = None
+    untold: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

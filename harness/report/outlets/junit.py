@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 
-from harness.report.outlets.facts import Cell, Facts, Status
+from harness.report.outlets.facts import Cell, Facts, Finding, Level, Status
 
 
 def junit(facts: Facts) -> str:
     """A suite of the cells.
 
     What could not be told is an error; what does not pass and fails nobody is skipped, with the reason. Findings that
-    are no cell's are cases of their own.
+    are no cell's are cases of their own; one that fails nobody passes, with its words as output.
     """
-    of_cells = {name for finding in facts.findings for name in finding.cells}
-    others = [each for each in facts.findings if not of_cells & set(each.cells)]
-    counts = {status: sum(cell.status is status for cell in facts.cells) for status in Status}
-    failures = counts[Status.FAILS] + len(others)
+    others = [each for each in facts.findings if not each.cells]
+    counts = Counter([cell.status for cell in facts.cells] + [_status(each) for each in others])
     totals = {
         "name": facts.subject,
         "tests": str(len(facts.cells) + len(others)),
-        "failures": str(failures),
+        "failures": str(counts[Status.FAILS]),
         "errors": str(counts[Status.UNTOLD]),
         "skipped": str(counts[Status.ASIDE]),
         "time": f"{sum(cell.seconds for cell in facts.cells):.3f}",
@@ -33,11 +32,26 @@ def junit(facts: Facts) -> str:
     for cell in facts.cells:
         _case(suite, cell)
     for finding in others:
-        case = ET.SubElement(suite, "testcase", {"classname": facts.subject, "name": finding.title, "time": "0.000"})
-        told = ET.SubElement(case, "failure", {"message": finding.message, "type": finding.rule})
-        told.text = "\n".join(filter(None, (finding.message, finding.cause, finding.remedy)))
+        _own_case(suite, facts.subject, finding)
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+
+
+def _status(finding: Finding) -> Status:
+    if finding.untold:
+        return Status.UNTOLD
+    return Status.FAILS if finding.level is Level.ERROR else Status.PASSED
+
+
+def _own_case(suite: ET.Element, subject: str, finding: Finding) -> None:
+    case = ET.SubElement(suite, "testcase", {"classname": subject, "name": finding.title, "time": "0.000"})
+    status = _status(finding)
+    if status is Status.PASSED:
+        told = ET.SubElement(case, "system-out")
+    else:
+        kind = "failure" if status is Status.FAILS else "error"
+        told = ET.SubElement(case, kind, {"message": finding.message, "type": finding.rule})
+    told.text = "\n".join(filter(None, (finding.message, finding.cause, finding.remedy)))
 
 
 def _case(suite: ET.Element, cell: Cell) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from harness.bench.failure import signature_of
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.bump.schema import Bump
@@ -62,7 +63,7 @@ def of_table(table: Table, foreseen: Foreseen | None = None, places: Places | No
         found.append(
             Finding(
                 level=Level.NOTE if expected else Level.ERROR,
-                rule=rule,
+                rule=rule or plain(signature_of(each.first) or state(each.first), length=_SHORT),
                 title=plain(f"{state(each.first)}{', as expected' if expected else ''}", length=_SHORT),
                 message=plain(f"{listed(each.names)}: {detail(each.first)}", length=_LINE),
                 cells=tuple(plain(name, length=_SHORT) for name in each.names),
@@ -205,10 +206,11 @@ def _others(comparison: Comparison, verdict: Verdict | None, places: Places) -> 
     bumped = [change.name for change in comparison.bumped]
     failing = verdict.moved if verdict else comparison.moved_natives
 
-    def finding(level: Level, rule: str, title: str, message: str, model: str = "") -> Finding:
+    def finding(level: Level, rule: str, title: str, message: str, model: str = "", *, untold: bool = False) -> Finding:
         place = _pin(bumped, places) or places.models.get(model) or _any(places)
         message = plain(message, length=_LINE)
-        return Finding(level=level, rule=rule, title=plain(title, length=_SHORT), message=message, place=place)
+        title = plain(title, length=_SHORT)
+        return Finding(level=level, rule=rule, title=title, message=message, place=place, untold=untold)
 
     for each in comparison.moved_natives:
         level = Level.ERROR if each in failing else Level.WARNING
@@ -224,7 +226,7 @@ def _others(comparison: Comparison, verdict: Verdict | None, places: Places) -> 
         yield finding(Level.ERROR, "latency", "slower than is allowed", str(slower))
     if verdict.decision is Decision.CANNOT_TELL:
         message = f"{', '.join(verdict.reasons)}. {' '.join(notes(comparison, verdict))}"
-        yield finding(Level.WARNING, "could-not-tell", "could not tell", message)
+        yield finding(Level.WARNING, "could-not-tell", "could not tell", message, untold=True)
 
 
 def _known(record: Record | None, run: Run) -> tuple[str, str, str]:

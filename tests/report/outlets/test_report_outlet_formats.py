@@ -28,7 +28,8 @@ from harness.report.outlets.sarif import sarif
 from harness.report.outlets.telling import of_comparison, of_table
 from harness.report.terminal import print_comparison, print_grid
 from harness.verdict.comparison import Comparison, compare
-from harness.verdict.gate import judge
+from harness.verdict.gate import Decision, judge
+from harness.verdict.policy import GatePolicy
 from tests.report import comparisons
 from tests.report.golden import golden
 from tests.report.hostile import ALIVE, EVERYTHING, HARMFUL, long_text, tables_of
@@ -68,6 +69,31 @@ def test_a_table_has_outlets_too(request: pytest.FixtureRequest) -> None:
     facts = of_table(comparisons.candidate_table(), comparisons.foreseen(), PLACES)
     golden(request.config, HERE / "golden", "table-annotations.txt", workflow_commands(facts))
     golden(request.config, HERE / "golden", "table-junit.xml", junit(facts))
+
+
+def test_what_fails_nobody_is_no_failure_of_junit(request: pytest.FixtureRequest) -> None:
+    moved, allowing = comparisons.moved(), GatePolicy(moved_natives=False, fail=frozenset())
+    verdict = judge(moved, policy=allowing)
+    assert verdict.decision is Decision.MAY_MERGE
+    text = junit(of_comparison(moved, verdict))
+    golden(request.config, HERE / "golden", "warned-junit.xml", text)
+    assert [ET.fromstring(text).get(name) for name in ("failures", "errors")] == ["0", "0"]
+    failing = ET.fromstring(junit(of_comparison(moved, judge(moved))))
+    assert len(failing.findall(".//failure")) == int(failing.get("failures", "")) > 0
+
+
+def test_what_could_not_be_told_is_an_error_of_junit(request: pytest.FixtureRequest) -> None:
+    untold = comparisons.untold()
+    text = junit(of_comparison(untold, judge(untold)))
+    golden(request.config, HERE / "golden", "untold-junit.xml", text)
+    assert ET.fromstring(text).get("failures") == "0"
+    assert len(ET.fromstring(text).findall(".//error")) == int(ET.fromstring(text).get("errors", "")) == 2
+
+
+def test_a_failure_without_a_fingerprint_has_a_rule_too() -> None:
+    of = {name: failed(name, "native", error=f"wrong {name}", error_type="E", fingerprint=None) for name in "ab"}
+    rules = json.loads(sarif(of_table(table(*of.values()))))["runs"][0]["tool"]["driver"]["rules"]
+    assert sorted(rule["id"] for rule in rules) == ["E|wrong a", "E|wrong b"]
 
 
 def test_json_is_as_its_golden_file_and_its_schema_says(request: pytest.FixtureRequest) -> None:
