@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -242,9 +242,26 @@ def read_ingredients(path: Path, *, remedy: str) -> dict[str, Ingredients]:
     if not isinstance(value, Mapping):
         msg = f"{path}: expected object, got {type(value).__name__}. {remedy}"
         raise UsageError(msg)
-    return {
+    found = {
         name: decode(Ingredients, each, where=str(path), prefix=name, remedy=remedy) for name, each in value.items()
     }
+    for name, each in found.items():
+        for wrong in _wrong_of_machines(each):
+            msg = f"{path}: {name}: {wrong}. {remedy}"
+            raise UsageError(msg)
+    return found
+
+
+def _wrong_of_machines(found: Ingredients) -> Iterator[str]:
+    """What other machines are said to have that cannot be: whoever wrote the file is not believed."""
+    for name, parts in found.elsewhere.items():
+        if not parts.keys() <= set(OF_A_MACHINE):
+            yield f"elsewhere: {name!r} has parts that are of no machine"
+        elif name_of(found.surroundings(name)) != name:
+            yield f"elsewhere: {name!r} is not the digest of what it names"
+    for cell, names in found.ran_on.items():
+        if not names or not {HERE, *found.elsewhere}.issuperset(names):
+            yield f"ran_on: {cell!r} names no machine that is known"
 
 
 def portable(reads: Items, places: Iterable[tuple[str, Path]]) -> dict[str, str]:
