@@ -138,7 +138,9 @@ def test_a_node_that_cannot_do_it_is_avoided_and_the_second_such_ends_it() -> No
 def test_in_the_place_of_a_lost_node_none_is_waited_for_beyond_the_time_that_is_given() -> None:
     told: list[str] = []
     cluster = Cluster([BEGUN, PAIR, lost], [BEGUN, PAIR])
-    others_are_busy = {"wait": lambda references, timeout: (references if len(cluster.avoided) == 1 else [], [])}
+    others_are_busy: dict[str, Any] = {
+        "wait": lambda references, timeout: (references if len(cluster.avoided) == 1 else [], [])
+    }
     ray: Any = SimpleNamespace(**{**vars(RAY), **others_are_busy})
     with Asking(cluster, ray, POST, [], told.append) as asking:
         assert asking.ask({}) == {"pair": 1}
