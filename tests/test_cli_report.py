@@ -16,6 +16,7 @@ from harness.bump.bumpfile import write_bump
 from harness.bump.schema import Blame, Bump, Package, Status
 from harness.cli import cli, pages
 from harness.tables.reading import read_table
+from harness.tables.schema import Table
 from harness.tables.writing import write_table
 from tests.report.page.pages import many_cells, small_tables
 
@@ -139,12 +140,17 @@ def test_newest_tables_that_are_too_large_are_told(root: Path, monkeypatch: pyte
 def test_only_tables_that_there_is_room_for_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in many_cells(40, 5):
         write_table(root / "results", each)
-    one = replace(many_cells(40, 5)[0].run)
+    older = many_cells(40, 5)[0]
     for day in range(1, 29):
-        started = f"2026-01-{day:02}T12:00:00Z"
-        write_table(root / "results", replace(many_cells(40, 5)[0], run=replace(one, started=started)))
-    read = []
-    monkeypatch.setattr(pages, "read_table", lambda folder: read.append(folder.name) or read_table(folder))
+        run = replace(older.run, started=f"2026-01-{day:02}T12:00:00Z")
+        write_table(root / "results", replace(older, run=run))
+    read: list[Path] = []
+
+    def counted(folder: Path) -> Table:
+        read.append(folder)
+        return read_table(folder)
+
+    monkeypatch.setattr(pages, "read_table", counted)
     monkeypatch.setattr(pages, "MOST_BYTES", 700_000)
     assert _run().exit_code == 0
     data = _data(root / "report.html")
