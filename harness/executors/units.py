@@ -27,7 +27,7 @@ _UNITS_PER_JOB = 4
 """With as many units for each job, the last of them leave little time in which not all jobs are at work."""
 
 _SHORTER = 4
-"""So many times shorter are the units that import least, which cost least to begin: with them last, jobs end together."""
+"""So many times shorter are the units that import least and cost least to begin: with them last, jobs end together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ def divide(
     for cell in cells:
         groups.setdefault(imports[cell.strategy], {}).setdefault(cell.model, []).append(cell)
     share = max(_LEAST_S, sum(map(seconds, cells)) / (jobs * _UNITS_PER_JOB))
-    least = min(groups, key=len)
+    least = min(groups, key=len, default=())
     units = []
     for imported, of_models in groups.items():
         together = sum(seconds(cell) for each in of_models.values() for cell in each)
