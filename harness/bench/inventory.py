@@ -179,9 +179,7 @@ def _pointed_to(distribution: importlib.metadata.Distribution) -> set[str]:
     found = set()
     for file in distribution.files or ():
         path = Path(str(distribution.locate_file(file)))
-        with contextlib.suppress(
-            OSError, SyntaxError, ValueError, TypeError, AttributeError
-        ):  # of no kind that is known
+        with contextlib.suppress(OSError, SyntaxError, ValueError, TypeError, AttributeError):
             if file.suffix == ".pth":
                 lines = path.read_text(encoding="utf-8").splitlines()
                 found |= {str(path.parent / line) for line in lines if line and not line.startswith(("#", "import "))}

@@ -33,7 +33,7 @@ from harness.cli.context import jobs_option, new_console, root_of, say, selectio
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
 from harness.cli.requirements import requirements_options, take
-from harness.cli.storing import gate_command, store_of
+from harness.cli.storing import RESULTS, gate_command, store_of
 from harness.cli.writing import refuse_unwritable_folder
 from harness.executors.local import Local, jobs_here
 from harness.executors.units import Executor
@@ -355,7 +355,7 @@ def _executed(
                         display,
                         held,
                         executor=executor_of(task.plan),
-                        durations=durations(store, task.plan),
+                        durations=durations((store, root / RESULTS), task.plan),
                         **how,
                     )
                     for task in group
