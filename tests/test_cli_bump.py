@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +14,7 @@ from harness.cli import cli
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
 from harness.report.obstacles import told_of
+from harness.report.outlets.document import schema
 from tests.bump.conftest import repository
 
 __all__ = ["repository"]
@@ -70,6 +72,8 @@ def test_the_same_as_json(root: Path) -> None:
     assert told["stands_in_the_way"] == [
         {"pins": {"runtime": "==1.0"}, "constraints": [], "instead": {"runtime": "2.0"}}
     ]
+    assert (told["decision"], told["exit_code"]) == ("do not merge", 1)
+    jsonschema.validate(told, json.loads(schema()))
     assert "proto>=4" in told["reason"]
     assert root.joinpath(".harness", "candidates").is_dir()
 

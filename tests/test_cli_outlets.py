@@ -11,10 +11,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from harness.bench.environment import pins_of
 from harness.cli import cli
 from harness.cli.outlets import FORMATS
-from harness.cli.placing import pins_in
+from harness.cli.placing import pins_in, places_of
+from harness.matrix import combination as combinations
+from harness.matrix.requirements import keeping
+from harness.matrix.requirements.closing import Wish
+from harness.report.outlets.facts import Place
 from harness.report.outlets.stores import STORES
+from harness.tables.schema import Run
+from tests.github.checkouts import edit, git, repository
+from tests.tables.samples import table
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {"gate": ("torch2.0", "torch2.1"), "compare": ("torch2.0", "torch2.1"), "show": ("torch2.1",)}
@@ -81,10 +89,41 @@ def test_what_is_printed_stands_in_the_place_of_the_report(root: Path) -> None:
 def test_annotations_stand_after_the_report_and_point_at_the_pin(root: Path) -> None:
     done = told(root, "gate", "--to", "annotations")
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("::")]
-    place = pins_in(root, "torch2.1", {"torch"})["torch"]
+    place = pins_in(root, "torch2.1", {"torch": "2.1.0"})["torch"]
     assert line.startswith(f"::error file=matrices/torch2.1.in,line={place.line},title=newly failing")
     pinned = (root / "matrices" / "torch2.1.in").read_text(encoding="utf-8").splitlines()[place.line - 1]
     assert pinned.startswith("torch==")
+
+
+def given_in(root: Path, file: str) -> Run:
+    """The run of a table of the requirements in `file`, which are locked."""
+    wish = Wish(modules=frozenset({"torch", "six"}), everything=True)
+    kept = keeping.take(root, str(root / file), wish, python="3.11", note=lambda _: None)
+    pins = combinations.read(root, kept.name).pins
+    return table(combination=kept.name, pins=pins, packages=pins_of(kept.lock)).run
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [("requirements.txt", 4), ("matrices/one.in", 4), ("matrices/locks/one.txt", 4)],
+    ids=["of one's own", "of a combination", "the lock of one"],
+)
+def test_requirements_of_ones_own_are_pointed_at_from_the_top_of_the_repository(
+    tmp_path: Path, file: str, line: int
+) -> None:
+    """The base is of another commit, laid out in a folder that is nobody's; the root is a folder of the repository."""
+    root = repository(tmp_path / "ml")
+    shutil.rmtree(root / ".git")
+    git(tmp_path, "init", "--quiet")
+    pinned = (root / "matrices" / "one.in").read_text(encoding="utf-8").replace("wheels", str(root / "matrices/wheels"))
+    for path in (root / file, root / ".harness" / "base" / "c0ffee" / "requirements.txt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pinned, encoding="utf-8")
+    edit(root / file, "torch==1.0", "torch==2.0")
+    base, candidate = (given_in(root, each) for each in (".harness/base/c0ffee/requirements.txt", file))
+    told = file if file == "requirements.txt" else "matrices/one.in"
+    assert places_of(root, candidate, base).pins["torch"] == Place(path=f"ml/{told}", line=line)
+    assert places_of(root, base).pins == {}
 
 
 def test_a_summary_is_appended_to_what_the_step_has(root: Path, tmp_path: Path) -> None:
@@ -94,6 +133,16 @@ def test_a_summary_is_appended_to_what_the_step_has(root: Path, tmp_path: Path) 
     assert done.exit_code == 1
     first, second, *_ = path.read_text(encoding="utf-8").splitlines()
     assert (first, second) == ("before", "### Do not merge: 2 cells newly failing, of 70 cells")
+
+
+def test_a_summary_that_is_full_is_left_as_it_is_and_that_is_told(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "summary.md"
+    for taken in (2**20 - 100, 2**20 + 1):
+        path.write_bytes(b"x" * taken)
+        done = told(root, "gate", "--to", "summary", GITHUB_STEP_SUMMARY=str(path))
+        assert done.exit_code == 1
+        assert path.stat().st_size == taken
+        assert "has no room left for it" in " ".join(done.stderr.split())
 
 
 def test_a_file_where_a_folder_should_be_is_wrong_use(root: Path, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import median
 
 from harness.bench.errors import HarnessError
 from harness.bench.plan import Plan
@@ -12,22 +14,41 @@ from harness.tables.layout import RUN, series_folder
 from harness.tables.reading import read_table
 
 
-def durations(results_root: Path, plan: Plan) -> dict[tuple[str, str], float]:
-    """Seconds that cells of `plan` took before they were timed, by model and strategy, by their series' newest table.
+def durations(roots: Iterable[Path], plan: Plan) -> dict[tuple[str, str], float]:
+    """Seconds that cells of `plan` take before they are timed, by model and strategy, by the newest tables in `roots`.
 
-    That of their combination comes first, then that of any other. What nobody knows is left out.
+    What the table of a root's likest series tells of a cell comes first, and what any in the first root tells before
+    that of the others. A model that no table has is told by the median of its strategy. What nobody knows is left out.
     """
-    series = series_folder(
-        results_root, combination=plan.combination, device=plan.device, tier=plan.tier, models=plan.series
-    )
-    own = list(series.glob(f"*/{RUN}"))
-    folders = sorted((path.parent for path in own or results_root.glob(f"*/{series.name}/*/{RUN}")), key=_name)
     wanted = {(cell.model, cell.strategy) for cell in plan.cells}
-    with contextlib.suppress(HarnessError):  # it is about speed alone
-        records = read_table(folders[-1]).records if folders else ()
-        known = {(record.model, record.strategy): _untimed_s(record) for record in records}
-        return {cell: seconds for cell, seconds in known.items() if seconds and cell in wanted}
-    return {}
+    known: dict[tuple[str, str], float] = {}
+    of_strategy: dict[str, list[float]] = {}
+    for folder in dict.fromkeys(folder for root in roots for folder in _newest(root, plan)):
+        if wanted <= known.keys():
+            break
+        with contextlib.suppress(HarnessError):  # it is about speed alone
+            for record in read_table(folder).records:
+                if seconds := _untimed_s(record):
+                    known.setdefault((record.model, record.strategy), seconds)
+                    of_strategy.setdefault(record.strategy, []).append(seconds)
+    for model, strategy in wanted - known.keys():
+        if strategy in of_strategy:
+            known[model, strategy] = median(of_strategy[strategy])
+    return {cell: seconds for cell, seconds in known.items() if cell in wanted}
+
+
+def _newest(root: Path, plan: Plan) -> Iterator[Path]:
+    """The newest table of the plan's series, of its combination, of its series of any combination, and of any."""
+    series = series_folder(root, combination=plan.combination, device=plan.device, tier=plan.tier, models=plan.series)
+    for pattern in (
+        f"{plan.combination}/{series.name}/*/{RUN}",
+        f"{plan.combination}/{plan.device}-*/*/{RUN}",
+        f"*/{series.name}/*/{RUN}",
+        f"*/{plan.device}-*/*/{RUN}",
+    ):
+        folders = [path.parent for path in root.glob(pattern)]
+        if folders:
+            yield max(folders, key=_name)
 
 
 def _untimed_s(record: Record) -> float:

@@ -149,8 +149,9 @@ def signature_of(record: Record) -> str:
 
     Without either it is the error's own text.
     """
-    if record.outcome is Outcome.MISMATCHED and record.begins_at:
-        return "Mismatch|" + record.begins_at.split()[0].strip(",;")
+    begins_at = (record.begins_at or "").split()
+    if record.outcome is Outcome.MISMATCHED and begins_at:
+        return "Mismatch|" + begins_at[0].strip(",;")
     return record.fingerprint or "|".join(filter(None, (record.error_type, record.error, record.difference)))
 
 

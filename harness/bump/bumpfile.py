@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from harness.bench.errors import UsageError
 from harness.bench.record import write_json
 from harness.bump.schema import SCHEMA_VERSION, Bump
 from harness.tables.decoding import decode, read_json
+from harness.tables.encoding import plain_value
 
 BUMP = "bump.json"
 """The file's name, beside the candidate's table."""
@@ -23,17 +23,8 @@ BUMP = "bump.json"
 
 def to_json(bump: Bump) -> dict[str, Any]:
     """`bump` as plain values."""
-    value: dict[str, Any] = json.loads(json.dumps(asdict(bump), default=_plain))
+    value: dict[str, Any] = json.loads(json.dumps(asdict(bump), default=plain_value))
     return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return dict(value)
-    msg = f"{type(value).__name__} has no place in {BUMP}"
-    raise TypeError(msg)
 
 
 def write_bump(folder: Path, bump: Bump) -> Path:

@@ -12,14 +12,23 @@ import click
 
 from harness.attempts import details
 from harness.attempts.settling import cells_of_just_this
-from harness.bench import gpu
 from harness.bench.errors import HarnessError, RunInterruptedError, UsageError
 from harness.bench.plan import Cell, Plan
 from harness.bench.record import Record
 from harness.bench.registry import Registry
 from harness.bump.advising import NATIVE, Advice, Limits, Seen, advise, next_cells
 from harness.cli.cells import cell_command
-from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, say, shown
+from harness.cli.context import (
+    device_option,
+    input_option,
+    matrix_option,
+    new_console,
+    path_option,
+    plugin_option,
+    root_of,
+    say,
+    shown,
+)
 from harness.cli.running import run_all, select, tasks_of
 from harness.cli.storing import RESULTS
 from harness.matrix.places import OWN
@@ -31,17 +40,11 @@ from harness.tables.schema import Table
 
 _OPTIONS = (
     click.option("--combination", required=True, metavar="NAME", help="The combination that the model is moved under."),
-    click.option("--input", "inputs", multiple=True, metavar="NAME:TYPE[SIZES]", help=INPUT_HELP),
+    input_option,
     path_option,
-    click.option("--device", type=click.Choice(gpu.DEVICES), default=None, help="Where artifacts are served (auto)."),
-    click.option(
-        "--plugin-folder",
-        "plugins",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="A folder with your own steps/, strategies/ and runtimes/.",
-    ),
-    click.option("--matrix", type=click.Path(path_type=Path), help="The matrix file (matrices/nightly.toml)."),
+    device_option,
+    plugin_option,
+    matrix_option,
     click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/)."),
     click.option("--all", "everything", is_flag=True, help="Run every branch to its end, whatever passes before."),
     click.option(

@@ -23,7 +23,7 @@ from harness.bench.plan import Cell, Plan, Policy, select_models, split_models
 from harness.bench.processes import LAUNCHER
 from harness.bench.record import write_json
 from harness.bench.registry import Registry, discover, passed_over
-from harness.cli.context import INPUT_HELP, path_option, root_of, say, shown
+from harness.cli.context import input_option, path_option, root_of, say, shown
 from harness.cli.requirements import requirements_options, take
 from harness.given.placing import placed
 from harness.matrix import choosing, environment, locks, matrixfile
@@ -41,7 +41,7 @@ _AMBIENT = "ambient"
 
 @click.command(short_help="Tell what is wrong with model files, whatever the versions.")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--input", "inputs", multiple=True, metavar="NAME:TYPE[SIZES]", help=INPUT_HELP)
+@input_option
 @path_option
 @click.option("--combination", "name", help="Build the models in this combination's environment, installed if needed.")
 @click.option(

@@ -64,9 +64,26 @@ path_option = click.option(
     help="A folder that your own models import from, besides their own.",
 )
 
-INPUT_HELP = (
-    "An input of the model without a file: 'x:float32[batch=2,3,224,224]', 'ids:int64[batch=2,length=16]<1000'. "
-    "Sizes with a name may vary. Repeatable, in forward's order."
+input_option = click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME:TYPE[SIZES]",
+    help="An input of the model without a file: 'x:float32[batch=2,3,224,224]', 'ids:int64[batch=2,length=16]<1000'. "
+    "Sizes with a name may vary. Repeatable, in forward's order.",
+)
+device_option = click.option(
+    "--device", type=click.Choice(gpu.DEVICES), default=None, help="Where artifacts are served (auto)."
+)
+plugin_option = click.option(
+    "--plugin-folder",
+    "plugins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder with your own steps/, strategies/ and runtimes/.",
+)
+matrix_option = click.option(
+    "--matrix", type=click.Path(path_type=Path), help="The matrix file (matrices/nightly.toml)."
 )
 
 _SELECTION_OPTIONS = (
@@ -77,22 +94,16 @@ _SELECTION_OPTIONS = (
         help="Models of the zoo, files and folders of your own, or what needs no file: torchvision:NAME, timm:NAME, "
         "hf:FOLDER, package.module:factory.",
     ),
-    click.option("--input", "inputs", multiple=True, metavar="NAME:TYPE[SIZES]", help=INPUT_HELP),
+    input_option,
     path_option,
     click.option(
         "--strategies", multiple=True, metavar="GLOB", help="Strategies, such as 'onnx-*' or 'onnx-torchscript:13'."
     ),
     click.option("--tier", type=click.Choice(TIERS), default=None, help="How much of the zoo (quick)."),
-    click.option("--device", type=click.Choice(gpu.DEVICES), default=None, help="Where artifacts are served (auto)."),
-    click.option(
-        "--plugin-folder",
-        "plugins",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="A folder with your own steps/, strategies/ and runtimes/.",
-    ),
+    device_option,
+    plugin_option,
     click.option("--extensions", is_flag=True, help="Also the strategies and models that need an extension."),
-    click.option("--matrix", type=click.Path(path_type=Path), help="The matrix file (matrices/nightly.toml)."),
+    matrix_option,
 )
 
 

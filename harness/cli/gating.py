@@ -9,7 +9,7 @@ import click
 
 from harness.bench.errors import UsageError
 from harness.cli.blaming import blame_options, budget_s
-from harness.cli.context import INPUT_HELP, new_console, path_option, root_of, say, timing_options
+from harness.cli.context import input_option, new_console, path_option, plugin_option, root_of, say, timing_options
 from harness.cli.duels import duel_options, duel_place, duel_s, told_by_duel
 from harness.cli.outlets import instead, parse_outlets, send, to_option
 from harness.cli.policies import gate_policy
@@ -47,15 +47,9 @@ _OF_RUNS = {
 @requirements_options
 @timing_options
 @click.option("--strategies", multiple=True, metavar="GLOB", help="The strategies that requirements are run with.")
-@click.option("--input", "inputs", multiple=True, metavar="NAME:TYPE[SIZES]", help=INPUT_HELP)
+@input_option
 @path_option
-@click.option(
-    "--plugin-folder",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A folder with your own steps/, strategies/ and runtimes/.",
-)
+@plugin_option
 @click.option(
     "--matrix",
     type=click.Path(path_type=Path),

@@ -11,7 +11,7 @@ import click
 
 from harness.bench.errors import UsageError
 from harness.bench.plan import split
-from harness.cli.context import root_of, say, shown
+from harness.cli.context import matrix_option, root_of, say, shown
 from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
 from harness.cli.reading import locks_of
@@ -29,7 +29,7 @@ from harness.verdict.night import Night, Tonight, newly_unexpected
 
 @click.command("join", short_help="Take the tables of a split night, say what changed.")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
-@click.option("--matrix", type=click.Path(path_type=Path), help="The matrix file (matrices/nightly.toml).")
+@matrix_option
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")
 @click.option(
     "--issue",

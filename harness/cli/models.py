@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.context import INPUT_HELP, say, shown
+from harness.cli.context import input_option, say, shown
 from harness.given.files import explained
 from harness.given.placing import folders_of
 from harness.given.specs import parse
@@ -23,7 +23,7 @@ from harness.matrix import template
     metavar="SPEC",
     help="Begin with this model: torchvision:NAME, timm:NAME, hf:FOLDER or package.module:factory.",
 )
-@click.option("--input", "inputs", multiple=True, metavar="NAME:TYPE[SIZES]", help=INPUT_HELP)
+@input_option
 def new_model(name: str, folder: Path, spec: str | None, inputs: tuple[str, ...]) -> int:
     """Write a model file of your own to start from; it runs as it is."""
     path = template.write(name, folder, explained(spec, inputs) if spec or inputs else template.TEMPLATE)

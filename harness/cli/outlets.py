@@ -178,8 +178,13 @@ def _bring(outlet: Outlet, said: Said) -> None:
         click.echo(_text(outlet.form, said), nl=False)
     elif outlet.form == "summary":
         # Others may have written to the summary of the step.
-        taken = outlet.path.stat().st_size if outlet.path.exists() else 0
-        append(outlet.path, said.summary(_SUMMARY_LIMIT - taken))
+        room = _SUMMARY_LIMIT - (outlet.path.stat().st_size if outlet.path.exists() else 0)
+        text = said.summary(max(room, 0))
+        if len(text.encode("utf-8")) > room:
+            # GitHub shows nothing of a summary that is too large, whoever wrote it.
+            say(f"--to summary: {outlet.path} has no room left for it ({_SUMMARY_LIMIT} bytes a step).", err=True)
+        else:
+            append(outlet.path, text)
     else:
         write_whole(outlet.path, _text(outlet.form, said))
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
-
 from harness.bench.errors import UsageError
+from harness.bench.places import MATRICES
 from harness.bench.series import values_of
 from harness.matrix import combination as combinations
 from harness.matrix.places import OWN
+from harness.matrix.requirements.pointing import lines_of
 from harness.report.outlets.facts import Place, Places
 from harness.tables.schema import Run
 
-_NAMED = re.compile(r"""\s*["']?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?=[\[<>=!~;@,"'#]|$)""")
 _ZOO = "model_zoo"
 
 
@@ -27,25 +25,30 @@ def places_of(root: Path, *runs: Run, models: Iterable[str] = ()) -> Places:
     """
     found: dict[str, Place] = {}
     for run in runs:
-        found = found or pins_in(root, run.combination, {*run.pins})
+        found = found or pins_in(root, run.combination, {**run.packages, **run.pins})
     files = {name: place for name in models for run in runs[:1] if (place := _model(root, run, name))}
-    return Places(pins=found, models=files)
+    pinned_in = next((Place(path=each.path) for each in found.values()), None)
+    return Places(pins=found, models=files, pinned_in=pinned_in)
 
 
-def pins_in(root: Path, combination: str, names: Collection[str]) -> dict[str, Place]:
-    """The lines of the file of a combination that ask for packages of these names."""
+def pins_in(root: Path, combination: str, versions: Mapping[str, str]) -> dict[str, Place]:
+    """The lines that ask for packages of these names, in the file of a combination or in that which was given."""
     try:
         path = (root / combinations.read(root, combination).path).resolve()
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (UsageError, OSError, UnicodeDecodeError):
+    except (UsageError, OSError, ValueError):
         return {}
-    told = _told(root, path)
     found: dict[str, Place] = {}
-    for number, line in enumerate(lines if told else (), start=1):
-        named = _NAMED.match(line)
-        if named and (name := canonicalize_name(named["name"])) in names:
-            found.setdefault(name, Place(path=told, line=number))
+    for file in (_edited(root, path), path):
+        for name, asked in lines_of(file, versions).items():
+            if told := _told(root, asked.path):
+                found.setdefault(name, Place(path=told, line=asked.line))
     return found
+
+
+def _edited(root: Path, path: Path) -> Path:
+    """Of a combination's lock the file that people edit."""
+    matrices = (root / MATRICES).resolve()
+    return matrices / f"{path.stem}.in" if path.is_relative_to(matrices / "locks") else path
 
 
 def _model(root: Path, run: Run, name: str) -> Place | None:
@@ -59,6 +62,9 @@ def _model(root: Path, run: Run, name: str) -> Place | None:
 
 
 def _told(root: Path, path: Path) -> str:
-    """The path from the root; empty for a file that is not of the repository."""
-    relative = os.path.relpath(path, root.resolve())
-    return "" if relative.startswith((os.pardir, OWN)) else Path(relative).as_posix()
+    """The path from the top of the repository, of which `root` may be a folder; empty for a file that is not of it."""
+    root = root.resolve()
+    top = next((each for each in (root, *root.parents) if (each / ".git").exists()), root)
+    if path.is_relative_to(root / OWN) or not path.is_relative_to(top):
+        return ""
+    return Path(os.path.relpath(path, top)).as_posix()

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.attempts import details
+from harness.bench.environment import canonical
 from harness.bump.schema import Bump
 from harness.cli.outlets import Said
 from harness.cli.placing import pins_in, places_of
@@ -13,8 +14,7 @@ from harness.matrix.places import OWN
 from harness.report import markdown
 from harness.report.comment import comment, no_solution_comment
 from harness.report.obstacles import NoSolution
-from harness.report.obstacles import to_json as no_solution_as_json
-from harness.report.outlets.document import as_text, document
+from harness.report.outlets.document import document, no_solution_document
 from harness.report.outlets.facts import Places
 from harness.report.outlets.telling import of_comparison, of_no_solution, of_table
 from harness.tables.schema import Table
@@ -60,14 +60,15 @@ def said_of_table(root: Path, table: Table, foreseen: Foreseen | None = None) ->
 
 def said_of_no_solution(root: Path, found: NoSolution) -> Said:
     """A candidate without a solution."""
-    names = {name for each in found.obstacles for name in each.pins} | {each.name for each in found.moves}
-    places = Places(pins=pins_in(root, found.base.side.name, names))
+    side = found.base.side
+    names = {name for each in found.obstacles for name in each.pins} | {canonical(each.name) for each in found.moves}
+    places = Places(pins=pins_in(root, side.name, {name: side.direct.get(name) or "" for name in names}))
     return Said(
         folder=root / OWN,
         facts=of_no_solution(found, places),
         markdown=partial(no_solution_comment, found),
         summary=lambda _: no_solution_comment(found, marked=False),
-        document=lambda: as_text(no_solution_as_json(found)),
+        document=partial(no_solution_document, found),
     )
 
 

@@ -36,14 +36,16 @@ class Diagnosis:
     """What is known of a failure.
 
     `affected` are the versions that have it, such as ``torch ==2.1.0``, empty where that is not known or the record's
-    packages are not. `mended` is the first version that has not. `canary` is the zoo's model that is there for it,
-    `is_canary` says that the record is that model's own, and `is_same` that it has the fingerprint of that model's.
+    packages are not; `packages` are their names. `mended` is the first version that has not. `canary` is the zoo's
+    model that is there for it, `is_canary` says that the record is that model's own, and `is_same` that it has the
+    fingerprint of that model's.
     """
 
     rule: str
     cause: str
     remedy: str
     affected: str = ""
+    packages: tuple[str, ...] = ()
     issues: tuple[str, ...] = ()
     mended: str = ""
     canary: str = ""
@@ -109,6 +111,7 @@ class Rule:
             cause=_filled(self.cause, found),
             remedy=_filled(self.remedy, found),
             affected=self._named(known) if inside else "",
+            packages=tuple(name for name in map(canonicalize_name, self.affected) if name in known),
             issues=self.issues,
             mended=self.mended if inside or not self.affected else "",
             canary=self.canary,

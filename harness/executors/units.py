@@ -26,6 +26,9 @@ _LEAST_S = 10.0
 _UNITS_PER_JOB = 4
 """With as many units for each job, the last of them leave little time in which not all jobs are at work."""
 
+_SHORTER = 4
+"""So many times shorter are the units that import least and cost least to begin: with them last, jobs end together."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
@@ -108,10 +111,12 @@ def divide(
     for cell in cells:
         groups.setdefault(imports[cell.strategy], {}).setdefault(cell.model, []).append(cell)
     share = max(_LEAST_S, sum(map(seconds, cells)) / (jobs * _UNITS_PER_JOB))
+    least = min(groups, key=len, default=())
     units = []
-    for of_models in groups.values():
+    for imported, of_models in groups.items():
         together = sum(seconds(cell) for each in of_models.values() for cell in each)
-        units += _spread(list(of_models.values()), max(1, round(together / share)), seconds)
+        length = max(_LEAST_S / 2, share / _SHORTER) if imported == least and len(groups) > 1 else share
+        units += _spread(list(of_models.values()), max(1, round(together / length)), seconds)
     if len(units) < 2:  # noqa: PLR2004 - one
         return []
     return sorted(units, key=lambda unit: -sum(map(seconds, unit)))

@@ -25,11 +25,23 @@ MOST_CHARACTERS = 65_536
 MOST_VERDICTS = 20
 _MOST_BYTES = 1 << 20
 _PAGE = 100
-_NAME = re.compile(r"gate-([\w.+-]{1,100})", re.ASCII)
+_NAME = re.compile(r"gate-(\w[\w.+-]{0,99})", re.ASCII)
+_OURS = re.compile(r"<!-- conversion-harness: gate (\w[\w.+-]{0,99}) -->\n", re.ASCII)
 _MARKER = re.compile(r"\A<!-- conversion-harness:[^\n]*-->\n")
 _ALIVE = re.compile(r"[@#](?=\w)|&(?!(?:amp|lt|gt|quot|nbsp);)")
 """What notifies somebody, or shows up in another issue; an entity can stand for either."""
 
+_PINS = "pins/pins.json"
+"""Where a run leaves which pins differ, as `harness pins --json` lists them."""
+
+_GONE = """### The pins of `{name}` do not differ any more
+
+This pull request leaves them as its target has them: there is nothing to judge, and what stood here is out of date.
+"""
+_LOST = """### Cannot tell: the gate of `{name}` ended without a verdict
+
+The run says why. What may have stood here was of an earlier commit.
+"""
 _CUT = "\n\nThis was too long for a comment: the rest is in the summary of the run."
 
 
@@ -117,6 +129,36 @@ def verdicts_in(folder: Path) -> dict[str, str]:
     return found
 
 
+def pins_in(folder: Path) -> frozenset[str] | None:
+    """The names of the pins that differ, as a run left them; None where it left none that can be read."""
+    path = folder / _PINS
+    if path.parent.is_symlink() or path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        return None
+    try:
+        names = [each["name"] for each in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return frozenset(name for name in names if isinstance(name, str) and _NAME.fullmatch(f"gate-{name}"))
+
+
+def outdated(
+    comments: list[Any], verdicts: dict[str, str], pins: frozenset[str] | None, *, login: str
+) -> dict[str, str]:
+    """What to say of pins that the run has no verdict of: of those that differ, and of others that have a comment.
+
+    Nothing where it is not known which differ.
+    """
+    if pins is None:
+        return {}
+    commented = {found[1] for each in _own(comments, login) if (found := _OURS.match(each["body"]))}
+    said = dict.fromkeys(sorted(pins), _LOST) | dict.fromkeys(sorted(commented - pins), _GONE)
+    return {name: text.format(name=name) for name, text in said.items() if name not in verdicts}
+
+
+def _own(comments: list[Any], login: str) -> Iterator[Any]:
+    return (each for each in comments if each["user"] and each["user"]["login"] == login)
+
+
 def marker_of(name: str) -> str:
     """The first line of the comment on `name`, by which it is found again."""
     return f"<!-- conversion-harness: gate {name} -->"
@@ -149,12 +191,23 @@ def _cut(text: str, room: int) -> str:
     return kept + (f"\n{fence}" if fence else "") + "\n</details>" * folds + _CUT
 
 
-def post(github: GitHub, origin: Origin, number: int, verdicts: dict[str, str], *, login: str) -> None:
-    """Make each comment, or bring that which is there up to date; only comments by `login` are touched."""
+def post(
+    github: GitHub,
+    origin: Origin,
+    number: int,
+    verdicts: dict[str, str],
+    *,
+    login: str,
+    pins: frozenset[str] | None = None,
+) -> None:
+    """Make each comment, or bring that which is there up to date; only comments by `login` are touched.
+
+    `pins` are those that differ, where that is known: what has no verdict of the run is said to be out of date.
+    """
     comments = list(github.pages(f"repos/{origin.repository}/issues/{number}/comments"))
-    for name, verdict in verdicts.items():
+    for name, verdict in {**verdicts, **outdated(comments, verdicts, pins, login=login)}.items():
         body = comment_of(name, verdict, origin)
-        own = (each for each in comments if each["user"] and each["user"]["login"] == login)
+        own = _own(comments, login)
         there = next((each for each in own if each["body"].startswith(marker_of(name))), None)
         place = f"repos/{origin.repository}/issues"
         if there is None:
@@ -168,8 +221,9 @@ def main() -> int:
     """Post what lies in the folder that is named; 1 where GitHub refused."""
     event = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
     github = GitHub(os.environ["GITHUB_API_URL"], os.environ["GITHUB_TOKEN"])
-    origin, verdicts = Origin.of(event), verdicts_in(Path(sys.argv[1]))
-    if not verdicts:
+    folder, origin = Path(sys.argv[1]), Origin.of(event)
+    verdicts, pins = verdicts_in(folder), pins_in(folder)
+    if not verdicts and pins is None:
         print("The run left no verdict: there is nothing to tell.")
         return 0
     try:
@@ -178,7 +232,7 @@ def main() -> int:
             told = ", ".join(f"#{number}" for number in numbers) or "none"
             print(f"One open pull request has the commit of a verdict as its newest, and here it is: {told}.")
             return 0
-        post(github, origin, numbers[0], verdicts, login=os.environ["COMMENTER"])
+        post(github, origin, numbers[0], verdicts, login=os.environ["COMMENTER"], pins=pins)
     except GitHubError as error:
         print(f"::error::{str(error).splitlines()[0]}")
         return 1

@@ -152,7 +152,8 @@ def main() -> int:
     if given.command == "pins":
         listed = folder / "pins.json"
         code, _ = run(arguments, cwd=root, output=listed)
-        _tell(outputs={"pins": listed.read_text(encoding="utf-8").strip(), "exit-code": str(code)})
+        told = {"pins": listed.read_text(encoding="utf-8").strip(), "exit-code": str(code), "folder": str(folder)}
+        _tell(outputs=told)
         return code
     comment, document, annotations = (folder / name for name in (COMMENT, DOCUMENT, ANNOTATIONS))
     wanted = [f"comment={comment}", f"json={document}", f"annotations={annotations}"]

@@ -7,6 +7,7 @@ from typing import Any
 from harness.duel.deciding import Decision
 from harness.duel.thresholds import UNMEASURED
 from harness.report.duel import cell_values, in_order, row
+from harness.report.outlets.told import LatencyCellTold, LatencyTold, UntimedTold
 from harness.report.wording import options_of
 from harness.tables.schema import Run
 from harness.verdict.comparison import count_of, listed
@@ -50,11 +51,8 @@ def duelled_rest(duelled: Duelled, base: Run) -> list[str]:
     return said
 
 
-def latency_as_json(verdict: Verdict) -> dict[str, Any] | None:
-    """What a duel told, and what the policy makes of it, as plain values; None where there was to be no duel.
-
-    Shares are of the base's time, 0.1 being 10 % slower. `open` cells have a limit that they were not decided on.
-    """
+def latency_told(verdict: Verdict) -> LatencyTold | None:
+    """What a duel told, and what the policy makes of it; None where there was to be no duel."""
     duelled = verdict.duelled
     if duelled is None:
         return None
@@ -63,19 +61,22 @@ def latency_as_json(verdict: Verdict) -> dict[str, Any] | None:
     def judged(cell: Cell) -> dict[str, Any]:
         limit = verdict.latency.limits.get(cell)
         return {
+            "cell": "/".join(cell),
             "limit": None if limit is None else limit / 100,
             "fails": cell in failing,
             "open": cell in verdict.latency.open_cells,
         }
 
-    return {
-        "cells": [{**cell_values(cell, duelled.cells[cell]), **judged(cell)} for cell in in_order(duelled.cells)],
-        "unmeasured": sorted("/".join(cell) for cell in duelled.unmeasured),
-        "untimed": [
-            {"cell": "/".join(cell), "reason": reason, **judged(cell)} for cell, reason in duelled.untimed.items()
-        ],
-        "none": duelled.none,
-        "machine": duelled.machine,
-        "pairs": duelled.pairs,
-        "seconds": duelled.seconds,
-    }
+    def decided(cell: Cell) -> LatencyCellTold:
+        found = duelled.cells[cell]
+        return LatencyCellTold(**{**cell_values(cell, found), "decision": found.decision, **judged(cell)})
+
+    return LatencyTold(
+        cells=tuple(map(decided, in_order(duelled.cells))),
+        unmeasured=tuple(sorted("/".join(cell) for cell in duelled.unmeasured)),
+        untimed=tuple(UntimedTold(**judged(cell), reason=reason) for cell, reason in duelled.untimed.items()),
+        none=duelled.none,
+        machine=duelled.machine,
+        pairs=duelled.pairs,
+        seconds=duelled.seconds,
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -51,20 +50,6 @@ def as_text(found: NoSolution) -> str:
     step = f"\n\nNext: {found.next_step}" if found.next_step else ""
     in_the_way = "\n".join(found.in_the_way)
     return f"\n{found.headline}\n\n{found.reason}\n\n{in_the_way}{step}"
-
-
-def to_json(found: NoSolution) -> dict[str, Any]:
-    """The same as plain values, with the exit code that it comes to."""
-    return {
-        "base": found.base.side.name,
-        "moves": [str(each) for each in found.moves],
-        "exit_code": 1,
-        "reason": found.reason,
-        "stands_in_the_way": [
-            {"pins": dict(each.pins), "constraints": sorted(each.constraints), "instead": dict(each.instead)}
-            for each in found.obstacles
-        ],
-    }
 
 
 def told_of(obstacle: Obstacle) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
+from harness.report.outlets.told import CommonTold, LeftOutTold, MemoryCellTold, MemoryTold
 from harness.verdict.comparison import Comparison, count_of, listed
 from harness.verdict.gate import Verdict
 from harness.verdict.latencies import FAR_FACTOR, LatencyShift, latency_changes
@@ -54,51 +54,50 @@ def latency_lines(comparison: Comparison, told: Collection[tuple[str, str]] = ()
     return said
 
 
-def memory_as_json(comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
-    """What was found of memory, and what the policy makes of it, as plain values.
+def memory_told(comparison: Comparison, verdict: Verdict) -> MemoryTold:
+    """What was found of memory, and what the policy makes of it.
 
-    The cells are those that moved, fail or are open: above their limit by figures that launches do not confirm. Shares
-    are of the base's memory, 0.1 being 10 % more: what was found, the limit, and from how much the launches tell.
+    The cells are those that moved, fail or are open: above their limit by figures that launches do not confirm.
     """
     memory, limits = comparison.memory, verdict.memory.limits
     failing = {each.memory.cell for each in verdict.grown}
-    cells = [
-        {
-            "cell": each.name,
-            "runtime": each.runtime,
-            "base_mb": each.whole.a_mb,
-            "candidate_mb": each.whole.b_mb,
-            "launches": each.launches,
-            "common_mb": each.common_mb,
-            "own_mb": {phase.value: moved_mb for phase, moved_mb in each.own_mb.items()},
-            "found": each.percent / 100,
-            "told_from": each.percent_of(each.whole.needed_mb) / 100,
-            "limit": limits[each.cell] / 100 if each.cell in limits else None,
-            "fails": each.cell in failing,
-            "open": each.cell in verdict.memory.open_cells,
-        }
+    cells = tuple(
+        MemoryCellTold(
+            cell=each.name,
+            runtime=each.runtime,
+            base_mb=each.whole.a_mb,
+            candidate_mb=each.whole.b_mb,
+            launches=each.launches,
+            common_mb=each.common_mb,
+            own_mb={phase.value: moved_mb for phase, moved_mb in each.own_mb.items()},
+            found=each.percent / 100,
+            told_from=each.percent_of(each.whole.needed_mb) / 100,
+            limit=limits[each.cell] / 100 if each.cell in limits else None,
+            fails=each.cell in failing,
+            open=each.cell in verdict.memory.open_cells,
+        )
         for each in memory.cells
         if each.found_mb or each.cell in failing or each.cell in verdict.memory.open_cells
-    ]
-    common = [
-        {
-            "runtime": shift.group.runtime,
-            "strategy": shift.group.strategy,
-            "cells": ["/".join(cell[:2]) for cell in shift.cells],
-            "of": shift.of,
-            "import_mb": shift.import_mb,
-            "beyond_mb": shift.beyond_mb,
-        }
+    )
+    common = tuple(
+        CommonTold(
+            runtime=shift.group.runtime,
+            strategy=shift.group.strategy,
+            cells=tuple("/".join(cell[:2]) for cell in shift.cells),
+            of=shift.of,
+            import_mb=shift.import_mb,
+            beyond_mb=shift.beyond_mb,
+        )
         for shift in memory.common
-    ]
-    left_out = [{"reason": reason, "cells": count} for reason, count in sorted(memory.left_out.items())]
-    return {
-        "compared": len(memory.cells),
-        "none": comparison.numbers_left_out,
-        "cells": cells,
-        "common": common,
-        "left_out": left_out,
-    }
+    )
+    left_out = tuple(LeftOutTold(reason=reason, cells=count) for reason, count in sorted(memory.left_out.items()))
+    return MemoryTold(
+        compared=len(memory.cells),
+        none=comparison.numbers_left_out,
+        cells=cells,
+        common=common,
+        left_out=left_out,
+    )
 
 
 def _common(shift: CommonShift) -> str:

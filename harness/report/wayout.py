@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 from rich.text import Text
@@ -61,6 +62,19 @@ def next_step_of(comparison: Comparison, verdict: Verdict | None, bump: Bump | N
         return f"run all cells once more with the candidate's requirements at {moves}: these are known to mend it."
     held = [way.pins for out in bump.ways_out for way in out.ways if way.kind is WayKind.HOLD_BACK]
     return next_step(comparison, verdict, hold_back=list(dict.fromkeys(name for pins in held for name in pins)))
+
+
+def blame_command(comparison: Comparison, verdict: Verdict | None) -> str:
+    """The command that tells who is to blame; empty where nothing is worse, or no command can."""
+    worse = verdict.failing if verdict else [each for each in comparison.compared if each.category.worse]
+    base, candidate = comparison.base, comparison.candidate
+    moves = comparison.bumped
+    # A trial has one Python, and moves what the base has.
+    known = bool(moves) and all(each.base and each.candidate for each in moves) and base.python == candidate.python
+    if not worse or not known or not base.pins or candidate.extended:
+        return ""
+    pins = " ".join(shlex.quote(f"{each.name}=={each.candidate}") for each in moves)
+    return f"harness bump {shlex.quote(base.combination)} {pins}{options_of(candidate)}"
 
 
 def _can_be_typed(comparison: Comparison, bump: Bump, pins: Mapping[str, str]) -> bool:

@@ -21,28 +21,28 @@ PLAN = Plan(
 
 
 def test_the_newest_table_of_the_series_tells() -> None:
-    found = durations(ROOT / "results", PLAN)
+    found = durations([ROOT / "results"], PLAN)
     assert set(found) == {("resnet18", "native"), ("resnet18", "tf2onnx")}
     assert all(0 < seconds < 600 for seconds in found.values())
 
 
 def test_a_new_combination_has_those_of_others() -> None:
-    assert set(durations(ROOT / "results", replace(PLAN, combination="torch9.9"))) >= {("resnet18", "native")}
+    assert set(durations([ROOT / "results"], replace(PLAN, combination="torch9.9"))) >= {("resnet18", "native")}
 
 
 def test_nothing_is_known_of_a_series_without_a_table_or_with_one_that_cannot_be_read(tmp_path: Path) -> None:
-    assert durations(tmp_path, PLAN) == {}
+    assert durations([tmp_path], PLAN) == {}
     folder = tmp_path / "torch2.0" / "cpu-quick" / "20260101T000000Z"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text("{", encoding="utf-8")
-    assert durations(tmp_path, PLAN) == {}
+    assert durations([tmp_path], PLAN) == {}
 
 
 def test_what_timing_took_is_left_out() -> None:
     """Three launches and one more share what a cell took beside converting, which comes once."""
     (table,) = sorted((ROOT / "results" / "torch2.0" / "cpu-quick").glob("*"))[-1:]
     rows = {(row.model, row.strategy): row for row in read_table(table).records}
-    found = durations(ROOT / "results", PLAN)
+    found = durations([ROOT / "results"], PLAN)
     for strategy in ("native", "tf2onnx"):
         row = rows["resnet18", strategy]
         assert row.launches == 3
@@ -51,3 +51,16 @@ def test_what_timing_took_is_left_out() -> None:
         expected = row.convert_s + (row.duration_s - row.convert_s) / 4
         assert found["resnet18", strategy] == pytest.approx(expected)
         assert found["resnet18", strategy] < row.duration_s
+
+
+def test_a_model_that_no_table_has_takes_what_others_take_by_its_strategy() -> None:
+    mine = (Cell("torch2.0", "mine", "tf2onnx", "cpu"), Cell("torch2.0", "mine", "nothing-like-it", "cpu"))
+    found = durations([ROOT / "results"], replace(PLAN, cells=mine, series="ours"))
+    (table,) = sorted((ROOT / "results" / "torch2.0").glob("cpu-*/*"), key=lambda each: each.name)[-1:]
+    rows = [row for row in read_table(table).records if row.strategy == "tf2onnx" and row.duration_s]
+    assert set(found) == {("mine", "tf2onnx")}
+    assert 0 < found["mine", "tf2onnx"] < max(row.duration_s or 0.0 for row in rows)
+
+
+def test_another_root_is_asked_for_what_the_first_does_not_know(tmp_path: Path) -> None:
+    assert durations([tmp_path, ROOT / "results"], PLAN) == durations([ROOT / "results"], PLAN)

@@ -243,3 +243,4 @@ def test_mismatches_are_of_one_cause_where_the_model_is_or_the_operator() -> Non
     pools = [mismatched(m, "onnx-torchscript", fingerprint=m, begins_at=f"AveragePool /{m}/pool") for m in ("a", "b")]
     assert len({signature_of(each) for each in pools}) == 1
     assert len({signature_of(mismatched(m, "onnx-torchscript", fingerprint=m)) for m in ("a", "b")}) == 2
+    assert signature_of(mismatched("a", "onnx-torchscript", fingerprint="f", begins_at=" \t")) == "f"

@@ -65,3 +65,10 @@ def test_what_takes_long_is_begun_first_and_alone_in_its_unit() -> None:
     first, *others = divide(cells, IMPORTS, jobs=2, seconds=lambda cell: 300.0 if cell.model == "m7" else 2.0)
     assert [cell.model for cell in first] == ["m7"]
     assert others
+
+
+def test_the_last_units_are_short_and_import_least() -> None:
+    units = divide(_cells(60, ["native", "onnx", "tf"]), IMPORTS, jobs=2)
+    last, longest = units[-4:], max(map(len, units))
+    assert {cell.strategy for unit in last for cell in unit} == {"native"}
+    assert all(3 * len(unit) <= longest for unit in last)

@@ -105,6 +105,12 @@ class Step:
         path.parent.mkdir(parents=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
+    def listed(self, text: str) -> None:
+        """Which pins differ, as the run left it."""
+        path = self.place / "verdicts" / "pins" / "pins.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8")
+
     def __call__(self, *, fork: str = "", token: str = "secret") -> subprocess.CompletedProcess[str]:
         run: dict[str, object] = {"head_sha": "c0ffee", "head_branch": "bump", "html_url": RUN, "id": 7}
         run["head_repository"] = {"full_name": fork or "me/models"}

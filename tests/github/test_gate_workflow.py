@@ -16,7 +16,7 @@ from harness.github.comment import marker_of
 from harness.matrix.since import change_since
 from tests.github.checkouts import commit, edit, git, repository
 from tests.github.runner import Done, read, verdict
-from tests.github.server import Step, serving
+from tests.github.server import BOT, Step, serving
 
 GATE, COMMENT = (read(f".github/workflows/{name}.yml") for name in ("gate", "gate-comment"))
 
@@ -133,3 +133,28 @@ def test_only_the_comment_may_write_and_it_runs_nothing_of_the_pull_request() ->
     assert action == {"uses": "./comment"}
     uploads = [step["with"]["name"] for step in steps("gate") if "upload" in step.get("uses", "")]
     assert uploads == ["gate-${{ matrix.pins.name }}", "tables-${{ matrix.pins.name }}"]
+
+
+def test_pins_that_are_taken_back_have_their_comment_say_so(origin: Path, tmp_path: Path) -> None:
+    """The push that does so touches no pins: the gate runs all the same, and judges nothing."""
+    assert GATE[True]["pull_request"] is None, "no `paths`"
+    names = made_by(origin, "renovate/conversion-pins")
+    git(origin, "checkout", "--quiet", "renovate/conversion-pins")
+    for name in names:
+        edit(origin / "matrices" / f"{name}.in", "torch==2.0", "torch==1.0")
+    commit(origin, "not yet")
+    git(origin, "checkout", "--quiet", "main")
+    checkout = checked_out(origin, "renovate/conversion-pins", tmp_path / "checkout")
+    found = action_of("pins", checkout)
+    assert found.outputs["pins"] == "[]"
+    (upload,) = [step for step in steps("pins") if "upload" in step.get("uses", "")]
+    assert upload["with"] == {"name": "pins", "path": "${{ steps.pins.outputs.folder }}"}
+    shutil.copytree(found.outputs["folder"], tmp_path / "verdicts" / "pins")
+    with serving() as server:
+        server.opened(12)
+        server.said(12, BOT, f"{marker_of('one')}\n### Do not merge: 2 cells\n")
+        done = Step(tmp_path, server.address)()
+        assert done.stdout == "one: brought up to date on #12\n"
+        ((_, _, body),) = server.changed
+        assert body.startswith(f"{marker_of('one')}\n### The pins of `one` do not differ any more\n")
+        assert "Do not merge" not in body

@@ -35,7 +35,7 @@ def step(server: Server, tmp_path: Path) -> Step:
 def test_the_verdicts_lie_where_they_are_looked_for() -> None:
     assert DOWNLOAD["with"]["path"] == "${{ runner.temp }}/verdicts"
     assert DOWNLOAD["with"]["run-id"] == "${{ github.event.workflow_run.id }}"
-    assert DOWNLOAD["with"]["pattern"] == "gate-*"
+    assert DOWNLOAD["with"]["pattern"] == "{gate-*,pins}"
     assert {*STEP["env"]} == {"GITHUB_TOKEN", "COMMENTER"}
 
 
@@ -48,6 +48,7 @@ def test_a_verdict_becomes_a_comment_and_the_next_one_takes_its_place(server: Se
     (_, first) = server.comments[12]
     lines = first["body"].splitlines()
     assert lines[:2] == ["<!-- conversion-harness: gate torch2.1 -->", "### do not merge: 2 cells"]
+    assert first["body"].count("<!--") == 1, "its own marker alone"
     assert lines[-1] == f"<sub>Of c0ffee, by [this run]({RUN}).</sub>"
     (step.place / "verdicts" / "gate-torch2.1" / "comment.md").write_text("### may merge\n")
     step.left("gate-torch2.9", "### may merge, too\n")
@@ -117,6 +118,36 @@ def test_what_is_no_verdict_is_passed_over(server: Server, step: Step) -> None:
     done = step()
     assert (done.returncode, server.changed) == (0, [])
     assert done.stdout.endswith("The run left no verdict: there is nothing to tell.\n")
+
+
+def test_a_comment_without_a_verdict_of_the_newest_commit_says_so(server: Server, step: Step) -> None:
+    server.opened(12)
+    for name in ("torch2.0", "torch2.1", "torch2.9"):
+        server.said(12, BOT, f"{marker_of(name)}\n### Merge: nothing is worse\n")
+    server.said(12, "somebody", f"{marker_of('torch2.0')}\nquoted\n")
+    step.left("gate-torch2.9", "### Do not merge\n")
+    step.listed('[{"name": "torch2.9"}, {"name": "torch2.1"}, {"name": "--"}, {"name": "a b"}, {"name": 7}]')
+    assert step().stdout.splitlines() == [
+        "torch2.9: brought up to date on #12",
+        "torch2.1: brought up to date on #12",
+        "torch2.0: brought up to date on #12",
+    ]
+    told = [each["body"].splitlines()[1] for each in server.comments[12]]
+    assert told == [
+        "### The pins of `torch2.0` do not differ any more",
+        "### Cannot tell: the gate of `torch2.1` ended without a verdict",
+        "### Do not merge",
+        "quoted",
+    ]
+
+
+@pytest.mark.parametrize("listed", ["", "{", "7", '["a"]', "[{}]", "[" * 100_000, " " * (1 << 20) + "[]", None])
+def test_a_list_of_pins_that_cannot_be_read_outdates_nothing(server: Server, step: Step, listed: str | None) -> None:
+    server.opened(12)
+    server.said(12, BOT, f"{marker_of('torch2.0')}\n### Merge\n")
+    if listed is not None:
+        step.listed(listed)
+    assert (step().returncode, server.changed) == (0, [])
 
 
 @pytest.mark.parametrize("code", [403, 500])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 from harness.duel import deciding
 from harness.duel.deciding import CellDecision
 from harness.report.comment import comment
-from harness.report.duelled import duelled_rest, duelled_rows, latency_as_json
+from harness.report.duelled import duelled_rest, duelled_rows, latency_told
+from harness.report.outlets.document import document, schema
 from harness.report.shifts import REST_LATENCY_TITLE
 from harness.report.terminal import comparison_lines
 from harness.report.wording import next_step, notes
@@ -191,20 +194,22 @@ def test_reports_have_the_cells_that_are_not_equal_and_count_the_others() -> Non
 
 def test_a_duel_as_plain_values_says_of_each_cell_what_the_policy_makes_of_it() -> None:
     verdict = of(ABC, untimed={("d", "onnx"): "torch2.1: failed at load"})
-    values = json.loads(json.dumps(latency_as_json(verdict)))
-    told = [(each["cell"], each["decision"], each["limit"], each["fails"], each["open"]) for each in values["cells"]]
-    assert told == [
+    values = latency_told(verdict)
+    assert values is not None
+    assert [(each.cell, each.decision.value, each.limit, each.fails, each.open) for each in values.cells] == [
         ("a/onnx", "slower", 0.1, True, False),
         ("c/onnx", "inconclusive", 0.1, False, True),
         ("b/onnx", "equal", 0.1, False, False),
     ]
-    assert values["untimed"] == [
+    assert [asdict(each) for each in values.untimed] == [
         {"cell": "d/onnx", "reason": "torch2.1: failed at load", "limit": 0.1, "fails": False, "open": True}
     ]
-    free = latency_as_json(of(ABC, GatePolicy()))
+    free = latency_told(of(ABC, GatePolicy()))
     assert free is not None
-    assert {(each["limit"], each["fails"], each["open"]) for each in free["cells"]} == {(None, False, False)}
-    assert latency_as_json(judge(compared("a"))) is None
+    assert {(each.limit, each.fails, each.open) for each in free.cells} == {(None, False, False)}
+    assert latency_told(judge(compared("a"))) is None
+    text = document(compared("a", "b", "c"), verdict, None, file_of=lambda *_: "")
+    jsonschema.validate(json.loads(text), json.loads(schema()))
 
 
 def test_cells_without_a_pair_share_a_line_a_reason() -> None:
@@ -228,9 +233,9 @@ def test_cells_of_no_known_threshold_are_told_with_what_measures_it() -> None:
     )
     assert line in comment(compared("a", "b", "c"), verdict)
     assert line in [each.plain.strip() for each in comparison_lines(compared("a", "b", "c"), verdict, width=200)]
-    values = latency_as_json(verdict)
+    values = latency_told(verdict)
     assert values is not None
-    assert values["unmeasured"] == ["a/onnx", "b/onnx"]
+    assert values.unmeasured == ("a/onnx", "b/onnx")
     assert "threshold" not in comment(compared("a", "b", "c"), of(ABC))
 
 

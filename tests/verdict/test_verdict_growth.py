@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 import pytest
 
 from harness.bench.record import Record
-from harness.report.shifts import memory_as_json, memory_line, memory_lines
+from harness.report.outlets.document import document, schema
+from harness.report.shifts import memory_line, memory_lines, memory_told
 from harness.report.wording import notes
 from harness.verdict.comparison import Comparison, compare
 from harness.verdict.gate import Decision, judge
@@ -136,22 +138,25 @@ def test_memory_as_plain_values_says_what_failed_and_what_was_found() -> None:
     cells.append((cell("e", "onnx", provider="cpu"), cell("e", "onnx", provider="cpu")))
     found = sides(*cells)
     but = GateRule(models=("a",), limits=Limits(memory_percent=30.0))
-    values = json.loads(json.dumps(memory_as_json(found, judge(found, policy=limited(10.0, but)))))
-    assert (values["compared"], values["none"], values["left_out"]) == (5, "", [])
-    assert [(each["cell"], each["limit"], each["fails"]) for each in values["cells"]] == [
+    verdict = judge(found, policy=limited(10.0, but))
+    values = memory_told(found, verdict)
+    assert (values.compared, values.none, values.left_out) == (5, "", ())
+    assert [(each.cell, each.limit, each.fails) for each in values.cells] == [
         ("a/native", 0.3, False),
         ("b/native", 0.1, True),
         ("c/native", 0.1, True),
         ("d/native", 0.1, True),
     ]
-    assert {round(each["found"], 3) for each in values["cells"]} == {0.239}
-    assert [(each["runtime"], each["cells"][0], each["import_mb"]) for each in values["common"]] == [
+    assert {round(each.found, 3) for each in values.cells} == {0.239}
+    assert [(each.runtime, each.cells[0], each.import_mb) for each in values.common] == [
         ("torch-cpu", "a/native", 80.0)
     ]
-    (open_cell,) = memory_as_json(single(580.0), judge(single(580.0), policy=limited(15.0)))["cells"]
-    assert (open_cell["fails"], open_cell["open"], open_cell["limit"]) == (False, True, 0.15)
-    (free,) = memory_as_json(single(620.0), judge(single(620.0)))["cells"]
-    assert (free["fails"], free["open"], free["limit"]) == (False, False, None)
+    (open_cell,) = memory_told(single(580.0), judge(single(580.0), policy=limited(15.0))).cells
+    assert (open_cell.fails, open_cell.open, open_cell.limit) == (False, True, 0.15)
+    (free,) = memory_told(single(620.0), judge(single(620.0))).cells
+    assert (free.fails, free.open, free.limit) == (False, False, None)
+    text = document(found, verdict, None, file_of=lambda *_: "")
+    jsonschema.validate(json.loads(text), json.loads(schema()))
 
 
 def test_launches_that_differ_ask_for_more_of_them() -> None:

@@ -52,10 +52,14 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where the packages are asked for, and where the models are; empty where that is not known."""
+    """Where the packages are asked for, and where the models are; empty where that is not known.
+
+    `pinned_in` is the file that asks for packages, as a whole.
+    """
 
     pins: Mapping[str, Place] = field(default_factory=dict)
     models: Mapping[str, Place] = field(default_factory=dict)
+    pinned_in: Place | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,7 @@ class Cell:
 class Finding:
     """Something to look at. `rule` is the cause's name, equal for one cause; `remedy` what to do, where it is known.
 
+    `place` is the pin that moved or the model's file, None where neither is known to have to do with it.
     `untold` is of what could not be told, which fails nobody and passes nobody.
     """
 
@@ -120,7 +125,7 @@ class Facts:
     """All of it. `subject` is what was looked at, `decision` what it comes to in one line.
 
     `labels` say what the figures are of (combination, device, tier, started), `counts` how many cells came to which
-    outcome.
+    outcome. `pinned_in` is the file with the pins.
     """
 
     subject: str
@@ -132,3 +137,4 @@ class Facts:
     labels: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
+    pinned_in: Place | None = None

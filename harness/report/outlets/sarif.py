@@ -1,4 +1,7 @@
-"""SARIF 2.1.0, for code scanning: a rule for each cause, a result where it shows, at the pin or the model's file."""
+"""SARIF 2.1.0, for code scanning: a rule for each cause, a result where it shows.
+
+That is at the pin that moved or the model's file, else at the file with the pins.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness import __version__
-from harness.report.outlets.facts import Facts, Finding
+from harness.report.outlets.facts import Facts, Finding, Place
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -19,8 +22,20 @@ def sarif(facts: Facts) -> str:
         rules.setdefault(finding.rule, _rule(finding))
     order = list(rules)
     driver = {"name": "conversion-harness", "version": __version__, "rules": list(rules.values())}
-    results = [_result(finding, order.index(finding.rule)) for finding in facts.findings]
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    results, notifications = [], []
+    for finding in facts.findings:
+        index, place = order.index(finding.rule), finding.place or facts.pinned_in
+        if place:
+            results.append(_result(finding, index, place))
+        else:
+            notifications.append(_notification(finding, index))
+    told = {"executionSuccessful": True, **({"toolExecutionNotifications": notifications} if notifications else {})}
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [told],
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+    }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
 
 
@@ -33,19 +48,26 @@ def _rule(finding: Finding) -> dict[str, Any]:
     return rule
 
 
-def _result(finding: Finding, index: int) -> dict[str, Any]:
+def _said(finding: Finding) -> dict[str, Any]:
+    return {"level": finding.level.value, "message": {"text": f"{finding.title}. {finding.message}"}}
+
+
+def _notification(finding: Finding, index: int) -> dict[str, Any]:
+    """What points nowhere: code scanning refuses a file that has a result without a location."""
+    return {**_said(finding), "associatedRule": {"id": finding.rule, "index": index}}
+
+
+def _result(finding: Finding, index: int, place: Place) -> dict[str, Any]:
+    where = {
+        "artifactLocation": {"uri": quote(place.path), "uriBaseId": "%SRCROOT%"},
+        "region": {"startLine": place.line},
+    }
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": index,
-        "level": finding.level.value,
-        "message": {"text": f"{finding.title}. {finding.message}"},
+        **_said(finding),
+        "locations": [{"physicalLocation": where}],
     }
-    if finding.place:
-        where = {
-            "artifactLocation": {"uri": quote(finding.place.path), "uriBaseId": "%SRCROOT%"},
-            "region": {"startLine": finding.place.line},
-        }
-        result["locations"] = [{"physicalLocation": where}]
     if finding.fingerprint:
         result["partialFingerprints"] = {"conversionHarness/v1": finding.fingerprint}
     return result

@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from harness.bench.errors import UsageError
 from harness.report.outlets.facts import Facts, Quantity
@@ -51,11 +52,13 @@ def to_mlflow(facts: Facts, place: str, folder: Path) -> str:
     experiment = known.experiment_id if known else client.create_experiment(_PROJECT, artifacts if own else None)
     run = client.create_run(experiment, run_name=_name(f"{facts.subject} {facts.started}")).info
     values = [entities.Metric(name, value, run.start_time, 0) for name, value in metrics_of(facts).items()]
-    for start in range(0, len(values), 1000):  # of one call, at most
-        client.log_batch(run.run_id, metrics=values[start : start + 1000])
+    for part in _parts(values, 1000):
+        client.log_batch(run.run_id, metrics=part)
     params = [entities.Param(_name(f"pin.{name}"), version) for name, version in facts.pins.items()]
     tags = [entities.RunTag(_name(name), value) for name, value in {**facts.labels, "decision": facts.decision}.items()]
-    client.log_batch(run.run_id, params=params[:100], tags=tags)
+    for part in _parts(params, 100):
+        client.log_batch(run.run_id, params=part)
+    client.log_batch(run.run_id, tags=tags)
     client.set_terminated(run.run_id)
     return f"MLflow run {run.run_id} in {where}"
 
@@ -87,6 +90,11 @@ def require(package: str) -> None:
     if importlib.util.find_spec(package) is None:
         msg = f"--to {package} needs it: `pip install 'conversion-harness[{package}]'`."
         raise UsageError(msg)
+
+
+def _parts(values: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
+    """`values` in as many as one call of MLflow takes."""
+    return (values[start : start + most] for start in range(0, len(values), most))
 
 
 def _name(text: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from harness.bench.environment import canonical
 from harness.bench.failure import signature_of
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
@@ -48,6 +49,7 @@ def of_comparison(
         decision=told,
         cells=tuple(_compared(change, verdict) for change in comparison.changes),
         findings=_ordered(found),
+        pinned_in=places.pinned_in,
     )
 
 
@@ -59,7 +61,7 @@ def of_table(table: Table, foreseen: Foreseen | None = None, places: Places | No
     found = []
     for each in (each for side in sides for each in breakages(replace(table, records=side))):
         expected = each.first.cell in known
-        rule, cause, remedy = _known(each.first, table.run)
+        rule, cause, remedy = _known(each.first, _diagnosis(each.first, table.run))
         found.append(
             Finding(
                 level=Level.NOTE if expected else Level.ERROR,
@@ -70,7 +72,7 @@ def of_table(table: Table, foreseen: Foreseen | None = None, places: Places | No
                 cause=cause,
                 remedy=remedy,
                 fingerprint=plain(each.first.fingerprint or "", length=_SHORT),
-                place=places.models.get(each.first.model) or _any(places),
+                place=places.models.get(each.first.model),
             )
         )
     return _facts(
@@ -79,6 +81,7 @@ def of_table(table: Table, foreseen: Foreseen | None = None, places: Places | No
         decision=f"{run_line(table.run)}: {outcomes(table.records)}",
         cells=tuple(_alone(record, expected=record.cell in known) for record in table.records),
         findings=_ordered(found),
+        pinned_in=places.pinned_in,
     )
 
 
@@ -93,7 +96,7 @@ def of_no_solution(found: NoSolution, places: Places | None = None) -> Facts:
             message=plain(words, length=_LINE),
             cause=plain(found.reason, length=_LINE),
             remedy=plain(found.next_step, length=_LINE),
-            place=_pin([*names, *(each.name for each in found.moves)], places),
+            place=_pin([*names, *(canonical(each.name) for each in found.moves)], places),
         )
         for words, names in zip(found.in_the_way, [[*each.pins] for each in found.obstacles] or [[]], strict=True)
     ]
@@ -106,7 +109,13 @@ def of_no_solution(found: NoSolution, places: Places | None = None) -> Facts:
 
 
 def _facts(
-    table: Table, *, subject: str, decision: str, cells: tuple[Cell, ...], findings: tuple[Finding, ...]
+    table: Table,
+    *,
+    subject: str,
+    decision: str,
+    cells: tuple[Cell, ...],
+    findings: tuple[Finding, ...],
+    pinned_in: Place | None,
 ) -> Facts:
     run = table.run
     labels = {"combination": run.combination, "device": run.device, "tier": run.tier}
@@ -123,6 +132,7 @@ def _facts(
         labels={name: plain(value, length=_SHORT) for name, value in labels.items()},
         counts={outcome.value: counts[outcome] for outcome in Outcome},
         pins={plain(name, length=_SHORT): plain(version, length=_SHORT) for name, version in run.pins.items()},
+        pinned_in=pinned_in,
     )
 
 
@@ -180,10 +190,10 @@ def _cell(model: str, strategy: str, status: Status, words: str, error: str, rec
 
 
 def _causes(comparison: Comparison, verdict: Verdict | None, bump: Bump | None, places: Places) -> Iterator[Finding]:
-    bumped = [change.name for change in comparison.bumped]
     for cause in worse_causes(comparison, verdict):
         record = cause.first.candidate
-        rule, why, remedy = _known(record, comparison.candidate)
+        known = _diagnosis(record, comparison.candidate)
+        rule, why, remedy = _known(record, known)
         names = [change.name for change in cause.changes]
         packages = _culprits(cause, bump)
         blame = f" Packages to blame: {', '.join(packages)}." if packages else ""
@@ -197,17 +207,16 @@ def _causes(comparison: Comparison, verdict: Verdict | None, bump: Bump | None, 
             cause=why,
             remedy=remedy,
             fingerprint=plain(record.fingerprint or "", length=_SHORT) if record else "",
-            place=_pin(packages or bumped, places) or places.models.get(cause.first.model) or _any(places),
+            place=_place(comparison, places, [*packages, *(known.packages if known else ())], cause.first.model),
         )
 
 
 def _others(comparison: Comparison, verdict: Verdict | None, places: Places) -> Iterator[Finding]:
     """What is no cell's category: native outputs, limits of the policy, and what could not be told."""
-    bumped = [change.name for change in comparison.bumped]
     failing = verdict.moved if verdict else comparison.moved_natives
 
     def finding(level: Level, rule: str, title: str, message: str, model: str = "", *, untold: bool = False) -> Finding:
-        place = _pin(bumped, places) or places.models.get(model) or _any(places)
+        place = _place(comparison, places, (), model)
         message = plain(message, length=_LINE)
         title = plain(title, length=_SHORT)
         return Finding(level=level, rule=rule, title=title, message=message, place=place, untold=untold)
@@ -219,19 +228,22 @@ def _others(comparison: Comparison, verdict: Verdict | None, places: Places) -> 
     if verdict is None:
         return
     for drop in verdict.dropped:
-        yield finding(Level.ERROR, "accuracy", "accuracy dropped by more than is allowed", str(drop))
+        yield finding(Level.ERROR, "accuracy", "accuracy dropped by more than is allowed", str(drop), drop.change.model)
     for grown in verdict.grown:
-        yield finding(Level.ERROR, "memory", "memory grew by more than is allowed", str(grown))
+        yield finding(Level.ERROR, "memory", "memory grew by more than is allowed", str(grown), grown.memory.model)
     for slower in verdict.slower:
-        yield finding(Level.ERROR, "latency", "slower than is allowed", str(slower))
+        yield finding(Level.ERROR, "latency", "slower than is allowed", str(slower), slower.model)
     if verdict.decision is Decision.CANNOT_TELL:
         message = f"{', '.join(verdict.reasons)}. {' '.join(notes(comparison, verdict))}"
         yield finding(Level.WARNING, "could-not-tell", "could not tell", message, untold=True)
 
 
-def _known(record: Record | None, run: Run) -> tuple[str, str, str]:
+def _diagnosis(record: Record | None, run: Run) -> Diagnosis | None:
+    return diagnose(record, packages_of(run, record.extension)) if record else None
+
+
+def _known(record: Record | None, found: Diagnosis | None) -> tuple[str, str, str]:
     """The name of a failure's cause, what it is and the remedy; the fingerprint names what no rule knows."""
-    found: Diagnosis | None = diagnose(record, packages_of(run, record.extension)) if record else None
     if found is not None:
         known_as = f" ({found.known_as})" if found.known_as else ""
         return found.rule, plain(f"{found.cause}{known_as}", length=_LINE), plain(found.remedy, length=_LINE)
@@ -253,9 +265,11 @@ def _pin(packages: Iterable[str], places: Places) -> Place | None:
     return next((places.pins[name] for name in packages if name in places.pins), None)
 
 
-def _any(places: Places) -> Place | None:
-    every: Mapping[str, Place] = {**places.models, **places.pins}
-    return next(iter(places.pins.values()), next(iter(every.values()), None))
+def _place(comparison: Comparison, places: Places, suspected: Sequence[str], model: str) -> Place | None:
+    """The line of a package that moved, of the `suspected` first; else the model's file."""
+    moved = [change.name for change in (*comparison.bumped, *comparison.also_differs)]
+    first = [name for name in suspected if name in moved]
+    return _pin([*first, *moved], places) or places.models.get(model)
 
 
 def _ordered(found: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -37,6 +37,7 @@ from tests.report.test_report_outlets import rendered
 from tests.tables.samples import failed, passed, table
 
 HERE = Path(__file__).parent
+LATER = "2026-01-31T13:00:00Z"
 PLACES = Places(
     pins={"torch": Place(path="matrices/torch2.1.in", line=3)},
     models={"lstm": Place(path="model_zoo/lstm.py")},
@@ -102,9 +103,13 @@ def test_json_is_as_its_golden_file_and_its_schema_says(request: pytest.FixtureR
     published = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(published)
     jsonschema.validate(json.loads(text), published)
-    wrong = {**json.loads(text), "exit_code": "1"}
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(wrong, published)
+    assert published["$id"].startswith("urn:conversion-harness:verdict:")
+    told = json.loads(text)
+    untyped = {"memory": {**told["memory"], "cells": [{"cell": "a/b"}]}}
+    changes: list[dict[str, Any]] = [{"exit_code": "1"}, untyped, {"latency": {}}]
+    for wrong in changes:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**told, **wrong}, published)
     assert schema() == SCHEMA.read_text(encoding="utf-8"), "run `python -m tests.documents`"
 
 
@@ -216,6 +221,45 @@ def test_sarif_is_as_its_schema_says() -> None:
     del wrong["runs"][0]["tool"]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(wrong, published)
+
+
+def test_every_result_of_sarif_has_a_location_without_which_code_scanning_refuses_the_file() -> None:
+    comparison = comparisons.untold()
+    verdict = judge(comparison)
+    for places in (Places(), Places(pinned_in=Place(path="requirements.txt"))):
+        told = json.loads(sarif(of_comparison(comparison, verdict, places=places)))["runs"][0]
+        assert all(each["locations"] for each in told["results"])
+        notified = told["invocations"][0].get("toolExecutionNotifications", [])
+        assert bool(told["results"]) is not bool(notified)
+        assert all(each["message"]["text"] for each in notified)
+
+
+def test_what_no_pin_moved_points_at_the_model_and_at_no_pin() -> None:
+    base, broken = table(passed("lstm", "native")), failed("lstm", "native")
+    comparison = compare(base, table(broken, started="2026-01-31T13:00:00Z"))
+    assert not comparison.bumped
+    (found,) = of_comparison(comparison, judge(comparison), places=PLACES).findings
+    assert found.place == PLACES.models["lstm"]
+    (elsewhere,) = of_comparison(comparison, judge(comparison), places=replace(PLACES, models={})).findings
+    assert elsewhere.place is None
+    assert [each.place for each in of_table(table(broken), places=PLACES).findings] == [found.place]
+
+
+def test_of_several_pins_that_moved_the_one_that_is_known_to_break_it_is_pointed_at() -> None:
+    places = Places(pins={name: Place(path="p", line=line) for line, name in enumerate(("numpy", "torch"), start=1)})
+    before, after = ({"numpy": "1.26.0", "torch": "2.0.1"}, {"numpy": "2.0.0", "torch": "2.1.0"})
+    sides = [
+        table(passed("embedding", "onnx-torchscript"), pins=before, packages=before),
+        table(comparisons.invalid_graph("embedding", "onnx-torchscript"), pins=after, packages=after, started=LATER),
+    ]
+    comparison = compare(*sides)
+    (found,) = of_comparison(comparison, judge(comparison), places=places).findings
+    assert found.place == places.pins["torch"]
+    (unknown,) = of_comparison(
+        compare(sides[0], table(failed("embedding", "onnx-torchscript"), pins=after, packages=after, started=LATER)),
+        places=places,
+    ).findings
+    assert unknown.place == places.pins["numpy"]
 
 
 def test_figures_are_in_the_units_that_each_format_has() -> None:

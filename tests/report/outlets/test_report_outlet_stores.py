@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,15 @@ from tests.tables.samples import passed, table
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = re.compile(r"[\w./ :-]{1,250}", re.ASCII)
+
+KEEP_MANY_PINS = """
+import sys
+from pathlib import Path
+from harness.report.outlets.facts import Facts
+from harness.report.outlets.stores import to_mlflow
+pins = {f"package-{number}": str(number) for number in range(250)}
+to_mlflow(Facts(subject="many", decision="none", started="now", pins=pins), "", Path(sys.argv[1]))
+"""
 
 READ_MLFLOW = """
 import json, sys, mlflow
@@ -70,6 +80,20 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def read_mlflow(python: Path, folder: Path) -> Any:
+    """The metrics, the parameters and the status of the one run that is kept in `folder`."""
+    read = [str(python), "-c", READ_MLFLOW, f"sqlite:///{folder}/mlflow.db"]
+    printed = subprocess.run(read, capture_output=True, text=True, check=True).stdout
+    return json.loads(printed.splitlines()[-1])
+
+
+@pytest.mark.long
+def test_more_pins_than_one_call_takes_are_all_kept(python: Path, tmp_path: Path) -> None:
+    subprocess.run([str(python), "-c", KEEP_MANY_PINS, str(tmp_path)], check=True)
+    _, params, _ = read_mlflow(python, tmp_path)
+    assert len(params) == 250
+
+
 @pytest.mark.long
 def test_both_keep_a_comparison_and_give_it_back(python: Path, tmp_path: Path) -> None:
     (tmp_path / "matrices").mkdir()
@@ -83,9 +107,7 @@ def test_both_keep_a_comparison_and_give_it_back(python: Path, tmp_path: Path) -
     assert "MLflow run " in done.stderr
     own = tmp_path / ".harness"
 
-    read = [str(python), "-c", READ_MLFLOW, f"sqlite:///{own}/mlflow.db"]
-    printed = subprocess.run(read, capture_output=True, text=True, check=True).stdout
-    metrics, params, status = json.loads(printed.splitlines()[-1])
+    metrics, params, status = read_mlflow(python, own)
     assert status == "FINISHED"
     assert params["pin.torch"] == "2.1.0"
     assert metrics["cells/passed"] > 40
