@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from click.testing import CliRunner, Result
 
 from harness.bump.bumpfile import write_bump
 from harness.bump.schema import Blame, Bump, Package, Status
-from harness.cli import cli, reporting
+from harness.cli import cli, pages
+from harness.tables.reading import read_table
+from harness.tables.schema import Table
 from harness.tables.writing import write_table
 from tests.report.page.pages import many_cells, small_tables
 
@@ -101,13 +104,59 @@ def test_what_has_no_room_is_told_and_is_the_oldest(root: Path, monkeypatch: pyt
     for each in many_cells(4, 4):
         write_table(root / "results", each)
     _run()
-    monkeypatch.setattr(reporting, "MOST_BYTES", (root / "report.html").stat().st_size - 100)
+    monkeypatch.setattr(pages, "MOST_BYTES", (root / "report.html").stat().st_size - 100)
     result = _run()
     data = _data(root / "report.html")
     oldest = "results/torch2.0/cpu-quick/20260131T120000Z"
     assert data["left_out"] == [oldest]
     assert oldest not in [table["folder"] for table in data["tables"]]
-    assert f"Left out, the oldest, to stay below 5 MB: {oldest}" in result.stderr
+    assert f"Left out of report.html, the oldest, to stay below 5 MB: {oldest}." in result.stderr
+
+
+def test_a_folder_has_the_rest_on_a_page_for_each_combination(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run()
+    monkeypatch.setattr(pages, "MOST_BYTES", (root / "report.html").stat().st_size - 100)
+    result = _run("--out", "site")
+    incomplete = "results/torch2.1/cpu-quick/20260201T120000Z"
+    assert _data(root / "site/index.html")["left_out"] == [incomplete]
+    assert _data(root / "site/index.html")["pages"] == [["torch2.1", "torch2.1.html"]]
+    of_one = _data(root / "site/torch2.1.html")
+    assert incomplete in [table["folder"] for table in of_one["tables"]]
+    assert of_one["pages"] == [["all combinations", "index.html"]]
+    assert [line.partition(" (")[0] for line in result.stdout.splitlines()] == [
+        "Written: site/index.html",
+        "Written: site/torch2.1.html",
+    ]
+
+
+def test_newest_tables_that_are_too_large_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "MOST_BYTES", 1000)
+    result = _run()
+    assert len(_data(root / "report.html")["tables"]) == 2
+    assert "report.html opens slowly: the newest tables alone are more than 5 MB." in result.stderr
+    assert "Left out of report.html" in result.stderr
+
+
+def test_only_tables_that_there_is_room_for_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in many_cells(40, 5):
+        write_table(root / "results", each)
+    older = many_cells(40, 5)[0]
+    for day in range(1, 29):
+        run = replace(older.run, started=f"2026-01-{day:02}T12:00:00Z")
+        write_table(root / "results", replace(older, run=run))
+    read: list[Path] = []
+
+    def counted(folder: Path) -> Table:
+        read.append(folder)
+        return read_table(folder)
+
+    monkeypatch.setattr(pages, "read_table", counted)
+    monkeypatch.setattr(pages, "MOST_BYTES", 700_000)
+    assert _run().exit_code == 0
+    data = _data(root / "report.html")
+    assert (root / "report.html").stat().st_size < 700_000
+    assert len(data["tables"]) + len(data["left_out"]) == 33
+    assert len(data["tables"]) <= len(read) < 20
 
 
 def test_blame_beside_a_table_is_on_the_page(root: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.attempts.tasks import Task
 from harness.bench.identity import bench_digest
+from harness.bench.inventory import short
 from harness.bench.places import CODE
 from harness.bench.plan import split
 from harness.bench.reads import content_of, named_in
@@ -17,7 +18,7 @@ from harness.bench.registry import Entry, Registry
 from harness.matrix.environment import Prepared
 from harness.matrix.places import own_folder
 from harness.matrix.surroundings import surroundings_of
-from harness.tables.ingredients import Ingredients, short
+from harness.tables.ingredients import Ingredients
 
 
 def gather(root: Path, task: Task, prepared: Prepared, inside: Mapping[str, Any], *, fresh: bool) -> Ingredients:

@@ -21,7 +21,12 @@ _FEW = 4
 
 @click.command("history", short_help="What became of cells from run to run.")
 @click.argument("cells", nargs=-1, required=True, metavar="CELL...")
-@click.option("--runs/--no-runs", "by_run", default=None, help=f"A line a run (by default of {_FEW} cells at most).")
+@click.option(
+    "--runs/--no-runs",
+    "by_run",
+    default=None,
+    help=f"A line for each run of each cell, or one line a cell. Of at most {_FEW} cells each run has one by itself.",
+)
 @click.option("--device", type=click.Choice(("cpu", "cuda")), help="Only cells that were served there.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--results", type=click.Path(path_type=Path), help="Where tables are kept (results/).")

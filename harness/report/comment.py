@@ -10,13 +10,12 @@ from harness.report.commented import breaking, numbers
 from harness.report.escaping import code, fenced, sentence, text
 from harness.report.fitting import Block, Measure, fitted
 from harness.report.folded import folds
-from harness.report.next_steps import HERE, Reader, look_at, options_of
+from harness.report.next_steps import HERE, Reader, look_at
 from harness.report.obstacles import NoSolution
-from harness.report.wayout import next_step_of
+from harness.report.wayout import blame_command, next_step_of
 from harness.report.wording import bumped_title, headline, package_text, plain
 from harness.tables.schema import Run
 from harness.verdict.comparison import Comparison, count_of
-from harness.verdict.environments import PackageChange
 from harness.verdict.gate import Decision, Verdict
 
 LIMIT = 65_536
@@ -111,21 +110,8 @@ def _moved(comparison: Comparison) -> str:
 
 
 def _asking(comparison: Comparison, verdict: Verdict | None, bump: Bump | None, reader: Reader) -> tuple[str, ...]:
-    """The command that tells who is to blame, where something is worse and nobody asked."""
-    worse = verdict.failing if verdict else [each for each in comparison.compared if each.category.worse]
-    base, candidate = comparison.base, comparison.candidate
-    moves, asked = comparison.bumped, reader.base(base.combination)
-    # A trial has one Python, and moves what the base has.
-    known = bool(moves) and all(_can_move(each) for each in moves) and base.python == candidate.python
-    if asked is None or bump is not None or not worse or not known or not base.pins or candidate.extended:
-        return ()
-    pins = " ".join(shlex.quote(f"{each.name}=={each.candidate}") for each in moves)
-    command = f"harness bump {shlex.quote(asked.file)} {pins}{asked.options}{options_of(candidate)}"
-    return (sentence(f"Who is to blame, and what passes instead: `{_within(command)}` asks."),)
-
-
-def _can_move(change: PackageChange) -> bool:
-    return bool(change.base and change.candidate)
+    command = "" if bump else blame_command(comparison, verdict, reader=reader)
+    return (sentence(f"Who is to blame, and what passes instead: `{_within(command)}` asks."),) if command else ()
 
 
 def _next(comparison: Comparison, verdict: Verdict | None, bump: Bump | None, reader: Reader) -> tuple[str, ...]:

@@ -13,14 +13,17 @@ _CUDA = "CUDA"
 _OF_CUDA = re.compile(r"nvidia-(?!ml-py)[a-z0-9-]+|cuda-(?:bindings|core|pathfinder|python|toolkit)")
 _RUNTIME = re.compile(r"nvidia-cuda-runtime(?:-cu\d+)?")
 _SUFFIX = re.compile(r"-cu(\d+)$")
+SHOWN_PACKAGES = 30
+"""How many differing packages a line names where a screen has to hold it; the rest is only counted."""
 _FEWEST = 3
 """Packages that share the first word of their names are a family from so many on."""
 
 
-def family_lines(changes: Iterable[PackageChange], *, arrow: str = "->") -> list[str]:
+def family_lines(changes: Iterable[PackageChange], *, arrow: str = "->", most: int | None = None) -> list[str]:
     """A line each for CUDA, for packages that begin with one word, and for what is left: on both sides, on one.
 
-    What differs in the environment of an extension is told apart from what differs in the combination's own.
+    What differs in the environment of an extension is told apart from what differs in the combination's own. `most`
+    packages are named in a line.
     """
     of: dict[str, list[PackageChange]] = {}
     for change in changes:
@@ -28,11 +31,11 @@ def family_lines(changes: Iterable[PackageChange], *, arrow: str = "->") -> list
     return [
         f"{extension}: {line}" if extension else line
         for extension, found in of.items()
-        for line in _lines(found, arrow=arrow)
+        for line in _lines(found, arrow=arrow, most=most)
     ]
 
 
-def _lines(changes: Sequence[PackageChange], *, arrow: str) -> list[str]:
+def _lines(changes: Sequence[PackageChange], *, arrow: str, most: int | None) -> list[str]:
     cuda = [change for change in changes if _OF_CUDA.fullmatch(change.name)]
     words: dict[str, list[PackageChange]] = {}
     for change in changes:
@@ -42,8 +45,8 @@ def _lines(changes: Sequence[PackageChange], *, arrow: str) -> list[str]:
     single = [change for change in changes if change not in cuda and change.name.partition("-")[0] not in families]
     return [
         *([_cuda(cuda, arrow=arrow)] if cuda else []),
-        *(f"{word}-*: {', '.join(_bare(each, arrow=arrow) for each in found)}" for word, found in families.items()),
-        *_singles(single, arrow=arrow),
+        *(f"{word}-*: {_some([_bare(each, arrow=arrow) for each in found], most)}" for word, found in families.items()),
+        *_singles(single, arrow=arrow, most=most),
     ]
 
 
@@ -72,9 +75,14 @@ def _bare(change: PackageChange, *, arrow: str) -> str:
     return package_text(PackageChange(name=change.name, base=change.base, candidate=change.candidate), arrow=arrow)
 
 
-def _singles(changes: Sequence[PackageChange], *, arrow: str) -> list[str]:
+def _singles(changes: Sequence[PackageChange], *, arrow: str, most: int | None) -> list[str]:
     both = [_bare(change, arrow=arrow) for change in changes if change.base and change.candidate]
     base = [f"{change.name} {change.base}" for change in changes if not change.candidate]
     candidate = [f"{change.name} {change.candidate}" for change in changes if not change.base]
     lists = (("", both), ("only in the base: ", base), ("only in the candidate: ", candidate))
-    return [label + ", ".join(texts) for label, texts in lists if texts]
+    return [label + _some(texts, most) for label, texts in lists if texts]
+
+
+def _some(texts: Sequence[str], most: int | None) -> str:
+    rest = 0 if most is None else max(len(texts) - most, 0)
+    return ", ".join(texts[:most]) + (f", and {rest} more" if rest else "")

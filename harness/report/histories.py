@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from harness.bench.record import Record
+from harness.report.following import Number, levels_of, moved_between
 from harness.report.wording import SHORT_ERROR, detail, machine_line
-from harness.verdict.changepoints import ChangePoint, change_points_by, conditions_of, not_told
+from harness.verdict.changepoints import ChangePoint
 
 if TYPE_CHECKING:  # it loads Polars
     from harness.tables.history import History, Sighting
-    from harness.tables.past import PastRun
 
 SCHEMA_VERSION = 1
 """Of the JSON."""
-
-
-class Number(Enum):
-    """A number of a cell that has a history, by its column, with its name and its unit."""
-
-    LATENCY = ("latency_ms", "latency", "ms")
-    MEMORY = ("rss_peak_mb", "memory", "MiB")
-
-    def __init__(self, column: str, title: str, unit: str) -> None:
-        self.column, self.title, self.unit = column, title, unit
-
-    def of(self, record: Record) -> float | None:
-        """The number of a record; None where it was not measured."""
-        value: float | None = getattr(record, self.column)
-        return value if value is not None and math.isfinite(value) and value > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,45 +87,18 @@ def _runs(sightings: Sequence[Sighting]) -> tuple[CellRun, ...]:
         CellRun(
             sighting=each,
             conditions=machine_line(each.run),
-            moved=_moved(before, each) if before else (),
+            moved=moved_between(before, each) if before else (),
         )
         for before, each in zip([None, *sightings], sightings, strict=False)
     )
 
 
-def _moved(before: Sighting, now: Sighting) -> tuple[str, ...]:
-    """What may have had a say in a difference between two runs of a cell."""
-    moved = _pins_moved(before.run, now.run)
-    if not moved and before.run.lock_digest != now.run.lock_digest:
-        moved.append("other packages moved")
-    if before.run.python != now.run.python:
-        moved.append(f"Python {before.run.python} -> {now.run.python}")
-    if before.run.harness_version != now.run.harness_version:
-        moved.append(f"harness {before.run.harness_version} -> {now.run.harness_version}")
-    digests = (("model edited", "model_digest"), ("strategy edited", "strategy_digest"))
-    for told, column in digests:
-        was, is_now = getattr(before.record, column), getattr(now.record, column)
-        moved += [told] if was and is_now and was != is_now else []
-    return tuple(moved)
-
-
-def _pins_moved(before: PastRun, now: PastRun) -> list[str]:
-    names = sorted(before.pins.keys() | now.pins.keys())
-    versions = ((name, before.pins.get(name, "absent"), now.pins.get(name, "absent")) for name in names)
-    return [f"{name} {was} -> {is_now}" for name, was, is_now in versions if was != is_now]
-
-
 def _series(sightings: Sequence[Sighting]) -> tuple[Series, ...]:
     found = []
     for number in Number:
-        # What a run carried over is the number of an earlier one, and no further evidence.
-        values = [None if each.record.carried_from else number.of(each.record) for each in sightings]
-        # Memory by another source is another quantity.
-        of_memory = number is Number.MEMORY
-        conditions = [(conditions_of(each.run), of_memory and each.record.rss_source) for each in sightings]
-        changes = () if not_told() else change_points_by(values, conditions)
+        levels = levels_of(sightings, number)
         members: dict[Hashable, list[int]] = {}
-        for index, (value, condition) in enumerate(zip(values, conditions, strict=True)):
+        for index, (value, condition) in enumerate(zip(levels.values, levels.conditions, strict=True)):
             if value is not None:
                 members.setdefault(condition, []).append(index)
         found += [
@@ -150,8 +106,8 @@ def _series(sightings: Sequence[Sighting]) -> tuple[Series, ...]:
                 number=number,
                 conditions=machine_line(sightings[runs[0]].run),
                 runs=tuple(runs),
-                values=tuple(value for index in runs if (value := values[index]) is not None),
-                changes=tuple(each for each in changes if each.index in runs),
+                values=tuple(value for index in runs if (value := levels.values[index]) is not None),
+                changes=tuple(each for each in levels.changes if each.index in runs),
             )
             for runs in members.values()
         ]

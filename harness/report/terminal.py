@@ -17,6 +17,7 @@ from harness.report.bump import blame_lines
 from harness.report.causes import WORSE_SECTION, evidence, sections
 from harness.report.diagnoses import told_of
 from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, duelled_rows
+from harness.report.families import SHOWN_PACKAGES, family_lines
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
 from harness.report.lines import GAP, Line, Rows, aligned, next_lines, show, wrapped
@@ -50,7 +51,6 @@ from harness.report.wording import (
     not_reproducible_texts,
     notes,
     package_text,
-    packages_texts,
     plain,
     run_line,
     state,
@@ -275,7 +275,7 @@ def _environment_lines(comparison: Comparison, verdict: Verdict | None, *, width
     lines = [Text(bumped_title(comparison), style="bold")]
     lines += [Text(f"{GAP}{package_text(change)}") for change in comparison.bumped]
     lines += [Text(also_title(comparison), style="bold")]
-    for text in packages_texts(comparison.also_differs):
+    for text in family_lines(comparison.also_differs, most=SHOWN_PACKAGES):
         lines += wrapped(text, width=width, indent=2)
     for note in notes(comparison, verdict):
         first, *rest = wrapped(plain(note), width=width, indent=2)

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.bench.stages import Outcome
-from harness.report.histories import CellHistory, CellRun, Number, Series
+from harness.report.following import Number
+from harness.report.histories import CellHistory, CellRun, Series
 from harness.report.latency import CARE, doubts_in
-from harness.report.lines import GAP, aligned, annotated, shortened, show, wrapped
+from harness.report.lines import GAP, aligned, annotated, show, wrapped
 from harness.report.sparks import ASCII, BLOCKS, CHANGE, sparkline
 from harness.report.wording import number as digits
 from harness.report.wording import outcomes, plain, state
@@ -148,19 +149,28 @@ def table_lines(cells: Sequence[CellHistory], *, width: int, glyphs: str = BLOCK
             rows = [[*row, *numbers] for row, numbers in zip(rows, told, strict=True)]
     if not any(row[-1] for row in rows):
         header, rows = header[:-1], [row[:-1] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-    room = max(width - sum(widths[1:]) - len(GAP) * (len(widths) - 1), _LEAST_NAME)
-    shown = [[shortened(row[0], room), *row[1:]] for row in rows]
-    lines = aligned([[Text(cell) for cell in row] for row in (header, *shown)])
+    lines = _beside_names(header, rows, width=width)
     there = {run.record.outcome for cell in cells for run in cell.runs[-short:]}
     legend = ", ".join(f"{letter} {each.value.replace('-', ' ')}" for each, letter in LETTERS.items() if each in there)
+    lines.append(Text())
     for said in (
         f"Outcomes, the newest last: {legend}.",
         f"Numbers are of the machine of the newest run that has them; a {CHANGE} parts two levels.",
-        f"{count_of(len(cells))}: with --runs, or where fewer are named, each has a line a run.",
+        f"{count_of(len(cells))}, a line each. --runs has a line for each run of each.",
     ):
         lines += wrapped(said, width=width, indent=0, style="dim")
-    return [*lines[: len(rows) + 1], Text(), *lines[len(rows) + 1 :]]
+    return lines
+
+
+def _beside_names(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[Text]:
+    """A table under its header; a name without room beside its row stands above it, whole."""
+    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+    room = max(width - sum(widths[1:]) - len(GAP) * (len(widths) - 1), _LEAST_NAME)
+    fits = [len(row[0]) <= room for row in rows]
+    beside = [row if fit else ["", *row[1:]] for row, fit in zip(rows, fits, strict=True)]
+    first, *lines = aligned([[Text(cell) for cell in row] for row in (header, *beside)])
+    above = [[] if fit else [Text(row[0])] for row, fit in zip(rows, fits, strict=True)]
+    return [first, *(each for name, line in zip(above, lines, strict=True) for each in (*name, line))]
 
 
 def _letters(cell: CellHistory, short: int) -> str:

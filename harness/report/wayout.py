@@ -66,6 +66,19 @@ def next_step_of(comparison: Comparison, verdict: Verdict | None, bump: Bump | N
     return next_step(comparison, verdict, hold_back=packages, reader=reader)
 
 
+def blame_command(comparison: Comparison, verdict: Verdict | None, *, reader: Reader = HERE) -> str:
+    """The command that tells who is to blame; empty where nothing is worse, or no command can."""
+    worse = verdict.failing if verdict else [each for each in comparison.compared if each.category.worse]
+    base, candidate = comparison.base, comparison.candidate
+    moves, asked = comparison.bumped, reader.base(base.combination)
+    # A trial has one Python, and moves what the base has.
+    known = bool(moves) and all(each.base and each.candidate for each in moves) and base.python == candidate.python
+    if asked is None or not worse or not known or not base.pins or candidate.extended:
+        return ""
+    pins = " ".join(shlex.quote(f"{each.name}=={each.candidate}") for each in moves)
+    return f"harness bump {shlex.quote(asked.file)} {pins}{asked.options}{options_of(candidate)}"
+
+
 def _can_be_typed(comparison: Comparison, bump: Bump, pins: Mapping[str, str]) -> bool:
     """Whether `harness bump` with `pins` makes that candidate, with the options that a table knows.
 

@@ -10,6 +10,7 @@ from harness.bench.stages import Outcome
 from harness.bench.text import one_line
 from harness.report.latency import CARE, care_note
 from harness.tables.schema import Run, Table
+from harness.verdict.causes import WITHOUT_STAGE
 from harness.verdict.changepoints import Measured
 from harness.verdict.comparison import Category, CellChange, Comparison, count_of
 from harness.verdict.environments import PackageChange, packages_known
@@ -33,8 +34,6 @@ MARK_LEGENDS = {
     DERIVED: "passed on probes made from the example, since the model's file has none",
 }
 """What the mark of a passed cell means."""
-SHOWN_PACKAGES = 30
-"""How many differing packages are named before the rest is only counted."""
 
 
 def plain(text: str, *, length: int = ERROR_LENGTH) -> str:
@@ -48,8 +47,7 @@ def state(record: Record | None) -> str:
     if record is None:
         return NO_RECORD
     words = record.outcome.value.replace("-", " ")
-    settled = record.outcome in (Outcome.PASSED, Outcome.NOT_APPLICABLE, Outcome.UNRESOLVABLE)
-    return words if settled else f"{words} at {record.stage.value}"
+    return words if record.outcome in WITHOUT_STAGE else f"{words} at {record.stage.value}"
 
 
 def mark(record: Record | None) -> str:
@@ -151,26 +149,8 @@ def not_reproducible_texts(run: Run) -> list[str]:
 
 def package_text(change: PackageChange, *, arrow: str = "->") -> str:
     """`torch 2.0.1 -> 2.1.0`; in an extension's environment `tools: onnx2tf 1.17.5 -> 1.28.8`."""
-    return f"{_package_name(change)} {change.base or 'absent'} {arrow} {change.candidate or 'absent'}"
-
-
-def _package_name(change: PackageChange) -> str:
-    return f"{change.extension}: {change.name}" if change.extension else change.name
-
-
-def packages_texts(changes: Iterable[PackageChange], *, arrow: str = "->") -> list[str]:
-    """Package changes as lists: what has two versions, what only one side has. Beyond a screenful they are counted."""
-    changes = list(changes)
-    both = [package_text(change, arrow=arrow) for change in changes if change.base and change.candidate]
-    base = [f"{_package_name(change)} {change.base}" for change in changes if not change.candidate]
-    candidate = [f"{_package_name(change)} {change.candidate}" for change in changes if not change.base]
-    lists = (("", both), ("only in the base: ", base), ("only in the candidate: ", candidate))
-    return [label + _listed(texts) for label, texts in lists if texts]
-
-
-def _listed(texts: list[str]) -> str:
-    rest = len(texts) - SHOWN_PACKAGES
-    return ", ".join(texts[:SHOWN_PACKAGES]) + (f", and {rest} more" if rest > 0 else "")
+    name = f"{change.extension}: {change.name}" if change.extension else change.name
+    return f"{name} {change.base or 'absent'} {arrow} {change.candidate or 'absent'}"
 
 
 def bumped_title(comparison: Comparison) -> str:

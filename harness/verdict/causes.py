@@ -11,7 +11,8 @@ from harness.bench.stages import Outcome
 from harness.verdict.comparison import Category, CellChange
 
 _BOTH_SIDES = (Category.FAILING_EARLIER, Category.FAILING_LATER, Category.FAILING_DIFFERENTLY)
-_WITHOUT_STAGE = (Outcome.PASSED, Outcome.NOT_APPLICABLE, Outcome.UNRESOLVABLE)
+WITHOUT_STAGE = (Outcome.PASSED, Outcome.NOT_APPLICABLE, Outcome.UNRESOLVABLE)
+"""Outcomes that say all; of others the stage says how far the cell came."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def _state(record: Record | None) -> Hashable:
     """What became of a cell, with the stage where that says how far it came."""
     if record is None:
         return None
-    return record.outcome, None if record.outcome in _WITHOUT_STAGE else record.stage
+    return record.outcome, None if record.outcome in WITHOUT_STAGE else record.stage
 
 
 def _signature(change: CellChange) -> Hashable:

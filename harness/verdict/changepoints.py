@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -68,7 +69,8 @@ def not_told() -> str:
     """Why no change points can be told here; empty where they can."""
     if importlib.util.find_spec("ruptures"):
         return ""
-    return "No change points without ruptures, which has no release for Python 3.14 yet; 3.11 to 3.13 have it."
+    why = "which has no release for Python 3.14 yet" if sys.version_info >= (3, 14) else "`pip install ruptures` has it"
+    return f"No change points are told without ruptures: {why}."
 
 
 def change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:

@@ -58,6 +58,8 @@ FILES: Mapping[str, str] = {
     "packages: another version": "SITE/theirs-1.0.dist-info/METADATA",
     "packages: a module of an editable one": "edited/edited.py",
     "packages: a compiled module of an editable one": "edited/compiled.so",
+    "packages: what an editable one has from elsewhere": "apart/apart.py",
+    "packages: a module that it has from elsewhere": "single.py",
     "packages: a file of one from an address": "SITE/fetched.py",
     "packages: the commit of one from an address": "SITE/fetched-1.0.dist-info/direct_url.json",
     "model: its file": "good.py",

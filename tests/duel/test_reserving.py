@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -98,14 +99,14 @@ class _Watched:
     ) -> None:
         self._pairs, self._free, self._before, self._during = pairs, free, before, during
 
-    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random) -> Pair:
+    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random, until: float = math.inf) -> Pair:
         ray: Any = importlib.import_module("ray")
         self._free.append(ray.available_resources().get("CPU", 0.0))
         self._before()
         timer = threading.Timer(0.5, self._during)
         timer.start()
         try:
-            return self._pairs.take(sides, chance=chance)
+            return self._pairs.take(sides, chance=chance, until=until)
         finally:
             timer.join()
 

@@ -19,10 +19,12 @@ from harness.report.latency import doubt_meanings
 from harness.report.page.known import Causes, blames_of
 from harness.report.page.pairs import categories_to_json, pair_to_json, pairs_of
 from harness.report.page.texts import Texts, plain_number
-from harness.report.page.trends import changes_of
+from harness.report.page.trends import changes_of, followed, moves_of, numbers_to_json
 from harness.report.wording import MARK_LEGENDS, carried_line, machine_line, mark, not_reproducible_texts
 from harness.tables.layout import series_folder
 from harness.tables.schema import BASELINE, COLUMNS, Table, in_order, strategy_order
+from harness.verdict.causes import WITHOUT_STAGE
+from harness.verdict.changepoints import not_told
 from harness.verdict.comparison import MEANINGS
 
 DATA_VERSION = 1
@@ -42,7 +44,8 @@ class Shown:
     """What a page is made of.
 
     `tables` are in any order, those that were read from folders have `names`, which links and commands name them by.
-    `bumps` are what is beside them by the same names, `unread` says why tables are missing, by folder.
+    `bumps` are what is beside them by the same names, `unread` says why tables are missing, by folder. `left_out` are
+    the folders of those that had no room, and `pages` the titles and addresses of the pages that have more of them.
     `reproducible` says whether `harness reproduce` has something to show of a broken record.
     """
 
@@ -51,6 +54,7 @@ class Shown:
     bumps: Mapping[str, Bump] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
     left_out: Sequence[str] = ()
+    pages: Sequence[tuple[str, str]] = ()
     reproducible: Callable[[Record], bool] = lambda record: record.outcome.broken
 
 
@@ -67,19 +71,23 @@ def page_data(shown: Shown) -> dict[str, Any]:
         key=lambda name: (name != BASELINE, strategy_order(name)),
     )
     names = {"model": _numbers(models), "strategy": _numbers(strategies)}
+    cells = followed(tables)
+    moves = moves_of(cells)
     told = [
         _table(table, shown, texts, causes, names) | {"series": series[place], "current": current[place]}
         for place, table in enumerate(tables)
     ]
+    for place, (table, of_table) in enumerate(zip(tables, told, strict=True)):
+        moved = [texts.of(moves.get((place, record.cell_id))) for record in in_order(table.records)]
+        of_table["cells"] |= {"moved": moved} if any(each is not None for each in moved) else {}
     pairs = {
         f"{base}>{candidate}": pair_to_json(tables[base], tables[candidate], texts)
         for base, candidate in pairs_of(tables, series, current)
     }
-    changes, no_changes = changes_of(tables)
     return {
         "version": DATA_VERSION,
         "newest": max((table.run.started for table in tables), default=""),
-        "outcomes": [outcome.value for outcome in Outcome],
+        "outcomes": [_outcome(outcome) for outcome in Outcome],
         "stages": [stage.value for stage in Stage],
         "baseline": BASELINE,
         "categories": categories_to_json(MEANINGS),
@@ -91,13 +99,25 @@ def page_data(shown: Shown) -> dict[str, Any]:
         "strategies": strategies,
         "tables": told,
         "pairs": pairs,
-        "changes": changes,
-        "no_changes": texts.of(no_changes),
+        "numbers": numbers_to_json(),
+        "changes": changes_of(cells),
+        "no_changes": texts.of(not_told()),
         "causes": causes.to_json(),
         "told": causes.told_to_json(),
         "unread": [[folder, texts.of(reason)] for folder, reason in sorted(shown.unread.items())],
         "left_out": list(shown.left_out),
+        "pages": [list(each) for each in shown.pages],
         "texts": texts.values,
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    """An outcome with all that counts and words of it rest on."""
+    return {
+        "name": outcome.value,
+        "broken": outcome.broken,
+        "applicable": outcome is not Outcome.NOT_APPLICABLE,
+        "staged": outcome not in WITHOUT_STAGE,
     }
 
 

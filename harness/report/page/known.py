@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +19,8 @@ from harness.report.wayout import offers
 from harness.report.wording import SHORT_ERROR, detail
 from harness.tables.schema import Run
 from harness.verdict.expectations import packages_of
+
+_FINGERPRINT = re.compile("[0-9a-f]{8,64}")
 
 Told = tuple[tuple[str, str], ...]
 """Labels and texts."""
@@ -36,10 +40,10 @@ class Causes:
         if not record.outcome.broken:
             return None, None
         found = diagnose(record, packages_of(run, record.extension))
-        key = f"rule:{found.rule}" if found else signature_of(record)
+        key = _key(found, record)
         if key not in self._numbers:
             self._numbers[key] = len(self._causes)
-            self._causes.append(self._described(found, record))
+            self._causes.append({"key": key} | self._described(found, record))
         told = tuple(told_of(record, run))
         return self._numbers[key], self.told.number(told) if told else None
 
@@ -57,6 +61,14 @@ class Causes:
     def told_to_json(self) -> list[list[list[int]]]:
         """Labels and texts by their numbers."""
         return [[self.texts.all_of(list(pair)) for pair in told] for told in self.told.values]
+
+
+def _key(found: Diagnosis | None, record: Record) -> str:
+    """What addresses call a cause: the same over tables and pages, and harmless whatever a record says."""
+    if found:
+        return found.rule
+    signature = signature_of(record)
+    return signature if _FINGERPRINT.fullmatch(signature) else hashlib.sha256(signature.encode()).hexdigest()[:12]
 
 
 def _link(issue: str) -> list[str] | None:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from harness.report.families import family_lines
 from harness.report.figures import figures
 from harness.report.page.texts import Texts
 from harness.report.shifts import latency_lines, memory_line, memory_lines
-from harness.report.wording import headline, moved_by, notes, package_text, state, unchanged_line
+from harness.report.wayout import blame_command
+from harness.report.wording import also_title, headline, moved_by, notes, package_text, state, unchanged_line
 from harness.tables.schema import Table
 from harness.verdict.causes import causes
 from harness.verdict.comparison import Category, Comparison, compare
@@ -55,7 +57,9 @@ def pair_to_json(base: Table, candidate: Table, texts: Texts) -> dict[str, Any]:
         "groups": list(_groups(comparison, texts)),
         "unchanged": texts.of(unchanged_line(comparison)),
         "bumped": texts.all_of([package_text(change, arrow="→") for change in comparison.bumped]),
-        "also": texts.all_of([package_text(change, arrow="→") for change in comparison.also_differs]),
+        "also": texts.all_of(family_lines(comparison.also_differs, arrow="→")),
+        "also_title": texts.of(also_title(comparison)),
+        "blame_command": texts.of(blame_command(comparison, None)),
         "moved": texts.all_of([f"{each.model}: {moved_by(each)}" for each in comparison.moved_natives]),
         "memory": texts.all_of(memory),
         "latency": texts.all_of(latency_lines(comparison)),

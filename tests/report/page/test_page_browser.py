@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+
+from tests.report.page.pages import write_page
+from tests.tables.samples import passed, table
 
 BROKEN = "torch2.1/cpu-quick/20260202T120000Z"
 CELL = f"#/cell?table={BROKEN}&cell=embedding/onnx-torchscript"
@@ -105,6 +109,60 @@ def test_a_cause_filters_the_list(page: Page, small: str) -> None:
     page.get_by_role("link", name="gives new_zeros and the like").click()
     expect(page.locator(".count")).to_contain_text("1 of ")
     expect(page.locator("tbody th")).to_have_text(["embedding/onnx-torchscript"])
+
+    assert "cause=new-zeros-float-index" in page.url
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        ("#/grid?table=torch9.9/cpu-quick/20260101T000000Z", "no table torch9.9/cpu-quick/20260101T000000Z"),
+        ("#/list?table=torch9.9/a/b", "no table torch9.9/a/b"),
+        (f"#/compare?base=torch9.9/a/b&candidate={BROKEN}", "no table torch9.9/a/b"),
+        (f"#/compare?base={BROKEN}&candidate=torch9.9/a/b", "no table torch9.9/a/b"),
+        ("#/matrix?series=gpu-full", "of the series gpu-full"),
+        ("#/matrix?strategy=onnx-none", "the strategy onnx-none"),
+        ("#/?series=gpu-full", "of the series gpu-full"),
+        ("#/heatmap", "no view heatmap"),
+    ],
+)
+def test_what_an_address_asks_for_in_vain_is_told(page: Page, small: str, view: str, said: str) -> None:
+    _open(page, small + view)
+    expect(page.locator(".absent")).to_contain_text(said)
+
+
+@pytest.mark.parametrize("asked", ["cause=3", "strategy=onnx-none", "outcome=lost", "model=none"])
+def test_a_filter_that_no_cell_meets_is_told(page: Page, small: str, asked: str) -> None:
+    _open(page, f"{small}#/list?{asked}")
+    expect(page.locator(".count")).to_contain_text("0 of ")
+    title, _, value = asked.partition("=")
+    chosen = page.get_by_role("combobox", name=title.capitalize(), exact=True)
+    expect(chosen.locator("option:checked")).to_have_text(f"{value} (no cell here)")
+
+
+def test_two_tables_that_are_not_compared_here_are_not_taken_for_others(page: Page, small: str) -> None:
+    _open(page, f"{small}#/compare?base={BROKEN}&candidate={BROKEN}")
+    expect(page.locator("main")).to_contain_text("does not have this comparison")
+    expect(page.get_by_role("combobox", name="Candidate")).to_have_value(BROKEN)
+    expect(page.locator(".command code")).to_have_text(f"harness compare results/{BROKEN} results/{BROKEN}")
+
+
+def test_the_link_to_the_content_leaves_the_view(page: Page, small: str) -> None:
+    _open(page, f"{small}#/grid")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("table.grid")).to_be_visible()
+    expect(page.locator("main")).to_be_focused()
+    assert page.url.endswith("#/grid")
+
+
+def test_a_history_has_what_had_moved(page: Page, tmp_path: Path) -> None:
+    tables = [
+        table(passed("a", "native", latency_ms=1.0), pins={"torch": pin}, started=f"2026-01-0{day}T00:00:00Z")
+        for day, pin in ((1, "2.0.0"), (2, "2.0.1"))
+    ]
+    _open(page, f"{write_page(tmp_path, tables)}#/cell?table=torch2.0/cpu-quick/20260102T000000Z&cell=a/native")
+    expect(page.get_by_role("row", name="2026-01-02")).to_contain_text("torch 2.0.0 → 2.0.1")
 
 
 def test_back_goes_to_where_the_reader_was(page: Page, small: str) -> None:

@@ -95,6 +95,46 @@ def test_numbers_of_two_machines_have_no_change_point_between() -> None:
     assert data_of(tables)["changes"] == []
 
 
+def test_memory_of_two_sources_has_no_change_point_between() -> None:
+    def shown(source: str) -> list[dict[str, Any]]:
+        tables = [
+            table(
+                passed("a", "native", rss_peak_mb=value, rss_source="clear_refs" if day <= 5 else source),
+                started=f"2026-01-{day:02}T00:00:00Z",
+            )
+            for day, value in enumerate([100.0, 100.1, 99.9, 100.0, 100.1, 150.0, 150.1, 149.9, 150.0, 150.1], start=1)
+        ]
+        return [each for each in data_of(tables)["changes"] if each["column"] == "rss_peak_mb"]
+
+    assert [place for (each,) in [shown("clear_refs")] for place, *_ in each["points"]] == [5]
+    assert shown("own") == []
+
+
+def test_what_had_moved_since_the_run_before_is_told_of_each_cell() -> None:
+    before = table(passed("a", "native"), pins={"torch": "2.0.0"}, started="2026-01-01T00:00:00Z")
+    after = table(passed("a", "native"), passed("b", "native"), pins={"torch": "2.1.0"}, started="2026-01-02T00:00:00Z")
+    data = data_of([after, before])
+    assert "moved" not in data["tables"][0]["cells"]
+    moved = [None if each is None else data["texts"][each] for each in data["tables"][1]["cells"]["moved"]]
+    assert moved == ["torch 2.0.0 → 2.1.0", None]
+
+
+def test_a_cause_has_the_same_key_over_tables() -> None:
+    tables = small_tables()
+    alone, beside = ({each["key"] for each in data_of(some)["causes"]} for some in (tables[2:], tables))
+    assert alone <= beside
+    assert {"new-zeros-float-index"} <= alone
+    assert all(re.fullmatch("[a-z0-9-]+", each["key"]) for each in data_of(hostile_tables())["causes"])
+
+
+def test_what_counts_and_words_rest_on_is_told_of_each_outcome() -> None:
+    told = {each.pop("name"): each for each in data_of(small_tables())["outcomes"]}
+    assert told["passed"] == {"broken": False, "applicable": True, "staged": False}
+    assert told["unresolvable"] == {"broken": True, "applicable": True, "staged": False}
+    assert told["not-applicable"] == {"broken": False, "applicable": False, "staged": False}
+    assert told["mismatched"] == {"broken": True, "applicable": True, "staged": True}
+
+
 def test_what_was_carried_over_is_no_value_of_its_own() -> None:
     tables = [
         table(

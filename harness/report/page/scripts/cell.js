@@ -4,7 +4,7 @@ function showCell(chosen) {
   const table = tableById.get(chosen.get("table"));
   const cell = table && cellIn(table, chosen.get("cell") ?? "");
   if (!cell || cell.at === null) {
-    show(...heading("No such cell", "This page does not have it."), h("p", { class: "section" }, h("a", { href: href("list", { q: chosen.get("cell") ?? "" }) }, "Look for it")));
+    show(...heading("No such cell", "This page does not have it."), absentTable(chosen, "table", ""), h("p", { class: "section" }, h("a", { href: href("list", { q: chosen.get("cell") ?? "" }) }, "Look for it")));
     return;
   }
   show(
@@ -43,6 +43,7 @@ function whySection(cell) {
   if (!reason && !cell.broken) return "";
   const blame = blameOf(cell);
   const alike = cell.get("fingerprint") === null ? [] : cellsOf(cell.table).filter((other) => other !== cell && other.get("fingerprint") === cell.get("fingerprint"));
+  const instead = cell.broken ? cellsOf(cell.table).filter((other) => other.model === cell.model && other.outcome === "passed" && other.strategy !== DATA.baseline) : [];
   return h("section", { class: "section" },
     h("h2", null, cell.broken ? "Why" : "Why it cannot exist"),
     h("div", { class: "stack" },
@@ -53,10 +54,11 @@ function whySection(cell) {
         ["operator", cell.text("operator")],
         ["place", cell.text("place")],
         ["fingerprint", cell.get("fingerprint") !== null && h("code", null, cell.text("fingerprint"))],
+        ["passes instead", instead.length > 0 && cellTags(instead.map((other) => other.name), cell.table)],
         ["also here", alike.length > 0 && h("span", null, cellTags(alike.map((other) => other.name), cell.table))],
       ].filter(([, value]) => value)),
       blame.map(blameCard),
-      cell.broken && !blame.length && h("p", { class: "note" }, "Blame and way out come from trials. ", h("code", null, "harness bump"), " makes them, and none is recorded beside this table for this cell."),
+      cell.broken && !blame.length && h("p", { class: "note" }, "Which version did it is told by trials: ", h("code", null, "harness bump"), " makes them, and none is recorded beside this table for this cell."),
       cell.broken && cell.table.folder && commandsOf(cell)));
 }
 
@@ -134,7 +136,7 @@ function launchStrip(cell, native) {
     h("figcaption", { class: "small quiet" }, "The median of each launch."));
 }
 
-const HISTORY = [["latency_ms", "latency, ms"], ["rss_peak_mb", "peak memory, MiB"]];
+const labelOf = ({ title, unit }) => `${title}, ${unit}`;
 
 function historySection(cell) {
   const seen = sightingsOf(cell);
@@ -149,15 +151,15 @@ function historySection(cell) {
     changes.map(changeNote),
     DATA.no_changes !== null && h("p", { class: "note" }, textOf(DATA.no_changes)),
     scrolling("History", h("table", { class: "list" },
-      h("caption", null, "The newest run first. Numbers of different machines do not stand for one another."),
-      h("thead", null, h("tr", null, ["run (UTC)", "table", "outcome", "latency, ms", "memory, MiB", "relative error", "machine"].map((name, at) => h("th", { scope: "col", class: at > 2 && at < 6 ? "number" : null }, name)))),
+      h("caption", null, "The newest run first, with what had moved since the run before it under the same combination. Numbers of different machines do not stand for one another."),
+      h("thead", null, h("tr", null, ["run (UTC)", "table", "outcome", ...DATA.numbers.map(labelOf), "relative error", "what had moved", "machine"].map((name, at) => h("th", { scope: "col", class: at > 2 && at < 4 + DATA.numbers.length ? "number" : null }, name)))),
       h("tbody", null, newest.map((each) => h("tr", { "aria-current": each === cell ? "true" : null },
         h("th", { scope: "row", class: "nowrap" }, h("a", { href: cellHref(each) }, minute(each.table.started))),
         h("td", { class: "nowrap" }, tableTitle(each.table)),
         h("td", null, chip(each)),
-        h("td", { class: "number" }, each.get("latency_ms") === null ? "" : care(each) + figure(each.get("latency_ms"))),
-        h("td", { class: "number" }, figure(each.get("rss_peak_mb"))),
+        DATA.numbers.map(({ column }) => h("td", { class: "number" }, column === "latency_ms" && each.get(column) !== null ? care(each) : "", figure(each.get(column)))),
         h("td", { class: "number" }, exponent(each.get("relative_error"))),
+        h("td", { class: "small roomy text" }, each.text("moved")),
         h("td", { class: "small quiet roomy" }, each.get("carried_from") === null ? textOf(each.table.machine) : `carried over from ${each.text("carried_from")}`)))))));
 }
 
@@ -167,26 +169,31 @@ function changesOf(cell) {
 }
 
 function changeNote({ column, points }) {
-  const label = HISTORY.find(([name]) => name === column)[1];
+  const label = labelOf(DATA.numbers.find((number) => number.column === column));
   const told = points.map(([place, before, after]) => `${figure(before)} → ${figure(after)} with the run of ${minute(TABLES[place].started)}`);
   return h("p", { class: "note" }, `Change point of ${label}: ${told.join("; ")}. It is of one machine, says where to look, and decides nothing.`);
 }
 
-/** The numbers of a cell over the runs of its combination, a line for each machine; drawn where there are two. */
+/** The numbers of a cell over the runs of its combination, a line for each condition; drawn where there are two. */
 function drawChart(cell) {
   const holder = document.getElementById("charts");
   if (!holder) return;
   const seen = sightingsOf(cell).filter((each) => each.table.combination === cell.table.combination && each.get("carried_from") === null);
-  const charts = HISTORY.map(([column, label]) => ({ column, label, points: seen.filter((each) => typeof each.get(column) === "number") })).filter(({ points }) => points.length > 1);
+  const charts = DATA.numbers.map((number) => ({ number, points: seen.filter((each) => typeof each.get(number.column) === "number") })).filter(({ points }) => points.length > 1);
   holder.hidden = charts.length === 0;
-  for (const { column, label, points } of charts) chartOf(holder, cell, column, label, points);
+  for (const { number, points } of charts) chartOf(holder, cell, number, points);
 }
 
-function chartOf(holder, cell, column, label, points) {
-  const machines = [...new Set(points.map((each) => each.table.machine))];
+/** What a number of a run holds under: one line of a chart is of one such. */
+const conditionOf = (cell, { by }) => [textOf(cell.table.machine), ...by.map((column) => cell.text(column))].filter(Boolean).join("; ");
+
+function chartOf(holder, cell, number, points) {
+  const { column } = number;
+  const label = labelOf(number);
+  const conditions = [...new Set(points.map((each) => conditionOf(each, number)))];
   const times = [...new Set(points.map((each) => Date.parse(each.table.started) / 1000))].sort((a, b) => a - b);
-  const lines = machines.map((machine) => times.map((time) => {
-    const at = points.find((each) => each.table.machine === machine && Date.parse(each.table.started) / 1000 === time);
+  const lines = conditions.map((condition) => times.map((time) => {
+    const at = points.find((each) => conditionOf(each, number) === condition && Date.parse(each.table.started) / 1000 === time);
     return at ? at.get(column) : null;
   }));
   const marks = changesOf(cell).filter((change) => change.column === column).flatMap((change) => change.points.map(([place]) => Date.parse(TABLES[place].started) / 1000));
@@ -201,9 +208,9 @@ function chartOf(holder, cell, column, label, points) {
     height: 190,
     tzDate: (time) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC"),
     cursor: { drag: { setScale: false } },
-    legend: { show: machines.length > 1, live: false },
+    legend: { show: conditions.length > 1, live: false },
     scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.15, 1e-6)] } },
-    series: [{}, ...machines.map((machine, at) => ({ label: textOf(machine), stroke: colour(strokes[at % strokes.length]), width: 2, spanGaps: true, dash: at ? [6, 3 + at] : undefined, points: { show: true, size: 7 } }))],
+    series: [{}, ...conditions.map((condition, at) => ({ label: condition, stroke: colour(strokes[at % strokes.length]), width: 2, spanGaps: true, dash: at ? [6, 3 + at] : undefined, points: { show: true, size: 7 } }))],
     axes: [{ ...axis, space: 90, values: (_, splits) => splits.map((time) => new Date(time * 1000).toISOString().slice(5, 16).replace("T", " ")) }, { ...axis, size: 56, values: (_, splits) => splits.map(figure) }],
     hooks: { draw: [(drawn) => drawMarks(drawn, marks, colour("--failed-bar"))] },
   }, [times, ...lines], figure_);

@@ -28,6 +28,7 @@ function showList(chosen) {
   const where = one ? "table" : all ? "all" : "";
   show(
     ...heading("All cells", "Every cell with its outcome and, where it does not pass, the cause."),
+    absentTable(chosen, "table", "These are the cells of other tables."),
     h("div", { class: "picks" }, select("Of", where, [{ value: "", label: `the newest tables (${currentTables().length})` }, { value: "all", label: `all tables (${TABLES.length})` }, ...(one ? [{ value: "table", label: tableOption(one) }] : [])], (value) => go("list", { ...Object.fromEntries(chosen), table: value === "table" ? one.id : "", of: value === "all" ? "all" : "" }))),
     bar.form,
     scrolling("Cells", h("table", { class: "list" },

@@ -3,24 +3,29 @@
 function showCompare(chosen) {
   const [base, candidate] = chosenTables(chosen);
   const pair = base && candidate ? pairOf(base, candidate) : null;
-  const withPairs = (fixed) => TABLES.filter((table) => table !== fixed && pairOf(fixed, table));
+  const withPairs = (fixed) => TABLES.filter((table) => pairOf(fixed, table));
+  const other = pair ? `This is ${betweenText(base, candidate)}.` : "";
   const kept = { q: chosen.get("q") };
   show(
     ...heading("What changed", pair ? textOf(pair.headline) : "Two tables of one device, cell by cell."),
+    absentTable(chosen, "base", other),
+    absentTable(chosen, "candidate", other),
     h(
       "div",
       { class: "picks" },
-      select("Base", base?.id ?? "", tableOptions(TABLES.filter((table) => TABLES.some((other) => pairOf(table, other)))), (value) => {
+      select("Base", base?.id ?? "", tableOptions(TABLES.filter((table) => table === base || withPairs(table).length)), (value) => {
         const of = tableById.get(value);
-        const to = pairOf(of, candidate) ? candidate : withPairs(of)[0];
+        const to = candidate && pairOf(of, candidate) ? candidate : withPairs(of)[0];
         go("compare", { ...kept, base: value, candidate: to.id });
       }),
-      select("Candidate", candidate?.id ?? "", base ? tableOptions(withPairs(base)) : [], (value) => go("compare", { ...kept, base: base.id, candidate: value })),
+      select("Candidate", candidate?.id ?? "", base ? tableOptions(TABLES.filter((table) => table === candidate || pairOf(base, table))) : [], (value) => go("compare", { ...kept, base: base.id, candidate: value })),
       base && candidate && pairOf(candidate, base) && h("button", { type: "button", class: "button", onclick: () => go("compare", { ...kept, base: candidate.id, candidate: base.id }) }, "Swap"),
     ),
   );
   if (!pair) {
-    show(h("p", { class: "note section" }, "There are no two tables here that can be compared."));
+    show(
+      h("p", { class: "note section" }, base ? "This page does not have this comparison." : "There are no two tables here that can be compared."),
+      base && compareCommand(base, candidate));
     return;
   }
   const counts = countsByKind(pair);
@@ -32,12 +37,16 @@ function showCompare(chosen) {
       tile(counts.untold, "not compared"),
       tile(counts.unchanged, "unchanged")),
     changedSection(pair, base, candidate, chosen),
-    blameSection(candidate),
+    blameSection(candidate, pair),
     versionsSection(pair),
     numbersSection(pair),
     pair.notes.length ? section("To know before believing it", null, bulleted(pair.notes)) : "",
-    section("In the terminal", null, base.folder ? command(`harness compare ${quoted(base.folder)} ${quoted(candidate.folder)}`) : ""),
+    section("In the terminal", null, compareCommand(base, candidate)),
   );
+}
+
+function compareCommand(base, candidate) {
+  return base.folder && candidate.folder ? command(`harness compare ${quoted(base.folder)} ${quoted(candidate.folder)}`) : "";
 }
 
 /** The tables that the address names; else the last two combinations of the first series that has two. */
@@ -94,10 +103,13 @@ function groupCard(group, names, base, candidate) {
     cellTags(names, candidate, base));
 }
 
-function blameSection(table) {
-  if (!table.blame) return "";
+function blameSection(table, pair) {
+  const title = "Who is to blame, and the way out";
+  if (!table.blame) {
+    return pair.blame_command !== null && section(title, "Two tables say what moved, and not which of it did this: trials do, and none are recorded beside the candidate's table. This makes them:", command(textOf(pair.blame_command)));
+  }
   const { causes, effort } = table.blame;
-  return section("Who is to blame, and the way out", `From trials that were run, from ${textOf(table.blame.base)} to ${textOf(table.blame.candidate)}. ${textOf(effort)}`, h("div", { class: "changes" }, causes.map(blameCard)));
+  return section(title, `From trials that were run, from ${textOf(table.blame.base)} to ${textOf(table.blame.candidate)}. ${textOf(effort)}`, h("div", { class: "changes" }, causes.map(blameCard)));
 }
 
 function blameCard(cause) {
@@ -109,8 +121,8 @@ function versionsSection(pair) {
   return section("Versions", null, h("div", { class: "columns" },
     h("div", { class: "panel" }, h("h3", null, "Bumped"), pair.bumped.length ? bulleted(pair.bumped) : h("p", { class: "note" }, "No pin differs.")),
     h("div", { class: "panel" }, h("h3", null, "Also differs"), pair.also.length
-      ? h("details", null, h("summary", null, plural(pair.also.length, "other installed package")), bulleted(pair.also))
-      : h("p", { class: "note" }, "No other installed package that is known."))));
+      ? h("details", null, h("summary", null, textOf(pair.also_title)), bulleted(pair.also))
+      : h("p", { class: "note" }, textOf(pair.also_title)))));
 }
 
 function numbersSection(pair) {

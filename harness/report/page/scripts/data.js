@@ -14,8 +14,8 @@ const SIGNS = {
   "not-applicable": "·",
   "no-record": "?",
 };
-const BROKEN = new Set(["failed", "mismatched", "crashed", "timed-out", "out-of-memory", "unresolvable"]);
-const SETTLED = new Set(["passed", "not-applicable", "unresolvable", "no-record"]);
+const NO_RECORD = { name: "no-record", broken: false, applicable: false, staged: false };
+const OUTCOMES = new Map([...DATA.outcomes, NO_RECORD].map((outcome) => [outcome.name, outcome]));
 
 const textOf = (number) => (number === null || number === undefined ? "" : DATA.texts[number]);
 const words = (name) => name.replaceAll("-", " ");
@@ -36,16 +36,20 @@ class Cell {
   }
 
   get broken() {
-    return BROKEN.has(this.outcome);
+    return OUTCOMES.get(this.outcome).broken;
   }
 
   get name() {
     return `${this.model}/${this.strategy}`;
   }
 
+  /** The stage that it ended at, where that says how far it came. */
+  get ended() {
+    return OUTCOMES.get(this.outcome).staged ? this.stage : "";
+  }
+
   get state() {
-    const name = words(this.outcome);
-    return SETTLED.has(this.outcome) ? name : `${name} at ${this.stage}`;
+    return [words(this.outcome), this.ended].filter(Boolean).join(" at ");
   }
 
   get reason() {
@@ -65,6 +69,7 @@ class Cell {
 
 const TABLES = DATA.tables;
 const tableById = new Map(TABLES.map((table) => [table.id, table]));
+const causeByKey = new Map(DATA.causes.map((cause, number) => [cause.key, number]));
 
 TABLES.forEach((table, place) => {
   table.place = place;
@@ -77,7 +82,7 @@ function cellsOf(table) {
     table.made = model.map(
       (number, at) =>
         new Cell(
-          table, at, DATA.models[number], DATA.strategies[strategy[at]], DATA.outcomes[outcome[at]], DATA.stages[stage[at]],
+          table, at, DATA.models[number], DATA.strategies[strategy[at]], DATA.outcomes[outcome[at]].name, DATA.stages[stage[at]],
         ),
     );
     for (const [missing, of] of table.missing) {
@@ -118,7 +123,7 @@ function countsByKind(pair) {
 
 /** How many cells passed, of those that can exist and have a record. */
 function successOf(cells) {
-  const tried = cells.filter((cell) => cell.outcome !== "not-applicable" && cell.outcome !== "no-record");
+  const tried = cells.filter((cell) => OUTCOMES.get(cell.outcome).applicable);
   return { passed: tried.filter((cell) => cell.outcome === "passed").length, applicable: tried.length };
 }
 
@@ -127,7 +132,7 @@ const rateText = ({ passed, applicable }) => (applicable ? `${passed}/${applicab
 function countsByOutcome(cells) {
   const counts = new Map();
   for (const cell of cells) counts.set(cell.outcome, (counts.get(cell.outcome) ?? 0) + 1);
-  return [...DATA.outcomes, "no-record"].filter((name) => counts.has(name)).map((name) => [name, counts.get(name)]);
+  return [...OUTCOMES.keys()].filter((name) => counts.has(name)).map((name) => [name, counts.get(name)]);
 }
 
 /** The sightings of a cell in all tables of its device, the oldest first. */

@@ -5,13 +5,14 @@ const FILTERS = ["q", "outcome", "strategy", "model", "cause"];
 /** A test of cells by what is chosen; null where nothing is. */
 function chosenTest(chosen) {
   const [q, outcome, strategy, model, cause] = FILTERS.map((name) => chosen.get(name) ?? "");
+  const number = causeByKey.get(cause);
   if (!q && !outcome && !strategy && !model && !cause) return null;
   const wanted = q.toLowerCase().split(/\s+/).filter(Boolean);
   return (cell) =>
     (!outcome || (outcome === "broken" ? cell.broken : cell.outcome === outcome)) &&
     (!strategy || cell.strategy === strategy) &&
     (!model || cell.model === model) &&
-    (!cause || String(cell.get("cause")) === cause) &&
+    (!cause || (number !== undefined && cell.get("cause") === number)) &&
     wanted.every((word) => cell.haystack.includes(word));
 }
 
@@ -33,12 +34,15 @@ function filterBar(view, chosen, cells, apply) {
     model: choice("model", named(DATA.models, present(cells.map((cell) => cell.model)))),
     cause: choice("cause", [
       { value: "", label: "any" },
-      ...causes.map((number) => ({ value: String(number), label: shortened(textOf(DATA.causes[number].label), 70) })),
+      ...causes.map((number) => ({ value: DATA.causes[number].key, label: shortened(textOf(DATA.causes[number].label), 70) })),
     ]),
   };
   const titles = { q: "Search", outcome: "Outcome", strategy: "Strategy", model: "Model", cause: "Cause" };
 
   function choice(name, options) {
+    const value = chosen.get(name);
+    // What an address asks for and no cell here has is told, and leaves none.
+    if (value && !options.some((option) => option.value === value)) options.push({ value, label: `${shortened(value, 70)} (no cell here)` });
     return h(
       "select",
       { onchange: (event) => change(name, event.target.value) },

@@ -1,7 +1,7 @@
 // The grid of one table: models x strategies, each cell a sign, a colour and how far it came.
 
 const SHOWN_AS = {
-  outcome: { label: "outcome and stage", of: (cell) => cell.get("mark") ?? (SETTLED.has(cell.outcome) ? "" : cell.stage) },
+  outcome: { label: "outcome and stage", of: (cell) => cell.get("mark") ?? cell.ended },
   latency: { label: "latency, ms", of: (cell) => (cell.get("latency_ms") === null ? "" : care(cell) + figure(cell.get("latency_ms"))) },
   ratio: { label: "latency against native", of: (cell) => (cell.get("latency_ratio") === null ? "" : `${care(cell)}×${figure(cell.get("latency_ratio"))}`) },
   memory: { label: "peak memory, MiB", of: (cell) => figure(cell.get("rss_peak_mb")) },
@@ -18,6 +18,7 @@ function showGrid(chosen) {
   const bar = filterBar("grid", chosen, cells, made.apply);
   show(
     ...heading(tableTitle(table), gridLede(table, cells)),
+    absentTable(chosen, "table", `This is the newest table, ${tableOption(table)}.`),
     h(
       "div",
       { class: "picks" },

@@ -21,6 +21,7 @@ function showView(moved) {
   shownCharts.splice(0).forEach(({ plot }) => plot.destroy());
   main.replaceChildren();
   if (TABLES.length) VIEWS[known].show(chosen);
+  if (known !== view) main.querySelector("h1")?.after(absent(`This page has no view ${view}.`, "This is the overview."));
   for (const [name, link] of links) {
     const here = name === known || (known === "cell" && name === "grid");
     if (here) link.setAttribute("aria-current", name === known ? "page" : "true");
@@ -59,6 +60,10 @@ addEventListener("keydown", (event) => {
 });
 
 addEventListener("hashchange", () => showView(true));
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address says what is shown
+  main.focus();
+});
 addEventListener("resize", () => {
   for (const { plot, figure: holder } of shownCharts) plot.setSize({ width: Math.max(holder.clientWidth, 260), height: 190 });
 });

@@ -10,6 +10,8 @@ function showMatrix(chosen) {
   const models = DATA.models.filter((name) => tables.some((table) => cellsOf(table).some((cell) => cell.model === name && (!strategy || cell.strategy === strategy))));
   show(
     ...heading("Which version broke which model", "Combinations in their order. ▼ counts the cells that are worse than in the combination to the left, ▲ those that are better."),
+    absentSeries(chosen),
+    chosen.get("strategy") && !strategy ? absent(`No cell of these tables has the strategy ${chosen.get("strategy")}.`, "All strategies are shown.") : "",
     h(
       "div",
       { class: "picks" },

@@ -33,6 +33,7 @@ function showOverview(chosen) {
   const { passed, applicable } = successOf(cells);
   show(
     ...heading("What breaks, and since when", `Models converted from PyTorch, by every strategy, under ${plural(DATA.combinations.length, "combination")} of pinned versions: the newest table of each, ${DATA.newest ? `the last from ${minute(DATA.newest)} UTC.` : ""}`),
+    absentSeries(chosen),
     h(
       "div",
       { class: "tiles" },
@@ -122,7 +123,7 @@ function topCauses(cells) {
         const cause = DATA.causes[number];
         return h("tr", null,
           h("td", { class: "number" }, String(count)),
-          h("th", { scope: "row", class: "roomy" }, h("a", { class: "text", href: href("list", { cause: String(number) }) }, textOf(cause.label).replaceAll("`", ""))),
+          h("th", { scope: "row", class: "roomy" }, h("a", { class: "text", href: href("list", { cause: cause.key }) }, textOf(cause.label).replaceAll("`", ""))),
           h("td", { class: "small" }, cause.rule ? h("code", null, cause.rule) : h("code", { class: "quiet" }, textOf(cause.fingerprint))));
       })))),
   );
@@ -151,11 +152,15 @@ function strategiesSection(chosen) {
 }
 
 function leftOut() {
-  if (!DATA.unread.length && !DATA.left_out.length) return null;
+  if (!DATA.unread.length && !DATA.left_out.length && !DATA.pages.length) return null;
   return section(
     "What is not on this page",
     null,
     DATA.unread.map(([folder, reason]) => h("p", { class: "note text" }, `${folder} cannot be read: ${textOf(reason)}`)),
-    DATA.left_out.length > 0 && h("p", { class: "note text" }, `Older tables had no room: ${DATA.left_out.join(", ")}. `, h("code", null, "harness report TABLE"), " says which to take."),
+    DATA.left_out.length > 0 && [
+      h("p", { class: "note" }, `${plural(DATA.left_out.length, "older table")} had no room. `, h("code", null, "harness report TABLE"), " says which to take."),
+      h("details", null, h("summary", null, "Which"), h("ul", { class: "stack" }, DATA.left_out.map((folder) => h("li", { class: "text small" }, folder)))),
+    ],
+    DATA.pages.length > 0 && h("p", { class: "note" }, "Further pages: ", DATA.pages.map(([title, file], at) => [at ? ", " : "", h("a", { href: file }, title)])),
   );
 }

@@ -118,6 +118,23 @@ function bulleted(numbers) {
   return h("ul", { class: "stack" }, numbers.map((number) => h("li", { class: "text small" }, sentence(textOf(number)))));
 }
 
+/** What an address names and this page does not have: whoever was sent it sees something else, and is told. */
+function absent(what, instead) {
+  return h("p", { class: "note absent text" }, sentence(`${what} ${instead}`));
+}
+
+function absentTable(chosen, name, instead) {
+  const id = chosen.get(name);
+  if (!id || tableById.has(id)) return "";
+  const folder = DATA.left_out.find((each) => each.endsWith(`/${id}`));
+  return absent(folder ? `The table ${id} had no room on this page: \`harness report ${quoted(folder)}\` shows it.` : `This page has no table ${id}.`, instead);
+}
+
+function absentSeries(chosen) {
+  const name = chosen.get("series");
+  return !name || seriesNames().includes(name) ? "" : absent(`No newest table is of the series ${name}.`, `This is ${seriesNames()[0]}.`);
+}
+
 /** Links to cells of a table, a few of them shown and the rest folded. */
 function cellTags(names, table, fallback) {
   const shown = 12;
