@@ -421,16 +421,18 @@ def test_whoever_has_a_checkout_alone_is_told_what_works_there() -> None:
 
 
 def test_where_it_is_known_which_version_mends_it_that_is_where_to_move_on_to() -> None:
-    pins = {"pins": {"torch": "2.1.0"}, "packages": {"torch": "2.1.0"}}
+    def candidate(*records: Record) -> Table:
+        return table(*records, pins={"torch": "2.1.0"}, packages={"torch": "2.1.0"})
+
     known = comparisons.invalid_graph("e", "onnx-torchscript")
     base = table(passed("e", "onnx-torchscript"), passed("f", "s"), pins={"torch": "2.0.1"})
-    mended = compare(base, table(known, passed("f", "s"), **pins))
+    mended = compare(base, candidate(known, passed("f", "s")))
     assert next_step(mended, None).endswith(" alone. Move on to torch 2.1.1, where it is known to be mended.")
-    half = compare(base, table(known, failed("f", "s"), **pins))
+    half = compare(base, candidate(known, failed("f", "s")))
     assert next_step(half, None).endswith(
         "Hold back torch until it is mended (torch 2.1.1 is known to mend 1 of its 2 causes)."
     )
-    unknown = compare(base, table(passed("e", "onnx-torchscript"), failed("f", "s"), **pins))
+    unknown = compare(base, candidate(passed("e", "onnx-torchscript"), failed("f", "s")))
     assert next_step(unknown, None).endswith(" alone. Hold back torch until it is mended.")
 
 
