@@ -70,7 +70,7 @@ def test_nor_in_what_init_writes(actionlint: Path, begun: Path) -> None:
 
 
 def zizmor(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [Path(sysconfig.get_path("scripts"), "zizmor"), "--offline", "--quiet", "--no-config", "."]
+    command = [f"{sysconfig.get_path('scripts')}/zizmor", "--offline", "--quiet", "--no-config", "."]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=120)
 
 
