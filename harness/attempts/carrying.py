@@ -301,9 +301,14 @@ def kept_ingredients(folder: Path) -> dict[str, Ingredients] | None:
         stated = json.loads((folder / RUN).read_text(encoding="utf-8"))
         if not _WITH_IDENTITIES <= stated.get("schema_version", 0) <= SCHEMA_VERSION:
             return None
-        return read_ingredients(folder / IDENTITY, remedy=REMEDY)
+        return _read_ingredients(folder, (folder / IDENTITY).stat().st_mtime_ns)
     except (OSError, ValueError, AttributeError, TypeError, HarnessError):
         return None
+
+
+@functools.lru_cache(maxsize=32)
+def _read_ingredients(folder: Path, _stamp: int) -> dict[str, Ingredients]:
+    return read_ingredients(folder / IDENTITY, remedy=REMEDY)
 
 
 def _reads_now(root: Path, kept: Ingredients, cell: Cell) -> dict[str, str] | None:

@@ -16,7 +16,7 @@ from harness.bench.plan import split
 from harness.bench.reads import content_of, named_in
 from harness.bench.registry import Entry, Registry
 from harness.matrix.environment import Prepared
-from harness.matrix.places import own_folder
+from harness.matrix.places import home, own_folder
 from harness.matrix.surroundings import surroundings_of
 from harness.tables.ingredients import Ingredients
 
@@ -89,4 +89,5 @@ def _stamp(path: Path) -> tuple[Path, tuple[int, ...]]:
 @functools.lru_cache(maxsize=8)
 def places(root: Path) -> Sequence[tuple[str, Path]]:
     """Folders that are elsewhere on another machine: the harness's own code with its zoo, the repository, the home."""
-    return (("code", CODE.resolve()), ("root", root.resolve()), ("home", Path("~").expanduser().resolve()))
+    own = home()
+    return (("code", CODE.resolve()), ("root", root.resolve()), *([("home", own)] if own else []))
