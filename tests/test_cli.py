@@ -172,6 +172,18 @@ def test_an_interpreter_that_cannot_run_the_bench_is_told(root: Path, tmp_path: 
     assert "cannot name a folder of results" in refused(root, "run", "--python", sys.executable, "--name", "a/b")
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "linked", "/proc/tables"])
+def test_a_folder_that_no_table_can_be_written_to_is_told_before_anything_runs(
+    root: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "linked").symlink_to("file")
+    asked = ("run", "--python", sys.executable, "--models", "lstm", "--strategies", "native", "--device", "cpu")
+    told = refused(root, *asked, "--results", tmp_path / place)
+    assert f"{Path(place).name}/ambient cannot be written: " in told
+    assert "Name another folder by --results." in told
+
+
 def test_no_network_when_locking(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("DEFAULT_INDEX", "http://127.0.0.1:1/simple"), ("NO_CACHE", "1"), ("HTTP_RETRIES", "0")):
         monkeypatch.setenv(f"UV_{name}", value)

@@ -3,8 +3,8 @@
 A cell is the same where its identity is (`harness.tables.ingredients`): whatever a table's cell read is read again, and
 only with these contents, and all else, equal does it stand for a cell of today. Of the machines that cells may run on,
 some have to be as those were that it ran on. What depends on the machine exactly is carried only on an equal one:
-figures of time and memory, and outcomes that come of a limit. A share of the cells that rotates is run again all the
-same, so that what is not reproducible comes to light.
+figures of time and memory, and outcomes that come of a limit, which depend on the jobs as well. A share of the cells
+that rotates is run again all the same, so that what is not reproducible comes to light.
 """
 
 from __future__ import annotations
@@ -59,6 +59,27 @@ OF_THE_MACHINE = (
 _BY_A_LIMIT = (Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.CRASHED)
 _BEFORE_IT_WAS_BUILT = (Stage.IMPORT, Stage.BUILD)
 _WITH_IDENTITIES = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What figures hold for: a `machine`, exactly, with its GPU; and limits, which are shared by the `jobs` on it."""
+
+    machine: Mapping[str, Any]
+    jobs: int
+
+    @classmethod
+    def stated(cls, stated: Mapping[str, Any]) -> Conditions:
+        """As an attempt says of itself."""
+        gpu = stated.get("gpu")
+        machine = {**stated["machine"], "gpu": dict(gpu) if gpu else None, "driver": stated.get("driver")}
+        return cls(machine=machine, jobs=stated.get("jobs", 1))
+
+    @classmethod
+    def of_run(cls, run: Run) -> Conditions:
+        """As the run of a table says."""
+        gpu = asdict(run.gpu) if run.gpu else None
+        return cls.stated({"machine": vars(run.machine), "gpu": gpu, "driver": run.driver, "jobs": run.jobs})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +143,7 @@ class Carrier:
         cells = [replace(cell, extension=task.plan.extension) for cell in task.plan.cells if cell not in worked_on]
         some = any(now.shares_work_with(e) for f in self.tables for e in (kept_ingredients(f) or {}).values())
         among = {name_of(each): each for each in (machines(now.surroundings()) if some and cells else ())}
-        found = sources(self.root, self.tables, now, cells, among=among, here=_conditions(inside))
+        found = sources(self.root, self.tables, now, cells, among=among, here=Conditions.stated(inside))
         again = {cell: source for cell, source in found.items() if is_due(cell, self.night, seen=source.seen)}
         attempt.expect([_expected(cell, source) for cell, source in again.items()], done=worked_on)
         carried = {cell: source for cell, source in found.items() if cell not in again}
@@ -144,7 +165,7 @@ class Carrier:
     ) -> None:
         record = replace(source.record, tier=tier, carried_from=source.seen)
         launches = [asdict(each) for each in source.launches]
-        if _conditions(inside) != conditions_of(source.table.run):
+        if Conditions.stated(inside).machine != Conditions.of_run(source.table.run).machine:
             record = without_figures(record)
             launches = []
         before = details.seen(self.root, replace(source.table.run, started=source.seen), cell.model, cell.strategy)
@@ -172,23 +193,6 @@ def _carry_native(attempt: Attempt, model: str, table: Table) -> None:
         path.write_text(native_json(table.natives[model]), encoding="utf-8")
 
 
-def _conditions(stated: Mapping[str, Any]) -> dict[str, Any]:
-    """What figures hold for, and outcomes that come of a limit: the machine exactly, its GPU, and the jobs."""
-    gpu = stated.get("gpu")
-    return {
-        "machine": dict(stated["machine"]),
-        "gpu": dict(gpu) if gpu else None,
-        "driver": stated.get("driver"),
-        "jobs": stated.get("jobs", 1),
-    }
-
-
-def conditions_of(run: Run) -> dict[str, Any]:
-    """The same of a run that was."""
-    gpu = asdict(run.gpu) if run.gpu else None
-    return _conditions({"machine": vars(run.machine), "gpu": gpu, "driver": run.driver, "jobs": run.jobs})
-
-
 def is_due(cell: Cell, night: date, *, seen: str) -> bool:
     """Whether a cell is of the share that is run again on this night; each is on one of `NIGHTS` in a row.
 
@@ -206,12 +210,12 @@ def sources(
     cells: Sequence[Cell],
     *,
     among: Collection[str],
-    here: Mapping[str, Any],
+    here: Conditions,
 ) -> dict[Cell, Source]:
     """What stands for `cells` in the tables of `folders`, the newest first, where something does.
 
     It ran in surroundings that are `among` these, by their names. The newest that has a cell says what it came to.
-    Where that has no figures for the conditions `here`, an older one that came to the same and has them comes in its
+    Where that has no figures of the machine `here`, an older one that came to the same and has them comes in its
     place.
     """
     found: dict[Cell, Source] = {}
@@ -220,10 +224,12 @@ def sources(
         if not left:
             break
         for cell, source in _matching(root, folder, now, list(left), among):
-            same, newest = conditions_of(source.table.run) == here, found.get(cell)
-            whole = same and (source.record.duration_s is not None or not source.record.carried_from)
+            of_run, newest = Conditions.of_run(source.table.run), found.get(cell)
+            whole = of_run.machine == here.machine and (
+                source.record.duration_s is not None or not source.record.carried_from
+            )
             other = newest is not None and not ending_of(newest.record).is_like(ending_of(source.record))
-            if other or not may_be_carried(source.record, same=same):
+            if other or not may_be_carried(source.record, same=of_run == here):
                 del left[cell]
             elif whole:
                 found[cell] = source
@@ -295,9 +301,14 @@ def kept_ingredients(folder: Path) -> dict[str, Ingredients] | None:
         stated = json.loads((folder / RUN).read_text(encoding="utf-8"))
         if not _WITH_IDENTITIES <= stated.get("schema_version", 0) <= SCHEMA_VERSION:
             return None
-        return read_ingredients(folder / IDENTITY, remedy=REMEDY)
+        return _read_ingredients(folder, (folder / IDENTITY).stat().st_mtime_ns)
     except (OSError, ValueError, AttributeError, TypeError, HarnessError):
         return None
+
+
+@functools.lru_cache(maxsize=32)
+def _read_ingredients(folder: Path, _stamp: int) -> dict[str, Ingredients]:
+    return read_ingredients(folder / IDENTITY, remedy=REMEDY)
 
 
 def _reads_now(root: Path, kept: Ingredients, cell: Cell) -> dict[str, str] | None:

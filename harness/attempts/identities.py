@@ -39,6 +39,12 @@ class Kept:
         identity = identity_of(self.ingredients.parts(record.model, record.strategy, seen.reads, on=on))
         return replace(record, identity=identity), seen
 
+    def places_of(self, cell: RecordedCell) -> tuple[str, ...] | None:
+        """The names of the surroundings that a cell ran in; None where it is not known what these were."""
+        if cell.slug in self.unknown:
+            return None
+        return tuple(dict.fromkeys(name or self.ingredients.here for name in cell.ran_on))
+
 
 def keep(attempt: Attempt, root: Path, now: Ingredients, *, recorded: Sequence[str]) -> None:
     """Write down what has a say in the cells of an attempt.
@@ -80,15 +86,14 @@ def not_reproduced(
 ) -> Iterator[NotReproduced]:
     """The cells that were run again although nothing changed for them, and came to something else.
 
-    `ran_on` are the names of the surroundings that cells ran in, by model and strategy: in those of another machine
-    they may come to something else.
+    `ran_on` are the names of the surroundings that cells ran in, by model and strategy: in others than those of before,
+    or in some that are not known, they may come to something else.
     """
     by_name = {(record.model, record.strategy): record for record in records}
     for was in attempt.expectations():
         key = was["model"], was["strategy"]
         record = by_name.get(key)
-        elsewhere = key in ran_on and list(ran_on[key]) != was.get("ran_on", list(ran_on[key]))
-        if record is None or record.carried_from or elsewhere:
+        if record is None or record.carried_from or list(ran_on.get(key, ())) != was["ran_on"]:
             continue
         before = Ending(Outcome(was["outcome"]), Stage(was["stage"]), was["fingerprint"])
         now = ending_of(record)

@@ -10,14 +10,15 @@ from typing import Any
 
 from harness.attempts.tasks import Task
 from harness.bench.identity import bench_digest
+from harness.bench.inventory import short
 from harness.bench.places import CODE
 from harness.bench.plan import split
 from harness.bench.reads import content_of, named_in
 from harness.bench.registry import Entry, Registry
 from harness.matrix.environment import Prepared
-from harness.matrix.places import own_folder
+from harness.matrix.places import home, own_folder
 from harness.matrix.surroundings import surroundings_of
-from harness.tables.ingredients import Ingredients, short
+from harness.tables.ingredients import Ingredients
 
 
 def gather(root: Path, task: Task, prepared: Prepared, inside: Mapping[str, Any], *, fresh: bool) -> Ingredients:
@@ -88,4 +89,5 @@ def _stamp(path: Path) -> tuple[Path, tuple[int, ...]]:
 @functools.lru_cache(maxsize=8)
 def places(root: Path) -> Sequence[tuple[str, Path]]:
     """Folders that are elsewhere on another machine: the harness's own code with its zoo, the repository, the home."""
-    return (("code", CODE.resolve()), ("root", root.resolve()), ("home", Path("~").expanduser().resolve()))
+    own = home()
+    return (("code", CODE.resolve()), ("root", root.resolve()), *([("home", own)] if own else []))

@@ -57,6 +57,7 @@ def _table_of(attempt: Attempt, *, pins: Mapping[str, str]) -> Table:
     records: list[Record] = []
     launches: list[Launch] = []
     found: dict[tuple[str, str], Seen] = {}
+    ran_on: dict[tuple[str, str], tuple[str, ...]] = {}
     for path in sorted(attempt.records.glob("[!.]*.json")):
         cell = read_recorded(path)
         record, seen = known.identified(cell) if known else (cell.record, None)
@@ -64,8 +65,9 @@ def _table_of(attempt: Attempt, *, pins: Mapping[str, str]) -> Table:
         launches += cell.launches
         if seen is not None:
             found[record.model, record.strategy] = seen
+        if known and (places := known.places_of(cell)):
+            ran_on[record.model, record.strategy] = places
     ingredients = known.ingredients.with_cells(found) if known else None
-    ran_on = {key: ingredients.machines_of(*key) for key in found} if ingredients else {}
     return assemble(
         planned,
         records,

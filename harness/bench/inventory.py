@@ -7,6 +7,7 @@ at module level.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import csv
 import ctypes
@@ -107,7 +108,7 @@ def packages(
         address = distribution.read_text("direct_url.json") or ""
         record = _recorded(distribution)
         known = record and not whole and not address
-        folder = _of_folder(address, contents)
+        folder = _of_folder(distribution, address, contents)
         files = [] if known else _files_of(distribution, contents)
         if _is_editable(address):  # what says where its folder is: what that has is counted
             files = [file for file in files if not _POINTING.fullmatch(file[0])]
@@ -158,8 +159,8 @@ def _is_editable(address: str) -> bool:
         return False
 
 
-def _of_folder(address: str, contents: Contents) -> list[str]:
-    """The content of the folder that a distribution was installed from: an editable one is imported from there."""
+def _of_folder(distribution: importlib.metadata.Distribution, address: str, contents: Contents) -> list[str]:
+    """The content of the folder that an editable distribution is imported from, and of what it has from elsewhere."""
     try:
         told = json.loads(address) if address else {}
         url = urlsplit(str(told.get("url", "")))
@@ -168,7 +169,41 @@ def _of_folder(address: str, contents: Contents) -> list[str]:
     if url.scheme != "file" or not _is_editable(address):
         # What tells one commit or archive from another of the same version.
         return [short([told.get("vcs_info"), told.get("archive_info")])] if address else []
-    return [_folder(Path(unquote(url.path)), contents)]
+    folder = Path(os.path.realpath(unquote(url.path)))
+    elsewhere = sorted(each for each in _pointed_to(distribution) if not Path(each).is_relative_to(folder))
+    return [_folder(folder, contents), *(_at(place, contents) for place in elsewhere)]
+
+
+def _pointed_to(distribution: importlib.metadata.Distribution) -> set[str]:
+    """What an editable distribution puts on the path, and where its finder looks for a package or a module."""
+    found = set()
+    for file in distribution.files or ():
+        path = Path(str(distribution.locate_file(file)))
+        with contextlib.suppress(OSError, SyntaxError, ValueError, TypeError, AttributeError):
+            if file.suffix == ".pth":
+                lines = path.read_text(encoding="utf-8").splitlines()
+                found |= {str(path.parent / line) for line in lines if line and not line.startswith(("#", "import "))}
+            elif file.suffix == ".py" and _POINTING.fullmatch(str(file)):
+                found.update(_named_by_finder(path.read_text(encoding="utf-8")))
+    return {os.path.realpath(each) for each in found}
+
+
+def _named_by_finder(text: str) -> Iterator[str]:
+    """The places in `MAPPING`, module to place, and `NAMESPACES`, module to places, of a finder of setuptools'."""
+    for node in ast.parse(text).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names = {each.id for each in targets if isinstance(each, ast.Name)}
+        if names & {"MAPPING", "NAMESPACES"} and isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value:
+            for place in ast.literal_eval(node.value).values():
+                yield from [place] if isinstance(place, str) else place
+
+
+def _at(place: str, contents: Contents) -> str:
+    """A digest of a folder, or of a module whose file has a suffix that `place` may lack."""
+    if Path(place).is_dir():
+        return _folder(Path(place), contents)
+    files = sorted(Path(place).parent.glob(f"{Path(place).stem}.*"))
+    return short([[file.name, contents.of(str(file))] for file in files if file.name.endswith(_LOOSE)])
 
 
 def _path(leave_out: Iterable[str]) -> list[str]:

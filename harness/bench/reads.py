@@ -79,6 +79,13 @@ def reads_in(folder: Path) -> Reads:
     return {path: content_of(Path(path)) for path in paths}
 
 
+def together(one: Reads, other: Reads) -> Reads | None:
+    """What two children read; None where a file had not the same content for both, so that it is not known whose."""
+    if any(one[path] != other[path] for path in one.keys() & other.keys()):
+        return None
+    return {**one, **other}
+
+
 def _hook(handle: int) -> Callable[[str, tuple[Any, ...]], None]:
     """An audit hook that writes to the file `handle`; it runs at each event of the interpreter."""
     out = tuple({text for folder in _left_out() for text in (str(folder), str(folder.resolve()))})

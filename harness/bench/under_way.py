@@ -268,7 +268,7 @@ class CellRun:
         )
         done = self.means.children.work(request, self.means.builds.warm_imports(self.cell.strategy))
         self._spent("convert", done)
-        self.details["reads"] |= reads.reads_in(Path(request.folder))
+        self.details["reads"] = reads.together(built.reads, reads.reads_in(Path(request.folder)))
         self._untouched(built, Stage.CONVERT)
         self._ended_by(done.failure)
         result = done.trail.result or {}

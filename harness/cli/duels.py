@@ -20,6 +20,7 @@ from harness.cli.context import new_console
 from harness.duel.contesting import Duel, Rules, alone, contest
 from harness.duel.preparing import SIDES, Key, Side, prepare
 from harness.duel.sequential import Design
+from harness.executors.cluster import require_class
 from harness.executors.machines import MachineClass
 from harness.matrix.installing import holding
 from harness.report.duel import machine_words, unsteady_words
@@ -74,7 +75,11 @@ ElsewhereOf = Callable[[Sequence[Plan]], Elsewhere]
 
 
 def duel_place(*, with_duel: bool, duel_machine: str | None, duel_address: str | None) -> ElsewhereOf:
-    """Where a duel of plans is fought. Raises `UsageError` for options that say nothing."""
+    """Where a duel of plans is fought.
+
+    Raises `UsageError` for options that say nothing and for a label that no node has, and `ClusterError` where there is
+    no cluster: it may take hours until there is something to be timed.
+    """
     if duel_address and not duel_machine:
         msg = f"--duel-address {duel_address}: add --duel-machine, which says on which of its nodes."
         raise UsageError(msg)
@@ -83,8 +88,9 @@ def duel_place(*, with_duel: bool, duel_machine: str | None, duel_address: str |
     if not with_duel:
         msg = "--duel-machine: only goes with --duel."
         raise UsageError(msg)
-    MachineClass.parse(duel_machine, option="--duel-machine")
+    machine = MachineClass.parse(duel_machine, option="--duel-machine")
     check_where(RAY, address=duel_address, machine=duel_machine, jobs=None)
+    require_class(duel_address, machine)
     return lambda plans: where_duels_are(plans, RAY, address=duel_address, machine=duel_machine)
 
 

@@ -34,6 +34,7 @@ from harness.cli.exits import COULD_NOT_TELL
 from harness.cli.policies import expectations, foreseen_of
 from harness.cli.requirements import requirements_options, take
 from harness.cli.storing import RESULTS, gate_command, store_of
+from harness.cli.writing import refuse_unwritable_folder
 from harness.executors.local import Local, jobs_here
 from harness.executors.units import Executor
 from harness.given.placing import placed
@@ -280,7 +281,10 @@ def run_all(
     all that is told goes to the standard error: what is printed is for another program. Units of cells are run by
     `executor_of` their plan: without, by this machine. On a `night`, cells that nothing changed for are carried over
     from tables, but for that night's share.
+    Raises `UsageError` before anything runs where tables cannot be written.
     """
+    for plan in (group[0].plan for group in groups):
+        refuse_unwritable_folder(store_of(root, results, selected=plan.selected) / plan.combination, "--results")
     executor_of = executor_of or local_executors([])
     console = new_console(stderr=errors_only)
     run = Run(root, [task for group in groups for task in group], results, restart=restart)

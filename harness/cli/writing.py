@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -20,14 +20,15 @@ _STDOUT, _STDERR = 1, 2
 
 def refuse_unwritable(path: Path, option: str) -> None:
     """Raise `UsageError` where `path`, given by `option`, cannot be written. Nothing is left of what that took."""
-    try:
-        reason = _obstacle(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _told(path, error) from error
-        reason = f"{error.strerror}."
-    if reason:
+    if reason := _reason(path, _obstacle):
         msg = f"{option}: {shown(path)} cannot be written: {reason} Name another file."
+        raise UsageError(msg)
+
+
+def refuse_unwritable_folder(folder: Path, option: str) -> None:
+    """The same of a folder that is written to, and made where it is not there; `option` names another one."""
+    if reason := _reason(folder, _obstacle_of_folder):
+        msg = f"{shown(folder)} cannot be written: {reason} Name another folder by {option}."
         raise UsageError(msg)
 
 
@@ -61,6 +62,16 @@ def is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
+def _reason(path: Path, obstacle: Callable[[Path], str]) -> str:
+    """What `obstacle` says, or the system in its place. Raises `DiskFullError`, which no other name mends."""
+    try:
+        return obstacle(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _told(path, error) from error
+        return f"{error.strerror}."
+
+
 def _obstacle(path: Path) -> str:
     """Why `path` cannot be written, a sentence; empty where it can. Raises `OSError` where the system says why."""
     if path.is_dir():
@@ -72,7 +83,12 @@ def _obstacle(path: Path) -> str:
     target = Path(os.path.realpath(path))
     if target.is_symlink():
         return "it is a link that leads to itself."
-    folder = target.parent
+    return _obstacle_of_folder(target.parent)
+
+
+def _obstacle_of_folder(folder: Path) -> str:
+    """The same of what is written in `folder`, which need not be there."""
+    folder = Path(os.path.realpath(folder))
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir():
         return f"{shown(there)} is a file, and the harness needs a folder there."

@@ -24,7 +24,7 @@ from harness.bench.hold import hold
 from harness.bench.identity import short
 from harness.bench.record import now, write_json
 from harness.duel.deciding import CellDecision, Contest, Decision, decide
-from harness.duel.grounds import SCRATCH, Ground, Here, TakesPairs
+from harness.duel.grounds import SCRATCH, Ground, Here, OutOfTimeError, TakesPairs
 from harness.duel.machines import MachineFile, Setting
 from harness.duel.pairing import Pair, Turns, unsteady
 from harness.duel.preparing import Key, Side
@@ -104,8 +104,15 @@ class Journal:
         self.name = short(json.dumps([of, settings], sort_keys=True))[:12]
         self.folder = root / ".harness" / "duels" / f"{sides[0].name}--{sides[1].name}" / self.name
         self.scratch = self.folder / SCRATCH
-        self._taken_of = {"machine": [kept.name, kept.gpu], "converted": [side.converted for side in sides]}
-        self._stated = {"version": _VERSION, "sides": of, **settings, **self._taken_of}
+        self._kept = kept
+        self._converted = [side.converted for side in sides]
+        self._stated = {
+            "version": _VERSION,
+            "sides": of,
+            **settings,
+            "machine": kept.stated,
+            "converted": self._converted,
+        }
 
     def take_up(self, tell: Tell) -> list[Pair]:
         """The pairs of a duel that was interrupted or cut short, or none, for one that begins anew.
@@ -119,7 +126,7 @@ class Journal:
         if stated is None or stated["state"] == "ended":
             pairs = []
             self._stated["started"] = now()
-        elif any(stated.get(name) != of for name, of in self._taken_of.items()):
+        elif stated.get("converted") != self._converted or not self._kept.is_alike(stated.get("machine")):
             tell(f"beginning anew: the {len(pairs)} pairs that were taken before are of another machine or conversion")
             pairs = []
             self._stated["started"] = now()
@@ -306,11 +313,13 @@ class _UnderWay:
                 converting = f" (converting took {spent_s / 60:.1f})" if spent_s else ""
                 self._ended = f"the budget of {self._rules.budget_s / 60:.3g} minutes was spent{converting}"
                 return
-            for name in chosen:
-                key = self._keys[name]
-                pair = pairing.take((self._sides[0].cells[key], self._sides[1].cells[key]), chance=chance)
-                self._add(pair)
-                yield pair
+            with contextlib.suppress(OutOfTimeError):  # which ends it as above
+                for name in chosen:
+                    key = self._keys[name]
+                    sides = self._sides[0].cells[key], self._sides[1].cells[key]
+                    pair = pairing.take(sides, chance=chance, until=deadline)
+                    self._add(pair)
+                    yield pair
 
     def _costs(self) -> dict[str, float]:
         """What a pair of each cell takes, in seconds."""
@@ -340,7 +349,7 @@ class _UnderWay:
             sides=(self._sides[0].name, self._sides[1].name),
             device=self._device,
             threads=self._threads,
-            machine={"name": self.kept.name, **self.kept.machine, "gpu": self.kept.gpu},
+            machine={"name": self.kept.name, **self.kept.stated},
             rules=self._rules,
             decisions=decisions,
             absent=_absent(self._sides),

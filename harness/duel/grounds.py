@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,11 +15,19 @@ from harness.duel.preparing import Key, ReadyCell, Side
 SCRATCH = "scratch"
 
 
+class OutOfTimeError(Exception):
+    """No pair could be begun by the time that was given."""
+
+
 class TakesPairs(Protocol):
     """Takes pairs, one at a time."""
 
-    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random) -> Pair:
-        """A pair of one cell. Raises `InfrastructureError` where that is no result of the cell."""
+    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random, until: float = math.inf) -> Pair:
+        """A pair of one cell.
+
+        Raises `InfrastructureError` where that is no result of the cell, and `OutOfTimeError` where it could not begin
+        `until`, in seconds of the monotonic clock.
+        """
 
 
 class Ground(Protocol):

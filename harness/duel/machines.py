@@ -5,6 +5,7 @@ A machine is its CPU model, its cores and its memory, and on CUDA its GPU. Laten
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from harness.bench.gpu import describe
 from harness.bench.record import now, write_json
 from harness.duel.preparing import Key
 from harness.duel.thresholds import threshold_of
+from harness.executors.machines import differences
 
 _VERSION = 2
 _MOST_KEPT = 5
@@ -48,9 +50,21 @@ class MachineFile:
         told = conditions or {"machine": machine(), "gpu": describe().gpu if device == "cuda" else None}
         self.gpu = str((told["gpu"] or {}).get("name", "")) if device == "cuda" else ""
         self.machine: Mapping[str, Any] = {name: value for name, value in told["machine"].items() if name != "os"}
-        words = f"{self.machine['cpu']} {self.machine['cores']} cores {round(self.machine['memory_mb'] / 1024)} GiB"
-        self.name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
-        self.path = root / ".harness" / "machines" / f"{self.name}.json"
+        folder = root / ".harness" / "machines"
+        self.name = _known_as(folder, self.machine) or _name_of(self.machine)
+        self.path = folder / f"{self.name}.json"
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What is written down of the machine, with the name of its GPU."""
+        return {**self.machine, "gpu": self.gpu}
+
+    def is_alike(self, stated: Any) -> bool:
+        """Whether the machine of which that was written down is this one, or one whose numbers compare with its own."""
+        try:
+            return stated["gpu"] == self.gpu and not differences({"machine": stated}, {"machine": self.machine})
+        except (KeyError, TypeError):
+            return False
 
     def thresholds(self, settings: Mapping[Key, Sequence[Setting]], *, but: str = "") -> dict[Key, float]:
         """The threshold of each cell that was held against itself under any of its `settings`, as a share.
@@ -88,6 +102,21 @@ class MachineFile:
         except (OSError, ValueError, KeyError, TypeError):
             return []
         return entries
+
+
+def _name_of(machine: Mapping[str, Any]) -> str:
+    words = f"{machine['cpu']} {machine['cores']} cores {round(machine['memory_mb'] / 1024)} GiB"
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def _known_as(folder: Path, machine: Mapping[str, Any]) -> str:
+    """The name of what is kept of a machine alike, whose memory may round to another number; empty where none is."""
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(path.read_text(encoding="utf-8"))["machine"]
+            if not differences({"machine": kept}, {"machine": machine}):
+                return path.stem
+    return ""
 
 
 def _setting_of(entry: Mapping[str, Any]) -> Setting:

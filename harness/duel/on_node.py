@@ -9,30 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from harness.bench.attempt import Attempt
-from harness.bench.errors import EnvironmentChangedError, HarnessError, UsageError
-from harness.bench.group import die_with_parent
+from harness.bench.errors import EnvironmentChangedError
 from harness.bench.plan import Plan
-from harness.bench.signals import raise_on_termination
 from harness.duel.grounds import SCRATCH
 from harness.duel.pairing import Pairing, Turns
 from harness.duel.preparing import SIDES, Key, ReadyCell, ready_cells
-from harness.executors.delivering import ATTEMPT, PARENT
-from harness.executors.node import laid_out, ready, require_the_same
+from harness.executors.delivering import ATTEMPT
+from harness.executors.node import Say, laid_out, ready, require_the_same, told_to_parent
 from harness.executors.orders import Post
 from harness.matrix.environment import Prepared
 from harness.matrix.wholeness import listed
-
-Say = Callable[[Mapping[str, Any]], None]
 
 
 def answer(folder: Path, questions: Iterable[str], say: Say) -> None:
@@ -74,27 +68,12 @@ def answer(folder: Path, questions: Iterable[str], say: Say) -> None:
 
 def main(folder: Path) -> int:
     """Answer what is asked of the post in `folder`, until nobody asks any more, or say why not."""
-    out = sys.stdout
 
-    def say(told: Mapping[str, Any]) -> None:
-        out.write(json.dumps(told) + "\n")
-        out.flush()
-
-    die_with_parent(int(os.environ.pop(PARENT)))
-    try:
-        with raise_on_termination():
+    def work(say: Say) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
             answer(folder, sys.stdin, say)
-    except KeyboardInterrupt:
-        return 0
-    except EnvironmentChangedError as error:
-        say({"trouble": str(error).removesuffix(error.remedy).strip(), "changed": True})
-    except UsageError as error:
-        say({"trouble": str(error)})
-    except HarnessError as error:
-        say({"trouble": str(error).removesuffix(type(error).remedy).strip()})
-    except OSError as error:
-        say({"trouble": f"{error.strerror or error}: {error.filename or folder}"})
-    return 0
+
+    return told_to_parent(work, folder)
 
 
 if __name__ == "__main__":

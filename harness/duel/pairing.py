@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import time
@@ -134,8 +135,9 @@ class Pairing:
             keeper.close()
         self._keepers.clear()
 
-    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random) -> Pair:
-        """A pair of one cell. Raises `InfrastructureError` where that is no result of the cell."""
+    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random, until: float = math.inf) -> Pair:
+        """A pair of one cell, begun at once. Raises `InfrastructureError` where that is no result of the cell."""
+        del until
         began, started = time.monotonic(), now()
         contenders = [self._contender(letter, side) for letter, side in zip("ab", sides, strict=True)]
         contenders[0].beside, contenders[1].beside = contenders[1], contenders[0]

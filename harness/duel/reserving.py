@@ -7,6 +7,7 @@ the pair that was under way is taken again on another of its class, which is the
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,10 +17,10 @@ from typing import Any
 from harness.bench.attempt import Attempt
 from harness.bench.builds import build_folder
 from harness.bench.plan import Plan
-from harness.duel.grounds import TakesPairs
+from harness.duel.grounds import OutOfTimeError, TakesPairs
 from harness.duel.pairing import Pair, Turns
 from harness.duel.preparing import SIDES, Key, ReadyCell, Side
-from harness.executors.asking import Asking
+from harness.executors.asking import Asking, NoNodeInTimeError
 from harness.executors.cluster import RayCluster, refuse_local
 from harness.executors.orders import Order, Part, Post, parts_of, pieces_of
 from harness.executors.parcel import Parcel, parcel_of
@@ -125,8 +126,12 @@ class _There:
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
 
-    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random) -> Pair:
+    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random, until: float = math.inf) -> Pair:
         """As `TakesPairs` says; `seconds` has in it what it took to see that environments are what they were."""
         cell = sides[0].cell
-        told = self._asking.ask({"model": cell.model, "strategy": cell.strategy, "seed": chance.getrandbits(64)})
+        question = {"model": cell.model, "strategy": cell.strategy, "seed": chance.getrandbits(64)}
+        try:
+            told = self._asking.ask(question, until=until)
+        except NoNodeInTimeError:
+            raise OutOfTimeError from None
         return Pair(**{**told["pair"], "node": self._asking.node})

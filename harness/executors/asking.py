@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType, TracebackType
@@ -35,6 +36,10 @@ class Stations(Protocol):
 
     def check(self, ray: ModuleType, begun: Begun) -> None:
         """Raise where a node that has begun is none that may be asked."""
+
+
+class NoNodeInTimeError(Exception):
+    """No node could be had by the time that was given."""
 
 
 class _TroubleError(Exception):
@@ -74,7 +79,7 @@ class Asking:
         """Have a node, and the process on it begun. Raises as `ask` does."""
         self._given = [self._ray.put(part) for part in self._parts]
         try:
-            self._done(self._have_a_node)
+            self._done(lambda: self._have_a_node(math.inf))
         except BaseException:
             self._let_go()
             raise
@@ -85,16 +90,17 @@ class Asking:
     ) -> None:
         self._let_go()
 
-    def ask(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+    def ask(self, question: Mapping[str, Any], *, until: float = math.inf) -> Mapping[str, Any]:
         """The answer to a question, from whichever node.
 
-        Raises `ClusterError` where no node can be had or too many are lost, `UsageError` for a node that is another
+        Raises `NoNodeInTimeError` where one was lost and no other could be had `until`, in seconds of the monotonic
+        clock; `ClusterError` where no node can be had or too many are lost, `UsageError` for a node that is another
         machine than the class is of, `EnvironmentChangedError` for an environment that changed meanwhile, and
         `InfrastructureError` where nodes cannot do it.
         """
 
         def asked() -> Mapping[str, Any]:
-            self._have_a_node()
+            self._have_a_node(until)
             self._got(self._station.ask.remote(question))
             return self._answer()
 
@@ -123,12 +129,12 @@ class Asking:
                 raise EnvironmentChangedError(msg) from None
             (self._was_lost if error.killed else self._could_not)(str(error))
 
-    def _have_a_node(self) -> None:
-        """Reserve a node, unless there is one, and have its process begin."""
+    def _have_a_node(self, until: float) -> None:
+        """Reserve a node in time, unless there is one, and have its process begin."""
         if self._station is not None:
             return
         self._station = self._cluster.station(self._ray, sorted(self._avoided))
-        begun: Begun = self._got(self._station.who.remote(), look=self._look_for_a_node())
+        begun: Begun = self._got(self._station.who.remote(), look=self._look_for_a_node(until))
         self.node, self._node_id = f"{begun.node} ({begun.node_id[:8]})", begun.node_id
         self._cluster.check(self._ray, begun)
         self._got(self._station.begin_with.remote(self._post, self._given))
@@ -150,14 +156,16 @@ class Asking:
                 look()
         return self._ray.get(reference)
 
-    def _look_for_a_node(self) -> Callable[[], None]:
-        """Raises, when called, where none has been there for long, or none free to be had alone."""
+    def _look_for_a_node(self, until: float) -> Callable[[], None]:
+        """Raises, when called, where none has been there for long or in time, or none free to be had alone."""
         asked = counted = had_rooms = time.monotonic()
 
         def look() -> None:
             nonlocal counted, had_rooms
             self._patience.look(asked)
             now = time.monotonic()
+            if now > until:
+                raise NoNodeInTimeError
             if now - counted > _COUNT_S:
                 counted = now
                 had_rooms = now if self._cluster.rooms(self._ray).keys() - self._avoided else had_rooms

@@ -116,7 +116,7 @@ class RayCluster:
             order = Order.of(unit, (), work, parcel, environ=clean_environ(pinned=bool(work.lock)), asks=True)
             nodes = sorted(self.rooms(ray))
             self._tell(f"asking {len(nodes)} nodes what they are made of, once {work.name} is installed on each")
-            found = ask(ray, order, nodes, tell=self._tell)
+            found = ask(ray, order, nodes, room=self._needed(), tell=self._tell)
         return found if self._machine else [here, *found]
 
     def run(self, units: Sequence[Unit], work: Work, look: Callable[[], bool]) -> None:
@@ -203,6 +203,12 @@ class RayCluster:
                 archive = Path(stack.enter_context(tempfile.TemporaryDirectory()), "harness.zip")
                 pack(parcel, archive)
             yield stack.enter_context(connected(self._address, archive))
+
+
+def require_class(address: str | None, machine: MachineClass) -> None:
+    """Raise before anything runs: `UsageError` where no node is of the class, `ClusterError` where none answers."""
+    with connected(address) as ray:
+        machine.cpus(_alive(ray))
 
 
 def _alive(ray: ModuleType) -> list[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -75,8 +76,14 @@ def told_as_cluster_errors(ray: ModuleType) -> Iterator[None]:
     """Raise as `ClusterError` what Ray raises to whoever asks it something once it is gone."""
     try:
         yield
-    except BrokenPipeError:  # not Ray's: nobody reads any more what a person is told
-        raise
     except (ray.exceptions.RayError, ConnectionError) as error:
+        if not isinstance(error, ray.exceptions.RayError) and not _is_raised_in(ray, error):
+            raise
         msg = f"the cluster does not answer any more: {first_line(error)}."
         raise ClusterError(msg) from error
+
+
+def _is_raised_in(module: ModuleType, error: BaseException) -> bool:
+    """Whether an error comes from the code of a module, or of one below it."""
+    names = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(name.partition(".")[0] == module.__name__ for name in names)

@@ -22,10 +22,9 @@ from harness.bench.hold import held_if_free, hold
 from harness.bench.logs import tail
 from harness.bench.waiting import WAITING_FILE
 from harness.executors.node import BASE, node_cache
-from harness.executors.orders import Ended, Message, Order, Part, Told, pieces_of
+from harness.executors.orders import PARENT, Ended, Message, Order, Part, Told, pieces_of
 from harness.matrix.variables import on_node
 
-PARENT = "HARNESS_PARENT"
 LOG_FILE = "node.log"
 
 _START = (

@@ -75,6 +75,9 @@ class Flight:
 class Run:
     """One call of an executor, connected: the orders under way, and what is to be ordered still."""
 
+    _anew = "are ordered anew"
+    """What becomes of cells whose node is lost."""
+
     def __init__(
         self, cluster: Nodes, ray: ModuleType, work: Work, parcel: Parcel, tell: Callable[[str], None]
     ) -> None:
@@ -207,10 +210,15 @@ class Run:
         unit, left = flight.unit.name, len(flight.receiver.left)
         node = f"node {flight.node} ({flight.node_id[:8]})" if flight.node else "a node"
         self._lost[unit] += 1
-        again = self._lost[unit] <= MOST_LOST
-        self._tell(f"{node} was lost, {left} cells {'are ordered anew' if again else 'run here, alone'}: {trouble}")
-        if again:
-            self._ahead.insert(0, (flight.unit, flight.receiver))
+        if self._lost[unit] > MOST_LOST:
+            self._give_up(node, left, trouble)
+            return
+        self._tell(f"{node} was lost, {left} cells {self._anew}: {trouble}")
+        self._ahead.insert(0, (flight.unit, flight.receiver))
+
+    def _give_up(self, node: str, left: int, trouble: str) -> None:
+        """So many nodes were lost with these cells that they are not ordered anew."""
+        self._tell(f"{node} was lost, {left} cells run here, alone: {trouble}")
 
     def _could_not(self, flight: Flight, trouble: str) -> None:
         """A node that could not do it gets no further order. Raises where it may not be the node's fault."""

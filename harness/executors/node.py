@@ -34,7 +34,7 @@ from harness.bench.signals import raise_on_termination
 from harness.bench.waiting import WAITING_FILE
 from harness.executors.machines import conditions
 from harness.executors.node_room import USERS, make_room
-from harness.executors.orders import CONVERTED_ON, ENDED_ON, Order
+from harness.executors.orders import CONVERTED_ON, ENDED_ON, PARENT, Order
 from harness.executors.parcel import Parcel
 from harness.executors.processes import BenchProcess
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, missing_pythons
@@ -83,8 +83,7 @@ def carry_out(order: Order, folder: Path, say: Say) -> None:
     with ready(order, log=folder / "install.log", note=lambda text: say({"files": [], "notes": [text]})) as prepared:
         require_the_same(order, prepared)
         outbox = _Outbox(order, attempt)
-        if order.asks or order.alone:  # nothing is done beside what is timed
-            outbox.describe(prepared)
+        outbox.describe(prepared)  # as cells find it, and with nothing beside what is timed
         if order.asks:
             say({"files": outbox.of_node(), "events": []})
             say({})
@@ -182,8 +181,6 @@ def _follow(order: Order, attempt: Attempt, bench: BenchProcess, prepared: Prepa
     """
     cells = {(cell.model, cell.strategy): cell for cell in order.planned().cells}
     events = attempt.events_from()
-    if not order.alone:
-        outbox.describe(prepared)
     kept: list[Mapping[str, Any]] = []
     next_look = 0.0
     over = False
@@ -301,18 +298,18 @@ def _unheard(text: str) -> None:
     del text
 
 
-def main(folder: Path) -> int:
-    """Carry out the order in `folder`, and say how it ended."""
+def told_to_parent(work: Callable[[Say], None], folder: Path) -> int:
+    """Do the `work` of a process on a node, in `folder`; what it says, and why it cannot go on, in lines of JSON."""
     out = sys.stdout
 
     def say(told: Mapping[str, Any]) -> None:
         out.write(json.dumps(told) + "\n")
         out.flush()
 
-    die_with_parent(int(os.environ.pop("HARNESS_PARENT")))
+    die_with_parent(int(os.environ.pop(PARENT)))
     try:
         with raise_on_termination():
-            carry_out(Order.read(folder), folder, say)
+            work(say)
     except EnvironmentChangedError as error:
         say({"trouble": str(error).removesuffix(error.remedy).strip(), "changed": True})
     except UsageError as error:
@@ -322,6 +319,11 @@ def main(folder: Path) -> int:
     except OSError as error:
         say({"trouble": f"{error.strerror or error}: {error.filename or folder}"})
     return 0
+
+
+def main(folder: Path) -> int:
+    """Carry out the order in `folder`, and say how it ended."""
+    return told_to_parent(lambda say: carry_out(Order.read(folder), folder, say), folder)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ PIECE_BYTES = 8 * 2**20
 COMES_BACK = ("surroundings", "natives", "builds", "built", "kept", "waiting", "records")
 """The folders of a unit's attempt of which what cells left comes back."""
 
+PARENT = "HARNESS_PARENT"
+"""The variable by which a process on a node knows whom it is not to outlive."""
+
 CONVERTED_ON = "converted_on"
 ENDED_ON = "ended_on"
 """The keys in details by which a node says, in what waits and in a record, what its surroundings are called."""

@@ -10,7 +10,7 @@ from harness.bench.attempt import Attempt
 from harness.bench.errors import InfrastructureError
 from harness.bench.record import write_json
 from harness.executors.connecting import ClusterError
-from harness.executors.flights import MOST_LOST, Flight, Run
+from harness.executors.flights import Flight, Run
 from harness.executors.orders import Begun, Ended, Order
 from harness.executors.receiving import Receiver
 from harness.executors.units import Unit
@@ -43,6 +43,7 @@ class Patience:
 class Reserved(Run):
     """One call of `RayCluster.alone`: the attempt itself is the unit, and what comes is put where it lies."""
 
+    _anew = "are timed on another of its class"
     _only_waiting = False
     _asked = 0.0
     _ended = Ended()
@@ -97,11 +98,7 @@ class Reserved(Run):
             raise InfrastructureError(msg)
         super()._over(flight, ended)
 
-    def _was_lost(self, flight: Flight, trouble: str) -> None:
-        self._lost[flight.unit.name] += 1
-        node = f"node {flight.node} ({flight.node_id[:8]})" if flight.node else "a node"
-        if self._lost[flight.unit.name] > MOST_LOST:
-            msg = f"{node} was lost, as others were before it, with {len(flight.receiver.left)} cells to be timed."
-            raise ClusterError(msg)
-        self._tell(f"{node} was lost, {len(flight.receiver.left)} cells are timed on another of its class: {trouble}")
-        self._ahead.insert(0, (flight.unit, flight.receiver))
+    def _give_up(self, node: str, left: int, trouble: str) -> None:
+        """This is another kind of machine."""
+        msg = f"{node} was lost, as others were before it, with {left} cells to be timed: {trouble}."
+        raise ClusterError(msg)

@@ -12,6 +12,14 @@ REFERENCE = CODE / MATRICES
 OWN = ".harness"
 
 
+def home() -> Path | None:
+    """The home of whoever runs this; None where nobody says: a container's user may have neither name nor HOME."""
+    try:
+        return Path.home().resolve()
+    except RuntimeError:
+        return None
+
+
 def own_folder(root: Path) -> Path:
     """`.harness` below a root, made if need be: what is kept between commands, and is nobody's to commit."""
     folder = root / OWN

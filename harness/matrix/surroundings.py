@@ -16,6 +16,7 @@ from harness.bench.inventory import short
 from harness.bench.places import CODE
 from harness.bench.processes import child_environ
 from harness.matrix.environment import clean_environ, told_by
+from harness.matrix.places import home
 from harness.matrix.variables import OF_FRAMEWORKS, PASS, any_of
 from harness.tables.ingredients import Surroundings
 
@@ -58,7 +59,7 @@ def inventory_of(
     python: Path, *, pinned: bool, kept: Path, root: Path, code: Iterable[Path] = ()
 ) -> dict[str, dict[str, str]]:
     """What an environment is made of, as its interpreter tells now: see `harness.bench.inventory`."""
-    places = {"root": str(root), "home": str(Path("~").expanduser())}
+    places = {"root": str(root), "home": str(home() or "")}
     whole = {"whole": True, "kept": str(kept), "leave_out": [str(CODE), *map(str, code)], "places": places}
     return told_by(
         python,

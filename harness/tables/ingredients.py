@@ -8,7 +8,6 @@ whether these files are what they were.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +18,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from harness.bench.errors import UsageError
+from harness.bench.inventory import short
 from harness.bench.plan import split
 from harness.tables.decoding import decode, read_json
 
@@ -57,11 +57,6 @@ PARTS: Mapping[str, str] = {
     "reads": "a file that the cell was seen to read",
 }
 """All parts of the identity of a cell."""
-
-
-def short(value: Any) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a plain value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def digests_of(surroundings: Surroundings) -> Digests:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import os
 import shutil
-import sysconfig
 import venv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from harness.attempts import store
 from harness.bench.attempt import Attempt
@@ -112,11 +114,44 @@ class Observer:
         self.told.append(text)
 
 
+def _needed(names: Iterable[str]) -> Iterator[importlib.metadata.Distribution]:
+    """The distributions of these tests' own environment that are called so, and those that they need."""
+    waiting, met = list(names), set[str]()
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in met:
+            met.add(name)
+            found = importlib.metadata.distribution(name)
+            yield found
+            needs = map(Requirement, found.requires or ())
+            waiting += [each.name for each in needs if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # it is another file system
+        shutil.copy2(source, target)
+
+
 def make_ambient(folder: Path) -> Path:
-    """An interpreter with all that the bench needs, and a stand-in for torch."""
+    """An interpreter with all that the bench needs, and a stand-in for torch.
+
+    It has no more than that, since a run reads the contents of all packages of an interpreter that is not pinned.
+    """
     venv.create(folder, with_pip=False)
     (site,) = folder.glob("lib/python*/site-packages")
-    (site / "ambient.pth").write_text(f"{sysconfig.get_path('purelib')}\n{STAND_IN}\n{ROOT}\n", encoding="utf-8")
+    lines = (ROOT / "harness" / "bench" / "requirements.in").read_text(encoding="utf-8").splitlines()
+    needed = [Requirement(line).name for line in lines if not line.startswith("#")]
+    for distribution in _needed([*needed, "numpy"]):
+        tops = {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}
+        for top in tops:
+            source = Path(str(distribution.locate_file(top)))
+            if source.is_dir():
+                shutil.copytree(source, site / top, copy_function=_link)
+            else:
+                _link(str(source), str(site / top))
+    (site / "ambient.pth").write_text(f"{STAND_IN}\n{ROOT}\n", encoding="utf-8")
     return folder / "bin" / "python"
 
 

@@ -48,6 +48,14 @@ def test_on_another_machine_an_outcome_is_carried_without_figures(world: World) 
     assert world.settled(back, "2026-02-02T12:00:00Z").records[0].latency_ms == 1.5, "an older table has the figures"
 
 
+def test_figures_are_of_the_machine_however_many_jobs_ran_on_it(world: World) -> None:
+    attempt, _ = world.begun("now", quiet_night(world.plan), jobs=2)
+    made = world.settled(attempt, "2026-02-01T12:00:00Z")
+    before = read_table(tables_of([world.root / "results"], "small")[-1])
+    assert made.records == tuple(replace(each, carried_from=STARTED) for each in before.records)
+    assert made.launches == before.launches
+
+
 @pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.CRASHED])
 def test_what_came_of_a_limit_is_carried_on_the_same_machine_with_as_many_jobs(world: World, outcome: Outcome) -> None:
     world.seen("2026-01-31T13:00:00Z", both(world.plan, outcome=outcome))

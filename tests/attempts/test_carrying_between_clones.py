@@ -42,12 +42,6 @@ def clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, World]:
     """Two of them; the first has a table."""
     folder = tmp_path_factory.mktemp("one") / "repository"
     made = make_world(folder, Clone)
-    finder = "__editable___edited_finder.py"
-    (made.site / finder).write_text(f"MAPPING = {{'edited': {str(folder / 'edited')!r}}}\n", encoding="utf-8")
-    with (made.site / "edited-1.0.dist-info" / "RECORD").open("a", encoding="utf-8") as record:
-        record.write(f"{finder},sha256=two,10\n")
-    shutil.rmtree(made.root / "results")
-    made.seen("2026-01-31T13:00:00Z", both(made.plan))
     return made, clone_of(made, tmp_path_factory.mktemp("another") / "clone")
 
 

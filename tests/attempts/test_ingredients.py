@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.attempts import identities
+from harness.attempts.ingredients import places
 from harness.bench import identity as bench_identity
 from harness.bench.places import PACKAGE
 from harness.matrix.surroundings import inventory_of, variables
@@ -27,6 +28,10 @@ def shim(world: World, body: str) -> World:
     )
     path.chmod(0o755)
     return replace_world(world, prepared=replace(world.prepared, python=path))
+
+
+def nobody(_: int) -> None:
+    raise KeyError
 
 
 def other_library(world: World) -> World:
@@ -58,6 +63,8 @@ FILES: Mapping[str, str] = {
     "packages: another version": "SITE/theirs-1.0.dist-info/METADATA",
     "packages: a module of an editable one": "edited/edited.py",
     "packages: a compiled module of an editable one": "edited/compiled.so",
+    "packages: what an editable one has from elsewhere": "apart/apart.py",
+    "packages: a module that it has from elsewhere": "single.py",
     "packages: a file of one from an address": "SITE/fetched.py",
     "packages: the commit of one from an address": "SITE/fetched-1.0.dist-info/direct_url.json",
     "model: its file": "good.py",
@@ -208,3 +215,12 @@ def test_a_gpu_and_its_driver_have_a_say(world: World) -> None:
     assert run_now(world, **gpu) == set()
     assert run_now(world, **{**gpu, "driver": "570.2"}) == {"native", "recite"}
     assert run_now(world, **{**gpu, "gpu": {**gpu["gpu"], "name": "H100"}}) == {"native", "recite"}
+
+
+def test_a_user_without_a_home_carries_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number: neither a variable nor the system says where that is."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    places.cache_clear()
+    assert run_now(world) == set()
+    inventory_of(world.prepared.python, pinned=False, kept=world.folder / "contents.json", root=world.root)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import pytest
+
 from harness.attempts.carrying import NIGHTS, Carrier, is_due, tables_of
 from harness.attempts.tasks import Task
 from harness.bench.plan import Cell
-from tests.attempts.worlds import STARTED, World, night_of, other, record
+from tests.attempts.worlds import STARTED, World, both, night_of, other, record
 from tests.tables.samples import timing
 
 
@@ -42,6 +44,36 @@ def test_what_a_cell_had_come_to_is_not_held_against_it_once_something_changed(w
     attempt.write(cell, record(world.plan, "recite"), {"reads": world.reads()})
     carrier.take_up(attempt, task, world.prepared, inside, fresh=False)
     assert [each["strategy"] for each in attempt.expectations()] == ["recite"], "it was run by then"
+
+
+@pytest.mark.parametrize("then", ["2", None])
+def test_a_cell_that_came_to_something_else_under_other_conditions_is_no_finding(
+    world: World, monkeypatch: pytest.MonkeyPatch, then: str | None
+) -> None:
+    """It ran under a variable that had another value when the run was gone on with, or none at all."""
+    cell = next(cell for cell in world.plan.cells if cell.strategy == "recite")
+    attempt, _ = world.begun("now", night_of(cell))
+    for each in set(world.plan.cells) - set(attempt.recorded(world.plan)):
+        kept = {"reads": world.reads(), "launches": [timing([0.001, 0.002])]}
+        attempt.write(each, record(world.plan, each.strategy), kept)
+    if then:
+        monkeypatch.setenv("ORT_LEVEL", then)
+    carrier = Carrier(root=world.root, tables=tables_of([world.root / "results"], "small"), night=night_of(cell))
+    carrier.take_up(attempt, Task(plan=world.plan), world.prepared, {**world.inside, "jobs": 1}, fresh=False)
+    for each in set(world.plan.cells) - set(attempt.recorded(world.plan)):
+        attempt.write(each, both(world.plan)[each.strategy], {"launches": [timing([0.001, 0.002])]})
+    made = world.settled(attempt, "2026-02-01T12:00:00Z")
+    assert [each.cell for each in made.run.not_reproducible] == ([] if then else ["good/recite"])
+
+
+def test_a_cell_of_which_only_the_place_is_known_is_a_finding(world: World) -> None:
+    """The bench died with it, so that nobody knows what it read."""
+    cell = next(cell for cell in world.plan.cells if cell.strategy == "recite")
+    attempt, _ = world.begun("now", night_of(cell))
+    for each in set(world.plan.cells) - set(attempt.recorded(world.plan)):
+        attempt.write(each, record(world.plan, each.strategy), {"launches": [timing([0.001, 0.002])]})
+    made = world.settled(attempt, "2026-02-01T12:00:00Z")
+    assert [each.cell for each in made.run.not_reproducible] == ["good/recite"]
 
 
 def test_another_outcome_of_a_cell_that_is_run_again_is_not_reproducible(world: World) -> None:

@@ -170,9 +170,13 @@ def make_world(folder: Path, kind: type[World] = World) -> World:
     (site,) = (folder / "env").glob("lib/python*/site-packages")
     (site / "theirs-1.0.dist-info" / "RECORD").write_text("theirs.py,sha256=one,10\n", encoding="utf-8")
     install(site, "edited", {"url": (folder / "edited").as_uri(), "dir_info": {"editable": True}})
-    (folder / "edited").mkdir()
-    for name in ("edited.py", "compiled.so"):
-        (folder / "edited" / name).write_bytes(b"")
+    for name in ("edited/edited.py", "edited/compiled.so", "apart/apart.py", "single.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"")
+    places = {name: str(folder / name) for name in ("edited", "apart", "single")}
+    (site / "__editable___edited_finder.py").write_text(f"MAPPING: dict[str, str] = {places}\n", encoding="utf-8")
+    with (site / "edited-1.0.dist-info" / "RECORD").open("a", encoding="utf-8") as record:
+        record.write("__editable___edited_finder.py,sha256=two,10\n")
     install(site, "fetched", {"url": "https://example.org/fetched.zip", "archive_info": {}})
     (site / "fetched.py").write_text("FETCHED = 1\n", encoding="utf-8")
     files, plugins = [folder / "good.py"], [folder / "plugins"]

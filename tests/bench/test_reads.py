@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.bench.places import CODE
-from harness.bench.reads import TABLE_FILES, content_of, named_in, reads_in
+from harness.bench.reads import TABLE_FILES, content_of, named_in, reads_in, together
 
 
 def _read_by(folder: Path, body: str, **environ: str) -> set[str]:
@@ -47,6 +47,13 @@ def test_files_that_are_opened_and_folders_that_are_listed(tmp_path: Path, body:
         assert {Path(path).name for path in reads_in(tmp_path / "work")} == read
         return
     assert _read_by(tmp_path, body) == read
+
+
+def test_what_had_another_content_for_one_than_for_the_other_is_not_known() -> None:
+    """A file was edited between the build and the conversion: the cell is of neither content."""
+    built = {"/data": "one", "/model.py": "two"}
+    assert together(built, {"/model.py": "two", "/step.json": ""}) == {**built, "/step.json": ""}
+    assert together(built, {"/data": "another"}) is None
 
 
 def test_a_module_that_was_compiled_before_is_its_source(tmp_path: Path) -> None:

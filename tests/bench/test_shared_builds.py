@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.bench.builds import Built
+from harness.bench.builds import Builds, Built
+from harness.bench.plan import Plan, expand
+from harness.bench.reads import content_of
+from harness.bench.registry import discover
+from harness.bench.requests import BUILT_FILE
 from harness.bench.shared_builds import SharedBuilds
 from harness.bench.tensors import file_digest
+from tests.attempts.conftest import MODEL
 
 TOLD = {"seconds": {"build": 1.5}, "reads": {"/models/a.py": "0123"}}
 
@@ -48,6 +56,37 @@ def test_a_copy_is_the_benches_own(tmp_path: Path) -> None:
     digests = {"digests": {"inputs-0.npz": file_digest(left / "inputs-0.npz")}}
     assert Built(own, digests).edited() == ["inputs-0.npz"]
     assert Built(others, digests).edited() == []
+
+
+class RebuiltError(Exception):
+    """The bench has no other way than to build."""
+
+
+class Children:
+    """What would build."""
+
+    def work(self, *_: object) -> None:
+        raise RebuiltError
+
+
+@pytest.mark.parametrize("edited", ["", "shared/one/inputs-0.npz", "data.bin", "shared/one/built.json"])
+def test_a_copy_is_taken_unless_it_or_what_it_was_made_of_was_edited(tmp_path: Path, edited: str) -> None:
+    (tmp_path / "one.py").write_text(MODEL.replace("WIDTH", "8"), encoding="utf-8")
+    (tmp_path / "data.bin").write_bytes(b"data")
+    registry = discover(models=[tmp_path / "one.py"], plugins=[])
+    cells = expand(registry, combination="small", device="cpu", tier="quick", strategies=["native"])
+    plan = Plan(combination="small", device="cpu", tier="quick", cells=cells)
+    left, shared = _left(tmp_path / "left"), SharedBuilds(tmp_path / "shared")
+    digests = {"digests": {"inputs-0.npz": file_digest(left / "inputs-0.npz")}}
+    (left / BUILT_FILE).write_text(json.dumps(digests), encoding="utf-8")
+    shared.give("one", left, {"seconds": {}, "reads": {str(tmp_path / "data.bin"): content_of(tmp_path / "data.bin")}})
+    if edited:
+        (tmp_path / edited).chmod(0o644)
+        (tmp_path / edited).write_bytes(b"edited")
+    children: Any = Children()
+    builds = Builds(plan, registry, children, tmp_path / "own", shared)
+    with pytest.raises(RebuiltError) if edited else contextlib.nullcontext():
+        assert builds.built("one").facts == digests
 
 
 def test_what_cannot_be_copied_as_a_whole_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

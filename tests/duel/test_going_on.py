@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from harness.bench.record import write_json
 from harness.bench.waiting import Waiting
 from harness.duel.contesting import DUEL_FILE, PAIRS_FILE, Duel, Journal, Rules, contest
 from harness.duel.deciding import Decision
+from harness.duel.grounds import OutOfTimeError
 from harness.duel.machines import MachineFile
 from harness.duel.pairing import Pair
 from harness.duel.preparing import Key, ReadyCell, Side
@@ -104,10 +108,10 @@ def test_pairs_of_artifacts_that_were_converted_anew_are_not_gone_on_with(
 def test_pairs_of_another_machine_are_not_gone_on_with(tmp_path: Path, sides: tuple[Side, Side]) -> None:
     journal = left(tmp_path, sides, pairs_of(noisy(0.0, 3)))
     stated = json.loads((journal.folder / DUEL_FILE).read_text(encoding="utf-8"))
-    assert stated["machine"] == [MachineFile(tmp_path, "cpu").name, ""]
-    stated["machine"][0] = "amd-epyc-64-cores-256-gib"
-    write_json(journal.folder / DUEL_FILE, stated)
-    assert gone_on(tmp_path, sides).pairs == 0
+    assert stated["machine"] == MachineFile(tmp_path, "cpu").stated
+    for other, pairs in (({"memory_mb": stated["machine"]["memory_mb"] * 0.995}, 3), ({"cpu": "another"}, 0)):
+        write_json(journal.folder / DUEL_FILE, {**stated, "machine": {**stated["machine"], **other}})
+        assert gone_on(tmp_path, sides).pairs == pairs
 
 
 def test_pairs_of_several_nodes_are_of_one_duel_that_names_them(tmp_path: Path, sides: tuple[Side, Side]) -> None:
@@ -123,11 +127,54 @@ def test_pairs_of_several_nodes_are_of_one_duel_that_names_them(tmp_path: Path, 
     assert "(`harness duel one one` with the same --machine measures it)" in text
 
 
+class Lost:
+    """A ground whose one node is lost, and none comes in its place before the time is over."""
+
+    conditions: Mapping[str, Any] = {}
+
+    def __init__(self) -> None:
+        self.clock = 0.0
+
+    @contextlib.contextmanager
+    def pairing(self, *_: Any) -> Iterator[Lost]:
+        yield self
+
+    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random, until: float = math.inf) -> Pair:
+        del sides, chance
+        self.clock = until + 1.0
+        raise OutOfTimeError
+
+
+def test_the_budget_ends_a_duel_that_waits_for_a_node(
+    tmp_path: Path, sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(tmp_path, sides, pairs_of(noisy(0.0, 3)))
+    ground = Lost()
+    monkeypatch.setattr("harness.duel.contesting.time", SimpleNamespace(monotonic=lambda: ground.clock))
+    rules = replace(SPENT, budget_s=600.0)
+    ignored: list[str] = []
+    keys = list(sides[0].cells)
+    duel = contest(tmp_path, sides, keys, rules=rules, tell=ignored.append, busy=ignored.append, ground=ground)
+    assert ground.clock == 601.0
+    assert (duel.pairs, duel.cut) == (3, tuple(keys))
+
+
 def test_what_is_known_of_a_machine_is_of_the_one_that_tells_its_conditions(tmp_path: Path) -> None:
     told = {"cpu": "AMD EPYC", "cores": 16, "memory_mb": 64 * 1024, "os": "Linux"}
     there = MachineFile(tmp_path, "cuda", {"machine": told, "gpu": {"name": "NVIDIA H200"}})
     assert (there.name, there.gpu) == ("amd-epyc-16-cores-64-gib", "NVIDIA H200")
     assert there.path.name != MachineFile(tmp_path, "cpu").path.name
+
+
+def test_machines_of_one_make_whose_memory_rounds_apart_are_known_as_one(tmp_path: Path) -> None:
+    def of(memory_mb: int) -> MachineFile:
+        told = {"cpu": "AMD EPYC", "cores": 16, "memory_mb": memory_mb, "os": "Linux"}
+        return MachineFile(tmp_path, "cpu", {"machine": told, "gpu": None})
+
+    learnt = of(64 * 1024 - 500)
+    learnt.learn("duel", {})
+    assert of(64 * 1024 - 530).path == learnt.path, "63 GiB, by itself"
+    assert of(63 * 1024 - 600).path != learnt.path
 
 
 @pytest.mark.parametrize(

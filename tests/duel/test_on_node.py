@@ -21,7 +21,7 @@ from harness.executors.answering import Answerer
 from harness.executors.parcel import pack, parcel_of
 from tests.attempts.conftest import Observer, running
 from tests.duel.sides import BUSY, task_of
-from tests.executors.orders import make_python
+from tests.executors.orders import make_python, node_cache_in
 
 TURNS = Turns(blocks=3, turn_s=0.001)
 MODULE = "harness.duel.on_node"
@@ -34,10 +34,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the node keeps things: no other test's."""
-    folder = tmp_path_factory.mktemp("node-cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARNESS_NODE_CACHE", str(folder))
+    with node_cache_in(tmp_path_factory.mktemp("node-cache")) as folder:
         yield folder
 
 

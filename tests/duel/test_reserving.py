@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from harness import cli
 from harness.attempts.tasks import Task
 from harness.bench.environment import description
 from harness.cli.clustering import Elsewhere
@@ -24,16 +27,14 @@ from harness.duel.preparing import ReadyCell
 from harness.duel.reserving import ReservedNode
 from harness.duel.sequential import Design
 from harness.executors.cluster import RayCluster
-from harness.executors.machines import MachineClass
 from harness.report.duel import as_text
 from tests.attempts.conftest import Observer, running
 from tests.duel.sides import BUSY, fight, slowed, task_of
-from tests.executors.clusters import Nodes, nodes
+from tests.executors.clusters import FAST, Nodes, nodes
 from tests.executors.orders import make_python
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore")]
 
-FAST = MachineClass("machine", "fast")
 RULES = Rules(design=Design(looks=(6,)), turns=Turns(blocks=3, turn_s=0.002), budget_s=300.0)
 
 
@@ -47,16 +48,11 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("caches")
 
 
-def add_fast(cluster: Nodes, caches: Path, name: str) -> Any:
-    """One more node of the class, which keeps what it has in a folder of its own."""
-    return cluster.add(cpus=2, labels={"machine": "fast"}, env_vars={"HARNESS_NODE_CACHE": str(caches / name)})
-
-
 @pytest.fixture(scope="module")
 def cluster(caches: Path) -> Iterator[Nodes]:
     """A node of no class, and one of the class with more CPUs than a cell has."""
     with nodes(1, caches / "other") as started:
-        add_fast(started, caches, "fast")
+        started.add_fast(caches / "fast")
         yield started
 
 
@@ -98,14 +94,14 @@ class _Watched:
     ) -> None:
         self._pairs, self._free, self._before, self._during = pairs, free, before, during
 
-    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random) -> Pair:
+    def take(self, sides: tuple[ReadyCell, ReadyCell], *, chance: random.Random, until: float = math.inf) -> Pair:
         ray: Any = importlib.import_module("ray")
         self._free.append(ray.available_resources().get("CPU", 0.0))
         self._before()
         timer = threading.Timer(0.5, self._during)
         timer.start()
         try:
-            return self._pairs.take(sides, chance=chance)
+            return self._pairs.take(sides, chance=chance, until=until)
         finally:
             timer.join()
 
@@ -150,7 +146,7 @@ def test_the_pair_of_a_lost_node_is_taken_again_on_another_of_its_class(
 
     def add() -> None:
         if doomed:
-            add_fast(cluster, caches, "another")
+            cluster.add_fast(caches / "another")
 
     def kill() -> None:
         while doomed:
@@ -171,3 +167,21 @@ def test_the_pair_of_a_lost_node_is_taken_again_on_another_of_its_class(
     assert [line for line in observer.told if "was lost, what it was doing is done again" in line], observer.told
     assert len(duel.nodes) == 1, "the first one was lost with its first pair"
     assert not running(str(caches))
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ("machine=slow", "no node of the cluster is labelled machine=slow. There are machine=fast."),
+        ("machine=fast", "torch2.0"),
+    ],
+)
+def test_a_verdict_says_at_once_that_no_node_has_the_label_of_its_duel(
+    tmp_path: Path, cluster: Nodes, label: str, told: str
+) -> None:
+    """What it has no table of comes after it."""
+    words = ["gate", "torch2.0", "torch2.1", "--duel", "--duel-machine", label, "--duel-address", cluster.address]
+    done = CliRunner().invoke(cli.cli, ["--root", str(tmp_path), *words])
+    assert done.exit_code == 2, done.output
+    assert told in done.output
+    assert ("labelled" in done.output) == (label == "machine=slow")

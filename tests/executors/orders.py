@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pytest
 
 from harness.attempts.tasks import inside_of
 from harness.bench.attempt import Attempt
@@ -33,6 +36,14 @@ def make_python(folder: Path) -> Path:
     paths.write_text(paths.read_text(encoding="utf-8").replace(f"{ROOT}\n", ""), encoding="utf-8")
     add_package(python)
     return python
+
+
+@contextlib.contextmanager
+def node_cache_in(folder: Path) -> Iterator[Path]:
+    """A folder in which the node of this process keeps things: no other test's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_NODE_CACHE", str(folder))
+        yield folder
 
 
 def own_plan(folder: Path, *, models: Sequence[str] = ("one",), memory_mb: int = 1000, **steps: str) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.bench.errors import EnvironmentChangedError, InfrastructureError, UsageError
-from harness.executors.asking import Asking
+from harness.executors.asking import Asking, NoNodeInTimeError
 from harness.executors.connecting import ClusterError, imported
 from harness.executors.orders import Begun, Post
 
@@ -132,6 +133,21 @@ def test_a_node_that_cannot_do_it_is_avoided_and_the_second_such_ends_it() -> No
         asked(Cluster([full], [full], [BEGUN, PAIR]))
     with pytest.raises(InfrastructureError, match=r"node node0 \(node0-of\): no space left"):
         asked(Cluster([full]))
+
+
+def test_in_the_place_of_a_lost_node_none_is_waited_for_beyond_the_time_that_is_given() -> None:
+    told: list[str] = []
+    cluster = Cluster([BEGUN, PAIR, lost], [BEGUN, PAIR])
+    others_are_busy: dict[str, Any] = {
+        "wait": lambda references, timeout: (references if len(cluster.avoided) == 1 else [], [])
+    }
+    ray: Any = SimpleNamespace(**{**vars(RAY), **others_are_busy})
+    with Asking(cluster, ray, POST, [], told.append) as asking:
+        assert asking.ask({}) == {"pair": 1}
+        with pytest.raises(NoNodeInTimeError):
+            asking.ask({}, until=time.monotonic())
+    assert len(told) == 1
+    assert told[0].startswith("node node0 (node0-of) was lost")
 
 
 def test_a_changed_environment_ends_it() -> None:

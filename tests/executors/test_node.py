@@ -31,7 +31,7 @@ from harness.matrix.environment import clean_environ
 from harness.matrix.surroundings import surroundings_of
 from harness.tables.ingredients import name_of
 from tests.attempts.conftest import running
-from tests.executors.orders import PLACES, begun, make_python, own_plan, rows, work_in
+from tests.executors.orders import PLACES, begun, make_python, node_cache_in, own_plan, rows, work_in
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +41,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the node keeps things: no other test's."""
-    folder = tmp_path_factory.mktemp("node-cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARNESS_NODE_CACHE", str(folder))
+    with node_cache_in(tmp_path_factory.mktemp("node-cache")) as folder:
         yield folder
 
 

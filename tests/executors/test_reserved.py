@@ -24,13 +24,12 @@ from harness.tables.schema import Table
 from harness.tables.writing import write_table
 from tests.attempts.conftest import Observer, running
 from tests.attempts.worlds import quiet_night
-from tests.executors.clusters import Nodes, nodes
+from tests.executors.clusters import FAST, FAST_CPUS, Nodes, nodes
 from tests.executors.orders import make_python, own_plan
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore")]
 
-FAST = MachineClass("machine", "fast")
-CPUS = 2
+CUDA = "/where/no/other/has/it"
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +42,11 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("caches")
 
 
-def add_fast(cluster: Nodes, caches: Path, name: str) -> Any:
-    """One more node of the class, which keeps what it has in a folder of its own."""
-    own = {"HARNESS_NODE_CACHE": str(caches / name), "CUDA_HOME": "/where/no/other/has/it"}
-    return cluster.add(cpus=CPUS, labels={"machine": "fast"}, env_vars=own)
-
-
 @pytest.fixture(scope="module")
 def cluster(caches: Path) -> Iterator[Nodes]:
     """A node of no class, and one of the class with more CPUs than a cell has."""
     with nodes(1, caches / "other") as started:
-        add_fast(started, caches, "fast")
+        started.add_fast(caches / "fast", CUDA_HOME=CUDA)
         yield started
 
 
@@ -107,7 +100,7 @@ def test_cells_of_a_class_run_and_are_timed_on_its_nodes_alone(
     monkeypatch.setattr("harness.attempts.tasks.description", lambda: other)
     told: list[str] = []
     executor = RayCluster(cluster.address, task.plan.policy, device="cpu", tell=told.append, machine=FAST)
-    assert executor.jobs == CPUS, "only nodes of the class count"
+    assert executor.jobs == FAST_CPUS, "only nodes of the class count"
     observer = Timing()
     attempt, table = executed(tmp_path, task, executor, observer, Carrier(root=tmp_path))
     ends = {(record.model, record.strategy): record for record in table.records}
@@ -145,7 +138,7 @@ class Killing(Observer):
         super().timing(model, strategy)
         while self._doomed:
             self._cluster.kill(self._doomed.pop())
-            add_fast(self._cluster, self._caches, "another")
+            self._cluster.add_fast(self._caches / "another", CUDA_HOME=CUDA)
 
 
 @pytest.mark.long

@@ -126,14 +126,14 @@ def _seconds_for_a_table(root: Path) -> float:
 
 
 def test_a_writer_that_is_killed_at_any_moment_leaves_whole_tables_alone(tmp_path: Path) -> None:
-    """Two hundred writers or more, each killed at some moment; whoever reads, then or later, finds tables whole."""
+    """Sixty writers or more, each killed at some moment; whoever reads, then or later, finds tables whole."""
     chance = random.Random(7)
     series = tmp_path / "torch2.0" / "cpu-quick"
     left = read = 0
     longest_s = max(0.02, 4 * _seconds_for_a_table(tmp_path / "before"))
     for turn in itertools.count():
         # How many are killed in the midst of a table is a matter of the machine, and enough of them must be.
-        if turn >= 200 and min(left, read) > 20:
+        if turn >= 60 and min(left, read) > 20:
             break
         assert turn < 3000, f"{left} writers were killed in the midst of a table and {read} tables read: too few"
         child = writer_from(tmp_path, turn * 1000)
@@ -146,7 +146,7 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_whole_tables_alone(tmp_pat
         assert os.WTERMSIG(status) == signal.SIGKILL
         left += len(list(series.glob(".*")))
     tables = sorted(series.glob("[!.]*"))
-    assert len(tables) > 100
+    assert len(tables) > 30
     for folder in tables:
         assert len(read_table(folder).records) == 30
     write_table(tmp_path, many(900_000))

@@ -251,7 +251,7 @@ def test_a_zero_always_rests_on_something_and_nothing_less() -> None:
     said: Counter[str] = Counter()
 
     @given(sides())
-    @settings(max_examples=1000, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     def check(pair: tuple[Side, Side]) -> None:
         base, candidate = pair[0].table(), pair[1].table()
         comparison = compare(base, candidate)
@@ -274,7 +274,7 @@ def test_what_passed_and_does_less_is_worse_or_not_told_never_nothing() -> None:
     codes: Counter[tuple[str, int]] = Counter()
 
     @given(sides(), st.data())
-    @settings(max_examples=800, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=250, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     def check(pair: tuple[Side, Side], data: st.DataObject) -> None:
         base, side = pair
         if judge(compare(base.table(), side.table())).exit_code != 0:
