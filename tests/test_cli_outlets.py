@@ -14,13 +14,15 @@ from click.testing import CliRunner, Result
 from harness.bench.environment import pins_of
 from harness.cli import cli
 from harness.cli.outlets import FORMATS
-from harness.cli.placing import pins_in, places_of
+from harness.cli.placing import pins_in, places_of, reader_of
 from harness.matrix import combination as combinations
 from harness.matrix.requirements import keeping
 from harness.matrix.requirements.closing import Wish
+from harness.report.next_steps import Asked
 from harness.report.outlets.facts import Place
 from harness.report.outlets.stores import STORES
-from harness.tables.schema import Run
+from harness.tables.schema import Table
+from harness.verdict.comparison import compare
 from tests.github.checkouts import edit, git, repository
 from tests.tables.samples import table
 
@@ -95,12 +97,12 @@ def test_annotations_stand_after_the_report_and_point_at_the_pin(root: Path) -> 
     assert pinned.startswith("torch==")
 
 
-def given_in(root: Path, file: str) -> Run:
-    """The run of a table of the requirements in `file`, which are locked."""
+def given_in(root: Path, file: str) -> Table:
+    """A table of the requirements in `file`, which are locked."""
     wish = Wish(modules=frozenset({"torch", "six"}), everything=True)
     kept = keeping.take(root, str(root / file), wish, python="3.11", note=lambda _: None)
     pins = combinations.read(root, kept.name).pins
-    return table(combination=kept.name, pins=pins, packages=pins_of(kept.lock)).run
+    return table(combination=kept.name, pins=pins, packages=pins_of(kept.lock))
 
 
 @pytest.mark.parametrize(
@@ -122,8 +124,21 @@ def test_requirements_of_ones_own_are_pointed_at_from_the_top_of_the_repository(
     edit(root / file, "torch==1.0", "torch==2.0")
     base, candidate = (given_in(root, each) for each in (".harness/base/c0ffee/requirements.txt", file))
     told = file if file == "requirements.txt" else "matrices/one.in"
-    assert places_of(root, candidate, base).pins["torch"] == Place(path=f"ml/{told}", line=line)
-    assert places_of(root, base).pins == {}
+    assert places_of(root, candidate.run, base.run).pins["torch"] == Place(path=f"ml/{told}", line=line)
+    assert places_of(root, base.run).pins == {}
+    reader = reader_of(root, compare(base, candidate))
+    typed = Asked(file=file, options=" --python-version 3.11 --all")
+    assert reader.given == {base.run.combination: None, candidate.run.combination: typed}
+
+
+def test_a_table_is_there_for_others_where_git_knows_it(root: Path, tmp_path: Path) -> None:
+    made = tmp_path / "checkout"
+    shutil.copytree(root, made)
+    git(made, "init", "--quiet")
+    assert " explain " not in told(made, "gate", "--to", "comment").stdout
+    assert " explain " in told(made, "gate").stdout, "whoever is at this machine has it in any case"
+    git(made, "add", "results")
+    assert " explain " in told(made, "gate", "--to", "comment").stdout
 
 
 def test_a_summary_is_appended_to_what_the_step_has(root: Path, tmp_path: Path) -> None:

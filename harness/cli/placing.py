@@ -1,8 +1,12 @@
-"""Where in the repository packages are asked for and models are, so that what is told of them can point there."""
+"""Where in the repository packages are asked for and models are, so that what is told of them can point there.
+
+What is told to be typed is what whoever reads it elsewhere has.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,9 +15,13 @@ from harness.bench.places import MATRICES
 from harness.bench.series import values_of
 from harness.matrix import combination as combinations
 from harness.matrix.places import OWN
+from harness.matrix.requirements import keeping
 from harness.matrix.requirements.pointing import lines_of
+from harness.report.next_steps import Asked, Reader
 from harness.report.outlets.facts import Place, Places
+from harness.tables.layout import RUN
 from harness.tables.schema import Run
+from harness.verdict.comparison import Comparison
 
 _ZOO = "model_zoo"
 
@@ -43,6 +51,34 @@ def pins_in(root: Path, combination: str, versions: Mapping[str, str]) -> dict[s
             if told := _told(root, asked.path):
                 found.setdefault(name, Place(path=told, line=asked.line))
     return found
+
+
+def reader_of(root: Path, comparison: Comparison) -> Reader:
+    """Whoever reads it elsewhere: they have a checkout of the repository, and nothing else that is on this machine."""
+    folders = [table.folder for table in comparison.tables]
+    names = {run.combination for run in (comparison.base, comparison.candidate)}
+    return Reader(
+        tables=all(folder is not None and _committed(folder) for folder in folders),
+        given={name: _asked(root, name) for name in names if combinations.is_given(root, name)},
+    )
+
+
+def _asked(root: Path, name: str) -> Asked | None:
+    """The file of the repository that requirements were given by, with their options."""
+    stated = keeping.known(root, name).stated
+    if not stated or not _told(root, (root / stated["file"]).resolve()):
+        return None
+    python = f" --python-version {stated['asked']}" if stated["asked"] else ""
+    return Asked(file=stated["given"], options=f"{python}{' --all' if stated['everything'] else ''}")
+
+
+def _committed(folder: Path) -> bool:
+    """Whether git knows the table in `folder`."""
+    command = ["git", "ls-files", "--error-unmatch", RUN]
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+    except OSError:  # there is no git, or no such folder
+        return False
 
 
 def _edited(root: Path, path: Path) -> Path:

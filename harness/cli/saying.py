@@ -9,7 +9,7 @@ from harness.attempts import details
 from harness.bench.environment import canonical
 from harness.bump.schema import Bump
 from harness.cli.outlets import Said
-from harness.cli.placing import pins_in, places_of
+from harness.cli.placing import pins_in, places_of, reader_of
 from harness.matrix.places import OWN
 from harness.report import markdown
 from harness.report.comment import comment, no_solution_comment
@@ -28,7 +28,8 @@ def said_of_comparison(
 ) -> Said:
     """A comparison, under its verdict where there is one."""
     places = places_of(root, comparison.candidate, comparison.base, models={c.cell[0] for c in comparison.compared})
-    made = partial(comment, comparison, verdict, bump)
+    reader = reader_of(root, comparison)
+    made = partial(comment, comparison, verdict, bump, reader=reader)
 
     def file_of(table: Table, model: str, strategy: str) -> str:
         return details.recorded_at(root, table, model, strategy)

@@ -10,9 +10,10 @@ from harness.report.commented import breaking, numbers
 from harness.report.escaping import code, fenced, sentence, text
 from harness.report.fitting import Block, Measure, fitted
 from harness.report.folded import folds
+from harness.report.next_steps import HERE, Reader, look_at
 from harness.report.obstacles import NoSolution
 from harness.report.wayout import blame_command, next_step_of
-from harness.report.wording import bumped_title, headline, look_at, package_text, plain
+from harness.report.wording import bumped_title, headline, package_text, plain
 from harness.tables.schema import Run
 from harness.verdict.comparison import Comparison, count_of
 from harness.verdict.gate import Decision, Verdict
@@ -39,25 +40,25 @@ def comment(
     limit: int = LIMIT,
     measure: Measure = len,
     marked: bool = True,
+    reader: Reader = HERE,
 ) -> str:
     """A comparison as a comment of at most `limit`, under its verdict where there is one, the worst first.
 
     `bump` is who is to blame, where that was looked for. `marked` puts the hidden line first by which a bot finds its
-    comment again.
+    comment again. `reader` is who can type what it tells.
     """
     first = [marker(comparison.base)] if marked else []
     blocks = [
         Block(items=(*first, f"### {text(decision_line(comparison, verdict))}"), firm=True),
         Block(items=(_moved(comparison),), firm=True),
         *breaking(comparison, verdict, bump),
-        Block(items=_asking(comparison, verdict, bump), firm=True),
+        Block(items=_asking(comparison, verdict, bump, reader), firm=True),
         *numbers(comparison, verdict),
-        Block(items=_next(comparison, verdict, bump), joint="\n\n", firm=True),
+        Block(items=_next(comparison, verdict, bump, reader), joint="\n\n", firm=True),
         *folds(comparison, verdict, bump),
     ]
-    return fitted(
-        blocks, limit=limit, cut_line=lambda cut: f"Left out: {cut}. {sentence(_whole(comparison))}", measure=measure
-    )
+    whole = sentence(_whole(comparison, reader))
+    return fitted(blocks, limit=limit, cut_line=lambda cut: f"Left out: {cut}. {whole}", measure=measure)
 
 
 def no_solution_comment(found: NoSolution, *, marked: bool = True) -> str:
@@ -108,20 +109,20 @@ def _moved(comparison: Comparison) -> str:
     return f"{'; '.join(parts)}. {sides}: {candidate.device}, tier {candidate.tier}{models}."
 
 
-def _asking(comparison: Comparison, verdict: Verdict | None, bump: Bump | None) -> tuple[str, ...]:
-    command = "" if bump else blame_command(comparison, verdict)
+def _asking(comparison: Comparison, verdict: Verdict | None, bump: Bump | None, reader: Reader) -> tuple[str, ...]:
+    command = "" if bump else blame_command(comparison, verdict, reader=reader)
     return (sentence(f"Who is to blame, and what passes instead: `{_within(command)}` asks."),) if command else ()
 
 
-def _next(comparison: Comparison, verdict: Verdict | None, bump: Bump | None) -> tuple[str, ...]:
-    steps = (look_at(comparison, verdict), next_step_of(comparison, verdict, bump))
+def _next(comparison: Comparison, verdict: Verdict | None, bump: Bump | None, reader: Reader) -> tuple[str, ...]:
+    steps = (look_at(comparison, verdict, reader=reader), next_step_of(comparison, verdict, bump, reader=reader))
     return tuple(f"Next: {sentence(_within(step))}" for step in steps if step)
 
 
-def _whole(comparison: Comparison) -> str:
+def _whole(comparison: Comparison, reader: Reader) -> str:
     """Where all of it is."""
     folders = [table.folder for table in comparison.tables]
-    if None in folders:
+    if None in folders or not reader.tables:
         return "The tables have all of it."
     words = shlex.join(["harness", "compare", *map(str, folders)])
     return f"The tables have all of it: `{_within(words)}` prints it."

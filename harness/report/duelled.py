@@ -7,8 +7,8 @@ from typing import Any
 from harness.duel.deciding import Decision
 from harness.duel.thresholds import UNMEASURED
 from harness.report.duel import cell_values, in_order, row
+from harness.report.next_steps import options_of
 from harness.report.outlets.told import LatencyCellTold, LatencyTold, UntimedTold
-from harness.report.wording import options_of
 from harness.tables.schema import Run
 from harness.verdict.comparison import count_of, listed
 from harness.verdict.duelled import Cell, Duelled

@@ -7,6 +7,7 @@ copied.
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ _LEAST_ROOM = 40
 _LEAST_COLUMN = 30
 """A last column that has less room goes below its row."""
 _FURTHER_IN = 2
+_COMMAND = re.compile(r"`(harness [^`]*)`")
+_SHELL_WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
+_QUOTED = re.compile(r"""["'\\]""")
+_CONTINUED = " \\"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +103,46 @@ def wrapped(text: str, *, width: int, indent: int, style: str = "", hanging: int
     room = max(width - indent, _LEAST_ROOM)
     parts = textwrap.wrap(text, room, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
     return [Text(" " * indent + part, style=style) for part in parts]
+
+
+def next_lines(told: str, *, width: int) -> list[Text]:
+    """`Next: ...`, whose commands (between backticks) can be copied.
+
+    No line ends within one of them. Where one does not fit a line, each is on lines of its own that a shell reads as
+    one.
+    """
+    whole = f"Next: {told}"
+    kept = wrapped(_COMMAND.sub(lambda command: command[0].replace(" ", "\0"), whole), width=width, indent=0)
+    if all(line.cell_len <= width for line in kept):
+        return [Text(line.plain.replace("\0", " ")) for line in kept]
+    lines: list[Text] = []
+    for number, part in enumerate(_COMMAND.split(whole)):
+        if number % 2:
+            lines += map(Text, continued(part, width=width))
+        else:
+            lines += wrapped(part.strip(" ,"), width=width, indent=0)
+    return lines
+
+
+def continued(command: str, *, width: int) -> list[str]:
+    """A command as lines that a shell reads as one: all but the last end with a backslash.
+
+    None is wider than `width` but for a word in quotes that is: a shell would take the backslash for a part of it.
+    """
+    words, width = _SHELL_WORD.findall(command), max(width, _LEAST_ROOM)
+    lines, line = [], ""
+    for number, word in enumerate(words, start=1):
+        room = width - (0 if number == len(words) else len(_CONTINUED))
+        begun = f"{line} {word}" if line else f"{GAP}{word}"
+        if line and len(begun) > room:
+            lines.append(f"{line}{_CONTINUED}")
+            begun = f"{GAP * 2}{word}"
+        line = begun if len(begun) <= room else word
+        while len(line) > room and not _QUOTED.search(line):
+            cut = line.rfind("/", 1, width - 1) + 1 or width - 1
+            lines.append(f"{line[:cut]}\\")
+            line = line[cut:]
+    return [*lines, line]
 
 
 def aligned(rows: Sequence[Sequence[Text]]) -> list[Text]:

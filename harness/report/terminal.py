@@ -20,7 +20,8 @@ from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rest, 
 from harness.report.families import SHOWN_PACKAGES, family_lines
 from harness.report.figures import FIGURES_TITLE, figures
 from harness.report.grids import Breakage, Grid, breakages, grid_of, legends, not_applicable, success_rates, summary
-from harness.report.lines import GAP, Line, Rows, aligned, show, wrapped
+from harness.report.lines import GAP, Line, Rows, aligned, next_lines, show, wrapped
+from harness.report.next_steps import look_at, look_at_cell
 from harness.report.shifts import (
     LATENCY_TITLE,
     MEMORY_TITLE,
@@ -44,8 +45,6 @@ from harness.report.wording import (
     detail,
     grid_text,
     headline,
-    look_at,
-    look_at_cell,
     machine_line,
     moved_rows,
     natives_line,
@@ -127,7 +126,7 @@ def grid_lines(table: Table, foreseen: Foreseen | None = None, *, width: int) ->
         lines += wrapped(", ".join(table.run.missing), width=width, indent=2)
     names = [name for each in breakages(broken) for name in each.names]
     if names and (step := look_at_cell(table.folder, names)):
-        lines += [Text(), *wrapped(f"Next: {step}", width=width, indent=0)]
+        lines += [Text(), *next_lines(step, width=width)]
     return lines
 
 
@@ -268,7 +267,7 @@ def comparison_lines(
     lines += [*_duelled_lines(comparison, verdict, width=width), *_shift_lines(comparison, verdict, width=width)]
     lines += [*_figure_lines(comparison), Text()]
     for step in (look_at(comparison, verdict), next_step_of(comparison, verdict, bump)):
-        lines += wrapped(f"Next: {step}", width=width, indent=0) if step else []
+        lines += next_lines(step, width=width) if step else []
     return lines
 
 

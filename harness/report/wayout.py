@@ -11,7 +11,8 @@ from harness.bench.series import values_of
 from harness.bump.schema import Bump, Package, Seen, Way, WayKind, WayOut
 from harness.bump.wayout import moved_pins
 from harness.report.lines import wrapped
-from harness.report.wording import next_step, number, options_of
+from harness.report.next_steps import HERE, Reader, next_step, options_of
+from harness.report.wording import number
 from harness.verdict.comparison import Comparison
 from harness.verdict.gate import Verdict
 
@@ -47,34 +48,35 @@ def offers(out: WayOut, bump: Bump) -> list[tuple[str, str]]:
     return [*told, *(("not told", limit) for limit in out.limits)]
 
 
-def next_step_of(comparison: Comparison, verdict: Verdict | None, bump: Bump | None) -> str:
-    """One sentence on what to do now, with the way out where one is known."""
+def next_step_of(comparison: Comparison, verdict: Verdict | None, bump: Bump | None, *, reader: Reader = HERE) -> str:
+    """One or two sentences on what to do now, with the way out where one is known."""
     if bump is None or not bump.ways_out:
-        return next_step(comparison, verdict)
+        return next_step(comparison, verdict, reader=reader)
     versions = [next((way for way in out.ways if way.kind is WayKind.VERSIONS), None) for out in bump.ways_out]
     sets = {tuple(sorted(way.pins.items())) for way in versions if way is not None}
     if len(sets) == 1 and None not in versions:
         pins = dict(next(iter(sets)))
         moves = _requirements(pins)
-        if _can_be_typed(comparison, bump, pins):
-            again = f"harness bump {bump.base} {moves}{options_of(comparison.candidate)}"
+        if _can_be_typed(comparison, bump, pins) and (base := reader.base(bump.base)):
+            again = f"harness bump {shlex.quote(base.file)} {moves}{base.options}{options_of(comparison.candidate)}"
             return f"`{again}` runs all cells with the versions that are known to mend it."
         return f"run all cells once more with the candidate's requirements at {moves}: these are known to mend it."
     held = [way.pins for out in bump.ways_out for way in out.ways if way.kind is WayKind.HOLD_BACK]
-    return next_step(comparison, verdict, hold_back=list(dict.fromkeys(name for pins in held for name in pins)))
+    packages = list(dict.fromkeys(name for pins in held for name in pins))
+    return next_step(comparison, verdict, hold_back=packages, reader=reader)
 
 
-def blame_command(comparison: Comparison, verdict: Verdict | None) -> str:
+def blame_command(comparison: Comparison, verdict: Verdict | None, *, reader: Reader = HERE) -> str:
     """The command that tells who is to blame; empty where nothing is worse, or no command can."""
     worse = verdict.failing if verdict else [each for each in comparison.compared if each.category.worse]
     base, candidate = comparison.base, comparison.candidate
-    moves = comparison.bumped
+    moves, asked = comparison.bumped, reader.base(base.combination)
     # A trial has one Python, and moves what the base has.
     known = bool(moves) and all(each.base and each.candidate for each in moves) and base.python == candidate.python
-    if not worse or not known or not base.pins or candidate.extended:
+    if asked is None or not worse or not known or not base.pins or candidate.extended:
         return ""
     pins = " ".join(shlex.quote(f"{each.name}=={each.candidate}") for each in moves)
-    return f"harness bump {shlex.quote(base.combination)} {pins}{options_of(candidate)}"
+    return f"harness bump {shlex.quote(asked.file)} {pins}{asked.options}{options_of(candidate)}"
 
 
 def _can_be_typed(comparison: Comparison, bump: Bump, pins: Mapping[str, str]) -> bool:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
-from harness.bench.places import MATRICES, find_root
 from harness.bench.record import ERROR_LENGTH, Record
-from harness.bench.series import from_here, values_of
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line
 from harness.report.latency import CARE, care_note
 from harness.tables.schema import Run, Table
 from harness.verdict.causes import WITHOUT_STAGE
 from harness.verdict.changepoints import Measured
-from harness.verdict.comparison import NOT_INSTALLED, Category, CellChange, Comparison, count_of
+from harness.verdict.comparison import Category, CellChange, Comparison, count_of
 from harness.verdict.environments import PackageChange, packages_known
 from harness.verdict.gate import Verdict, natives_words
 from harness.verdict.natives import Movement, NativeChange
@@ -244,109 +239,3 @@ def notes(comparison: Comparison, verdict: Verdict | None) -> tuple[str, ...]:
     said = [f"{whose} are left out: {left_out}."] if left_out else []
     said += [care] if (care := care_note(comparison, told)) else []
     return (*comparison.notes, *said, *(verdict.notes if verdict else (LATENCY_NOTE,)))
-
-
-def next_step(comparison: Comparison, verdict: Verdict | None, *, hold_back: Sequence[str] = ()) -> str:
-    """One sentence on what to do now.
-
-    `hold_back` are the packages that are known to be worth holding back; all that were bumped where nothing is known.
-    """
-    base, candidate = comparison.base, comparison.candidate
-    worse = _worse(comparison, verdict)
-    pins = ", ".join(change.name for change in comparison.bumped)
-    if _is_of_pins(worse):
-        return f"mend the pins of {candidate.combination} until its environment can be had, then run it again."
-    if worse:
-        first = worse[0]
-        held = ", ".join(hold_back) or pins
-        hold = f" Hold back {held} until it is mended." if held else ""
-        if candidate.models and (folder := comparison.tables[1].folder):
-            # Which inputs and folders one's own models were run with is kept with the cell, and not in the table.
-            return f"`{_cell_command('rerun', folder, first.name)}` runs the first of them alone.{hold}"
-        model = "" if candidate.models else f" --models {first.model}"
-        again = _command(candidate, f"{model} --strategies {first.strategy}")
-        return f"{again} runs {'that strategy' if candidate.models else 'the first of them'} alone.{hold}"
-    if moved := verdict.moved if verdict else comparison.moved_natives:
-        model = moved[0].model
-        hold = f" Hold back {pins} until that is known." if pins else ""
-        return f"find in the release notes of {pins or 'what differs'} whether {model} is meant to move.{hold}"
-    if verdict and (verdict.dropped or verdict.grown or verdict.slower):
-        return _of_limits(verdict, pins or "what differs")
-    more = _next_run(comparison, base, candidate) or (verdict.remedy if verdict else "")
-    allowed = " and is not allowed to break by [gate]" if verdict and verdict.allowed else ""
-    return more or f"nothing, since whatever worked in the base{allowed} works in the candidate."
-
-
-def _of_limits(verdict: Verdict, pins: str) -> str:
-    """What to do where a limit of the policy is all that failed."""
-    if verdict.dropped:
-        return f"find out why {verdict.dropped[0].change.name} is less accurate, or hold back {pins}."
-    if verdict.slower:
-        return (
-            f"hold back {pins}, or raise latency_percent in [gate] where {verdict.slower[0].name} may take that long."
-        )
-    name = verdict.grown[0].memory.name
-    return f"hold back {pins}, or raise memory_percent in [gate] where {name} may take that much."
-
-
-def look_at(comparison: Comparison, verdict: Verdict | None) -> str:
-    """How to see what is behind the first of the cells that `next_step` is about; empty where there is none."""
-    worse = _worse(comparison, verdict)
-    if not worse or _is_of_pins(worse):
-        return ""
-    return look_at_cell(comparison.tables[1].folder, [change.name for change in worse])
-
-
-def look_at_cell(folder: Path | None, names: Sequence[str]) -> str:
-    """How to see what is behind the first of cells of the table in `folder`; empty where it lies in none.
-
-    `names` are MODEL/STRATEGY.
-    """
-    which = "it" if len(names) == 1 else "the first of them"
-    return f"`{_cell_command('explain', folder, names[0])}` shows all that was recorded of {which}." if folder else ""
-
-
-def _worse(comparison: Comparison, verdict: Verdict | None) -> list[CellChange]:
-    """What fails the gate, or is worse where there is no verdict, with a record in the candidate, the worst first."""
-    failing = verdict.failing if verdict else [change for change in comparison.changes if change.category.worse]
-    worse = [change for change in failing if change.candidate]
-    return sorted(worse, key=lambda change: list(Category).index(change.category))
-
-
-def _is_of_pins(worse: Sequence[CellChange]) -> bool:
-    """Whether the candidate's environment is what is broken."""
-    return bool(worse) and all(change.candidate and change.candidate.stage in NOT_INSTALLED for change in worse)
-
-
-def _next_run(comparison: Comparison, base: Run, candidate: Run) -> str:
-    """What to run so that more can be told; empty where all was."""
-    if not candidate.complete or comparison.of(Category.MISSING_IN_CANDIDATE):
-        return f"{_command(candidate)} records what the candidate lacks."
-    if not base.complete or comparison.of(Category.MISSING_IN_BASE):
-        return f"{_command(base)} records what the base lacks."
-    if comparison.of(Category.NOT_COMPARABLE) or not comparison.changes:
-        return f"{_command(base)} and {_command(candidate)}, so that both have the same cells of the same model files."
-    return ""
-
-
-def _command(run: Run, selection: str = "") -> str:
-    """The command that makes the table of `run` again. An environment without pins is known by its Python alone."""
-    which = run.combination if run.pins else "--python PYTHON_OF_ITS_ENVIRONMENT"
-    return f"`harness run {which}{options_of(run, selection)}`"
-
-
-def options_of(run: Run, selection: str = "") -> str:
-    """The options that a command needs to have the cells of `run`."""
-    root = find_root(Path.cwd())
-    own = "".join(f" --models {shlex.quote(from_here(root, value))}" for value in values_of(run.models))
-    own += "".join(f" --path {shlex.quote(from_here(root, value))}" for value in run.paths)
-    return f"{own}{selection} --tier {run.tier} --device {run.device}"
-
-
-def _cell_command(command: str, folder: Path, name: str) -> str:
-    """`harness COMMAND CELL` for a cell of the table in `folder`, as it can be typed here."""
-    root = next((each for each in folder.resolve().parents if (each / MATRICES).is_dir()), None)
-    # What a table has no room for is kept below the root of the run, which need not be around this folder.
-    elsewhere = root is not None and root != find_root(Path.cwd().resolve())
-    words = ["harness", *(["--root", os.path.relpath(root)] if root and elsewhere else [])]
-    return shlex.join([*words, command, f"{os.path.relpath(folder)}/{name}"])

@@ -19,15 +19,14 @@ from harness.report.accuracy import accuracies, accuracy_changes
 from harness.report.comment import comment
 from harness.report.figures import figures
 from harness.report.grids import breakages, success_rates
+from harness.report.next_steps import Asked, Reader, look_at, next_step
 from harness.report.shifts import latency_lines, memory_lines
 from harness.report.terminal import comparison_lines, grid_lines, print_comparison
 from harness.report.wording import (
     COMPACT_LEGEND,
     compact_text,
     detail,
-    look_at,
     natives_line,
-    next_step,
     number,
     package_text,
     plain,
@@ -393,6 +392,48 @@ def test_the_command_that_is_told_finds_the_code_that_a_users_models_import() ->
     comparison = compare(replace(before, run=replace(before.run, models="models/")), replace(after, run=run))
     told = next_step(comparison, judge(comparison))
     assert "--models models/ --path src --path '../my code' --strategies s --tier quick --device cpu`" in told
+
+
+def test_whoever_has_a_checkout_alone_is_told_what_works_there() -> None:
+    before, after = table(passed("m", "native"), passed("m", "s")), table(passed("m", "native"), failed("m", "s"))
+    names = ("requirements-aaaaaaaa", "requirements-bbbbbbbb")
+    pins = ({"torch": "2.0.1"}, {"torch": "2.1.0"})
+    sides = [
+        replace(each, run=replace(each.run, combination=name, pins=pinned), folder=Path("made/tables/t"))
+        for each, name, pinned in zip((before, after), names, pins, strict=True)
+    ]
+    comparison = compare(*sides)
+    verdict = judge(comparison)
+    assert all(each in comment(comparison, verdict) for each in ("`harness explain made/tables", *names))
+    given = {names[0]: None, names[1]: Asked(file="my pins.txt", options=" --python-version 3.11")}
+    told = comment(comparison, verdict, reader=Reader(tables=False, given=given))
+    shown = told.partition("<details>")[0]
+    assert (
+        "Next: `harness run --requirements 'my pins.txt' --python-version 3.11 --models m --strategies s --tier quick "
+        "--device cpu` runs the first of them alone. Hold back torch until it is mended." in shown
+    )
+    assert "made/tables" not in told
+    assert "harness bump" not in told, "the base is of this machine alone"
+    nothing = Reader(tables=False, given=dict.fromkeys(names))
+    assert next_step(comparison, verdict, reader=nothing) == "Hold back torch until it is mended."
+    base = Reader(given={names[0]: Asked(file="old.txt", options=" --all")})
+    assert "`harness bump old.txt torch==2.1.0 --all --tier quick" in comment(comparison, verdict, reader=base)
+
+
+def test_where_it_is_known_which_version_mends_it_that_is_where_to_move_on_to() -> None:
+    def candidate(*records: Record) -> Table:
+        return table(*records, pins={"torch": "2.1.0"}, packages={"torch": "2.1.0"})
+
+    known = comparisons.invalid_graph("e", "onnx-torchscript")
+    base = table(passed("e", "onnx-torchscript"), passed("f", "s"), pins={"torch": "2.0.1"})
+    mended = compare(base, candidate(known, passed("f", "s")))
+    assert next_step(mended, None).endswith(" alone. Move on to torch 2.1.1, where it is known to be mended.")
+    half = compare(base, candidate(known, failed("f", "s")))
+    assert next_step(half, None).endswith(
+        "Hold back torch until it is mended (torch 2.1.1 is known to mend 1 of its 2 causes)."
+    )
+    unknown = compare(base, candidate(passed("e", "onnx-torchscript"), failed("f", "s")))
+    assert next_step(unknown, None).endswith(" alone. Hold back torch until it is mended.")
 
 
 def test_what_to_do_next_for_own_models_names_the_cell_and_works_from_any_folder(

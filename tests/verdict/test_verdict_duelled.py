@@ -15,10 +15,11 @@ from harness.duel import deciding
 from harness.duel.deciding import CellDecision
 from harness.report.comment import comment
 from harness.report.duelled import duelled_rest, duelled_rows, latency_told
+from harness.report.next_steps import next_step
 from harness.report.outlets.document import document, schema
 from harness.report.shifts import REST_LATENCY_TITLE
 from harness.report.terminal import comparison_lines
-from harness.report.wording import next_step, notes
+from harness.report.wording import notes
 from harness.verdict.comparison import Comparison, compare
 from harness.verdict.duelled import Cell, Duelled
 from harness.verdict.gate import Decision, Verdict, judge
