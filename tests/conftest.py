@@ -27,19 +27,41 @@ with contextlib.suppress(ImportError):  # in a pinned environment
 ROOT = Path(__file__).resolve().parents[1]
 
 
-_ON_ITS_OWN = frozenset(
-    {
-        "test_cluster.py",
-        "test_doctor.py",
-        "test_faults_installing.py",
-        "test_faults_interrupted.py",
-        "test_faults_pins.py",
-        "test_node_environments.py",
-        "test_requirements.py",
-        "test_space.py",
-    }
-)
-"""Files of real tests that make environments of their own, and use none of the checkout's."""
+_TORCH20 = "the checkout's torch2.0"
+_TORCH21 = "the checkout's torch2.1"
+_RAY = "Ray"
+
+_SCOPES = {
+    "test_bench_alone.py": _TORCH20,
+    "test_bumping.py": _TORCH20,
+    "test_changed.py": _TORCH20,
+    "test_end_to_end.py": _TORCH20,
+    "test_faults.py": _TORCH20,
+    "test_real_side_by_side.py": _TORCH20,
+    "test_users_code.py": _TORCH20,
+    # One cluster at a time.
+    "test_cluster.py": _RAY,
+    "test_reserved.py": _RAY,
+    "test_reserving.py": _RAY,
+    # They make environments of their own, and use none of the checkout's.
+    **{
+        name: name
+        for name in (
+            "test_doctor.py",
+            "test_faults_installing.py",
+            "test_faults_interrupted.py",
+            "test_faults_pins.py",
+            "test_node_environments.py",
+            "test_requirements.py",
+            "test_space.py",
+        )
+    },
+}
+"""What each file of real tests has to itself, where that is not the checkout's torch2.1.
+
+A test there breaks that environment for a while, so that all others which start something in it are in its scope. One
+that runs both, beside those of the other scope, waits while torch2.0 is held, as anybody would.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # a pinned environment has no xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadscope`, one process gets all tests that use the checkout's own environments, in their order.
+    """With `--dist loadscope`, one process gets all tests of an environment, or of Ray, in their order.
 
     Marks of groups would say so, and xdist 3.8 does not read them under pytest 9.2.
     """
@@ -59,8 +81,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByEnvironment(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0].rpartition("/")[2]
-            return file if file in _ON_ITS_OWN else "the checkout's"
+            return _SCOPES.get(nodeid.partition("::")[0].rpartition("/")[2], _TORCH21)
 
     return ByEnvironment(config, log)
 

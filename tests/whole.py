@@ -1,8 +1,8 @@
 """``python -m tests.whole [PYTEST'S ARGUMENTS]``: all tests but the long ones, in three parts.
 
 Those that start nothing heavy run side by side, a process a core. After them come those that build environments
-(`real`): those that use the checkout's own one after another, the others beside them. Last, and one at a time, come
-those that measure (`alone`), which others beside them would falsify.
+(`real`), in two processes: those that use the same environment one after another (`tests/conftest.py`). Last, and one
+at a time, come those that measure (`alone`), which others beside them would falsify.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 PARTS = {
     "not long and not real and not alone": ("-n", "auto", "--dist", "loadfile"),
-    "not long and real and not alone": ("-n", "2", "--dist", "loadscope"),
+    # In the order of their files, which has the two largest scopes begin early.
+    "not long and real and not alone": ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"),
     "not long and alone": (),
 }
 """Which tests, and how they are run."""

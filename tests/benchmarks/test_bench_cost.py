@@ -1,4 +1,4 @@
-"""What the bench itself costs: the quick tier, or a third of it, and what it adds to each cell."""
+"""What the bench itself costs: the quick tier, or a fifth of it, and what it adds to each cell."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.real.conftest import bench, pinned  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.real, pytest.mark.alone]
 
-THIRD_OF_IT_S = 120.0
+FIFTH_OF_IT_S = 80.0
 """Each cell is served twice: once for all that is checked, and once to be timed, in a fresh process."""
-THIRD = ("custom-operator", "lstm", "resnet18")
-"""One that no exporter takes, a recurrent one, and one of torchvision's."""
+FIFTH = ("custom-operator", "resnet18")
+"""One that no exporter takes, and one of torchvision's, which all but one take."""
 
 THREE_LAUNCHES_S = 480.0
 ADDED_MEDIAN_S = 0.7
@@ -59,14 +59,14 @@ def test_the_quick_tier_with_three_launches_and_the_share_that_is_timing(
     assert seconds <= THREE_LAUNCHES_S
 
 
-def test_a_third_of_the_quick_tier_and_what_the_bench_adds_to_a_cell(
+def test_a_fifth_of_the_quick_tier_and_what_the_bench_adds_to_a_cell(
     bench: Callable[..., subprocess.CompletedProcess[str]],  # noqa: F811
     pinned: Callable[[str], Path],  # noqa: F811
     benchmark: Any,
     tmp_path: Path,
 ) -> None:
     pinned("torch2.0")  # installing is not what is timed
-    models = [f"--models={model}" for model in THIRD]
+    models = [f"--models={model}" for model in FIFTH]
 
     def quick() -> None:
         done = bench("torch2.0", "--tier=quick", "--launches=1", *models, "--out", tmp_path)
@@ -79,6 +79,6 @@ def test_a_third_of_the_quick_tier_and_what_the_bench_adds_to_a_cell(
     print(
         f"\n{len(records)} cells; added to a cell: median {statistics.median(added):.2f} s, at most {added[-1]:.2f} s"
     )
-    assert benchmark.stats.stats.max <= THIRD_OF_IT_S
+    assert benchmark.stats.stats.max <= FIFTH_OF_IT_S
     assert statistics.median(added) <= ADDED_MEDIAN_S
     assert added[-1] <= ADDED_LARGEST_S

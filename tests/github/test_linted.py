@@ -1,11 +1,16 @@
-"""actionlint over the workflows, those that `harness init` writes among them. zizmor is part of `tox run -e lint`."""
+"""actionlint and zizmor over the workflows, those that `harness init` writes among them.
+
+zizmor looks at our own in `tox run -e lint`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +56,37 @@ def test_actionlint_finds_nothing(actionlint: Path, path: Path) -> None:
     assert found(actionlint, path) == []
 
 
-@pytest.mark.parametrize("requirements", ["", "torch==2.1.0\n"], ids=["a combination", "requirements"])
-def test_nor_in_what_init_writes(actionlint: Path, tmp_path: Path, requirements: str) -> None:
-    if requirements:
-        (tmp_path / "requirements.txt").write_text(requirements, encoding="utf-8")
+@pytest.fixture(params=["", "torch==2.1.0\n"], ids=["a combination", "requirements"])
+def begun(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A repository that `harness init` has begun, of requirements of its own or without."""
+    if request.param:
+        (tmp_path / "requirements.txt").write_text(request.param, encoding="utf-8")
     lay_out(tmp_path)
-    assert found(actionlint, tmp_path / WORKFLOW) == []
+    return tmp_path
+
+
+def test_nor_in_what_init_writes(actionlint: Path, begun: Path) -> None:
+    assert found(actionlint, begun / WORKFLOW) == []
+
+
+def zizmor(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [f"{sysconfig.get_path('scripts')}/zizmor", "--offline", "--quiet", "--no-config", "."]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=120)
+
+
+def test_zizmor_finds_nothing_in_what_init_writes(begun: Path) -> None:
+    done = zizmor(begun)
+    assert done.returncode == 0, done.stdout
+
+
+def test_zizmor_finds_what_is_wrong_there(begun: Path) -> None:
+    text = (begun / WORKFLOW).read_text(encoding="utf-8")
+    pinned = re.findall(r"actions/[\w-]+@[0-9a-f]{40} # v[\d.]+$", text, re.MULTILINE)
+    assert pinned
+    ours = "".join(path.read_text(encoding="utf-8") for path in [*WORKFLOWS, ROOT / "action.yml"])
+    assert all(each in ours for each in pinned), "kept up to date with our own"
+    (begun / WORKFLOW).write_text(text.replace(pinned[0], "actions/checkout@v5"), encoding="utf-8")
+    assert "unpinned-uses" in zizmor(begun).stdout
 
 
 def test_nor_in_the_one_that_is_shown(actionlint: Path, tmp_path: Path) -> None:

@@ -108,7 +108,13 @@ def _imports_before_tensorflow() -> None:
             importlib.import_module(name)
 
 
-@pytest.fixture(scope="module", params=sorted(discover().models))
+def _models() -> Iterator[Any]:
+    """The names of all models; the heavy ones of the last tier are marked as long."""
+    for name, entry in sorted(discover().models.items()):
+        yield pytest.param(name, marks=[pytest.mark.long] if entry.declared.tier == "full" else [])
+
+
+@pytest.fixture(scope="module", params=_models())
 def built(request: pytest.FixtureRequest, digests: Digests) -> Built:
     name = request.param
     model = load(discover().models[name].path, "MODEL", Model).declared

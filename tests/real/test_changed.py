@@ -45,8 +45,9 @@ def run(
 
     def call(*more: str) -> tuple[Table, float]:
         began = time.monotonic()
-        given = ["--models", tmp_path / "models", "--results", tmp_path / "results", "--device", "cpu", *more]
-        done = harness("run", "torch2.0", *given)
+        strategies = ["--strategies", "native", "--strategies", "onnx-torchscript*"]
+        given = ["--models", tmp_path / "models", "--results", tmp_path / "results", "--device", "cpu"]
+        done = harness("run", "torch2.0", *given, *strategies, *more)
         taken = time.monotonic() - began
         assert done.returncode == 0, done.stdout + done.stderr
         found = re.search(r"^Table: (.+)$", done.stdout, re.MULTILINE)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.real
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
+ZOO = ROOT / "tests" / "model_zoo" / "zoo_in_environment.py"
 SELECTED = (
     "--models=embedding-new-zeros",
     "--models=grid-sample",
@@ -124,14 +125,15 @@ def _installed() -> list[str]:
     return list(dict.fromkeys(["torch2.0", "torch2.1", *found]))
 
 
+@pytest.mark.parametrize("which", [("-m", "not long"), pytest.param((), marks=pytest.mark.long)], ids=["most", "all"])
 def test_the_zoo_holds_its_promises_under_every_installed_combination(
-    pinned: Callable[[str], Path], tmp_path: Path
+    pinned: Callable[[str], Path], tmp_path: Path, which: tuple[str, ...]
 ) -> None:
     digests: dict[str, dict[str, Any]] = {}
     for name in _installed():
         report = tmp_path / f"{name}.json"
         done = subprocess.run(
-            [str(pinned(name)), "-m", "pytest", "-q", "-pno:cacheprovider", "tests/model_zoo/zoo_in_environment.py"],
+            [str(pinned(name)), "-m", "pytest", "-q", "-pno:cacheprovider", *which, str(ZOO)],
             cwd=ROOT,
             env={**os.environ, "HARNESS_ZOO_DIGESTS": str(report), "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""},
             capture_output=True,

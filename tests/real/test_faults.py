@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,12 +79,6 @@ FAULTS = {
     "wrong-fact": failed("return Artifact('state-dict', context.folder, {'opset': 'sixteen'})", "TypeError"),
     # It takes time or memory.
     "hang": Fault("time.sleep(3600)", "timed-out", "Timeout"),
-    "hang-deaf": Fault(
-        "import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(3600)", "timed-out", "Timeout"
-    ),
-    "hanging-child": Fault(
-        f"__import__('subprocess').Popen(['sleep', '{SLEEP}']); time.sleep(3600)", "timed-out", "Timeout"
-    ),
     "glutton": Fault("data = [b'x' * 2**26 for _ in range(2**10)]", "out-of-memory", "MemoryLimit"),
     "slow-glutton": Fault(
         "data = []\n    while True:\n        data.append(b'x' * 2**26)\n        time.sleep(0.02)",
@@ -105,7 +98,6 @@ FAULTS = {
         "    [threading.Thread(target=stop.wait, daemon=True).start() for _ in range(1000)]"
     ),
     "children": passed(f"[__import__('subprocess').Popen(['sleep', '{SLEEP}']) for _ in range(200)]"),
-    "own-session": Fault(f"{_OWN_SESSION}; time.sleep(3600)", "timed-out", "Timeout"),
     "own-session-passing": passed(_OWN_SESSION),
     "daemon": crashed(f"{_DAEMON}\n    os._exit(0)", "NoResult"),
     "daemon-passing": passed(_DAEMON),
@@ -127,7 +119,15 @@ FAULTS = {
     ),
 }
 
+HANGS = {
+    "hang-deaf": "import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(3600)",
+    "hanging-child": f"__import__('subprocess').Popen(['sleep', '{SLEEP}']); time.sleep(3600)",
+    "own-session": f"{_OWN_SESSION}; time.sleep(3600)",
+}
+"""Ways to hang, each by itself; `test_faults_processes.py` has one cell that does all of it."""
+
 OTHERS = ("missing-import", "well-behaved", "native")
+LIMITS = ("--timeout-s=10", "--memory-limit-mb=2500")
 
 
 class Ran(NamedTuple):
@@ -135,7 +135,16 @@ class Ran(NamedTuple):
 
     records: dict[str, Any]
     out: Path
-    seconds: float
+
+
+def _ran(
+    bench: Callable[..., subprocess.CompletedProcess[str]], plugins: Path, out: Path, strategies: Iterable[str]
+) -> Ran:
+    selected = [f"--strategies={name}" for name in strategies]
+    done = bench("torch2.0", "--models=length-loop", "--plugin-folder", plugins, *selected, *LIMITS, "--out", out)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "records").glob("*.json")]
+    return Ran({record["row"]["strategy"]: record for record in found}, out)
 
 
 @pytest.fixture(scope="module")
@@ -145,13 +154,7 @@ def ran(bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory
         add_strategy(plugins, name, fault.body)
     add_strategy(plugins, "missing-import", "pass", imports="('antigravity_that_is_not_there',)")
     add_strategy(plugins, "well-behaved", "pass")
-    selected = [f"--strategies={name}" for name in (*FAULTS, *OTHERS)]
-    limits = ["--timeout-s=10", "--memory-limit-mb=2500", "--measure-s=0.02", "--launches=1"]
-    started = time.monotonic()
-    done = bench("torch2.0", "--models=length-loop", "--plugin-folder", plugins, *selected, *limits, "--out", out)
-    assert done.returncode == 1, done.stdout + done.stderr
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "records").glob("*.json")]
-    return Ran({record["row"]["strategy"]: record for record in found}, out, time.monotonic() - started)
+    return _ran(bench, plugins, out, (*FAULTS, *OTHERS))
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -177,14 +180,19 @@ def test_a_module_that_no_package_of_the_environment_has_costs_only_the_cells_th
 
 def test_a_step_and_a_strategy_of_a_users_own_run(ran: Ran) -> None:
     row = ran.records["well-behaved"]["row"]
-    assert (row["outcome"], row["stage"], row["probes_passed"]) == ("passed", "measure", row["probes_total"]), row
+    assert (row["outcome"], row["stage"], row["probes_passed"]) == ("passed", "probe", row["probes_total"]), row
 
 
-def test_no_process_and_no_file_is_left_behind(ran: Ran) -> None:
+def _sleeping() -> list[bytes]:
+    """The commands of daemons that are still there."""
     commands = [
         path.read_bytes().replace(b"\0", b" ") for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()
     ]
-    assert not [command for command in commands if command.startswith(f"sleep {SLEEP}".encode())]
+    return [command for command in commands if command.startswith(f"sleep {SLEEP}".encode())]
+
+
+def test_no_process_and_no_file_is_left_behind(ran: Ran) -> None:
+    assert not _sleeping()
     assert not Path("/dev/shm/harness-fault").exists()
     assert not list((ran.out / "scratch").glob("*"))
     marked = [path for path in Path("/proc").glob("[0-9]*/environ") if _carries(path, str(ran.out))]
@@ -216,8 +224,22 @@ def test_the_bench_itself_lived(ran: Ran) -> None:
     for event in events:
         told.setdefault(event["strategy"], []).append(event["event"])
     assert set(told) == set(ran.records)
-    for strategy, record in ran.records.items():
-        timed = record["row"]["stage"] == "measure"
-        assert told[strategy] == (["started", "waiting", "timing", "ended"] if timed else ["started", "ended"])
-    kinds = [event["event"] for event in events]
-    assert kinds.index("timing") > len(kinds) - 1 - kinds[::-1].index("waiting"), "nothing is run once timing began"
+    assert all(each == ["started", "ended"] for each in told.values()), told
+
+
+@pytest.fixture(scope="module")
+def hung(bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """A run in which all strategies hang, but one."""
+    plugins, out = tmp_path_factory.mktemp("plugins"), tmp_path_factory.mktemp("out")
+    for name, body in HANGS.items():
+        add_strategy(plugins, name, body)
+    return _ran(bench, plugins, out, (*HANGS, "native"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", HANGS)
+def test_each_way_to_hang_is_ended(hung: Ran, name: str) -> None:
+    row = hung.records[name]["row"]
+    assert (row["outcome"], row["error_type"], row["stage"]) == ("timed-out", "Timeout", "convert"), row
+    assert hung.records["native"]["row"]["outcome"] == "passed"
+    assert not _sleeping()

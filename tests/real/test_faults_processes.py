@@ -130,6 +130,18 @@ def test_every_other_cell_is_recorded_and_nothing_is_left(out: Path) -> None:
     assert not [path for path in (out / "scratch").rglob("*") if path.is_file()]
 
 
+def test_what_passed_is_timed_once_all_was_run(out: Path) -> None:
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    told: dict[str, list[str]] = {}
+    for event in events:
+        told.setdefault(event["strategy"], []).append(event["event"])
+    for strategy, record in _records(out).items():
+        timed = record["row"]["outcome"] == "passed"
+        assert told[strategy] == (["started", "waiting", "timing", "ended"] if timed else ["started", "ended"])
+    kinds = [event["event"] for event in events]
+    assert kinds.index("timing") > len(kinds) - 1 - kinds[::-1].index("waiting")
+
+
 def _started(python: Path, out: Path, plugins: Path, *arguments: str) -> subprocess.Popen[str]:
     """The bench with one model and the strategies of a folder, in any environment."""
     command = [str(python), "-m", "pytest", "-c", "harness/bench/pytest.ini", "-p", "harness.bench", "--device=cpu"]
