@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from harness.tables.reading import read_table
 from harness.tables.schema import Table
 from harness.tables.writing import write_table
 from tests.report.page.pages import many_cells, small_tables
+from tests.tables.samples import passed, table
 
 
 @pytest.fixture
@@ -138,12 +138,10 @@ def test_newest_tables_that_are_too_large_are_told(root: Path, monkeypatch: pyte
 
 
 def test_only_tables_that_there_is_room_for_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for each in many_cells(40, 5):
-        write_table(root / "results", each)
-    older = many_cells(40, 5)[0]
     for day in range(1, 29):
-        run = replace(older.run, started=f"2026-01-{day:02}T12:00:00Z")
-        write_table(root / "results", replace(older, run=run))
+        of_a_day = table(passed("a", "native"), combination="torch2.2", started=f"2026-02-{day:02}T00:00:00Z")
+        write_table(root / "results", of_a_day)
+    _run("torch2.2")
     read: list[Path] = []
 
     def counted(folder: Path) -> Table:
@@ -151,12 +149,19 @@ def test_only_tables_that_there_is_room_for_are_read(root: Path, monkeypatch: py
         return read_table(folder)
 
     monkeypatch.setattr(pages, "read_table", counted)
-    monkeypatch.setattr(pages, "MOST_BYTES", 700_000)
-    assert _run().exit_code == 0
+    for name, value in {
+        "MOST_BYTES": (root / "report.html").stat().st_size - 15_000,
+        "_TRIED_WHOLE": 0,
+        "_FULL": 1,
+    }.items():
+        monkeypatch.setattr(pages, name, value)
+    assert _run("torch2.2").exit_code == 0
+    assert (root / "report.html").stat().st_size < pages.MOST_BYTES
     data = _data(root / "report.html")
-    assert (root / "report.html").stat().st_size < 700_000
-    assert len(data["tables"]) + len(data["left_out"]) == 33
-    assert len(data["tables"]) <= len(read) < 20
+    taken = [each["started"] for each in data["tables"]]
+    assert taken == [f"2026-02-{day:02}T00:00:00Z" for day in range(29 - len(taken), 29)]
+    assert 3 < len(taken) <= len(read) < 25
+    assert len(data["left_out"]) == 28 - len(taken)
 
 
 def test_blame_beside_a_table_is_on_the_page(root: Path) -> None:

@@ -13,11 +13,20 @@ from harness.cli.context import shown
 from harness.report.page.data import Shown, page_data
 from harness.report.page.rendering import render
 from harness.reproducing.making import nothing_to_show
+from harness.tables.layout import CELLS
 from harness.tables.reading import read_table
 from harness.tables.schema import Table
 
 MOST_BYTES = 5_000_000
 """A page of more opens slowly; the oldest tables are left out of it."""
+
+_TRIED_WHOLE = 2
+"""Rows take more in tables than in a page: up to so many times its bytes of them, all are tried at once."""
+_SAMPLE = 2
+"""Tables that tell how much a further one takes."""
+_CAREFUL = 0.97
+_FULL = 0.9
+"""Each try makes the whole page, so that it is not filled to the last byte."""
 
 
 @dataclass(kw_only=True)
@@ -111,18 +120,26 @@ def page_of(shelf: Shelf, folders: Sequence[Path], *, pages: Pages = lambda _: (
         text = shelf.html(taken, left_out=[shelf.name(each) for each in left_out], pages=pages(left_out))
         return Page(text=text, folders=tuple(each for each in taken if shelf.table(each)), left_out=tuple(left_out))
 
-    page, count = made(0), 0
-    each = (page.size - len(shelf.html((), left_out=(), pages=()).encode())) / max(len(standing), 1)
-    most = len(older)
-    while count < most and page.size < MOST_BYTES:
-        more = min(max(1, int((MOST_BYTES - page.size) / max(each, 1))), most - count)
+    if sum(map(_bytes_of, folders)) <= _TRIED_WHOLE * MOST_BYTES:
+        whole = made(len(older))
+        if whole.size <= MOST_BYTES:
+            return whole
+    page, count, step, most = made(0), 0, _SAMPLE, len(older)
+    while count < most and page.size < _FULL * MOST_BYTES:
+        more = min(step, most - count)
         larger = made(count + more)
         each = max((larger.size - page.size) / more, 1)
         if larger.size <= MOST_BYTES:
             page, count = larger, count + more
         else:
             most = count + more - 1
+        step = max(1, int(_CAREFUL * (MOST_BYTES - page.size) / each))
     return page
+
+
+def _bytes_of(folder: Path) -> int:
+    file = folder / CELLS
+    return file.stat().st_size if file.is_file() else 0
 
 
 def _standing(shelf: Shelf, newest: Sequence[Path]) -> set[Path]:

@@ -156,7 +156,13 @@ def _started(python: Path, out: Path, plugins: Path, *arguments: str) -> subproc
     )
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGKILL"])
+# `tests/attempts/test_faults_of_runs.py` has all of them, and the disk that a file fills, without a framework.
+_BY_HAND = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", pytest.param("SIGHUP", marks=_BY_HAND), pytest.param("SIGINT", marks=_BY_HAND), "SIGKILL"]
+)
 def test_a_run_that_was_ended_goes_on_and_nothing_is_left(
     pinned: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
@@ -218,7 +224,7 @@ TEMPORARY = """import tempfile
 @pytest.mark.parametrize(
     "body",
     [
-        "open(context.folder / 'filling', 'wb').write(bytes(2**26))",
+        pytest.param("open(context.folder / 'filling', 'wb').write(bytes(2**26))", marks=_BY_HAND),
         "import torch; torch.save(torch.zeros(2**24), context.folder / 'filling')",
         TEMPORARY,
     ],

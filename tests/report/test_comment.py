@@ -131,6 +131,9 @@ def test_packages_are_told_by_family() -> None:
         "only in the base: cmake 3",
         "tools: tf 1 → 2",
     ]
+    assert family_lines([moved(name, "1", "2") for name in ("onnx", "tf", "triton")], most=2) == [
+        "onnx 1 -> 2, tf 1 -> 2, and 1 more"
+    ]
     assert family_lines(new) == ["CUDA absent -> 12.1 (3 packages)"]
     assert family_lines([moved("nvidia-cudnn-cu12", "8", "9")]) == ["CUDA libraries: nvidia-cudnn-cu12 8 -> 9"]
     assert family_lines([moved("nvidia-cudnn-cu11", "8", None), moved("nvidia-cudnn-cu12", None, "8")]) == [

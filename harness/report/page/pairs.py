@@ -17,7 +17,9 @@ from harness.verdict.causes import causes
 from harness.verdict.comparison import Category, Comparison, compare
 
 MOST_PAIRS = 600
-"""Up to so many, any table is compared with any other of its device; beyond that, those that people ask for."""
+MOST_COMPARED = 100_000
+"""Up to so many pairs and cells in them, any table is compared with any other of its device; beyond that, those that
+people ask for."""
 
 _MOVED_ROWS = 12
 
@@ -30,7 +32,7 @@ def pairs_of(tables: Sequence[Table], series: Sequence[str], current: Sequence[b
     places = range(len(tables))
     device = [table.run.device for table in tables]
     every = [(b, c) for b in places for c in places if b != c and device[b] == device[c]]
-    if len(every) <= MOST_PAIRS:
+    if len(every) <= MOST_PAIRS and sum(len(tables[base].records) for base, _ in every) <= MOST_COMPARED:
         return tuple(every)
     of_now = [(b, c) for b in places for c in places if b != c and current[b] and current[c] and series[b] == series[c]]
     runs = [

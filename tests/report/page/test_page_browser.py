@@ -86,6 +86,23 @@ def test_any_two_tables_are_compared(page: Page, small: str) -> None:
     expect(page.locator(".change.worse")).to_contain_text("embedding/onnx-torchscript")
 
 
+def test_where_no_blame_is_recorded_it_says_what_makes_it(page: Page, small: str) -> None:
+    _open(page, f"{small}#/compare?base=torch2.0/cpu-quick/20260131T120000Z&candidate={BROKEN}")
+    blame = page.locator("section", has=page.get_by_role("heading", name="Who is to blame"))
+    expect(blame.locator("code")).to_contain_text("harness bump torch2.0 torch==2.1.0 ")
+
+
+def test_packages_that_moved_with_the_lock_are_told_a_line_a_family(page: Page, tmp_path: Path) -> None:
+    of = {f"nvidia-cu{each}-cu11": "11.7.99" for each in ("blas", "fft", "da-runtime")}
+    two = [
+        table(passed("a", "native"), packages={"torch": "2.0.1"} | of),
+        table(passed("a", "native"), packages={"torch": "2.0.1"}, started="2026-02-02T00:00:00Z"),
+    ]
+    _open(page, f"{write_page(tmp_path, two)}#/compare")
+    also = page.locator(".panel", has=page.get_by_role("heading", name="Also differs: 3 installed packages"))
+    expect(also.get_by_role("listitem")).to_have_text(["CUDA 11.7 → absent (3 packages)"])
+
+
 def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, small: str) -> None:
     _open(page, f"{small}#/grid")
     page.get_by_role("searchbox").fill("embed")
@@ -209,12 +226,82 @@ def _faults(page: Page, axe: str) -> list[str]:
     return [f"{each['impact']}: {each['id']}: {each['nodes'][0]['html']}" for each in found]
 
 
+def _serious(page: Page, axe: str) -> list[str]:
+    return [each for each in _faults(page, axe) if not each.startswith(("minor", "moderate"))]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_nobody_is_kept_out(page: Page, small: str, axe: str, view: str, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme)
     _open(page, small + VIEWS[view])
-    assert [each for each in _faults(page, axe) if not each.startswith(("minor", "moderate"))] == []
+    assert _serious(page, axe) == []
+
+
+@pytest.mark.parametrize(
+    ("pages", "view", "scheme"),
+    [
+        ("large", "#/", "dark"),
+        ("large", "#/matrix?strategy=way-01", "light"),
+        ("large", "#/list?of=all", "dark"),
+        ("hostile", "#/", "light"),
+        ("hostile", "#/compare", "dark"),
+        ("hostile", "#/list?q=%3Cimg%20src%3Dx", "light"),
+        ("hostile", "#/cell?table=torch2.1/cpu-quick/20260201T120000Z&cell=model0/onnx-torchscript", "dark"),
+        ("hostile", f"#/grid?table={'x' * 300}", "light"),
+    ],
+)
+def test_nobody_is_kept_out_by_size_or_by_what_is_written(
+    page: Page, request: pytest.FixtureRequest, axe: str, pages: str, view: str, scheme: Any
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme=scheme)
+    _open(page, request.getfixturevalue(pages) + view)
+    assert _serious(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_nobody_is_kept_out_of_a_grid_of_three_thousand_cells(page: Page, large: str, axe: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme="dark")
+    _open(page, f"{large}#/grid")
+    assert _serious(page, axe) == []
+
+
+# Of a grid one cell can be reached by tab, and the others from there by arrows.
+_USABLE = """() => {
+    const wanted = "a[href], button, select, input, summary, [tabindex='0']";
+    const there = [...document.querySelectorAll(wanted)].filter((each) => !each.matches("td.cell a[tabindex='-1']"));
+    return there.filter((each) => each.checkVisibility({ visibilityProperty: true })).length;
+}"""
+_FOCUSED = """() => {
+    const here = document.activeElement;
+    if (here === document.body) return null;
+    const style = getComputedStyle(here);
+    const box = here.getBoundingClientRect();
+    const header = document.querySelector(".top").getBoundingClientRect();
+    return {
+        what: here.outerHTML.slice(0, 120),
+        ringed: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+        seen: here.closest(".top, .skip") !== null || box.bottom > header.bottom,
+        first: !here.seenBefore && (here.seenBefore = true),
+    };
+}"""
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_all_that_can_be_used_is_reached_by_tab_and_seen_there(page: Page, small: str, view: str) -> None:
+    _open(page, small + VIEWS[view])
+    asked = page.evaluate(_USABLE)
+    reached = 0
+    for _ in range(asked + 5):
+        page.keyboard.press("Tab")
+        at = page.evaluate(_FOCUSED)
+        if at is None or not at["first"]:
+            break
+        assert (at["ringed"], at["seen"]) == (True, True), at["what"]
+        reached += 1
+    assert reached == asked
 
 
 def test_axe_finds_what_is_wrong(page: Page, small: str, axe: str) -> None:

@@ -51,14 +51,17 @@ def test_combinations_come_by_their_numbers() -> None:
     ]
 
 
-def test_beyond_some_tables_only_what_people_ask_for_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", [("MOST_PAIRS", 10), ("MOST_COMPARED", 20)])
+def test_beyond_some_tables_only_what_people_ask_for_is_compared(
+    monkeypatch: pytest.MonkeyPatch, limit: tuple[str, int]
+) -> None:
     tables = [
         table(passed("a", "native"), combination=name, started=f"2026-01-{day:02}T00:00:00Z")
         for name in ("torch2.0", "torch2.1")
         for day in (1, 2, 3)
     ]
     assert len(data_of(tables)["pairs"]) == 6 * 5
-    monkeypatch.setattr(pairs, "MOST_PAIRS", 10)
+    monkeypatch.setattr(pairs, *limit)
     # Each run with the next of its combination, and the newest of both with each other.
     assert set(data_of(tables)["pairs"]) == {"0>1", "1>2", "3>4", "4>5", "2>5", "5>2"}
 

@@ -159,7 +159,7 @@ function historySection(cell) {
         h("td", null, chip(each)),
         DATA.numbers.map(({ column }) => h("td", { class: "number" }, column === "latency_ms" && each.get(column) !== null ? care(each) : "", figure(each.get(column)))),
         h("td", { class: "number" }, exponent(each.get("relative_error"))),
-        h("td", { class: "small roomy text" }, each.text("moved")),
+        h("td", { class: "small moved-pins text" }, each.text("moved")),
         h("td", { class: "small quiet roomy" }, each.get("carried_from") === null ? textOf(each.table.machine) : `carried over from ${each.text("carried_from")}`)))))));
 }
 

@@ -120,9 +120,7 @@ function blameCard(cause) {
 function versionsSection(pair) {
   return section("Versions", null, h("div", { class: "columns" },
     h("div", { class: "panel" }, h("h3", null, "Bumped"), pair.bumped.length ? bulleted(pair.bumped) : h("p", { class: "note" }, "No pin differs.")),
-    h("div", { class: "panel" }, h("h3", null, "Also differs"), pair.also.length
-      ? h("details", null, h("summary", null, textOf(pair.also_title)), bulleted(pair.also))
-      : h("p", { class: "note" }, textOf(pair.also_title)))));
+    h("div", { class: "panel" }, h("h3", null, textOf(pair.also_title)), bulleted(pair.also))));
 }
 
 function numbersSection(pair) {
