@@ -43,7 +43,7 @@ from harness.tables.launches import Launch
 from harness.tables.layout import CELLS, IDENTITY, RUN, is_hidden
 from harness.tables.natives import native_json
 from harness.tables.reading import REMEDY, read_table
-from harness.tables.schema import SCHEMA_VERSION, Run, Table
+from harness.tables.schema import SCHEMA_VERSION, Machine, Run, Table
 
 NIGHTS = 20
 """Within so many nights each cell is run again, whatever has changed."""
@@ -63,23 +63,33 @@ _WITH_IDENTITIES = 7
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What figures hold for: a `machine`, exactly, with its GPU; and limits, which are shared by the `jobs` on it."""
+    """What figures hold for: a `machine` with its `gpu`; and limits, which are shared by the `jobs` on it."""
 
-    machine: Mapping[str, Any]
+    machine: Machine
+    gpu: Mapping[str, Any] | None
+    driver: str | None
     jobs: int
 
     @classmethod
     def stated(cls, stated: Mapping[str, Any]) -> Conditions:
         """As an attempt says of itself."""
         gpu = stated.get("gpu")
-        machine = {**stated["machine"], "gpu": dict(gpu) if gpu else None, "driver": stated.get("driver")}
-        return cls(machine=machine, jobs=stated.get("jobs", 1))
+        return cls(
+            machine=Machine(**stated["machine"]),
+            gpu=dict(gpu) if gpu else None,
+            driver=stated.get("driver"),
+            jobs=stated.get("jobs", 1),
+        )
 
     @classmethod
     def of_run(cls, run: Run) -> Conditions:
         """As the run of a table says."""
         gpu = asdict(run.gpu) if run.gpu else None
-        return cls.stated({"machine": vars(run.machine), "gpu": gpu, "driver": run.driver, "jobs": run.jobs})
+        return cls(machine=run.machine, gpu=gpu, driver=run.driver, jobs=run.jobs)
+
+    def have_figures_of(self, other: Conditions) -> bool:
+        """Whether figures of both compare."""
+        return self.machine.is_like(other.machine) and (self.gpu, self.driver) == (other.gpu, other.driver)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +175,7 @@ class Carrier:
     ) -> None:
         record = replace(source.record, tier=tier, carried_from=source.seen)
         launches = [asdict(each) for each in source.launches]
-        if Conditions.stated(inside).machine != Conditions.of_run(source.table.run).machine:
+        if not Conditions.stated(inside).have_figures_of(Conditions.of_run(source.table.run)):
             record = without_figures(record)
             launches = []
         before = details.seen(self.root, replace(source.table.run, started=source.seen), cell.model, cell.strategy)
@@ -225,11 +235,10 @@ def sources(
             break
         for cell, source in _matching(root, folder, now, list(left), among):
             of_run, newest = Conditions.of_run(source.table.run), found.get(cell)
-            whole = of_run.machine == here.machine and (
-                source.record.duration_s is not None or not source.record.carried_from
-            )
+            same = of_run.have_figures_of(here)
+            whole = same and (source.record.duration_s is not None or not source.record.carried_from)
             other = newest is not None and not ending_of(newest.record).is_like(ending_of(source.record))
-            if other or not may_be_carried(source.record, same=of_run == here):
+            if other or not may_be_carried(source.record, same=same and of_run.jobs == here.jobs):
                 del left[cell]
             elif whole:
                 found[cell] = source

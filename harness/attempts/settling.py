@@ -28,7 +28,7 @@ from harness.tables.ingredients import Seen
 from harness.tables.launches import FEWEST_LAUNCHES, Launch
 from harness.tables.natives import Native, read_native
 from harness.tables.reading import read_table
-from harness.tables.schema import Table
+from harness.tables.schema import Machine, Table
 
 _NATIVE_REMEDY = (
     "Move it away to make the table without this model's native outputs, or run the bench again into an empty folder."
@@ -177,14 +177,14 @@ def cells_of_just_this(task: Task, tables: Iterable[Table]) -> dict[tuple[str, s
     lock = lock_digest((task.lock.text or task.lock.reason) if task.lock else "")
     wanted = {(cell.model, cell.strategy) for cell in plan.cells}
     found: dict[tuple[str, str], tuple[Table, Record]] = {}
-    here = machine()
+    here = Machine(**machine())
     for table in tables:
         run = table.run
         extended_by = run.extensions.get(plan.extension)
         of = run.lock_digest if plan.extension == run.extension else extended_by.lock_digest if extended_by else None
         same = (of, run.device, run.harness_version) == (lock, plan.device, __version__)
         same = same and _same_policy(run.policy_of(plan.extension), plan)
-        if not same or asdict(run.machine) != here or plan.plugins:
+        if not same or not run.machine.is_like(here) or plan.plugins:
             continue
         for record in table.records:
             key = record.model, record.strategy

@@ -9,11 +9,10 @@ from typing import Any
 
 from harness.bench.environment import description
 from harness.bench.errors import UsageError
+from harness.tables.schema import memory_alike
 
 _CONDITIONS = ("machine", "gpu", "driver", "loadavg")
 _EXACTLY = ("cpu", "cores")
-_MEMORY_SHARE = 0.01
-"""Firmware leaves machines of one make not quite the same memory."""
 
 _GPUS = "CUDA_VISIBLE_DEVICES"
 
@@ -76,7 +75,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     if not before or not after:
         return []
     found = [f"{name}: {before[name]} and {after[name]}" for name in _EXACTLY if before[name] != after[name]]
-    if abs(before["memory_mb"] - after["memory_mb"]) > _MEMORY_SHARE * max(before["memory_mb"], after["memory_mb"]):
+    if not memory_alike(before["memory_mb"], after["memory_mb"]):
         found.append(f"memory: {before['memory_mb']} MiB and {after['memory_mb']} MiB")
     of_gpu = [name for name in ("gpu", "driver") if one.get(name) != other.get(name)]
     return found + [f"{name}: {_shown(one.get(name))} and {_shown(other.get(name))}" for name in of_gpu]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -28,6 +28,14 @@ LAUNCH_COLUMNS = columns_of(Launch)
 """Those of `launches.csv`."""
 
 
+_MEMORY_SHARE = 0.01
+
+
+def memory_alike(one_mb: float, other_mb: float) -> bool:
+    """Whether two machines have one amount of memory: firmware leaves those of one make not quite the same."""
+    return abs(one_mb - other_mb) <= _MEMORY_SHARE * max(one_mb, other_mb)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """The machine that a run was on."""
@@ -38,6 +46,10 @@ class Machine:
     cores: int = field(metadata=about("cores that the run could use"))
     memory_mb: int = field(metadata=about("memory", unit="MiB"))
     os: str = field(metadata=about("operating system"))
+
+    def is_like(self, other: Machine) -> bool:
+        """Whether numbers of both compare: they are of one make, with one system."""
+        return replace(self, memory_mb=other.memory_mb) == other and memory_alike(self.memory_mb, other.memory_mb)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.tables.schema import Run
+from harness.tables.schema import Run, memory_alike
 
 _NAMED = 5
 
@@ -96,7 +96,7 @@ def numbers_left_out(base: Run, candidate: Run) -> str:
     different = ", ".join(
         f"{name} {_shown(before.get(name))} and {_shown(after.get(name))}"
         for name in dict.fromkeys([*before, *after])
-        if before.get(name) != after.get(name)
+        if before.get(name) != after.get(name) and not (name == "memory_mb" and memory_alike(before[name], after[name]))
     )
     found = [f"the machines differ: {different}"] if different else []
     if base.threads != candidate.threads:

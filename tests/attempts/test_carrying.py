@@ -13,7 +13,7 @@ from harness.attempts.tasks import Task
 from harness.bench.stages import Outcome, Stage
 from harness.tables.reading import read_table
 from harness.tables.schema import Run
-from tests.attempts.worlds import STARTED, World, both, other_machine, quiet_night, run_now
+from tests.attempts.worlds import STARTED, World, both, machine_of_one_make, other_machine, quiet_night, run_now
 from tests.tables.samples import timing
 
 
@@ -48,8 +48,10 @@ def test_on_another_machine_an_outcome_is_carried_without_figures(world: World) 
     assert world.settled(back, "2026-02-02T12:00:00Z").records[0].latency_ms == 1.5, "an older table has the figures"
 
 
-def test_figures_are_of_the_machine_however_many_jobs_ran_on_it(world: World) -> None:
-    attempt, _ = world.begun("now", quiet_night(world.plan), jobs=2)
+@pytest.mark.parametrize("other", ["jobs", "memory"])
+def test_figures_are_of_machines_of_one_make_however_many_jobs_ran_on_them(world: World, other: str) -> None:
+    conditions = {"jobs": 2} if other == "jobs" else machine_of_one_make(world)
+    attempt, _ = world.begun("now", quiet_night(world.plan), **conditions)
     made = world.settled(attempt, "2026-02-01T12:00:00Z")
     before = read_table(tables_of([world.root / "results"], "small")[-1])
     assert made.records == tuple(replace(each, carried_from=STARTED) for each in before.records)

@@ -238,4 +238,9 @@ def night_of(cell: Cell) -> date:
 
 
 def other_machine(world: World) -> dict[str, Any]:
-    return {"machine": {**world.inside["machine"], "memory_mb": world.inside["machine"]["memory_mb"] + 1}}
+    return {"machine": {**world.inside["machine"], "cores": world.inside["machine"]["cores"] + 1}}
+
+
+def machine_of_one_make(world: World) -> dict[str, Any]:
+    """One of which firmware takes a little more."""
+    return {"machine": {**world.inside["machine"], "memory_mb": world.inside["machine"]["memory_mb"] - 1}}

@@ -77,6 +77,8 @@ class Ran:
     plan: Plan
     here: Attempt
     there: Attempt
+    described: float = 0.0
+    """When the node had looked at what it is made of, in seconds since the epoch."""
 
 
 OF_A_SCHEDULER = {"PYTHONPATH": "/ray", "OMP_NUM_THREADS": "1", "RAY_JOB_ID": "1", "SLURM_JOBID": "2"}
@@ -84,8 +86,9 @@ OF_A_SCHEDULER = {"PYTHONPATH": "/ray", "OMP_NUM_THREADS": "1", "RAY_JOB_ID": "1
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Ran:
+def ran(tmp_path_factory: pytest.TempPathFactory, python: Path, cache: Path) -> Ran:
     folder = tmp_path_factory.mktemp("ran")
+    (cache / "contents.json").unlink(missing_ok=True)
     plan = own_plan(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -97,7 +100,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Ran:
         receiver, messages = received(there, delivered(order, folder))
     assert messages[-1] == Ended(state=State.RUNNING.value)
     assert not receiver.left
-    return Ran(plan, Attempt(here.folder), Attempt(there.folder))
+    described = (cache / "contents.json").stat().st_mtime
+    return Ran(plan, Attempt(here.folder), Attempt(there.folder), described)
+
+
+def test_a_node_is_described_as_its_cells_find_it(ran: Ran) -> None:
+    assert ran.described < min(began for spans in ran.there.spans().values() for began, _ in spans)
 
 
 def test_a_node_leaves_what_the_bench_would_have_left_here(ran: Ran, cache: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from itertools import groupby, pairwise
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,9 +147,16 @@ def test_units_have_no_say(values: list[float], unit: float) -> None:
     ]
 
 
-def test_where_there_is_no_ruptures_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("python", "told"),
+    [((3, 13), "`pip install ruptures` has it"), ((3, 14), "which has no release for Python 3.14 yet")],
+)
+def test_where_there_is_no_ruptures_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, python: tuple[int, int], told: str
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"No change points without ruptures, which has no release for Python 3\.14"):
+    monkeypatch.setattr("harness.verdict.changepoints.sys", SimpleNamespace(version_info=python))
+    with pytest.raises(UsageError, match=re.escape(f"No change points are told without ruptures: {told}")):
         change_points([1.0] * 5 + [2.0] * 5)
 
 

@@ -177,6 +177,15 @@ def test_latency_and_memory_are_left_out_between_machines(conditions: dict[str, 
     assert {n.quantity for change in found.changes for n in change.numbers} == {Quantity.SIZE, Quantity.ERROR}
 
 
+def test_memory_tells_machines_apart_beyond_what_firmware_takes() -> None:
+    def left_out(memory_mb: int) -> str:
+        return compare(table(PASSED), table(PASSED, machine=replace(MACHINE, memory_mb=memory_mb))).numbers_left_out
+
+    assert left_out(MACHINE.memory_mb - MACHINE.memory_mb // 200) == ""
+    less = MACHINE.memory_mb // 2
+    assert left_out(less) == f"the machines differ: memory_mb {MACHINE.memory_mb} and {less}"
+
+
 def test_on_one_machine_nothing_is_left_out() -> None:
     assert compare(table(PASSED), table(PASSED)).numbers_left_out == ""
 
