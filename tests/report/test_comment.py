@@ -18,7 +18,7 @@ from harness.verdict.environments import PackageChange
 from harness.verdict.gate import judge
 from tests.documents import committed_results
 from tests.report import comparisons
-from tests.report.test_report_outlets import rendered
+from tests.report.test_report_outlets import MENTION, rendered
 from tests.tables.samples import failed, passed, table
 
 
@@ -47,6 +47,8 @@ def test_the_comment_of_the_core_tier_is_at_most_forty_lines_before_its_folds(co
     assert decision == "### Do not merge: 5 cells newly failing, of 399 cells"
     assert "\n- CUDA 11.7 → 12.1 (23 packages)\n" in text
     assert "nvidia-" not in text
+    assert "[`pytorch#110597`](https://redirect.github.com/pytorch/pytorch/issues/110597), in torch ==2.1.0" in text
+    assert not MENTION.search(rendered(text).running), "no issue is told of it"
 
 
 def test_the_decision_comes_first_then_what_breaks_then_the_numbers_and_folds_last() -> None:
@@ -128,6 +130,9 @@ def test_packages_are_told_by_family() -> None:
         "onnx 1 → 2",
         "only in the base: cmake 3",
         "tools: tf 1 → 2",
+    ]
+    assert family_lines([moved(name, "1", "2") for name in ("onnx", "tf", "triton")], most=2) == [
+        "onnx 1 -> 2, tf 1 -> 2, and 1 more"
     ]
     assert family_lines(new) == ["CUDA absent -> 12.1 (3 packages)"]
     assert family_lines([moved("nvidia-cudnn-cu12", "8", "9")]) == ["CUDA libraries: nvidia-cudnn-cu12 8 -> 9"]
