@@ -9,6 +9,7 @@ from harness.report import accuracy
 from harness.report.accuracy import accuracy_changes
 from harness.report.bump import claims
 from harness.report.causes import evidence
+from harness.report.diagnoses import diagnosis_of
 from harness.report.duelled import DUELLED_HEADER, DUELLED_TITLE, duelled_rows
 from harness.report.escaping import code, markdown_table, sentence, text
 from harness.report.fitting import Block
@@ -78,8 +79,18 @@ def _cause(cause: Cause, candidate: Run) -> list[str]:
     for label in _SHOWN:
         if label in known:
             told = code(plain(known[label], length=_ERROR)) if label == "now" else sentence(known[label])
-            lines.append(f"  - {label}: {told}")
+            lines.append(f"  - {label}: {_linked(told, cause, candidate) if label == 'known as' else told}")
     return lines
+
+
+def _linked(told: str, cause: Cause, run: Run) -> str:
+    """What a failure is known as, its issues linked by an address that leaves no trace in them."""
+    found = diagnosis_of(cause.first.candidate, run)
+    for issue in found.issues if found else ():
+        repository, _, number = issue.partition("#")
+        name = code(issue.partition("/")[2])
+        told = told.replace(name, f"[{name}](https://redirect.github.com/{repository}/issues/{number})", 1)
+    return told
 
 
 def _blame(blame: Blame, out: WayOut | None, bump: Bump) -> list[str]:

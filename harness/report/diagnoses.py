@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from harness.bench.record import Record
 from harness.bench.roots import is_wrapping
-from harness.diagnosis.rules import diagnose
+from harness.diagnosis.rules import Diagnosis, diagnose
 from harness.report.wording import plain
 from harness.tables.schema import Run
 from harness.verdict.expectations import packages_of
 
 _NOT_RECORDED = "not recorded: the run kept what was put around the error alone. Run the cell again."
+
+
+def diagnosis_of(record: Record | None, run: Run) -> Diagnosis | None:
+    """What the rules know of a record of `run`; None where they do not, and where nothing is broken."""
+    return diagnose(record, packages_of(run, record.extension)) if record else None
 
 
 def told_of(record: Record | None, run: Run) -> list[tuple[str, str]]:
@@ -20,7 +25,7 @@ def told_of(record: Record | None, run: Run) -> list[tuple[str, str]]:
     """
     if record is None or not record.outcome.broken:
         return []
-    found = diagnose(record, packages_of(run, record.extension))
+    found = diagnosis_of(record, run)
     shown = [("begins at", record.begins_at or "")]
     if found is None and record.fingerprint is None and is_wrapping(record.error_type or "", record.error or ""):
         shown.append(("cause", _NOT_RECORDED))

@@ -77,10 +77,14 @@ def _row(change: CellChange, quantities: list[Quantity], *, arrow: str) -> tuple
         if quantity is Quantity.SIZE:
             cells.append(_ratio(each))
         elif quantity is Quantity.ERROR:
-            cells.append(f"{each.base:.1e} {arrow} {each.candidate:.1e}" if each else "")
+            cells.append(f"{_error(each.base)} {arrow} {_error(each.candidate)}" if each else "")
         else:
             cells += [f"{number(each.base)} {arrow} {number(each.candidate)}" if each else "", _ratio(each)]
     return tuple(cells)
+
+
+def _error(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
 
 
 def _ratio(change: NumberChange | None) -> str:

@@ -24,7 +24,9 @@ _LEAST_COLUMN = 30
 """A last column that has less room goes below its row."""
 _FURTHER_IN = 2
 _COMMAND = re.compile(r"`(harness [^`]*)`")
-_SHELL_WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
+_SHELL_WORD = r"""(?:[^\s"']|"[^"]*"|'[^']*')+"""
+_UNIT = re.compile(rf"--[\w-]+ (?!-){_SHELL_WORD}|{_SHELL_WORD}")
+"""A word of a shell, or an option with its value."""
 _QUOTED = re.compile(r"""["'\\]""")
 _CONTINUED = " \\"
 
@@ -129,7 +131,7 @@ def continued(command: str, *, width: int) -> list[str]:
 
     None is wider than `width` but for a word in quotes that is: a shell would take the backslash for a part of it.
     """
-    words, width = _SHELL_WORD.findall(command), max(width, _LEAST_ROOM)
+    words, width = [found[0] for found in _UNIT.finditer(command)], max(width, _LEAST_ROOM)
     lines, line = [], ""
     for number, word in enumerate(words, start=1):
         room = width - (0 if number == len(words) else len(_CONTINUED))

@@ -12,11 +12,10 @@ from packaging.version import InvalidVersion, Version
 
 from harness.bench.places import MATRICES, find_root
 from harness.bench.series import from_here, values_of
-from harness.diagnosis.rules import diagnose
+from harness.report.diagnoses import diagnosis_of
 from harness.tables.schema import Run
 from harness.verdict.causes import causes
 from harness.verdict.comparison import NOT_INSTALLED, Category, CellChange, Comparison
-from harness.verdict.expectations import packages_of
 from harness.verdict.gate import Verdict
 
 
@@ -97,13 +96,15 @@ def _advice(comparison: Comparison, worse: Sequence[CellChange], held: str) -> s
     """Where to move on to, as far as it is known which versions mend it; else what to hold back."""
     run = comparison.candidate
     found = [cause.first.candidate for cause in causes(worse)]
-    known = [diagnose(record, packages_of(run, record.extension)) if record else None for record in found]
+    known = [diagnosis_of(record, run) for record in found]
     mending = [each.mended for each in known if each and each.packages and each.mended]
     newest = " and ".join(_newest(mending))
     if newest and len(mending) == len(known):
         return f"Move on to {newest}, where {'it is' if len(known) == 1 else 'all of it is'} known to be mended."
-    some = f" ({newest} is known to mend {len(mending)} of its {len(known)} causes)" if newest else ""
-    return f"Hold back {held} until it is mended{some}." if held else ""
+    if not held:
+        return ""
+    some = f" all of it is mended: {newest} is known to mend {len(mending)} of {len(known)} causes" if newest else ""
+    return f"Hold back {held} until{some or ' it is mended'}."
 
 
 def _newest(mending: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ from harness.verdict.environments import PackageChange
 from harness.verdict.gate import judge
 from tests.documents import committed_results
 from tests.report import comparisons
-from tests.report.test_report_outlets import rendered
+from tests.report.test_report_outlets import MENTION, rendered
 from tests.tables.samples import failed, passed, table
 
 
@@ -47,6 +47,8 @@ def test_the_comment_of_the_core_tier_is_at_most_forty_lines_before_its_folds(co
     assert decision == "### Do not merge: 5 cells newly failing, of 399 cells"
     assert "\n- CUDA 11.7 → 12.1 (23 packages)\n" in text
     assert "nvidia-" not in text
+    assert "[`pytorch#110597`](https://redirect.github.com/pytorch/pytorch/issues/110597), in torch ==2.1.0" in text
+    assert not MENTION.search(rendered(text).running), "no issue is told of it"
 
 
 def test_the_decision_comes_first_then_what_breaks_then_the_numbers_and_folds_last() -> None:

@@ -430,7 +430,7 @@ def test_where_it_is_known_which_version_mends_it_that_is_where_to_move_on_to() 
     assert next_step(mended, None).endswith(" alone. Move on to torch 2.1.1, where it is known to be mended.")
     half = compare(base, candidate(known, failed("f", "s")))
     assert next_step(half, None).endswith(
-        "Hold back torch until it is mended (torch 2.1.1 is known to mend 1 of its 2 causes)."
+        "Hold back torch until all of it is mended: torch 2.1.1 is known to mend 1 of 2 causes."
     )
     unknown = compare(base, candidate(passed("e", "onnx-torchscript"), failed("f", "s")))
     assert next_step(unknown, None).endswith(" alone. Hold back torch until it is mended.")

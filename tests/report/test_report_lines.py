@@ -38,6 +38,14 @@ def test_a_command_that_fits_none_is_on_lines_of_its_own() -> None:
     assert read_by_a_shell(told[1:3]) == EXPLAIN.split()
 
 
+def test_an_option_stays_with_its_value() -> None:
+    command = "harness run torch2.1 --models embedding-new-zeros --strategies onnx-torchscript --tier core --device cpu"
+    assert continued(command, width=80) == [
+        "  harness run torch2.1 --models embedding-new-zeros \\",
+        "    --strategies onnx-torchscript --tier core --device cpu",
+    ]
+
+
 @pytest.mark.parametrize("width", [1, 40, 60, 80])
 @pytest.mark.parametrize("words", [EXPLAIN.split(), ["harness", "run", "--path", "my code/" + "x" * 90, "-x", "it's"]])
 def test_a_shell_reads_the_lines_of_a_command_as_one(words: list[str], width: int) -> None:

@@ -11,17 +11,18 @@ from harness.bench.failure import signature_of
 from harness.bench.record import Record
 from harness.bench.stages import Outcome
 from harness.bump.schema import Bump
-from harness.diagnosis.rules import Diagnosis, diagnose
+from harness.diagnosis.rules import Diagnosis
 from harness.report.comment import decision_line
 from harness.report.commented import worse_causes
+from harness.report.diagnoses import diagnosis_of
 from harness.report.grids import breakages
 from harness.report.obstacles import NoSolution
 from harness.report.outlets.facts import Cell, Facts, Figure, Finding, Level, Place, Places, Quantity, Status
 from harness.report.wording import detail, moved_by, notes, outcomes, plain, run_line, state, transition
-from harness.tables.schema import Run, Table
+from harness.tables.schema import Table
 from harness.verdict.causes import Cause
 from harness.verdict.comparison import CellChange, Comparison, listed
-from harness.verdict.expectations import Foreseen, packages_of
+from harness.verdict.expectations import Foreseen
 from harness.verdict.gate import Decision, Verdict
 
 _SHORT = 200
@@ -61,7 +62,7 @@ def of_table(table: Table, foreseen: Foreseen | None = None, places: Places | No
     found = []
     for each in (each for side in sides for each in breakages(replace(table, records=side))):
         expected = each.first.cell in known
-        rule, cause, remedy = _known(each.first, _diagnosis(each.first, table.run))
+        rule, cause, remedy = _known(each.first, diagnosis_of(each.first, table.run))
         found.append(
             Finding(
                 level=Level.NOTE if expected else Level.ERROR,
@@ -192,7 +193,7 @@ def _cell(model: str, strategy: str, status: Status, words: str, error: str, rec
 def _causes(comparison: Comparison, verdict: Verdict | None, bump: Bump | None, places: Places) -> Iterator[Finding]:
     for cause in worse_causes(comparison, verdict):
         record = cause.first.candidate
-        known = _diagnosis(record, comparison.candidate)
+        known = diagnosis_of(record, comparison.candidate)
         rule, why, remedy = _known(record, known)
         names = [change.name for change in cause.changes]
         packages = _culprits(cause, bump)
@@ -236,10 +237,6 @@ def _others(comparison: Comparison, verdict: Verdict | None, places: Places) -> 
     if verdict.decision is Decision.CANNOT_TELL:
         message = f"{', '.join(verdict.reasons)}. {' '.join(notes(comparison, verdict))}"
         yield finding(Level.WARNING, "could-not-tell", "could not tell", message, untold=True)
-
-
-def _diagnosis(record: Record | None, run: Run) -> Diagnosis | None:
-    return diagnose(record, packages_of(run, record.extension)) if record else None
 
 
 def _known(record: Record | None, found: Diagnosis | None) -> tuple[str, str, str]:
