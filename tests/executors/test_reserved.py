@@ -18,14 +18,19 @@ from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
 from harness.bench.environment import description
 from harness.bench.errors import UsageError
+from harness.executors import describing
 from harness.executors.cluster import RayCluster
 from harness.executors.machines import MachineClass
+from harness.executors.orders import Order
+from harness.executors.parcel import parcel_of
+from harness.matrix.environment import clean_environ
+from harness.tables.ingredients import Surroundings
 from harness.tables.schema import Table
 from harness.tables.writing import write_table
 from tests.attempts.conftest import Observer, running
 from tests.attempts.worlds import quiet_night
 from tests.executors.clusters import FAST, FAST_CPUS, Nodes, nodes
-from tests.executors.orders import make_python, own_plan
+from tests.executors.orders import begun, make_python, own_plan, work_in
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore")]
 
@@ -163,3 +168,30 @@ def test_a_class_that_no_node_is_of_is_told(cluster: Nodes, tmp_path: Path) -> N
         UsageError, match=r"no node .* labelled machine=slow\. There are machine=fast\. Start one: `ray"
     ):
         RayCluster(cluster.address, policy, device="cpu", tell=print, machine=MachineClass("machine", "slow"))
+
+
+def test_a_node_is_not_asked_what_it_is_made_of_while_somebody_has_it_alone(
+    tmp_path: Path, python: Path, cluster: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(describing, "_BEGINS_S", 3.0)
+    told: list[str] = []
+    unit = begun(tmp_path, python, own_plan(tmp_path))
+    parcel, policy = parcel_of([unit.plan]), unit.plan.policy
+    executor = RayCluster(cluster.address, policy, device="cpu", tell=told.append, machine=FAST)
+    order = Order.of(unit, (), work_in(tmp_path, python), parcel, environ=clean_environ(pinned=False), asks=True)
+    with executor.travelled(parcel) as ray:
+
+        def asked() -> list[Surroundings]:
+            room = {"num_cpus": policy.threads, "memory": policy.memory_limit_mb * 2**20, "num_gpus": 0}
+            return describing.ask(ray, order, sorted(executor.rooms(ray)), room=room, tell=told.append)
+
+        station = executor.station(ray, [])
+        node = ray.get(station.who.remote())
+        assert asked() == []
+        (line,) = told
+        assert line.startswith(f"node {node.node_id[:8]} does not say what it is made of")
+        assert "since others use it" in line
+        ray.kill(station)
+        monkeypatch.undo()
+        (found,) = asked()
+    assert found["variables"]["CUDA_HOME"]
