@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "given": BENCH_ONLY | {"harness.matrix", "harness.given"},
     "github": BENCH_ONLY | {"harness.matrix", "harness.report", "harness.github"},
     "duel": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "executors", "attempts", "duel")},
-    "doctor": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "attempts", "doctor")},
+    "doctor": BENCH_ONLY | {f"harness.{name}" for name in ("tables", "matrix", "executors", "attempts", "doctor")},
     "cli": BENCH_ONLY
     | {
         f"harness.{name}"

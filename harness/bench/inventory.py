@@ -31,6 +31,19 @@ _LIBRARIES = ("libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libg
 _LOOSE = (".py", ".so", ".pth", ".egg-link")
 _WRITTEN_BY_INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
 _POINTING = re.compile(r"__editable__[^/]*|[^/]*\.(?:pth|egg-link)")
+_INSTRUCTIONS = {
+    "flags": re.compile(
+        "mmx|s?sse|pni|avx|amx|fma|f16c|xop|3dnow|bmi|tbm|abm|popcnt|adx|movbe|movdir|erms|fsrm"
+        "|v?aes|v?pclmul|sha|gfni|sm[34]|serialize|prefetchw|clflushopt|clwb|cldemote"
+    ),
+    "Features": re.compile(
+        "fp|asimd|neon|vfp|sve|sme|bf16|i8mm|crc|aes|pmull|sha|sm[34]|atomics|lrcpc|jscvt|fcma|flagm"
+    ),
+}
+"""How the flags begin that a library may choose by what it computes with, as x86 and as Arm are told in `cpuinfo`.
+
+The others are of virtualization, power and mitigations: a kernel or a hypervisor that is newer tells others.
+"""
 _PASSED_OVER = ("__pycache__", "node_modules")
 
 
@@ -272,11 +285,16 @@ def _stem(path: str) -> str:
 def cpu() -> dict[str, str]:
     """The instruction sets of the CPU, by which libraries choose what they compute with."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        return instructions_in(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return {}
-    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    return {"instructions": " ".join(sorted(found[1].split()))} if found else {}
+
+
+def instructions_in(text: str) -> dict[str, str]:
+    """Those of a text such as `/proc/cpuinfo`, without flags of virtualization, power and mitigations."""
+    found = re.search(r"^(flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = sorted(flag for flag in found[2].split() if _INSTRUCTIONS[found[1]].match(flag)) if found else []
+    return {"instructions": " ".join(flags)} if flags else {}
 
 
 def inventory(

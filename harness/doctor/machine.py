@@ -23,6 +23,7 @@ from harness.bench.plan import Policy
 from harness.bench.text import size
 from harness.doctor.finding import Finding, fault, fine, warning
 from harness.doctor.tools import named, uv_command
+from harness.executors.control_groups import memory_limit
 from harness.matrix import matrixfile, tooling
 from harness.matrix.environment import INSTALLED, folder_of
 from harness.matrix.locks import lock_path
@@ -33,7 +34,6 @@ _COPIED, _LINKED = 6.5 * 2**30, 0.5 * 2**30
 _LITTLE = 2**30
 _LITTLE_SHARED = 64 * 2**20
 _FEW_FILES = 100_000
-_LIMITLESS = 2**60
 _UV_PATIENCE_S = 5.0
 
 _RUNTIME = re.compile(r"nvidia-cuda-runtime(?:-cu\d+)?")
@@ -77,7 +77,7 @@ def memory(root: Path) -> list[Finding]:
     limit_mb = _policy(root).memory_limit_mb
     available_mb = described()["memory_mb"]
     found = [_enough("memory", f"{size(available_mb * 2**20)} in all", available_mb, limit_mb)]
-    bound = cgroup_limit()
+    bound = memory_limit()
     if bound is not None and bound // 2**20 < available_mb:
         found.append(_enough("memory of the control group", f"at most {size(bound)}", bound // 2**20, limit_mb))
     with contextlib.suppress(OSError):
@@ -102,32 +102,6 @@ def _policy(root: Path) -> Policy:
     with contextlib.suppress(UsageError):  # told where it is read
         return matrixfile.read(root / "matrices" / "nightly.toml", known=None).policy.policy()
     return Policy()
-
-
-def cgroup_limit(proc: Path = Path("/proc/self/cgroup"), system: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """The least memory limit of this process's control groups, in bytes; None where there is none.
-
-    Both versions are known: in version 2 there is one hierarchy and `memory.max`, in 1 one of memory alone.
-    """
-    least = None
-    lines = []
-    with contextlib.suppress(OSError):
-        lines = proc.read_text(encoding="utf-8").splitlines()
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        top, name = (system / "memory", "memory.limit_in_bytes") if controllers else (system, "memory.max")
-        place = top / path.lstrip("/")
-        # In a container the path can be the host's, of which there is nothing here but the top.
-        for folder in (place, *place.parents):
-            if not folder.is_relative_to(top):
-                break
-            with contextlib.suppress(OSError, ValueError):
-                bound = int((folder / name).read_text(encoding="ascii"))
-                if bound < _LIMITLESS:
-                    least = bound if least is None else min(least, bound)
-    return least
 
 
 def disks(root: Path) -> list[Finding]:

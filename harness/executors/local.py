@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness.bench.attempt import Attempt
@@ -15,14 +14,13 @@ from harness.bench.errors import UsageError
 from harness.bench.group import end_leftovers
 from harness.bench.plan import Policy
 from harness.bench.signals import deaf
+from harness.executors.control_groups import cores_limit, memory_limit
 from harness.executors.processes import BenchProcess
 from harness.executors.units import Unit, Work
 from harness.tables.ingredients import Surroundings
 
 _POLL_S = 0.2
 _MIB = 2**20
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-_CGROUP_CORES = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -119,18 +117,10 @@ def jobs_here(policy: Policy, *, device: str, asked: int | None = None) -> int:
 def cores() -> int:
     """The cores that this process may use: those of the machine, or as many as a container's quota comes to."""
     found = len(os.sched_getaffinity(0))
-    try:
-        quota, period = map(int, _CGROUP_CORES.read_text(encoding="ascii").split())
-    except (OSError, ValueError):  # no such limit: "max 100000"
-        return found
-    return min(found, max(1, quota // period))
+    return min(found, cores_limit() or found)
 
 
 def memory_mb() -> int:
     """The memory that this process may use, in MiB: the machine's, or what a container is limited to."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = int(_CGROUP_LIMIT.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no such limit: "max"
-        limit = total
-    return min(total, limit) // _MIB
+    return min(total, memory_limit() or total) // _MIB

@@ -110,26 +110,6 @@ def test_no_gpu_is_nothing_wrong(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "CUDA_VISIBLE_DEVICES hides every GPU" in finding.found
 
 
-@pytest.mark.parametrize(
-    ("told", "limits", "least"),
-    [
-        ("0::/a/b\n", {"memory.max": "max", "a/memory.max": "3000", "a/b/memory.max": "max"}, 3000),
-        ("0::/a/b\n", {"memory.max": "2000", "a/b/memory.max": "5000"}, 2000),
-        ("0::/of/the/host\n", {"memory.max": "1000"}, 1000),
-        ("3:cpu:/\n4:memory:/job\n0::/\n", {"memory/memory.limit_in_bytes": "9223372036854771712"}, None),
-        ("4:cpu,memory:/job\n", {"memory/job/memory.limit_in_bytes": "4000"}, 4000),
-        ("0::/\n", {}, None),
-        ("", {}, None),
-    ],
-)
-def test_the_limit_of_the_control_group(tmp_path: Path, told: str, limits: dict[str, str], least: int | None) -> None:
-    (tmp_path / "cgroup").write_text(told, encoding="utf-8")
-    for name, text in limits.items():
-        (tmp_path / "sys" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "sys" / name).write_text(f"{text}\n", encoding="utf-8")
-    assert machine.cgroup_limit(tmp_path / "cgroup", tmp_path / "sys") == least
-
-
 def test_a_table_of_the_future(root: Path) -> None:
     (root / "results" / "small" / "cpu-quick" / "20010101T000000Z").mkdir(parents=True)
     assert [finding.severity for finding in machine.clock(root)] == [Severity.FINE]
