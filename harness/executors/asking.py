@@ -14,7 +14,7 @@ from harness.bench.signals import deaf
 from harness.executors.connecting import ClusterError, first_line, last_line
 from harness.executors.flights import MOST_LOST
 from harness.executors.orders import Begun, Part, Post
-from harness.executors.reserved import Patience
+from harness.executors.patience import Patience
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Asking:
         self._post = post
         self._parts = parts
         self._tell = tell
-        self._patience = Patience(tell)
+        self._patience = Patience(tell, alone=True)
         self._given: list[Any] = []
         self._station: Any = None
         self._node_id = ""

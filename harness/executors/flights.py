@@ -16,6 +16,7 @@ from harness.bench.signals import deaf
 from harness.executors.connecting import ClusterError, first_line, last_line
 from harness.executors.orders import Begun, Ended, Message, Order, Part, Told, parts_of
 from harness.executors.parcel import Parcel
+from harness.executors.patience import Patience
 from harness.executors.receiving import Receiver
 from harness.executors.units import Unit, Work
 from harness.matrix.environment import clean_environ
@@ -93,7 +94,8 @@ class Run:
         self._failed: Counter[str] = Counter()
         self._avoided: set[str] = set()
         self._places = cluster.jobs
-        self._counted = self._had_places = time.monotonic()
+        self._patience = Patience(tell, alone=False)
+        self._counted = self._had_places = self._under_way = time.monotonic()
 
     def run(self, units: Sequence[Unit], look: Callable[[], bool]) -> None:
         """Have every unit run to its end, or as often as nodes may be lost or fail with it."""
@@ -110,6 +112,7 @@ class Run:
                     self._ahead.clear()
                     self._cancel([flight for flight in self._flights if not flight.node])
                 self._count()
+                self._wait()
         except BaseException:
             with deaf():
                 self._end_all()
@@ -140,6 +143,13 @@ class Run:
         elif now - self._had_places > _PATIENCE_S:
             msg = f"for {_PATIENCE_S / 60:g} minutes there has been no node that could run what is left."
             raise ClusterError(msg)
+
+    def _wait(self) -> None:
+        """Nodes are there, but others may use them. Raises where no order has been under way for long."""
+        if any(flight.node for flight in self._flights):
+            self._under_way = time.monotonic()
+        elif self._flights and self._places:
+            self._patience.look(self._under_way)
 
     def _rooms(self) -> dict[str, int]:
         """How many units each node that gets orders could run side by side."""

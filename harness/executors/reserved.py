@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,32 +11,9 @@ from harness.bench.record import write_json
 from harness.executors.connecting import ClusterError
 from harness.executors.flights import Flight, Run
 from harness.executors.orders import Begun, Ended, Order
+from harness.executors.patience import Patience
 from harness.executors.receiving import Receiver
 from harness.executors.units import Unit
-
-_TOLD_S = 60.0
-_PATIENCE_S = 3600.0
-
-
-class Patience:
-    """How long it is waited for a node that is free to be had alone: after a minute a person is told, once."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._told = False
-
-    def look(self, asked: float) -> None:
-        """Nobody has begun since `asked`, by the monotonic clock. Raises `ClusterError` where that is an hour ago."""
-        waited_s = time.monotonic() - asked
-        if waited_s > _PATIENCE_S:
-            msg = f"for {_PATIENCE_S / 60:g} minutes no node of the machine class was free to be had alone."
-            raise ClusterError(msg)
-        if waited_s > _TOLD_S and not self._told:
-            self._told = True
-            self._tell(
-                "waiting for a node of the machine class to have alone: others use CPUs of each (`ray status`). End "
-                "what is there or start one more node with its label; ended with Ctrl-C, the same command goes on."
-            )
 
 
 class Reserved(Run):
@@ -45,7 +21,6 @@ class Reserved(Run):
 
     _anew = "are timed on another of its class"
     _only_waiting = False
-    _asked = 0.0
     _ended = Ended()
 
     def alone(self, unit: Unit, look: Callable[[], None], *, only_waiting: bool) -> int:
@@ -54,12 +29,10 @@ class Reserved(Run):
         waiting = attempt.waiting_cells(unit.plan)
         cells = waiting if only_waiting else [c for c in unit.plan.cells if not attempt.record_of(c).exists()]
         self._only_waiting, self._places = only_waiting, 1
-        patience = Patience(self._tell)
+        self._patience = Patience(self._tell, alone=True)
 
         def looked() -> bool:
             look()
-            if any(not flight.node for flight in self._flights):
-                patience.look(self._asked)
             return True
 
         self.run([replace(unit, plan=replace(unit.plan, cells=tuple(cells)))], looked)
@@ -81,7 +54,6 @@ class Reserved(Run):
         given = self._given(unit, [*names, *(f"{attempt.given.name}/{cell.slug}" for cell in left)])
         generator = self._cluster.order(self._ray, order, sorted(self._avoided), given)
         self._flights.append(Flight(unit, receiver, generator, given=given))
-        self._asked = time.monotonic()
 
     def _begun(self, flight: Flight, begun: Begun) -> None:
         """The table's machine is the one that times."""

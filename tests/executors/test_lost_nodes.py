@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from harness.bench.attempt import Attempt
+from harness.executors import flights, patience
 from harness.executors.connecting import ClusterError, imported
 from harness.executors.flights import Run
-from harness.executors.orders import Begun, Order
+from harness.executors.orders import Begun, Message, Order
 from harness.executors.parcel import parcel_of
 from harness.executors.reserved import Reserved
 from harness.executors.units import Unit
@@ -85,3 +87,84 @@ def test_after_three_losses_what_is_timed_on_a_class_is_timed_nowhere_else(
     assert [line.partition(": ")[0] for line in told] == [
         f"node node{number} (node{number}-of) was lost, 1 cells are timed on another of its class" for number in (1, 2)
     ]
+
+
+class Answers:
+    """What comes of an order, of which nobody hears more then: it goes on, or has not begun."""
+
+    def __init__(self, *messages: Message) -> None:
+        self.messages = list(messages)
+
+    def __next__(self) -> Callable[[], Message]:
+        message = self.messages.pop(0)
+        return lambda: message
+
+
+class Busy:
+    """A cluster of which `free` places are free for orders, while others have the rest."""
+
+    jobs = 2
+
+    def __init__(self, *, free: int) -> None:
+        self._free = free
+
+    def rooms(self, ray: Any) -> dict[str, int]:
+        del ray
+        return {"node-of-ray": self.jobs}
+
+    def check(self, ray: Any, begun: Begun) -> None:
+        """Any will do."""
+
+    def order(self, ray: Any, order: Order, avoided: Any, given: Any = ()) -> Answers:
+        del ray, order, avoided, given
+        self._free -= 1
+        return Answers(Begun(node="node", node_id="node-of-ray")) if self._free >= 0 else Answers()
+
+
+def waited(references: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
+    """As Ray's: what is there at once, else nothing after a while."""
+    del num_returns
+    there = [each for each in references if not isinstance(each, Answers) or each.messages]
+    time.sleep(0 if there else timeout)
+    return there, []
+
+
+@pytest.fixture
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_TOLD_S", 0.1)
+    monkeypatch.setattr(patience, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(flights, "_GRACE_S", 0.0)
+
+
+def run_beside_others(
+    folder: Path, python: Path, cluster: Busy, told: list[str], look: Callable[[], bool] = lambda: True
+) -> None:
+    """Have two units run on a cluster that others use."""
+    plan = own_plan(folder, saved="pass")
+    units = [begun(folder, python, plan, name) for name in ("0000", "0001")]
+    ray: Any = SimpleNamespace(**{**vars(RAY), "wait": waited})
+    Run(cluster, ray, work_in(folder, python), parcel_of([plan]), told.append).run(units, look)
+
+
+@pytest.mark.usefixtures("little_patience")
+def test_nodes_that_others_have_are_not_waited_for_in_silence_nor_for_ever(tmp_path: Path, python: Path) -> None:
+    """What Ray says of its nodes is what they have, whoever has it."""
+    told: list[str] = []
+    with pytest.raises(ClusterError, match="no node had room for a cell"):
+        run_beside_others(tmp_path, python, Busy(free=0), told)
+    assert len(told) == 1
+    assert told[0].startswith("waiting for room on a node: others use the CPUs or the memory of each")
+
+
+@pytest.mark.usefixtures("little_patience")
+def test_a_unit_that_waits_for_another_of_its_run_does_not_wait_for_others(tmp_path: Path, python: Path) -> None:
+    told, until = list[str](), time.monotonic() + 1.0
+
+    def look() -> bool:
+        if time.monotonic() > until:
+            raise KeyboardInterrupt
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        run_beside_others(tmp_path, python, Busy(free=1), told, look)
+    assert told == []
