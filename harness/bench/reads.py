@@ -91,7 +91,7 @@ def watch(folder: Path) -> Callable[[], None]:
 
 def held_open() -> set[str]:
     """The regular files that this process has mapped, or open for nothing but reading."""
-    found = set()
+    found: set[str] = set()
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/maps").read_bytes().splitlines():
             found.update(os.fsdecode(word) for word in line.split(maxsplit=5)[5:])
