@@ -105,6 +105,20 @@ def test_the_commands_that_it_calls_exist() -> None:
             assert re.search(rf"{option}\b", described), f"{line}: no {option}"
 
 
+def test_a_plan_that_fails_fails_its_step(checkout: Path, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "harness"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho '[\"torch2.0\"]'\nexit $CODE\n", encoding="utf-8")
+    program.chmod(0o755)
+    output = tmp_path / "output"
+    variables = {"PATH": f"{program.parent}:{os.environ['PATH']}", "GITHUB_OUTPUT": str(output)}
+    with pytest.raises(subprocess.CalledProcessError):
+        shell(script("split", "combinations="), checkout, **variables, CODE="2")
+    assert not output.exists()
+    shell(script("split", "combinations="), checkout, **variables, CODE="0")
+    assert output.read_text(encoding="utf-8") == 'combinations=["torch2.0"]\n'
+
+
 def test_only_what_the_night_made_is_put_aside(checkout: Path) -> None:
     new = table(checkout, "20260202T031700Z")
     (checkout / ".harness").mkdir()

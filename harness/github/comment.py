@@ -23,13 +23,30 @@ MOST_CHARACTERS = 65_536
 """That a comment may have."""
 
 MOST_VERDICTS = 20
+"""Comments that one run may add to a pull request."""
+
+MOST_PINS = 256
+"""Jobs that a matrix may have: no gate could have judged more."""
+
 _MOST_BYTES = 1 << 20
 _PAGE = 100
 _NAME = re.compile(r"gate-(\w[\w.+-]{0,99})", re.ASCII)
 _OURS = re.compile(r"<!-- conversion-harness: gate (\w[\w.+-]{0,99}) -->\n", re.ASCII)
 _MARKER = re.compile(r"\A<!-- conversion-harness:[^\n]*-->\n")
-_ALIVE = re.compile(r"[@#](?=\w)|&(?!(?:amp|lt|gt|quot|nbsp);)")
-"""What notifies somebody, or shows up in another issue; an entity can stand for either."""
+_ALIVE = re.compile(
+    r"""
+    [@#](?=\w)                               # mentions and references
+    | &(?!(?:amp|lt|gt|quot|nbsp);)          # an entity can stand for any of these
+    | (?:[a-z](?=\\?-\d) | GHSA(?=\\?-))     # references by prefix, such as GH-1 and CVE-2024-1
+    | [0-9a-f]{6}(?=[0-9a-f])                # commits have seven digits and more
+    | :(?=\\?/\\?/) | www(?=\\?\.)           # bare addresses
+    | \](?=[(\[:])                           # links, images, and what they are defined by
+    | <(?=[a-z/])(?!/?(?:details|summary)>)  # HTML but for that of a verdict, and addresses between brackets
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""The beginnings of what GitHub makes a link or an image of, or notifies somebody of. What stands behind a word joiner
+is no part of it, in code as well."""
 
 _PINS = "pins/pins.json"
 """Where a run leaves which pins differ, as `harness pins --json` lists them."""
@@ -37,6 +54,10 @@ _PINS = "pins/pins.json"
 _GONE = """### The pins of `{name}` do not differ any more
 
 This pull request leaves them as its target has them: there is nothing to judge, and what stood here is out of date.
+"""
+_UNREAD = """### The verdict on `{name}` is in the summary of the run
+
+More sets of pins differ than a run may have comments for. What stood here was of an earlier commit.
 """
 _LOST = """### Cannot tell: the gate of `{name}` ended without a verdict
 
@@ -117,20 +138,39 @@ def pull_requests(github: GitHub, origin: Origin) -> list[int]:
     ]
 
 
-def verdicts_in(folder: Path) -> dict[str, str]:
-    """The comments that a run left, by the name of what was judged; whatever else lies there is passed over."""
-    found = {}
-    for path in sorted(folder.glob("*/comment.md"))[:MOST_VERDICTS]:
+@dataclass(frozen=True)
+class Left:
+    """What a run left: its verdicts by the name of what was judged, and the names of those that were too many to read.
+
+    `pins` are the names of the pins that differ; None where it left none that can be read.
+    """
+
+    verdicts: dict[str, str]
+    unread: frozenset[str] = frozenset()
+    pins: frozenset[str] | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> Left:
+        """What lies in `folder`, but for what is none of it."""
+        paths = verdicts_in(folder)
+        texts = [(name, path.read_text(encoding="utf-8", errors="replace")) for name, path in paths[:MOST_VERDICTS]]
+        return cls(dict(texts), frozenset(name for name, _ in paths[MOST_VERDICTS:]), pins_in(folder))
+
+
+def verdicts_in(folder: Path) -> list[tuple[str, Path]]:
+    """The comments that a run left, with the name of what was judged; whatever else lies there is passed over."""
+    found = []
+    for path in sorted(folder.glob("*/comment.md")):
         name = _NAME.fullmatch(path.parent.name)
         if name is None or path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
             print(f"Passed over: {path.parent.name!r}")
             continue
-        found[name[1]] = path.read_text(encoding="utf-8", errors="replace")
+        found.append((name[1], path))
     return found
 
 
 def pins_in(folder: Path) -> frozenset[str] | None:
-    """The names of the pins that differ, as a run left them; None where it left none that can be read."""
+    """The names of the pins that differ, as a run left them; None where it left none that can be read, or too many."""
     path = folder / _PINS
     if path.parent.is_symlink() or path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
         return None
@@ -138,21 +178,25 @@ def pins_in(folder: Path) -> frozenset[str] | None:
         names = [each["name"] for each in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    if len(names) > MOST_PINS:
+        return None
     return frozenset(name for name in names if isinstance(name, str) and _NAME.fullmatch(f"gate-{name}"))
 
 
-def outdated(
-    comments: list[Any], verdicts: dict[str, str], pins: frozenset[str] | None, *, login: str
-) -> dict[str, str]:
-    """What to say of pins that the run has no verdict of: of those that differ, and of others that have a comment.
+def outdated(comments: list[Any], left: Left, *, login: str) -> dict[str, str]:
+    """What to say of pins that no verdict is posted of: of those that differ, and of others that have a comment.
 
-    Nothing where it is not known which differ.
+    Comments are added up to `MOST_VERDICTS`, with those for verdicts. Where it is not known which pins differ, only
+    what is known to be judged anew is told.
     """
-    if pins is None:
-        return {}
     commented = {found[1] for each in _own(comments, login) if (found := _OURS.match(each["body"]))}
-    said = dict.fromkeys(sorted(pins), _LOST) | dict.fromkeys(sorted(commented - pins), _GONE)
-    return {name: text.format(name=name) for name, text in said.items() if name not in verdicts}
+    said = dict.fromkeys(sorted(commented & left.unread), _UNREAD)
+    if left.pins is not None:
+        lost = left.pins - {*left.verdicts} - left.unread
+        room = MOST_VERDICTS - len(left.verdicts)
+        said |= dict.fromkeys([*sorted(lost & commented), *sorted(lost - commented)[:room]], _LOST)
+        said |= dict.fromkeys(sorted(commented - left.pins - {*left.verdicts} - left.unread), _GONE)
+    return {name: text.format(name=name) for name, text in said.items()}
 
 
 def _own(comments: list[Any], login: str) -> Iterator[Any]:
@@ -191,21 +235,13 @@ def _cut(text: str, room: int) -> str:
     return kept + (f"\n{fence}" if fence else "") + "\n</details>" * folds + _CUT
 
 
-def post(
-    github: GitHub,
-    origin: Origin,
-    number: int,
-    verdicts: dict[str, str],
-    *,
-    login: str,
-    pins: frozenset[str] | None = None,
-) -> None:
+def post(github: GitHub, origin: Origin, number: int, left: Left, *, login: str) -> None:
     """Make each comment, or bring that which is there up to date; only comments by `login` are touched.
 
-    `pins` are those that differ, where that is known: what has no verdict of the run is said to be out of date.
+    What has no verdict of the run is said to be out of date.
     """
     comments = list(github.pages(f"repos/{origin.repository}/issues/{number}/comments"))
-    for name, verdict in {**verdicts, **outdated(comments, verdicts, pins, login=login)}.items():
+    for name, verdict in {**left.verdicts, **outdated(comments, left, login=login)}.items():
         body = comment_of(name, verdict, origin)
         own = _own(comments, login)
         there = next((each for each in own if each["body"].startswith(marker_of(name))), None)
@@ -222,8 +258,8 @@ def main() -> int:
     event = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
     github = GitHub(os.environ["GITHUB_API_URL"], os.environ["GITHUB_TOKEN"])
     folder, origin = Path(sys.argv[1]), Origin.of(event)
-    verdicts, pins = verdicts_in(folder), pins_in(folder)
-    if not verdicts and pins is None:
+    left = Left.read(folder)
+    if not left.verdicts and left.pins is None:
         print("The run left no verdict: there is nothing to tell.")
         return 0
     try:
@@ -232,7 +268,7 @@ def main() -> int:
             told = ", ".join(f"#{number}" for number in numbers) or "none"
             print(f"One open pull request has the commit of a verdict as its newest, and here it is: {told}.")
             return 0
-        post(github, origin, numbers[0], verdicts, login=os.environ["COMMENTER"], pins=pins)
+        post(github, origin, numbers[0], left, login=os.environ["COMMENTER"])
     except GitHubError as error:
         print(f"::error::{str(error).splitlines()[0]}")
         return 1

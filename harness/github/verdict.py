@@ -24,15 +24,19 @@ from harness.bench.errors import HarnessError, UsageError, unknown
 from harness.bench.places import find_root
 from harness.matrix.since import change_since
 from harness.report.escaping import fenced
+from harness.report.wording import plain
 
 COMMANDS = ("gate", "compare", "bump", "pins")
 DECISIONS = {0: "may merge", 1: "do not merge"}
-"""By exit code; whatever else it is, nothing could be told."""
+"""By exit code, where there is a verdict; whatever else it is, nothing could be told."""
 
 COMMENT, DOCUMENT, ANNOTATIONS = "comment.md", "verdict.json", "annotations.txt"
 _ANNOTATION = re.compile(r"::(?:error|warning|notice) [^\n]*")
 _TOLD = 30
 """Lines of the log that a comment has where there is no verdict."""
+
+_LENGTH = 500
+"""Characters that each of these may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +62,12 @@ def arguments_of(given: Given, root: Path) -> list[str]:
     """The command that the inputs ask for, as `harness` takes it. Raises `UsageError` where they ask for none."""
     if given.command not in COMMANDS:
         raise UsageError(unknown("command", given.command, COMMANDS))
-    further = [*(["--tier", given.tier] if given.tier else []), *shlex.split(given.arguments)]
+    further = [*(["--tier", given.tier] if given.tier else []), *_words(given.arguments, "arguments")]
     python = ["--python-version", given.python] if given.python else []
     if given.command == "pins":
-        return ["pins", "--since", _needed(given.since, "since"), "--json", *shlex.split(given.arguments)]
+        return ["pins", "--since", _needed(given.since, "since"), "--json", *_words(given.arguments, "arguments")]
     if given.command == "bump":
-        moves = shlex.split(_needed(given.candidate, "candidate"))
+        moves = _words(_needed(given.candidate, "candidate"), "candidate")
         return ["bump", _needed(given.base, "base"), *moves, *python, *further]
     base, candidate = _sides(given, root)
     if given.command == "gate" and _is_file(root, base) and _is_file(root, candidate):
@@ -94,6 +98,15 @@ def _needed(value: str, name: str) -> str:
         msg = f"the input `{name}` is {value or 'empty'!r}, and this command needs it. See action.yml."
         raise UsageError(msg)
     return value
+
+
+def _words(value: str, name: str) -> list[str]:
+    """A value as a shell takes it apart."""
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        msg = f"the input `{name}` is {value!r}, which no shell could take apart ({error}). Close what is open in it."
+        raise UsageError(msg) from None
 
 
 def _is_file(root: Path, value: str) -> bool:
@@ -132,9 +145,17 @@ def run(arguments: list[str], *, cwd: Path, output: Path | None = None) -> tuple
     return process.returncode, list(last)
 
 
+def decision_of(command: str, code: int, *, judged: bool) -> str:
+    """What a command decided; Python ends with 1 as well where the harness breaks down before it has judged."""
+    if command == "compare":
+        return ""
+    return DECISIONS.get(code, "cannot tell") if judged else "cannot tell"
+
+
 def without_a_verdict(code: int, last: list[str]) -> str:
     """The comment of a command that ended before it had one."""
-    lines = [f"### Cannot tell: the harness ended with exit code {code} before it had a verdict", fenced(last)]
+    lines = [f"### Cannot tell: the harness ended with exit code {code} before it had a verdict"]
+    lines.append(fenced([plain(line, length=_LENGTH) for line in last]))
     return "\n\n".join([*lines[: 2 if last else 1], ""])
 
 
@@ -159,13 +180,14 @@ def main() -> int:
     wanted = [f"comment={comment}", f"json={document}", f"annotations={annotations}"]
     wanted += [f"summary={path}"] if (path := os.environ.get("GITHUB_STEP_SUMMARY")) else []
     code, last = run([*arguments, *(f"--to={each}" for each in wanted)], cwd=root)
-    if not comment.exists():
+    judged = comment.exists()
+    if not judged:
         comment.write_text(without_a_verdict(code, last), encoding="utf-8")
         _tell(summary=comment.read_text(encoding="utf-8"))
     elif annotations.exists():
         for each in filter(_ANNOTATION.fullmatch, annotations.read_text(encoding="utf-8").split("\n")):
             click.echo(each)
-    decision = "" if given.command == "compare" else DECISIONS.get(code, "cannot tell")
+    decision = decision_of(given.command, code, judged=judged)
     outputs = {"decision": decision, "exit-code": str(code), "comment": str(comment), "folder": str(folder)}
     _tell(outputs={**outputs, "json": str(document) if document.exists() else ""})
     return code

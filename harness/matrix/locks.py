@@ -17,7 +17,7 @@ from harness.bench.environment import ANY_VERSION, pins_of
 from harness.bench.errors import UsageError
 from harness.bench.places import PACKAGE
 from harness.matrix import tooling
-from harness.matrix.combination import Combination, folder_of, given_folder, is_given
+from harness.matrix.combination import Combination, folder_of, given_folder, is_given, own_files, read
 from harness.matrix.compiling import compile_pins, finished, index_strategy, nearest, preferences
 from harness.matrix.credentials import refuse_credentials, without_credentials
 from harness.matrix.resolving import AbsentError, Fact, kind_of
@@ -92,6 +92,19 @@ def read_lock(root: Path, combination: Combination) -> Lock:
         raise UsageError(msg)
     copy = copy_of(path, text)
     return Lock(copy if is_given(root, name) and copy.is_file() else path, without_credentials(text))
+
+
+def stale_names(root: Path) -> list[str]:
+    """The repository's own combinations and extended ones whose lock does not fit, or that have none."""
+    return [name for name in own_files(root) if not _fits(root, read(root, name))]
+
+
+def _fits(root: Path, combination: Combination) -> bool:
+    try:
+        read_lock(root, combination)
+    except UsageError:
+        return False
+    return True
 
 
 def copy_of(path: Path, text: str) -> Path:

@@ -135,6 +135,14 @@ def test_only_the_comment_may_write_and_it_runs_nothing_of_the_pull_request() ->
     assert uploads == ["gate-${{ matrix.pins.name }}", "tables-${{ matrix.pins.name }}"]
 
 
+def test_a_gate_that_runs_out_of_time_is_told() -> None:
+    """GitHub calls a job `cancelled` that was longer than it may be, and no later step of it runs."""
+    (job,) = COMMENT["jobs"].values()
+    assert job["if"] == "github.event.workflow_run.event == 'pull_request'"
+    (step,) = [step for step in steps("gate") if step.get("uses") == "./"]
+    assert step["timeout-minutes"] < GATE["jobs"]["gate"]["timeout-minutes"]
+
+
 def test_pins_that_are_taken_back_have_their_comment_say_so(origin: Path, tmp_path: Path) -> None:
     """The push that does so touches no pins: the gate runs all the same, and judges nothing."""
     assert GATE[True]["pull_request"] is None, "no `paths`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from cmarkgfm.cmark import Options
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.github.comment import MOST_CHARACTERS, Origin, comment_of, marker_of
+from harness.github.comment import MOST_CHARACTERS, MOST_PINS, MOST_VERDICTS, Origin, comment_of, marker_of
 from tests.github.server import BOT, DOWNLOAD, RUN, STEP, Server, Step, serving
 from tests.report.hostile import EVERYTHING, HARMFUL
 
@@ -141,6 +142,41 @@ def test_a_comment_without_a_verdict_of_the_newest_commit_says_so(server: Server
     ]
 
 
+def pins(number: int) -> str:
+    return json.dumps([{"name": f"pins{each:05}"} for each in range(number)])
+
+
+def test_a_run_adds_no_more_comments_than_it_may_have_verdicts(server: Server, step: Step) -> None:
+    server.opened(12)
+    server.said(12, BOT, f"{marker_of('pins00200')}\n### Merge\n")
+    step.left("gate-pins00100", "### Merge\n")
+    step.listed(pins(MOST_PINS))
+    assert step().returncode == 0
+    assert [method for method, _, _ in server.changed].count("POST") == MOST_VERDICTS
+    assert "ended without a verdict" in server.comments[12][0]["body"]
+
+
+def test_a_list_of_more_pins_than_a_gate_can_judge_outdates_nothing(server: Server, step: Step) -> None:
+    server.opened(12)
+    server.said(12, BOT, f"{marker_of('torch2.0')}\n### Merge\n")
+    step.listed(pins(40_000 // 2))
+    assert (step().returncode, server.changed) == (0, [])
+
+
+def test_a_verdict_of_too_many_is_not_said_to_be_lost(server: Server, step: Step) -> None:
+    server.opened(12)
+    server.said(12, BOT, f"{marker_of('pins00024')}\n### Merge\n")
+    step.listed(pins(25))
+    for number in range(25):
+        step.left(f"gate-pins{number:05}", "### Do not merge\n")
+    step.left("gate- no name", "not this")
+    assert step().returncode == 0
+    first, *posted = [each["body"] for each in server.comments[12]]
+    assert first.startswith(f"{marker_of('pins00024')}\n### The verdict on `pins00024` is in the summary of the run\n")
+    assert len(posted) == MOST_VERDICTS
+    assert all("### Do not merge" in each for each in posted)
+
+
 @pytest.mark.parametrize("listed", ["", "{", "7", '["a"]', "[{}]", "[" * 100_000, " " * (1 << 20) + "[]", None])
 def test_a_list_of_pins_that_cannot_be_read_outdates_nothing(server: Server, step: Step, listed: str | None) -> None:
     server.opened(12)
@@ -174,14 +210,50 @@ def test_a_fork_can_say_what_it_likes(harmful: str) -> None:
     assert len(body) <= MOST_CHARACTERS
     assert "\0" not in body
     assert "<p>From the fork <code>you/models</code>: its own code made what follows.</p>" in shown
-    assert not re.search(r"[@#]\w", body.split("\n", 3)[3].rpartition("<sub>")[0]), "nobody is notified"
+    said = body.split("\n", 3)[3].rpartition("<sub>")[0]
+    assert not re.search(r"[@#]\w", said), "nobody is notified"
+    assert not re.search(r"://|www\.|GH-\d|[0-9a-f]{7}", said, re.IGNORECASE), "nothing is linked"
+    assert not re.search(r"<(a|img|script|svg|textarea)\b", html(said)), "nor shown"
     assert body.count("<!--") == 1, "nothing is hidden but the marker"
 
 
-@pytest.mark.parametrize("said", ["a &commat;b", "a &#64;b", "a &#x40;b", "fixes #12", "me/models#12", "@me"])
+LINKED = (
+    "a &commat;b",
+    "a &#64;b",
+    "a &#x40;b",
+    "fixes #12",
+    "me/models#12",
+    "@me",
+    "https://github.com/o/r/issues/1",
+    "https:\\/\\/github.com/o/r/issues/1",
+    "ftp://evil.invalid",
+    "WWW.evil.invalid",
+    "GH-12",
+    "gh\\-12",
+    "GHSA-jfh8-c2jp-5v3q",
+    "c0ffee0",
+    "c0ffee" * 6 + "C0FF",
+    "[text](//evil.invalid)",
+    "![image](https://evil.invalid/x.png)",
+    "[text][x]\n\n[x]: //evil.invalid",
+    "<//evil.invalid>",
+    "<img src=//evil.invalid/x.png>",
+    "<A href='//evil.invalid'>x</a>",
+)
+NOTICED = r"""@b|@me|\#12|<(a|img)\b|://|www\.|gh-\d|ghsa-|[0-9a-f]{7}"""
+
+
+@pytest.mark.parametrize("said", LINKED)
 def test_a_fork_notifies_nobody_and_links_nothing(said: str) -> None:
-    assert not re.search(r"@b|@me|#12", html(comment_of("a", said, FORK)).replace("&#", ""))
+    body = comment_of("a", said, FORK)
+    shown = html(body.split("\n", 3)[3].rpartition("<sub>")[0])
+    assert not re.search(NOTICED, shown.replace("&#", ""), re.IGNORECASE)
     assert said in comment_of("a", said, OURS)
+
+
+def test_what_a_verdict_of_a_fork_folds_is_folded_all_the_same() -> None:
+    said = "<details><summary>why</summary>\n\ntorch<2.1 and `six>=1`\n\n</details>"
+    assert said in comment_of("a", said, FORK)
 
 
 def test_what_is_too_long_is_cut_and_closed() -> None:

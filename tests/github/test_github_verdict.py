@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.bench.errors import UsageError
-from harness.github.verdict import COMMANDS, Given, arguments_of, without_a_verdict
+from harness.github.verdict import COMMANDS, Given, arguments_of, decision_of, without_a_verdict
 from tests.github.checkouts import commit, edit, repository
 from tests.github.runner import ACTION, ROOT, VERDICT, verdict
 
@@ -99,6 +99,13 @@ def test_what_ends_before_a_verdict_leaves_a_comment_that_says_so(tables: Path) 
     assert "torch9.9" in comment
 
 
+def test_without_a_comment_no_exit_code_is_a_decision(tables: Path) -> None:
+    done = verdict(tables, base="torch2.0", candidate="torch2.1", arguments="--help")
+    assert (done.code, done.outputs["decision"]) == (0, "cannot tell")
+    assert decision_of("gate", 1, judged=False) == "cannot tell", "a traceback"
+    assert decision_of("gate", 1, judged=True) == "do not merge"
+
+
 def test_nothing_in_the_log_is_a_command_to_the_runner(tables: Path) -> None:
     done = verdict(tables, base="torch2.0", candidate="::add-mask::e")
     first, *said, last = done.log.splitlines()
@@ -115,12 +122,19 @@ def test_a_comment_without_a_verdict_keeps_what_was_printed_as_it_was() -> None:
     assert without_a_verdict(3, []).count("\n") == 2
 
 
+def test_a_comment_without_a_verdict_has_room_for_all_lines() -> None:
+    assert len(without_a_verdict(3, ["x" * 1_000_000] * 30)) < 20_000
+
+
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
         ({"command": "run"}, "unknown command 'run'"),
         ({"command": "gate", "base": "a"}, "the input `candidate` is 'empty'"),
         ({"command": "gate", "base": "--help", "candidate": "b"}, "the input `base` is '--help'"),
+        ({"command": "gate", "base": "a", "candidate": "b", "arguments": "--tier 'core"}, "the input `arguments` is"),
+        ({"command": "pins", "since": "HEAD", "arguments": "'"}, "the input `arguments` is"),
+        ({"command": "bump", "base": "a", "candidate": "'six"}, "(No closing quotation)"),
         ({"command": "pins"}, "the input `since` is 'empty'"),
         ({"command": "bump", "base": "a"}, "the input `candidate`"),
         ({"command": "compare", "since": "HEAD"}, "`since` finds both sides of a gate"),

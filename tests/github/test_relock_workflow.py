@@ -15,8 +15,7 @@ from tests.github.checkouts import commit, edit, git, repository
 from tests.github.runner import bash, read
 
 JOBS = read(".github/workflows/relock.yml")["jobs"]
-
-pytestmark = pytest.mark.skipif(not shutil.which("jq"), reason="the workflow's script needs jq: install it to run this")
+LIST, LOCK, COMMIT = "List the combinations whose lock does not fit", "Lock them", "Commit the locks"
 
 
 def script(job: str, name: str) -> str:
@@ -32,42 +31,81 @@ def program(folder: Path, name: str, text: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A clone of a repository whose pins of `two`, and of `one` with its extension, were merged without their locks."""
+    """A clone of a repository whose `one`, with its extension, was edited two pushes ago, and `three` is new."""
     root = repository(tmp_path / "origin")
     for name in ("one", "one+more", "two"):
         locks.lock(root, combinations.read(root, name))
     commit(root, "locked")
     edit(root / "matrices" / "one.in", "torch==1.0", "torch==2.0")
     commit(root, "Update dependency torch to v2")
+    shutil.copy(root / "matrices" / "two.in", root / "matrices" / "three.in")
+    commit(root, "A new combination")
     git(root, "config", "receive.denyCurrentBranch", "ignore")
     git(tmp_path, "clone", "--quiet", root.as_uri(), "checkout")
     return tmp_path / "checkout"
 
 
-def test_what_was_merged_is_locked_and_committed_alone(checkout: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """What the scripts are run with."""
     programs = tmp_path / "bin"
     program(programs, "harness", f'exec "{sys.executable}" -m harness.cli "$@"')
     program(programs, "gh", "exit 0")
-    environ = {"PATH": f"{programs}:{Path(shutil.which('git') or '').parent}:/usr/bin:/bin"}
-    done = bash(script("resolve", "Lock the combinations that were edited"), checkout, {**environ, "BEFORE": "HEAD^"})
+    path = f"{programs}:{Path(shutil.which('git') or '').parent}:/usr/bin:/bin"
+    given = {"RUNNER_TEMP": str(tmp_path), "GITHUB_REF_NAME": "main", "GITHUB_OUTPUT": str(tmp_path / "output")}
+    return {"PATH": path, **given}
+
+
+def test_what_was_merged_is_locked_and_committed_alone(checkout: Path, tmp_path: Path, environ: dict[str, str]) -> None:
+    done = bash(script("resolve", LIST), checkout, environ)
     assert done.returncode == 0, done.stdout
-    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["one", "one+more"]
+    names = (tmp_path / "output").read_text(encoding="utf-8").strip().removeprefix("names=")
+    assert names.split() == ["one", "one+more", "three"], "whichever push edited them"
+    done = bash(script("resolve", LOCK), checkout, {**environ, "NAMES": names})
+    assert done.returncode == 0, done.stdout
     shutil.copytree(checkout / "matrices" / "locks", tmp_path / "locks")
     git(checkout, "checkout", "--quiet", "--", ".")
-    (checkout / "pins.json").unlink()
+    git(checkout, "clean", "--quiet", "--force")
+    for name in ("two.txt", "other.txt"):
+        (tmp_path / "locks" / name).write_text("not this", encoding="utf-8")
     (checkout / "matrices" / "other.in").write_text("not this", encoding="utf-8")
-    environ |= {"RUNNER_TEMP": str(tmp_path), "GITHUB_REF_NAME": "main"}
-    done = bash(script("commit", "Commit the locks"), checkout, environ)
+    done = bash(script("commit", COMMIT), checkout, {**environ, "NAMES": names})
     assert done.returncode == 0, done.stdout
     origin = tmp_path / "origin"
     changed = git(origin, "show", "--name-only", "--format=%s", "main").split("\n\n")
     assert changed[0] == "Locks of the pins that moved"
-    assert changed[1].split() == ["matrices/locks/one+more.txt", "matrices/locks/one.txt"]
+    assert changed[1].split() == [f"matrices/locks/{name}.txt" for name in ("one+more", "one", "three")]
     assert pins_of(git(origin, "show", "main:matrices/locks/one.txt"))["torch"] == "2.0"
-    assert bash(script("commit", "Commit the locks"), checkout, environ).returncode == 0, "nothing is left to commit"
+    done = bash(script("commit", COMMIT), checkout, {**environ, "NAMES": names})
+    assert done.returncode == 0, "nothing is left to commit"
+    (tmp_path / "output").unlink()
+    (checkout / "matrices" / "other.in").unlink()
+    assert bash(script("resolve", LIST), checkout, environ).returncode == 0
+    assert "one" not in (tmp_path / "output").read_text(encoding="utf-8"), "nothing is left to lock"
+
+
+@pytest.mark.parametrize("name", ["../../README", "-r", "a/b", "$(id)"])
+def test_what_is_no_name_is_not_committed(checkout: Path, tmp_path: Path, environ: dict[str, str], name: str) -> None:
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "README.txt").write_text("not this", encoding="utf-8")
+    done = bash(script("commit", COMMIT), checkout, {**environ, "NAMES": name})
+    assert (done.returncode, done.stdout) == (1, f"No name of a combination: {name}\n")
+    assert git(checkout, "status", "--porcelain") == ""
+
+
+def test_a_list_that_fails_fails_its_step(checkout: Path, tmp_path: Path, environ: dict[str, str]) -> None:
+    (checkout / "matrices" / "three.in").write_text("# python: 3.11\n=\n", encoding="utf-8")
+    assert bash(script("resolve", LIST), checkout, environ).returncode == 2
+    assert not (tmp_path / "output").exists()
 
 
 def test_the_job_that_may_write_resolves_nothing() -> None:
     assert JOBS["resolve"]["permissions"] == {"contents": "read"}
     assert JOBS["commit"]["permissions"] == {"contents": "write"}
-    assert "harness" not in script("commit", "Commit the locks")
+    assert "harness" not in script("commit", COMMIT)
+
+
+def test_each_job_has_the_newest_commit_of_the_branch() -> None:
+    """Of the runs that wait GitHub keeps the last, and one that ran before it may have pushed locks."""
+    for job in JOBS.values():
+        assert job["steps"][0]["with"]["ref"] == "${{ github.ref }}"
