@@ -23,7 +23,7 @@ from harness.tables.schema import Table
 from tests.attempts.worlds import Machines, World, both, night_of, quiet_night, record, run_now
 from tests.tables.samples import timing
 
-OF_TIMING = ("latency_ms", "launches", "iterations", "latency_iqr_ms")
+UNTIMED: dict[str, Any] = dict.fromkeys(("latency_ms", "launches", "iterations", "latency_iqr_ms"))
 
 LATER = "2026-01-31T13:00:00Z"
 
@@ -110,7 +110,7 @@ def _carried(world: World, *machines: Surroundings, **conditions: Any) -> dict[s
 def test_figures_of_a_node_are_not_carried_as_this_machines(world: World) -> None:
     """Without a class of machines, what is not timed ends on some node, and what is timed was converted on one."""
     there = node(world, "cpu")
-    untimed = {**both(world.plan), "native": record(world.plan, "native", **dict.fromkeys(OF_TIMING))}
+    untimed = {**both(world.plan), "native": record(world.plan, "native", **UNTIMED)}
     shutil.rmtree(world.root / "results")
     before = world.seen(LATER, untimed, nodes=[there], marks={ENDED_ON: name_of(there)})
     assert {each.duration_s for each in before.records} == {1.5}, "its own table says how long it took on the node"
@@ -145,7 +145,7 @@ def test_what_came_of_a_limit_on_a_node_is_run_again(world: World) -> None:
         ({ENDED_ON: name_of(there)}, {"recite"}),
     ):
         shutil.rmtree(world.root / "results")
-        untimed = {**late, "native": record(world.plan, "native", **dict.fromkeys(OF_TIMING))}
+        untimed = {**late, "native": record(world.plan, "native", **UNTIMED)}
         world.seen(LATER, untimed, nodes=[there], marks=marks)
         assert run_now(world, machines=beside(there)) == again, marks
 
