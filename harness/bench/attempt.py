@@ -116,9 +116,9 @@ class Attempt:
     ) -> None:
         """Begin anew: what was there goes, but for the scratch, which is in use; and write down what runs where.
 
-        `conditions` is what the environment and the machine say of themselves; `lock` is the lock's text; `run` names
-        the run of several combinations that this is part of.
+        `conditions` are what environment and machine say; `lock` is a text, `run` names what it is part of.
         """
+        before = self.read() or {}
         self.file.unlink(missing_ok=True)
         for folder in (self.records, self.natives, self.builds, self.kept, self.surroundings, *self._for_others()):
             remove_tree(folder)
@@ -147,7 +147,7 @@ class Attempt:
                 "models": plan.series,
                 "paths": list(plan.path_names),
                 "planned": [[cell.model, cell.strategy] for cell in plan.cells],
-                "started": now(),
+                "started": now(after=before.get("started", "")),
                 "ended": None,
                 "lock_digest": parts["lock"],
                 "threads": plan.policy.threads,
