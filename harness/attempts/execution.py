@@ -41,7 +41,7 @@ from harness.bench.signals import deaf
 from harness.bench.stages import Outcome, Stage
 from harness.executors.local import Local
 from harness.executors.machines import differences
-from harness.executors.units import CELL_S, Executor, Unit, Work, divide, imports_by_strategy
+from harness.executors.units import CELL_S, ChangedThereError, Executor, Unit, Work, divide, imports_by_strategy
 from harness.matrix.environment import FactOfPins, Prepared
 from harness.matrix.installing import unwhole
 from harness.matrix.tooling import told_as_infrastructure
@@ -332,9 +332,18 @@ class _Execution:
     def _alone(self, work: Work, *, only_waiting: bool = False) -> None:
         """Run the bench until it has recorded every cell, again where it died with one, or raise why not."""
         died: set[str] = set()
+        rounds = 0
         cells = self.attempt.waiting_cells(self.plan) if only_waiting else self.plan.cells
         while not all(self.attempt.record_of(cell).exists() for cell in cells):
-            returncode = self._pytest(work, only_waiting=only_waiting)
+            try:
+                returncode = self._pytest(work, only_waiting=only_waiting)
+            except ChangedThereError as error:
+                rounds += 1
+                found_out = self._changed_there(error)
+                if self.task.interpreter is not None or rounds > (_MOST_ROUNDS if found_out else 1):
+                    raise
+                self.observer.note(error.message)
+                continue
             stated = self.attempt.read()
             assert stated is not None
             self._raise_stated(stated)
@@ -407,7 +416,9 @@ class _Execution:
     def _tell_raised(self, model: str, strategy: str) -> None:
         """Tell once what a model of a user's own raised while it was built, where that is why a cell failed."""
         cell = self._by_name.get((model, strategy))
-        raised = mistakes.raised_by(self.attempt.record_of(cell)) if cell else None
+        # What ended on a node that times has no record yet.
+        there = cell is not None and self.attempt.record_of(cell).exists()
+        raised = mistakes.raised_by(self.attempt.record_of(cell)) if cell and there else None
         if raised is not None:
             self._told_raised.add(model)
             self.observer.note(mistakes.told_early(raised))
@@ -429,14 +440,33 @@ class _Execution:
             worked = spans.get((cell.model, cell.strategy), _ALWAYS)
             if all(ended < first for _, ended in worked):
                 continue
-            inside = any(began <= change.changed <= ended for change in changes for began, ended in worked)
+            inside = _changed_during(changes, worked)
             if inside and cell.slug in stated["suspects"]:
                 guilty.append(cell)
                 continue
             tainted.append(cell)
             suspects += [cell.slug] if inside else []
         self.attempt.take_back(tainted, suspects=suspects)
-        for cell in guilty:
+        self._write_guilty(guilty, changes)
+        return bool(suspects or guilty)
+
+    def _changed_there(self, error: ChangedThereError) -> bool:
+        """The same of a node, of which nothing is here that could be taken back; the next order there mends it."""
+        stated = self.attempt.read()
+        assert stated is not None
+        suspects = [
+            cell
+            for cell in self.plan.cells
+            if _changed_during(error.changes, error.spans.get((cell.model, cell.strategy), []))
+        ]
+        guilty = [cell for cell in suspects if cell.slug in stated["suspects"]]
+        self.attempt.take_back([], suspects=[cell.slug for cell in suspects])
+        self._write_guilty(guilty, error.changes)
+        return bool(suspects)
+
+    def _write_guilty(self, cells: Sequence[Cell], changes: Sequence[Change]) -> None:
+        """Record cells that changed the environment, twice."""
+        for cell in cells:
             self._write(
                 cell,
                 outcome=Outcome.FAILED,
@@ -444,4 +474,8 @@ class _Execution:
                 error_type="EnvironmentChanged",
                 error=f"the cell changed the environment that it runs in: {', '.join(c.path for c in changes[:3])}",
             )
-        return bool(suspects or guilty)
+
+
+def _changed_during(changes: Sequence[Change], worked: Sequence[tuple[float, float]]) -> bool:
+    """Whether any change is of a time at which a cell was at work."""
+    return any(began <= change.changed <= ended for change in changes for began, ended in worked)
