@@ -23,10 +23,10 @@ from harness.matrix.evicting import free_at
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def clean(context: click.Context, names: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """Show what .tox, .harness and uv's cache hold, with sizes and last use; or remove what is named.
+    """Show what .tox, .harness, a node's and uv's cache hold, with sizes and last use; or remove what is named.
 
     A NAME is as it is shown, a folder that it is in, or a glob. What a run holds stays, and so does what is not the
-    harness's. uv's cache, which other projects use, goes by its own name alone. Results are never touched.
+    harness's. What other projects use (uv-cache, node-cache) goes by its own name alone. Results are never touched.
     With --json, each that was named says whether it was removed, and the bytes that were freed.
     Exits with 3 where something that was named is held.
     """

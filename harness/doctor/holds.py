@@ -13,8 +13,13 @@ _COLONS = 2
 
 def is_held(folder: Path) -> bool:
     """Whether somebody has `folder` (`harness.bench.hold`). Nothing is locked meanwhile, so that nobody is told so."""
+    return is_locked(folder / HOLD_FILE)
+
+
+def is_locked(file: Path) -> bool:
+    """Whether somebody has locked `file`, alone or with others."""
     try:
-        inode = (folder / HOLD_FILE).stat().st_ino
+        inode = file.stat().st_ino
         lines = _LOCKS.read_text(encoding="ascii").splitlines()
     except OSError:
         return False

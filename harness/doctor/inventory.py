@@ -1,7 +1,7 @@
 """What the harness keeps on a machine: environments, attempts, artifacts, details and caches, with what each takes.
 
-Everything has the name of its path below the root, uv's cache apart. What lies there and is none of it is somebody
-else's, and is never touched.
+Everything has the name of its path below the root, but for uv's cache and what this machine keeps as a node. What lies
+there and is none of it is somebody else's, and is never touched.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
 from harness.bench.errors import NotWritableError, ToolBrokenError, UsageError, unknown
 from harness.bench.hold import HOLD_FILE, held_if_free
-from harness.doctor.holds import holder_of
+from harness.doctor.holds import holder_of, is_locked
 from harness.doctor.machine import uv_cache
+from harness.executors.node_room import kept_here, locked_if_free, place_of_cache
 from harness.matrix import tooling
 from harness.matrix.blocks import Blocks, blocks_of, freed, taken
 from harness.matrix.environment import clean_environ
@@ -28,6 +29,9 @@ from harness.matrix.places import OWN
 
 UV_CACHE = "uv-cache"
 """What uv's cache is called; it is every project's, and only goes by this name."""
+
+NODE_CACHE = "node-cache"
+"""What a node's environments are called below; every checkout's runs on a cluster use them."""
 
 _IN_PARTS = {
     "attempts": ("attempt", "*/*"),
@@ -54,7 +58,8 @@ _WHOLE = {
 class Item:
     """Something that the harness keeps. `used` is when somebody last used or wrote it, in seconds since the epoch.
 
-    `holds` are the folders that whoever is at it holds. `shared` is what other projects use, too.
+    `holds` are the folders that whoever is at it holds, and `users` is a file that they lock. `shared` is what other
+    projects use, too.
     """
 
     name: str
@@ -63,6 +68,7 @@ class Item:
     used: float
     blocks: Blocks = field(repr=False)
     holds: tuple[Path, ...] = ()
+    users: Path | None = None
     shared: bool = False
     removal: Callable[[Path], None] = remove_tree
 
@@ -79,7 +85,8 @@ class Item:
     @property
     def held_by(self) -> str:
         """Who is at it, for a person; nothing where nobody is."""
-        return next(filter(None, map(holder_of, self.holds)), "")
+        told = next(filter(None, map(holder_of, self.holds)), "")
+        return told or ("another process" if self.users is not None and is_locked(self.users) else "")
 
     def remove(self) -> bool:
         """Remove it, unless somebody is at it; whether that was done.
@@ -87,10 +94,12 @@ class Item:
         Raises `NotWritableError` where a part of it stays.
         """
         with contextlib.ExitStack() as held:
+            if self.users is not None and not held.enter_context(locked_if_free(self.users)):
+                return False
             if not all(held.enter_context(held_if_free(each)) for each in self.holds if each.is_dir()):
                 return False
             self.removal(self.folder)
-        if not self.shared and self.folder.exists():
+        if self.name != UV_CACHE and self.folder.exists():
             msg = f"{self.name} could not be removed, or not all of it: see whose {self.folder} is."
             raise NotWritableError(msg)
         return True
@@ -106,14 +115,12 @@ class Inventory:
     def named(self, patterns: Sequence[str]) -> list[Item]:
         """The items that names or globs stand for. Raises `UsageError` for one that stands for none.
 
-        What other projects use is only meant by its very name.
+        What other projects use is only meant by what begins with its very name, and by no glob for that.
         """
         chosen: dict[str, Item] = {}
         for pattern in patterns:
             wanted = os.path.normpath(pattern)
-            found = [
-                each for each in self.items if wanted == each.name or (not each.shared and _is_meant(each.name, wanted))
-            ]
+            found = [each for each in self.items if _is_meant(each, wanted)]
             if not found:
                 raise UsageError(self._none_for(wanted))
             chosen |= {each.name: each for each in found}
@@ -125,16 +132,20 @@ class Inventory:
         return f"{unknown('name', wanted, [each.name for each in self.items])} Nothing was removed."
 
 
-def _is_meant(name: str, wanted: str) -> bool:
-    """Whether a name or glob stands for `name`: for itself, or as one of the folders that it lies in."""
-    parts = name.split("/")
+def _is_meant(item: Item, wanted: str) -> bool:
+    """Whether a name or glob stands for an item: for itself, or as one of the folders that it lies in."""
+    parts = item.name.split("/")
+    if wanted == item.name or (item.shared and wanted == parts[0]):
+        return True
+    if item.shared and wanted.partition("/")[0] != parts[0]:
+        return False
     above = ["/".join(parts[:number]) for number in range(2, len(parts) + 1)]
     return any(fnmatch.fnmatchcase(each, wanted) for each in above)
 
 
 def take_inventory(root: Path) -> Inventory:
-    """What the harness keeps below `root`, and uv's cache. Nothing is changed."""
-    items = [*_environments(root), *_own(root), *_cache(root)]
+    """What the harness keeps below `root` and as a node, and uv's cache. Nothing is changed."""
+    items = [*_environments(root), *_own(root), *_of_node(place_of_cache()), *_cache(root)]
     items.sort(key=lambda each: (-each.frees, each.name))
     return Inventory(items=tuple(items), foreign=tuple(_foreign(root)))
 
@@ -150,6 +161,27 @@ def _environments(root: Path) -> Iterator[Item]:
             holds=each.holds,
             removal=lambda _, each=each: each.remove(),  # type: ignore[misc]
         )
+
+
+def _of_node(cache: Path) -> Iterator[Item]:
+    """The environments that this machine keeps as a node of a cluster; their locks stay, as where a node makes room."""
+    for users, each in kept_here(cache) if _is_ours(cache) else []:
+        yield Item(
+            name=f"{NODE_CACHE}/{users.parent.name}/{each.name}",
+            what="environment of a node",
+            folder=each.folder,
+            used=max(each.used, users.stat().st_mtime),
+            blocks=blocks_of(each.folder),
+            holds=each.holds,
+            users=users,
+            shared=True,
+            removal=lambda _, each=each: each.remove(),  # type: ignore[misc]
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is there and is this user's: anybody can make one among temporary files."""
+    return folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
 
 
 def _own(root: Path) -> Iterator[Item]:

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -34,7 +33,7 @@ from harness.bench.requests import BUILT_FILE
 from harness.bench.signals import raise_on_termination
 from harness.bench.waiting import WAITING_FILE
 from harness.executors.machines import conditions
-from harness.executors.node_room import USERS, make_room
+from harness.executors.node_room import CACHE, USERS, make_room, place_of_cache
 from harness.executors.orders import CONVERTED_ON, ENDED_ON, PARENT, Order
 from harness.executors.parcel import Parcel
 from harness.executors.processes import BenchProcess
@@ -46,9 +45,6 @@ from harness.matrix.locks import Lock
 from harness.matrix.surroundings import surroundings_of
 from harness.matrix.wholeness import listed
 from harness.tables.ingredients import name_of
-
-CACHE = "HARNESS_NODE_CACHE"
-"""The variable that names where a node keeps environments; without it, a folder of this user's among temporary ones."""
 
 BASE = Path(harness.__file__).resolve().parents[1]
 """Where what travelled was unpacked."""
@@ -65,15 +61,15 @@ Say = Callable[[Mapping[str, Any]], None]
 
 def node_cache() -> Path:
     """Where this node keeps environments: on its own disk, since a home may be one for all nodes."""
-    told = os.environ.get(CACHE)
-    if told:
-        return Path(told)
-    folder = Path(tempfile.gettempdir(), f"harness-{os.getuid()}")
+    place = place_of_cache()
+    if os.environ.get(CACHE):
+        return place
+    folder = place.parent
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         msg = f"{folder} belongs to somebody else. Name a folder of your own on every node by {CACHE}."
         raise InfrastructureError(msg)
-    return folder / "node"
+    return place
 
 
 def carry_out(order: Order, folder: Path, say: Say) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +16,22 @@ from harness.bench.text import size
 from harness.matrix.blocks import blocks_of, freed
 from harness.matrix.evicting import Environment, Room, choose, environments
 
+CACHE = "HARNESS_NODE_CACHE"
+"""The variable that names where a node keeps environments; without it, a folder of this user's among temporary ones."""
+
 USERS = "users"
 """Locked shared by who uses the environment beside it, and alone by who changes it; written when a use begins."""
+
+
+def place_of_cache() -> Path:
+    """Where a node keeps environments, whether anything is there or not."""
+    told = os.environ.get(CACHE)
+    return Path(told) if told else Path(tempfile.gettempdir(), f"harness-{os.getuid()}", "node")
+
+
+def kept_here(cache: Path) -> list[tuple[Path, Environment]]:
+    """The environments in a node's cache, each with what its users lock."""
+    return [(users, each) for users in sorted(cache.glob(f"*/{USERS}")) for each in environments(users.parent)]
 
 
 def make_room(cache: Path, own: Path, room: Room, *, note: Callable[[str], None]) -> None:
@@ -47,11 +63,17 @@ def _users(cache: Path, own: Path) -> list[Path]:
 @contextlib.contextmanager
 def _unused(users: Path) -> Iterator[list[Environment]]:
     """The environment beside `users`, which nobody can begin to use until the end; none where somebody does."""
-    with contextlib.ExitStack() as held:
-        file = held.enter_context(users.open("rb"))
+    with locked_if_free(users) as free, contextlib.ExitStack() as held:
+        yield [each for each in environments(users.parent) if held.enter_context(each.if_free())] if free else []
+
+
+@contextlib.contextmanager
+def locked_if_free(users: Path) -> Iterator[bool]:
+    """Have what users lock alone until the end of the context, unless there are any: then False, without waiting."""
+    with users.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield []
+            yield False
             return
-        yield [each for each in environments(users.parent) if held.enter_context(each.if_free())]
+        yield True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -16,7 +17,8 @@ from click.testing import CliRunner, Result
 from harness import cli
 from harness.bench.errors import NotWritableError
 from harness.bench.hold import HOLD_FILE, hold
-from harness.doctor.inventory import UV_CACHE, take_inventory
+from harness.doctor.inventory import NODE_CACHE, UV_CACHE, take_inventory
+from harness.executors.node_room import CACHE, USERS, place_of_cache
 from harness.matrix import tooling
 from harness.matrix.combination import given_folder
 from harness.matrix.environment import INSTALLED, holding_folder
@@ -38,6 +40,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def node_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What this machine would keep as a node, of the tests' own."""
+    monkeypatch.setenv(CACHE, str(tmp_path / "node"))
+    return tmp_path / "node"
+
+
+def _on_node(cache: Path, lock: str) -> Path:
+    """An environment of torch2.0 that a node keeps for a lock."""
+    folder = cache / lock / ".tox" / "torch2.0"
+    _file(folder / "lib" / "big.so", 3 * MIB)
+    (folder / INSTALLED).write_text("{}", encoding="utf-8")
+    (cache / lock / "lock.txt").touch()
+    (cache / lock / USERS).touch()
+    return folder
 
 
 @pytest.fixture
@@ -188,3 +207,30 @@ def test_what_could_not_be_removed_is_not_said_to_be_gone(full: Path) -> None:
     (logs,) = (each for each in take_inventory(full).items if each.name == ".harness/logs")
     with pytest.raises(NotWritableError, match=r"\.harness/logs could not be removed, or not all of it"):
         replace(logs, removal=lambda _: None).remove()
+
+
+@pytest.mark.parametrize("name", [f"{NODE_CACHE}/abc/torch2.0", f"{NODE_CACHE}/*", NODE_CACHE])
+def test_what_is_kept_as_a_node_is_shown_and_goes_by_its_name_unless_a_unit_uses_it(
+    root: Path, cache: Path, node_cache: Path, name: str
+) -> None:
+    folder = _on_node(node_cache, "abc")
+    (row,) = (line for line in _clean(root).output.splitlines() if f" {NODE_CACHE}/abc/torch2.0 " in line)
+    assert row.split()[:4] == ["3", "MiB", "3", "MiB"]
+    assert _clean(root, "*").exit_code == 2, "other checkouts use it"
+    with (folder.parents[1] / USERS).open("rb") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        done = _clean(root, name)
+        assert (done.exit_code, folder.exists()) == (3, True)
+        assert f"left {NODE_CACHE}/abc/torch2.0: it is held by another process" in done.output
+    done = _clean(root, name)
+    assert (done.exit_code, folder.exists()) == (0, False)
+    assert f"removed {NODE_CACHE}/abc/torch2.0: 3 MiB free" in done.output
+    assert (folder.parents[1] / "lock.txt").exists()
+
+
+def test_where_a_node_keeps_nothing_nothing_is_made(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CACHE)
+    monkeypatch.setattr("tempfile.tempdir", str(cache))
+    assert place_of_cache() == cache / f"harness-{os.getuid()}" / "node"
+    assert [each.name for each in take_inventory(root).items] == [UV_CACHE]
+    assert not any(cache.iterdir())

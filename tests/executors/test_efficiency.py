@@ -36,7 +36,7 @@ seconds = json.loads(Path("SECONDS").read_text())
 for cell in Plan.from_json(json.loads(attempt.plan.read_text())).cells:
     attempt.started(cell)
     time.sleep(seconds[cell.slug])
-    write_json(attempt.record_of(cell), {"row": {"outcome": "passed"}})
+    write_json(attempt.record_of(cell), {"row": {"outcome": "passed"}, "details": {}})
     attempt._event("ended", cell, outcome="passed", stage="probe")
 """
 """Stands in for pytest: a bench whose cells take what they are said to take, and nothing of the processor."""
