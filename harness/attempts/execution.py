@@ -19,6 +19,7 @@ from harness.attempts.carrying import Carrier
 from harness.attempts.observing import Observer
 from harness.attempts.rows import outcomes, write_row
 from harness.attempts.side_by_side import SideBySide, recover
+from harness.attempts.suspecting import ALWAYS, suspect_here, suspect_there
 from harness.attempts.tasks import Task, inside_of, prepare
 from harness.bench.abandoned import sweep
 from harness.bench.attempt import Attempt, State
@@ -120,10 +121,6 @@ def execute(
 
 def _attempts(root: Path) -> Path:
     return root / ".harness" / "attempts"
-
-
-_ALWAYS = [(0.0, float("inf"))]
-"""When a cell was at work of which no event tells."""
 
 
 class _Execution:
@@ -237,7 +234,7 @@ class _Execution:
         tainted = [
             cell
             for cell in self.attempt.worked_on(self.plan)
-            for began, ended in spans.get((cell.model, cell.strategy), _ALWAYS)
+            for began, ended in spans.get((cell.model, cell.strategy), ALWAYS)
             if any(began <= until and first <= ended for first, until in intervals)
         ]
         if tainted:
@@ -424,45 +421,18 @@ class _Execution:
             self.observer.note(mistakes.told_early(raised))
 
     def _changed(self, changes: Sequence[Change]) -> bool:
-        """Take back the records of cells that ran in a changed environment, and find out which cell changed it.
-
-        A cell during which it happened is suspected, and runs again; one during which it happens twice did it. Whether
-        anything was found out is returned.
-        """
+        """Take back the records of cells that ran in a changed environment; whether it was found out which did it."""
         if not changes:
             return False
-        stated = self.attempt.read()
-        assert stated is not None
-        first = min(change.changed for change in changes)
-        spans = self.attempt.spans()
-        tainted, suspects, guilty = [], [], []
-        for cell in self.attempt.worked_on(self.plan):
-            worked = spans.get((cell.model, cell.strategy), _ALWAYS)
-            if all(ended < first for _, ended in worked):
-                continue
-            inside = _changed_during(changes, worked)
-            if inside and cell.slug in stated["suspects"]:
-                guilty.append(cell)
-                continue
-            tainted.append(cell)
-            suspects += [cell.slug] if inside else []
-        self.attempt.take_back(tainted, suspects=suspects)
-        self._write_guilty(guilty, changes)
-        return bool(suspects or guilty)
+        found = suspect_here(self.attempt, self.plan, changes)
+        self._write_guilty(found.guilty, changes)
+        return bool(found)
 
     def _changed_there(self, error: ChangedThereError) -> bool:
-        """The same of a node, of which nothing is here that could be taken back; the next order there mends it."""
-        stated = self.attempt.read()
-        assert stated is not None
-        suspects = [
-            cell
-            for cell in self.plan.cells
-            if _changed_during(error.changes, error.spans.get((cell.model, cell.strategy), []))
-        ]
-        guilty = [cell for cell in suspects if cell.slug in stated["suspects"]]
-        self.attempt.take_back([], suspects=[cell.slug for cell in suspects])
-        self._write_guilty(guilty, error.changes)
-        return bool(suspects)
+        """The same of a node, on which the next order mends the environment."""
+        found = suspect_there(self.attempt, self.plan, error)
+        self._write_guilty(found.guilty, error.changes)
+        return bool(found)
 
     def _write_guilty(self, cells: Sequence[Cell], changes: Sequence[Change]) -> None:
         """Record cells that changed the environment, twice."""
@@ -474,8 +444,3 @@ class _Execution:
                 error_type="EnvironmentChanged",
                 error=f"the cell changed the environment that it runs in: {', '.join(c.path for c in changes[:3])}",
             )
-
-
-def _changed_during(changes: Sequence[Change], worked: Sequence[tuple[float, float]]) -> bool:
-    """Whether any change is of a time at which a cell was at work."""
-    return any(began <= change.changed <= ended for change in changes for began, ended in worked)

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.bench.attempt import Attempt, spans_of
+from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
 from harness.bench.errors import InfrastructureError
 from harness.bench.kept import bound_artifacts, describe_artifact, hand_over
 from harness.bench.plan import Cell, Plan, model_of
+from harness.bench.spans import spans_of
 from harness.bench.stages import Outcome
 from harness.bench.waiting import read_waiting
 from harness.executors.orders import COMES_BACK, Ended, Part, Told
