@@ -42,7 +42,7 @@ def work_on(folder: Path, kind: type[R], job: Callable[[R, Progress], None], *, 
             msg = f"the request is a {type(request).__name__}, and this child serves a {kind.__name__}"
             raise TypeError(msg)  # noqa: TRY301 - it is a result like any other
         if watched:
-            watch(folder)
+            progress.look = watch(folder)
         make_importable([Path(path) for path in request.paths])
         job(request, progress)
     except BaseException as error:  # noqa: BLE001 - whatever a tool raises is this cell's result

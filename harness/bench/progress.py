@@ -15,7 +15,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,8 +61,11 @@ class ProbeRejectedError(Exception):
 class Progress:
     """Writes the stages and the result of this process into `folder`.
 
-    A reserve of 64 KiB is laid by, so that a result can be written where the process has filled the disk.
+    A reserve of 64 KiB is laid by, so that a result can be written where the process has filled the disk. `look` is
+    called as a stage begins and at the end, while what the job has made is still alive.
     """
+
+    look: Callable[[], None] | None = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -71,6 +74,8 @@ class Progress:
 
     def enter(self, stage: Stage, **facts: Any) -> None:
         """Write down that `stage` begins now, with what is known by then."""
+        if self.look is not None:
+            self.look()
         self._tell({"stage": stage.value, "at": time.monotonic(), **facts})
 
     def _tell(self, line: Mapping[str, Any]) -> None:
@@ -102,6 +107,8 @@ class Progress:
     def _end(self) -> None:
         with contextlib.suppress(OSError):  # the stage's seconds are lost, and nothing else
             self._tell({"stage": None, "at": time.monotonic()})
+        if self.look is not None:
+            self.look()
 
     def _write(self, text: str) -> None:
         path = self.folder / RESULT_FILE

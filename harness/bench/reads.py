@@ -1,18 +1,21 @@
 """What a child that builds or converts reads beside installed packages: a user's files, the zoo's, a plugin's.
 
 Which data a model's file opens, and which folders it lists, only running it tells. An audit hook sees every file that
-Python opens and every folder that it lists; what a library opens in code of its own (`safetensors`) is seen where a
-model's file names it, by `named_in`.
+Python opens and every folder that it lists. What a library opens in code of its own (`safetensors`) is seen where it is
+mapped or open as a stage begins or the child ends, and where the model's file names it or its folder, by `named_in`.
+What is neither is not seen: a file by a whole path that is made, of which such code copied what it wanted and let go.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import os
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,8 +36,14 @@ _SYSTEM = (
     *(prefix / name for prefix in _PREFIXES for name in _OF_PREFIXES),
 )
 """A user's own code may lie in what is left of `/usr`: that of containers often does, in `/usr/src`."""
+_OF_SERVICES = tuple(map(Path, ("/var/cache", "/var/db", "/var/lib")))
+"""What the system's services keep, such as who is a user, which libraries of the system map."""
 _OF_PYTHON = (".pth", "pyvenv.cfg")
+_DELETED = " (deleted)"
 _LONGEST_NAME = 255
+
+MOST_FILES = 256
+"""A folder that a text names by its whole path counts with the files directly in it, if there are no more of them."""
 
 TABLE_FILES = frozenset({"cells.csv", "run.json"})
 """What every folder of a table has (`harness.tables.layout`)."""
@@ -59,14 +68,40 @@ def content_of(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def watch(folder: Path) -> None:
+def watch(folder: Path) -> Callable[[], None]:
     """Write down, in `folder`, what this process reads from now on; what is part of its environment is left out.
 
     Each path is written at once, so that it is known however the process ends. An audit hook cannot be taken away
-    again: only a child that ends with its request may begin this.
+    again: only a child that ends with its request may begin this. What is returned writes down the files that are
+    mapped or open by then and were not before: to be called while a model that was loaded is alive.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    sys.addaudithook(_hook(os.open(folder.resolve() / READS_FILE, flags, 0o600)))
+    note = _notes(os.open(folder.resolve() / READS_FILE, flags, 0o600))
+    before = held_open()
+    sys.addaudithook(_hook(note))
+
+    def look() -> None:
+        for path in sorted(held_open() - before):
+            with contextlib.suppress(OSError):  # somebody has closed the file that is written to, or the disk is full
+                if not any(place in Path(path).parents for place in _OF_SERVICES):
+                    note(path)
+
+    return look
+
+
+def held_open() -> set[str]:
+    """The regular files that this process has mapped, or open for nothing but reading."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/maps").read_bytes().splitlines():
+            found.update(os.fsdecode(word) for word in line.split(maxsplit=5)[5:])
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names alone
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                flags = Path("/proc/self/fdinfo", name).read_text(encoding="ascii").partition("flags:")[2].split()[0]
+                if not int(flags, 8) & os.O_ACCMODE:
+                    found.add(os.readlink(f"/proc/self/fd/{name}"))  # noqa: PTH115 - a string
+    return {path for path in found if path.startswith("/") and not path.endswith(_DELETED) and Path(path).is_file()}
 
 
 def reads_in(folder: Path) -> Reads:
@@ -86,11 +121,25 @@ def together(one: Reads, other: Reads) -> Reads | None:
     return {**one, **other}
 
 
-def _hook(handle: int) -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook that writes to the file `handle`; it runs at each event of the interpreter."""
+def _notes(handle: int) -> Callable[[str], None]:
+    """What writes a path to the file `handle`, once, unless it is left out."""
     out = tuple({text for folder in _left_out() for text in (str(folder), str(folder.resolve()))})
     within = tuple(f"{text}{os.sep}" for text in out)
     seen: set[str] = set()
+
+    def note(path: str) -> None:
+        if path in seen:
+            return
+        seen.add(path)
+        text = _source_of(path)
+        if text not in out and not text.startswith(within) and _counts(text):
+            os.write(handle, os.fsencode(text) + b"\n")
+
+    return note
+
+
+def _hook(note: Callable[[str], None]) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that notes what is read; it runs at each event of the interpreter."""
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
@@ -105,13 +154,7 @@ def _hook(handle: int) -> Callable[[str, tuple[Any, ...]], None]:
         if not isinstance(path, (str, bytes)) or (event in _LISTED and _caller().startswith(_IMPORTING)):
             return
         try:
-            text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - a string, as cheap as can be
-            if text in seen:
-                return
-            seen.add(text)
-            text = _source_of(text)
-            if text not in out and not text.startswith(within) and _counts(text):
-                os.write(handle, os.fsencode(text) + b"\n")
+            note(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - a string, as cheap as can be
         except (OSError, ValueError):
             return  # the folder that it works in has gone, or somebody has closed the file
 
@@ -154,7 +197,8 @@ def named_in(files: Iterable[Path]) -> list[Path]:
 
     Of a folder, all files in it count too, as far down as they lie, but for tables: a run writes them after its cells,
     and a model that names `results` would be another one each time. One by its whole path may hold anything, such as
-    `/tmp`. What a model reads in any of these is seen.
+    `/home`: of that count the files directly in it, such as weights of `from_pretrained`, up to `MOST_FILES` of them,
+    unless it is the system's, the home, of temporary files, or has the model's file in it.
     """
     found: set[Path] = set()
     for file in files:
@@ -164,12 +208,24 @@ def named_in(files: Iterable[Path]) -> list[Path]:
                 if path.is_file():
                     found.add(path)
                 elif os.path.isabs(text):  # noqa: PTH117 - a string
-                    continue
+                    found.update(_directly_in(path, file))
                 elif path.is_dir() and path.resolve() not in (file.parent.resolve(), *file.parent.resolve().parents):
                     found.update([path, *_below(path)])
             except OSError:
                 continue
     return sorted(found)
+
+
+def _directly_in(folder: Path, file: Path) -> list[Path]:
+    """The files in a folder that `file` names by its whole path; none where it holds more than a model's data."""
+    here = folder.resolve()
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - pathlib's raises where nobody has one
+    places = {home.resolve(), Path(tempfile.gettempdir()).resolve(), *file.resolve().parents}
+    if here in places or any(place in (here, *here.parents) for place in _SYSTEM) or not here.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    files = sorted(path for path in found if path.is_file()) if len(found) <= MOST_FILES else []
+    return [] if {path.name for path in files} >= TABLE_FILES else files
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -18,16 +18,34 @@ from harness.tables.reading import read_table
 from harness.tables.schema import Table
 from tests.attempts.conftest import MODEL, add_route
 
+BY_C = """
+import ctypes, os
+
+C = ctypes.CDLL(None)
+C.mmap.restype = ctypes.c_void_p
+C.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+
+
+def read(path):
+    handle = C.open(os.fsencode(path), os.O_RDONLY)
+    C.mmap(None, 1, 1, 2, handle, 0)
+    C.close(handle)
+"""
+"""How libraries such as safetensors have a file: mapped by code of their own, of which Python sees nothing."""
+
 
 @pytest.fixture
 def models(root: Path) -> Path:
-    """Two models, of which each has a file of its own beside it, and a strategy that fails where chance has it."""
+    """Two models, of which each has a file of its own beside it, and a strategy that fails where chance has it.
+
+    One opens its file by Python, the other maps it.
+    """
     add_route(root.parent / "plugins", "recite", "assert not os.environ.get('HARNESS_CHANCE'), 'by chance'")
     folder = root.parent / "models"
     folder.mkdir()
-    for name in ("one", "two"):
-        text = MODEL.replace("WIDTH", "8").replace("    import torch\n", "    import torch\n\n    open(DATA).close()\n")
-        made = f"from pathlib import Path\n\nDATA = Path(__file__).with_suffix('.' + 'bin')\n{text}"
+    for name, read in (("one", "def read(path):\n    open(path).close()\n"), ("two", BY_C)):
+        text = MODEL.replace("WIDTH", "8").replace("    import torch\n", "    import torch\n\n    read(DATA)\n")
+        made = f"from pathlib import Path\n{read}\nDATA = Path(__file__).with_suffix('.' + 'bin')\n{text}"
         (folder / f"{name}.py").write_text(made, encoding="utf-8")
         (folder / f"{name}.bin").write_bytes(b"1")
     return folder

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.bench.places import CODE
-from harness.bench.reads import TABLE_FILES, content_of, named_in, reads_in, together
+from harness.bench.reads import MOST_FILES, TABLE_FILES, content_of, named_in, reads_in, together
 
 
 def _read_by(folder: Path, body: str, **environ: str) -> set[str]:
@@ -47,6 +47,58 @@ def test_files_that_are_opened_and_folders_that_are_listed(tmp_path: Path, body:
         assert {Path(path).name for path in reads_in(tmp_path / "work")} == read
         return
     assert _read_by(tmp_path, body) == read
+
+
+MAPPED = """
+import ctypes, os
+from pathlib import Path
+from harness.bench.reads import watch
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+
+def opened(name):
+    return libc.open(name, os.O_RDONLY)
+
+opened(b"before.bin")
+look = watch(Path("work"))
+mapped = opened(b"weights.safetensors")
+libc.mmap(None, 4, 1, 2, mapped, 0)
+libc.close(mapped)
+opened(b"open.bin")
+libc.open(b"written.bin", os.O_RDWR)
+libc.close(opened(b"closed.bin"))
+look()
+"""
+
+
+def test_what_code_that_is_not_pythons_has_mapped_or_open(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    for name in ("before.bin", "weights.safetensors", "open.bin", "written.bin", "closed.bin"):
+        (tmp_path / name).write_bytes(b"data")
+    environ = {**os.environ, "PYTHONPATH": str(CODE), "TMPDIR": str(tmp_path / "work")}
+    subprocess.run([sys.executable, "-c", MAPPED], cwd=tmp_path, env=environ, check=True)
+    assert {Path(path).name for path in reads_in(tmp_path / "work")} == {"weights.safetensors", "open.bin"}
+
+
+def test_of_a_folder_by_its_whole_path_the_files_in_it_count_unless_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrained, huge, scratch = tmp_path / "pretrained", tmp_path / "huge", tmp_path / "scratch"
+    for folder, files in ((pretrained, ["config.json", "model.safetensors", ".lock", "deep/x"]), (scratch, ["any"])):
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+    huge.mkdir()
+    for number in range(MOST_FILES + 1):
+        (huge / f"{number}.bin").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    file = tmp_path / "models" / "net.py"
+    file.parent.mkdir()
+    file.write_text(f"A = {str(pretrained)!r}, {str(huge)!r}, {str(scratch)!r}, {str(tmp_path)!r}, '/usr', '/'\n")
+    assert named_in([file]) == [pretrained / "config.json", pretrained / "model.safetensors"]
+    (huge / "0.bin").unlink()
+    assert len(named_in([file])) == 2 + MOST_FILES
 
 
 def test_what_had_another_content_for_one_than_for_the_other_is_not_known() -> None:
@@ -94,7 +146,7 @@ def test_what_a_file_names_beside_it_is_found(tmp_path: Path) -> None:
     text = f"A = 'model.safetensors'\nB = load('parts')\nC = '.', '..', 'lacking.bin', '', '{tmp_path / 'anything'}'\n"
     file.write_text(text, encoding="utf-8")
     found = [path.relative_to(tmp_path).as_posix() for path in named_in([file])]
-    assert found == ["model.safetensors", "parts", "parts/deep/one.bin"]
+    assert found == ["anything/others", "model.safetensors", "parts", "parts/deep/one.bin"]
 
 
 def test_the_tables_in_a_folder_that_a_file_names_are_no_data_of_it(tmp_path: Path) -> None:
