@@ -30,6 +30,15 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {"gate": ("torch2.0", "torch2.1"), "compare": ("torch2.0", "torch2.1"), "show": ("torch2.1",)}
 
 
+REFUSING = """
+class Settings:
+    def __init__(self, **given): ...
+
+def init(**given):
+    raise RuntimeError("api.wandb.ai\\n is \\x1b[31maway.")
+"""
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with the committed tables of two combinations, whose pins it has."""
@@ -177,3 +186,23 @@ def test_a_full_device_ends_with_three_and_what_was_found_is_told(
     assert "full could not be written: No space left on device. What was found: Do not merge: 2 cells newly" in words
     assert stat.S_ISCHR(full_device.stat().st_mode)
     assert json.loads((tmp_path / "x.sarif").read_text(encoding="utf-8"))["runs"]
+
+
+@pytest.mark.parametrize("place", ["beside", "before"])
+def test_a_store_that_refuses_leaves_the_others_filled_and_what_was_found_told(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The client is a module that cannot reach its server: the real ones are no part of these tests' environment."""
+    (tmp_path / "wandb.py").write_text(REFUSING, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    stores = ["--to", "wandb=x" if place == "before" else "wandb"]
+    done = told(root, "gate", *stores, "--to", f"junit={tmp_path / 'x.xml'}", "--to", "annotations")
+    assert done.exit_code == 3, done.output
+    words = " ".join(done.stderr.split())
+    assert (
+        "--to wandb: it was not kept there: RuntimeError: api.wandb.ai is away. What was found: Do not merge:" in words
+    )
+    assert "See that it can be reached" in words
+    assert "bug" not in words
+    assert ET.parse(tmp_path / "x.xml").getroot().get("tests") == "70"
+    assert [line for line in done.stdout.splitlines() if line.startswith("::error")]

@@ -129,6 +129,18 @@ def test_a_folder_has_the_rest_on_a_page_for_each_combination(root: Path, monkey
     ]
 
 
+def test_a_combination_named_index_does_not_take_the_place_of_the_index(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "results/torch2.1").rename(root / "results/Index")
+    _run()
+    monkeypatch.setattr(pages, "MOST_BYTES", (root / "report.html").stat().st_size - 100)
+    _run("--out", "site")
+    assert sorted(path.name for path in (root / "site").iterdir()) == ["Index_.html", "index.html"]
+    assert _data(root / "site/index.html")["pages"] == [["Index", "Index_.html"]]
+    assert _data(root / "site/Index_.html")["pages"] == [["all combinations", "index.html"]]
+
+
 def test_newest_tables_that_are_too_large_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "MOST_BYTES", 1000)
     result = _run()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.attempts import details, identities
+from harness.attempts.figures import OF_THE_MACHINE, has_figures, of_other_machines, without_figures
 from harness.attempts.ingredients import as_now, gather, places
 from harness.attempts.reasons import told, why
 from harness.attempts.tasks import Task
@@ -47,14 +48,6 @@ from harness.tables.schema import SCHEMA_VERSION, Machine, Run, Table
 
 NIGHTS = 20
 """Within so many nights each cell is run again, whatever has changed."""
-
-OF_THE_MACHINE = (
-    *("convert_s", "load_s", "duration_s"),
-    *("latency_ms", "latency_iqr_ms", "latency_spread", "latency_quality", "launches", "iterations", "latency_ratio"),
-    *("rss_base_mb", "rss_import_mb", "rss_load_mb", "rss_peak_mb", "rss_source", "service_rss_mb", "overhead_ms"),
-    *("gpu_peak_mb", "gpu_source", "gpu_torch_peak_mb", "gpu_tensorflow_peak_mb"),
-)
-"""The columns of time and memory, which a cell that was carried over from another machine does not have."""
 
 _BY_A_LIMIT = (Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.CRASHED)
 _BEFORE_IT_WAS_BUILT = (Stage.IMPORT, Stage.BUILD)
@@ -96,7 +89,8 @@ class Conditions:
 class Source:
     """A cell of a table that stands for one of today; `reads` are the files that it read, as they are here.
 
-    `ran_on` are the names of the surroundings that it ran in.
+    `ran_on` are the names of the surroundings that it ran in, and `elsewhere` the columns that are of other machines
+    than the table's run says.
     """
 
     table: Table
@@ -104,11 +98,17 @@ class Source:
     launches: tuple[Launch, ...]
     reads: Items
     ran_on: tuple[str, ...]
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def seen(self) -> str:
         """When the run started that ran it."""
         return self.record.seen_at(self.table.run.started)
+
+    def is_of(self, conditions: Conditions) -> bool:
+        """Whether it ended on a machine whose figures compare with those of `conditions`."""
+        ended_there = self.elsewhere != OF_THE_MACHINE
+        return ended_there and Conditions.of_run(self.table.run).have_figures_of(conditions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +173,10 @@ class Carrier:
     def _carry(
         self, attempt: Attempt, cell: Cell, source: Source, inside: Mapping[str, Any], *, tier: str, here: str
     ) -> None:
+        same = source.is_of(Conditions.stated(inside))
         record = replace(source.record, tier=tier, carried_from=source.seen)
-        launches = [asdict(each) for each in source.launches]
-        if not Conditions.stated(inside).have_figures_of(Conditions.of_run(source.table.run)):
-            record = without_figures(record)
-            launches = []
+        record = without_figures(record, source.elsewhere if same else OF_THE_MACHINE)
+        launches = [asdict(each) for each in source.launches] if same else []
         before = details.seen(self.root, replace(source.table.run, started=source.seen), cell.model, cell.strategy)
         kept = {**before, **_marks(source.ran_on, here=here), "reads": dict(source.reads)}
         attempt.carry(cell, {"row": record.to_json(), "details": kept, "launches": launches})
@@ -188,12 +187,6 @@ def _marks(ran_on: Sequence[str], *, here: str) -> dict[str, str | None]:
     *converted, ended = ran_on
     marks: dict[str, str | None] = {CONVERTED_ON: None, ENDED_ON: None if ended == here else ended}
     return {**marks, CONVERTED_ON: converted[0]} if converted else marks
-
-
-def without_figures(record: Record) -> Record:
-    """A record without the columns of time and memory."""
-    empty: dict[str, Any] = dict.fromkeys(OF_THE_MACHINE)
-    return replace(record, **empty)
 
 
 def _carry_native(attempt: Attempt, model: str, table: Table) -> None:
@@ -234,11 +227,10 @@ def sources(
         if not left:
             break
         for cell, source in _matching(root, folder, now, list(left), among):
-            of_run, newest = Conditions.of_run(source.table.run), found.get(cell)
-            same = of_run.have_figures_of(here)
-            whole = same and (source.record.duration_s is not None or not source.record.carried_from)
+            same, newest = source.is_of(here), found.get(cell)
+            whole = same and (has_figures(source.record) or not source.record.carried_from)
             other = newest is not None and not ending_of(newest.record).is_like(ending_of(source.record))
-            if other or not may_be_carried(source.record, same=same and of_run.jobs == here.jobs):
+            if other or not may_be_carried(source.record, same=same and source.table.run.jobs == here.jobs):
                 del left[cell]
             elif whole:
                 found[cell] = source
@@ -276,13 +268,14 @@ def _matching(
                 table = _table(folder)
             except HarnessError:
                 return
-            rows, launches = table.by_cell(), table.launches_by_cell()
+            rows, launches, elsewhere = table.by_cell(), table.launches_by_cell(), of_other_machines(table)
         key = cell.model, cell.strategy, cell.device
         record = rows.get(key)
         if record is not None and (record.identity, record.extension) == (identity, cell.extension):
             timed = tuple(launches.get(key, ()))
             here = reads_here(root, reads)
-            yield cell, Source(table=table, record=record, launches=timed, reads=here, ran_on=ran_on)
+            apart = elsewhere.get(key, ())
+            yield cell, Source(table=table, record=record, launches=timed, reads=here, ran_on=ran_on, elsewhere=apart)
 
 
 def may_be_carried(record: Record, *, same: bool) -> bool:

@@ -19,6 +19,7 @@ from harness.attempts.carrying import Carrier
 from harness.attempts.observing import Observer
 from harness.attempts.rows import outcomes, write_row
 from harness.attempts.side_by_side import SideBySide, recover
+from harness.attempts.suspecting import ALWAYS, suspect_here, suspect_there
 from harness.attempts.tasks import Task, inside_of, prepare
 from harness.bench.abandoned import sweep
 from harness.bench.attempt import Attempt, State
@@ -41,7 +42,7 @@ from harness.bench.signals import deaf
 from harness.bench.stages import Outcome, Stage
 from harness.executors.local import Local
 from harness.executors.machines import differences
-from harness.executors.units import CELL_S, Executor, Unit, Work, divide, imports_by_strategy
+from harness.executors.units import CELL_S, ChangedThereError, Executor, Unit, Work, divide, imports_by_strategy
 from harness.matrix.environment import FactOfPins, Prepared
 from harness.matrix.installing import unwhole
 from harness.matrix.tooling import told_as_infrastructure
@@ -120,10 +121,6 @@ def execute(
 
 def _attempts(root: Path) -> Path:
     return root / ".harness" / "attempts"
-
-
-_ALWAYS = [(0.0, float("inf"))]
-"""When a cell was at work of which no event tells."""
 
 
 class _Execution:
@@ -237,7 +234,7 @@ class _Execution:
         tainted = [
             cell
             for cell in self.attempt.worked_on(self.plan)
-            for began, ended in spans.get((cell.model, cell.strategy), _ALWAYS)
+            for began, ended in spans.get((cell.model, cell.strategy), ALWAYS)
             if any(began <= until and first <= ended for first, until in intervals)
         ]
         if tainted:
@@ -332,9 +329,18 @@ class _Execution:
     def _alone(self, work: Work, *, only_waiting: bool = False) -> None:
         """Run the bench until it has recorded every cell, again where it died with one, or raise why not."""
         died: set[str] = set()
+        rounds = 0
         cells = self.attempt.waiting_cells(self.plan) if only_waiting else self.plan.cells
         while not all(self.attempt.record_of(cell).exists() for cell in cells):
-            returncode = self._pytest(work, only_waiting=only_waiting)
+            try:
+                returncode = self._pytest(work, only_waiting=only_waiting)
+            except ChangedThereError as error:
+                rounds += 1
+                found_out = self._changed_there(error)
+                if self.task.interpreter is not None or rounds > (_MOST_ROUNDS if found_out else 1):
+                    raise
+                self.observer.note(error.message)
+                continue
             stated = self.attempt.read()
             assert stated is not None
             self._raise_stated(stated)
@@ -407,36 +413,30 @@ class _Execution:
     def _tell_raised(self, model: str, strategy: str) -> None:
         """Tell once what a model of a user's own raised while it was built, where that is why a cell failed."""
         cell = self._by_name.get((model, strategy))
-        raised = mistakes.raised_by(self.attempt.record_of(cell)) if cell else None
+        # What ended on a node that times has no record yet.
+        there = cell is not None and self.attempt.record_of(cell).exists()
+        raised = mistakes.raised_by(self.attempt.record_of(cell)) if cell and there else None
         if raised is not None:
             self._told_raised.add(model)
             self.observer.note(mistakes.told_early(raised))
 
     def _changed(self, changes: Sequence[Change]) -> bool:
-        """Take back the records of cells that ran in a changed environment, and find out which cell changed it.
-
-        A cell during which it happened is suspected, and runs again; one during which it happens twice did it. Whether
-        anything was found out is returned.
-        """
+        """Take back the records of cells that ran in a changed environment; whether it was found out which did it."""
         if not changes:
             return False
-        stated = self.attempt.read()
-        assert stated is not None
-        first = min(change.changed for change in changes)
-        spans = self.attempt.spans()
-        tainted, suspects, guilty = [], [], []
-        for cell in self.attempt.worked_on(self.plan):
-            worked = spans.get((cell.model, cell.strategy), _ALWAYS)
-            if all(ended < first for _, ended in worked):
-                continue
-            inside = any(began <= change.changed <= ended for change in changes for began, ended in worked)
-            if inside and cell.slug in stated["suspects"]:
-                guilty.append(cell)
-                continue
-            tainted.append(cell)
-            suspects += [cell.slug] if inside else []
-        self.attempt.take_back(tainted, suspects=suspects)
-        for cell in guilty:
+        found = suspect_here(self.attempt, self.plan, changes)
+        self._write_guilty(found.guilty, changes)
+        return bool(found)
+
+    def _changed_there(self, error: ChangedThereError) -> bool:
+        """The same of a node, on which the next order mends the environment."""
+        found = suspect_there(self.attempt, self.plan, error)
+        self._write_guilty(found.guilty, error.changes)
+        return bool(found)
+
+    def _write_guilty(self, cells: Sequence[Cell], changes: Sequence[Change]) -> None:
+        """Record cells that changed the environment, twice."""
+        for cell in cells:
             self._write(
                 cell,
                 outcome=Outcome.FAILED,
@@ -444,4 +444,3 @@ class _Execution:
                 error_type="EnvironmentChanged",
                 error=f"the cell changed the environment that it runs in: {', '.join(c.path for c in changes[:3])}",
             )
-        return bool(suspects or guilty)

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import __version__
 from harness.attempts import identities
+from harness.attempts.figures import has_figures
 from harness.attempts.journal import open_runs
 from harness.attempts.recorded import REMEDY, read_recorded
 from harness.attempts.tasks import Task
@@ -188,7 +189,7 @@ def cells_of_just_this(task: Task, tables: Iterable[Table]) -> dict[tuple[str, s
             continue
         for record in table.records:
             key = record.model, record.strategy
-            figures = not record.carried_from or record.duration_s is not None
+            figures = not record.carried_from or has_figures(record)
             if key in wanted and key not in found and record.extension == plan.extension and figures:
                 digests = registry.models[record.model].digest, registry.strategy_digest(split(record.strategy)[0])
                 if digests == (record.model_digest, record.strategy_digest):

@@ -202,7 +202,7 @@ def bound(root: Path, limit_mb: int) -> list[str]:
     entries = sorted(_entries(root), key=lambda entry: (_used(entry), entry.name))
     sizes = {entry: size_of(entry) for entry in entries}
     total, removed = sum(sizes.values()), []
-    limit = min(limit_mb * MIB, round(WAITING_SHARE * (space_at(folder_of(root)).free + total)))
+    limit = min(limit_mb * MIB, round(WAITING_SHARE * (space_at(folder_of(root), reserved=False).free + total)))
     for entry in entries:
         if total <= limit:
             break

@@ -42,13 +42,13 @@ from harness.bench.hold import HOLD_FILE, HOLDER_FILE
 from harness.bench.identity import Identity, changed_files, differing
 from harness.bench.plan import Cell, Plan, file_stem_of, model_of, slug_of
 from harness.bench.record import Record, now, write_json
+from harness.bench.spans import spans_of
 from harness.bench.stages import Outcome, Stage
 from harness.bench.waiting import WAITING_FILE
 
 ATTEMPT_FILE = "attempt.json"
 ATTEMPT_VERSION = 1
 SCRATCH = "scratch"
-_NO_END = float("inf")
 
 
 class State(str, Enum):
@@ -116,9 +116,9 @@ class Attempt:
     ) -> None:
         """Begin anew: what was there goes, but for the scratch, which is in use; and write down what runs where.
 
-        `conditions` is what the environment and the machine say of themselves; `lock` is the lock's text; `run` names
-        the run of several combinations that this is part of.
+        `conditions` are what environment and machine say; `lock` is a text, `run` names what it is part of.
         """
+        before = self.read() or {}
         self.file.unlink(missing_ok=True)
         for folder in (self.records, self.natives, self.builds, self.kept, self.surroundings, *self._for_others()):
             remove_tree(folder)
@@ -147,7 +147,7 @@ class Attempt:
                 "models": plan.series,
                 "paths": list(plan.path_names),
                 "planned": [[cell.model, cell.strategy] for cell in plan.cells],
-                "started": now(),
+                "started": now(after=before.get("started", "")),
                 "ended": None,
                 "lock_digest": parts["lock"],
                 "threads": plan.policy.threads,
@@ -393,22 +393,8 @@ class Attempt:
         return read
 
     def spans(self) -> dict[tuple[str, str], list[tuple[float, float]]]:
-        """When each cell was at work, by model and strategy, in seconds since the epoch: run, and later timed.
-
-        What counts is from the last time that it began. What is not over has no end: infinity.
-        """
-        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        for event in self._told():
-            key, what, at = (event["model"], event["strategy"]), event["event"], event["at"]
-            worked = [] if what == "started" else found.get(key, [])
-            # Only the first end of a span is its end: what is told of a cell later is not of its work.
-            if worked and worked[-1][1] == _NO_END:
-                worked[-1] = worked[-1][0], at
-            if what in ("started", "timing"):
-                found[key] = [*worked, (at, _NO_END)]
-            elif what == "carried":  # nobody worked on it
-                found[key] = []
-        return found
+        """When each cell was at work, as `spans_of` says."""
+        return spans_of(self._told())
 
     def told(self, cell: Cell) -> list[dict[str, Any]]:
         """What was told of a cell."""

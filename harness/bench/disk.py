@@ -21,14 +21,18 @@ class Space(NamedTuple):
     share: float
 
 
-def space_at(folder: Path) -> Space:
-    """The space on the file system of `folder`, or of what is left of its path; none where no more files fit."""
+def space_at(folder: Path, *, reserved: bool = True) -> Space:
+    """The space on the file system of `folder`, or of what is left of its path; none where no more files fit.
+
+    What is `reserved` for root counts where this is root, who can write there, unless it is left out: nobody should
+    plan to fill it.
+    """
     try:
         found = os.statvfs(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return space_at(folder.parent)
-    # Some blocks are reserved for root.
-    blocks, nodes = (found.f_bfree, found.f_ffree) if os.geteuid() == 0 else (found.f_bavail, found.f_favail)
+        return space_at(folder.parent, reserved=reserved)
+    of_root = reserved and os.geteuid() == 0
+    blocks, nodes = (found.f_bfree, found.f_ffree) if of_root else (found.f_bavail, found.f_favail)
     if found.f_files and not nodes:  # 0 files in all: the file system does not count them
         return Space(0, 0.0)
     return Space(blocks * found.f_frsize, blocks / max(1, found.f_blocks))

@@ -70,6 +70,12 @@ class NotWritableError(InfrastructureError):
     remedy = "Give yourself the right to write there, or run from a checkout that you may write to."
 
 
+class StoreRefusedError(InfrastructureError):
+    """A tracking store did not take what was found."""
+
+    remedy = "See that it can be reached and lets you write, and run the same command again, or leave it out."
+
+
 class ToolBrokenError(InfrastructureError):
     """tox or uv did not do its work, and did not say that the pins are to blame."""
 

@@ -214,7 +214,7 @@ def bound(folder: Path, limit_mb: int) -> list[str]:
 
 def bound_artifacts(folder: Path, limit_mb: int) -> list[str]:
     """As `bound`, for what is left for others: no more than may wait of the disk, too."""
-    share = WAITING_SHARE * (space_at(folder).free + size_of(folder))
+    share = WAITING_SHARE * (space_at(folder, reserved=False).free + size_of(folder))
     return bound(folder, min(limit_mb, int(share / MIB)))
 
 

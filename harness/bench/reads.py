@@ -3,7 +3,7 @@
 Which data a model's file opens, and which folders it lists, only running it tells. An audit hook sees every file that
 Python opens and every folder that it lists. What a library opens in code of its own (`safetensors`) is seen where it is
 mapped or open as a stage begins or the child ends, and where the model's file names it or its folder, by `named_in`.
-What is neither, but read and closed again by such code, is not seen.
+What is neither is not seen: a file by a whole path that is made, of which such code copied what it wanted and let go.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -179,9 +180,14 @@ class Record:
         return cls(**{**row, "outcome": Outcome(row["outcome"]), "stage": Stage(row["stage"])})
 
 
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now(*, after: str = "") -> str:
+    """The time in UTC, to the second, by which tables are called: in the second of `after` the next is waited for."""
+    while True:
+        moment = datetime.datetime.now(datetime.timezone.utc)
+        told = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if told != after:
+            return told
+        time.sleep(1 - moment.microsecond / 1e6)
 
 
 def write_json(path: Path, value: Any) -> None:

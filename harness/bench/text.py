@@ -2,7 +2,7 @@
 
 What enters a record goes through `printable`, so that no outlet meets a character that acts or hides; a table's cells
 go through `neutral`, since a spreadsheet runs what looks like a formula. Markdown has its own escaping in
-`harness.report.markdown`.
+`harness.report.escaping`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from harness.bench.errors import DiskFullError, NotWritableError, UsageError, unknown
+from harness.bench.errors import InfrastructureError, StoreRefusedError, UsageError, unknown
 from harness.cli.context import say
 from harness.cli.writing import append, refuse_unwritable, write_whole
 from harness.report.outlets.annotations import workflow_commands
@@ -20,6 +20,7 @@ from harness.report.outlets.junit import junit
 from harness.report.outlets.openmetrics import openmetrics
 from harness.report.outlets.sarif import sarif
 from harness.report.outlets.stores import STORES, require
+from harness.report.wording import plain
 
 _OF_FACTS: dict[str, Callable[[Facts], str]] = {
     "annotations": workflow_commands,
@@ -149,8 +150,8 @@ def instead(wanted: Sequence[Outlet]) -> bool:
 def send(wanted: Sequence[Outlet], said: Callable[[], Said]) -> None:
     """Bring what is said to every outlet; it is put together only where there is one.
 
-    Raises `DiskFullError` or `NotWritableError` at the end, which also tell what was found: the command does not end
-    with the exit code of that.
+    Raises `InfrastructureError` at the end (a disk, a right, a store), which also tells what was found: the command
+    does not end with the exit code of that.
     """
     if not wanted:
         return
@@ -158,22 +159,32 @@ def send(wanted: Sequence[Outlet], said: Callable[[], Said]) -> None:
     tried = [_tried(each, told) for each in sorted(wanted, key=lambda outlet: not outlet.file)]
     failed = [error for error in tried if error]
     if failed:
-        files = " ".join(str(error.args[0]) for error in failed)
-        msg = f"{files} What was found: {told.facts.decision}."
+        reasons = " ".join(str(error.args[0]) for error in failed)
+        msg = f"{reasons} What was found: {told.facts.decision}."
         raise type(failed[0])(msg) from failed[0]
 
 
-def _tried(outlet: Outlet, said: Said) -> DiskFullError | NotWritableError | None:
+def _tried(outlet: Outlet, said: Said) -> InfrastructureError | None:
     try:
         _bring(outlet, said)
-    except (DiskFullError, NotWritableError) as error:
+    except InfrastructureError as error:
         return error
     return None
 
 
+def _kept(outlet: Outlet, said: Said) -> str:
+    """Where a store keeps it. Raises `StoreRefusedError`."""
+    try:
+        return STORES[outlet.form](said.facts, outlet.file, said.folder)
+    except Exception as error:  # a client of others, which raises what it likes
+        reason = plain(f"{type(error).__name__}: {error}").rstrip(".")
+        msg = f"--to {outlet.form}: it was not kept there: {reason}."
+        raise StoreRefusedError(msg) from error
+
+
 def _bring(outlet: Outlet, said: Said) -> None:
     if outlet.form in STORES:
-        say(STORES[outlet.form](said.facts, outlet.file, said.folder), err=True)
+        say(_kept(outlet, said), err=True)
     elif outlet.path is None:
         click.echo(_text(outlet.form, said), nl=False)
     elif outlet.form == "summary":

@@ -63,8 +63,17 @@ def report(context: click.Context, /, tables: tuple[str, ...], results: Path | N
 
 
 def _pages(left_out: Sequence[Path]) -> list[tuple[str, str]]:
-    """The pages of the combinations that tables were left out of."""
-    return [(name, f"{name}.html") for name in sorted({_combination(folder) for folder in left_out}, key=natural)]
+    """The combinations that tables were left out of, with files of their own, none of which is the index."""
+    found: dict[str, str] = {}
+    taken = {INDEX}
+    for name in sorted({_combination(folder) for folder in left_out}, key=natural):
+        stem = name
+        # A file system may not tell capitals from small letters.
+        while (file := f"{stem}.html").casefold() in taken:
+            stem += "_"
+        taken.add(file.casefold())
+        found[name] = file
+    return list(found.items())
 
 
 def _combination(folder: Path) -> str:

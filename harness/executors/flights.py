@@ -211,6 +211,9 @@ class Run:
             flight.receiver.refused(ended)
         elif not ended.trouble or not left or flight.cancelled:
             return
+        elif ended.changes:
+            node = f"node {flight.node}: {ended.trouble}"
+            self._tell(f"{node} {len(left)} cells run here, alone, where it is found out which of them did it.")
         elif flight.lost or ended.killed:
             self._was_lost(flight, ended.trouble)
         else:

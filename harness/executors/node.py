@@ -15,6 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from harness.executors.node_room import CACHE, USERS, make_room, place_of_cache
 from harness.executors.orders import CONVERTED_ON, ENDED_ON, PARENT, Order
 from harness.executors.parcel import Parcel
 from harness.executors.processes import BenchProcess
+from harness.executors.units import ChangedThereError
 from harness.matrix.environment import FactOfPins, Prepared, check_ambient, missing_pythons
 from harness.matrix.evicting import Room
 from harness.matrix.installing import holding, installed, prepare_environment
@@ -101,9 +103,10 @@ def carry_out(order: Order, folder: Path, say: Say) -> None:
             _require_whole(order, prepared)
     stated = attempt.read() or {}
     if stated.get("state") == State.PAUSED.value:
-        raise InfrastructureError(stated["cause"])
+        say({"trouble": stated["cause"], "whole": order.alone})
+        return
     told = {name: stated.get(name, "") for name in ("state", "cause")}
-    of_bench = {"returncode": bench.ended(), "log": tail(attempt.log, _LOG_BYTES)} if order.alone else {}
+    of_bench = {"returncode": bench.ended(), "log": tail(attempt.log, _LOG_BYTES), "whole": True} if order.alone else {}
     say({**told, "mistake": stated.get("mistake", False), **of_bench})
 
 
@@ -199,7 +202,7 @@ def _require_whole(order: Order, prepared: Prepared) -> None:
     """Raise where the environment is not what it was."""
     if changes := prepared.changes():
         msg = f"{order.name} changed there while cells ran: {listed(changes)}."
-        raise EnvironmentChangedError(msg)
+        raise ChangedThereError(msg, changes)
 
 
 class _Outbox:
@@ -306,6 +309,8 @@ def told_to_parent(work: Callable[[Say], None], folder: Path) -> int:
     try:
         with raise_on_termination():
             work(say)
+    except ChangedThereError as error:
+        say({"trouble": error.message, "changed": True, "changes": [asdict(each) for each in error.changes]})
     except EnvironmentChangedError as error:
         say({"trouble": str(error).removesuffix(error.remedy).strip(), "changed": True})
     except UsageError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,8 +193,10 @@ class Ended:
     """The bench of an order ended; `state` is that of its attempt, with the cause where it did not run all cells.
 
     `trouble` is what is no result: why the node could not do it, which another one may. `killed` says that somebody
-    ended the harness's process there: what a node does that is going down. Of a bench that was `alone`, `returncode`
-    is its exit code, `log` the end of what it wrote, and `changed` says that its environment changed meanwhile.
+    ended the harness's process there: what a node does that is going down. `changes` are the files of its environment
+    that changed while cells ran (`harness.matrix.wholeness.Change`), and `changed` says that it is not what was
+    installed, whenever that came about. Of a bench that was `alone`, `returncode` is its exit code, `log` the end of
+    what it wrote, and `whole` says that its environment was found unchanged after its end.
     """
 
     state: str = ""
@@ -204,7 +206,9 @@ class Ended:
     killed: bool = False
     returncode: int = 0
     log: str = ""
+    whole: bool = False
     changed: bool = False
+    changes: Sequence[Mapping[str, Any]] = ()
 
 
 Message = Part | Told | Begun | Ended

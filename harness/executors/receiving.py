@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from harness.bench.attempt import Attempt
 from harness.bench.disk import remove_tree
 from harness.bench.errors import InfrastructureError
 from harness.bench.kept import bound_artifacts, describe_artifact, hand_over
 from harness.bench.plan import Cell, Plan, model_of
+from harness.bench.spans import spans_of
 from harness.bench.stages import Outcome
 from harness.bench.waiting import read_waiting
 from harness.executors.orders import COMES_BACK, Ended, Part, Told
@@ -26,7 +28,8 @@ class Receiver:
     """What came of one unit, from whichever node: of a cell the first that came whole counts.
 
     Files lie apart until the events come that they belong to: of what a node was lost in the middle of nothing is seen.
-    Where the bench `times` its cells, one that waits has not come to its end.
+    Where the bench `times` its cells, one that waits has not come to its end, and none has before the bench was found
+    to have ended in the environment that it began in (`found_whole`): nothing is looked at while cells are timed.
     """
 
     def __init__(self, folder: Path, plan: Plan, *, times: bool = False) -> None:
@@ -35,8 +38,8 @@ class Receiver:
         self._times = times
         self._plan = plan
         self._done: set[tuple[str, str]] = set()
-        self.under_way: set[Cell] = set()
-        """The cells that were begun and have not come to their end."""
+        self._provisional: dict[Cell, Mapping[str, Any]] = {}
+        self._events: list[Mapping[str, Any]] = []
 
     @property
     def left(self) -> tuple[Cell, ...]:
@@ -44,13 +47,14 @@ class Receiver:
         return tuple(cell for key, cell in self._cells.items() if key not in self._done)
 
     @property
-    def done(self) -> tuple[Cell, ...]:
-        """The cells that have."""
-        return tuple(cell for key, cell in self._cells.items() if key in self._done)
+    def spans(self) -> dict[tuple[str, str], list[tuple[float, float]]]:
+        """When each cell was at work on the last node that began, by that one's clock."""
+        return spans_of(self._events)
 
     def begin(self) -> None:
-        """Another node begins with what is left: what an earlier one sent in part goes."""
-        self.under_way.clear()
+        """Another node begins with what is left: what an earlier one sent in part goes, or timed without its end."""
+        self._provisional.clear()
+        self._events.clear()
         remove_tree(self._apart)
 
     def part(self, part: Part) -> None:
@@ -59,27 +63,42 @@ class Receiver:
         part.write(self._apart)
 
     def told(self, told: Told) -> None:
-        """Put what came for these events in its place, and retell them."""
+        """Put what came for these events in its place, and retell them; of a bench that times only the latter."""
+        if not self._times:
+            self._place_shared()
+        for event in told.events:
+            cell = self._cells.get((event["model"], event["strategy"]))
+            if cell is None or (cell.model, cell.strategy) in self._done or cell in self._provisional:
+                continue
+            if event["event"] == "ended" and self._times:
+                self._provisional[cell] = event
+            elif event["event"] in ("ended", "waiting") and not self._times:
+                self._place(cell)
+                self._done.add((cell.model, cell.strategy))
+            self._events.append(event)
+            self._attempt.retell(event)
+        if not self._times:
+            remove_tree(self._apart)
+
+    def found_whole(self) -> None:
+        """Put all in its place that a bench left that timed: it ended in the environment that it began in."""
+        self._place_shared()
+        for cell, event in self._provisional.items():
+            self._place(cell)
+            if not self._plan.duel_side:
+                self._waits_no_more(cell, passed=event.get("outcome") == Outcome.PASSED.value)
+            self._done.add((cell.model, cell.strategy))
+        self._provisional.clear()
+        remove_tree(self._apart)
+
+    def _place_shared(self) -> None:
+        """Put what is not of one cell alone in its place."""
         self._place_all("surroundings", self._names("surroundings"))
         for name in sorted(self._names("natives") & self._names("builds")):
             native, modules = (json.loads((self._apart / part / name).read_text("utf-8")) for part in _OF_BUILD)
             self._attempt.write_build(model_of(Path(name).stem), native, modules)
         # Cells that came before may wait with what another node built, of which this is the same.
         self._place_all("built", {name for name in self._names("built") if not (self._attempt.built / name).exists()})
-        for event in told.events:
-            cell = self._cells.get((event["model"], event["strategy"]))
-            if cell is None or (cell.model, cell.strategy) in self._done:
-                continue
-            if event["event"] == "started":
-                self.under_way.add(cell)
-            elif event["event"] == "ended" or (event["event"] == "waiting" and not self._times):
-                self._place(cell)
-                if self._times and not self._plan.duel_side:
-                    self._waits_no_more(cell, passed=event.get("outcome") == Outcome.PASSED.value)
-                self.under_way.discard(cell)
-                self._done.add((cell.model, cell.strategy))
-            self._attempt.retell(event)
-        remove_tree(self._apart)
 
     def _waits_no_more(self, cell: Cell, *, passed: bool) -> None:
         """Remove what waited of a cell that was timed, and leave what it converted for others, as the bench does."""

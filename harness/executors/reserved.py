@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from harness.bench.attempt import Attempt
-from harness.bench.errors import InfrastructureError
 from harness.bench.record import write_json
 from harness.executors.connecting import ClusterError
 from harness.executors.flights import Flight, Run
 from harness.executors.orders import Begun, Ended, Order
 from harness.executors.patience import Patience
 from harness.executors.receiving import Receiver
-from harness.executors.units import Unit
+from harness.executors.units import ChangedThereError, Unit
+from harness.matrix.wholeness import Change
 
 
 class Reserved(Run):
@@ -63,11 +63,11 @@ class Reserved(Run):
 
     def _over(self, flight: Flight, ended: Ended) -> None:
         self._ended = ended
-        if ended.changed:
-            attempt = Attempt(flight.unit.folder)
-            attempt.take_back(flight.receiver.done)
-            msg = f"node {flight.node}: {ended.trouble} What it timed is taken back."
-            raise InfrastructureError(msg)
+        if ended.changes:
+            msg = f"node {flight.node}: {ended.trouble} What it timed does not count."
+            raise ChangedThereError(msg, [Change(**each) for each in ended.changes], flight.receiver.spans)
+        if ended.whole:
+            flight.receiver.found_whole()
         super()._over(flight, ended)
 
     def _give_up(self, node: str, left: int, trouble: str) -> None:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.bench.errors import EnvironmentChangedError
 from harness.bench.plan import Cell, Plan, imports_of
 from harness.bench.registry import Registry
+from harness.matrix.wholeness import Change
 from harness.tables.ingredients import Surroundings
 
 START_S = 4.0
@@ -61,6 +63,24 @@ class Work:
     shared: Path | None = None
 
 
+class ChangedThereError(EnvironmentChangedError):
+    """The environment changed on the machine that a bench was alone on, of which nothing is in the attempt.
+
+    `spans` are when each cell was at work there, by model and strategy, on the clock that tells when files changed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        changes: Sequence[Change] = (),
+        spans: Mapping[tuple[str, str], Sequence[tuple[float, float]]] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.changes = tuple(changes)
+        self.spans = dict(spans or {})
+
+
 class Executor(Protocol):
     """Has the benches of units run, as many side by side as `jobs`."""
 
@@ -89,8 +109,9 @@ class Executor(Protocol):
     def alone(self, unit: Unit, work: Work, look: Callable[[], None], *, only_waiting: bool = False) -> int:
         """Have one bench run with nothing beside it, in the attempt of which `unit` is, and return its exit code.
 
-        It times what waits there, and runs what has no record, unless it is to have `only_waiting`. Records and events
-        appear as they come, and `look` is called as by `run`.
+        It times what waits there, and runs what has no record, unless it is to have `only_waiting`. Events appear as
+        they come, records no later than the bench has ended, and `look` is called as by `run`. Raises
+        `ChangedThereError` where the bench ran on another machine, on which its environment changed.
         """
 
 

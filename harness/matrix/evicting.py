@@ -33,7 +33,7 @@ _CAME = 0.5
 
 def free_at(folder: Path) -> int:
     """Bytes that are free where `folder` is, or would be."""
-    return space_at(folder).free
+    return space_at(folder, reserved=False).free
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ class RunDisplay:
         self._since = time.monotonic()
         # Replaced, never changed: another thread reads it.
         self._under_way: Mapping[tuple[str, str], tuple[str, float]] = {}
+        self._ended: dict[tuple[str, str], str] = {}
         self._run, self._timed = _Pace(), _Pace()
 
     def __enter__(self) -> RunDisplay:
@@ -53,6 +54,7 @@ class RunDisplay:
         """A combination's cells begin."""
         self._combination, self._planned, self._counts, self._waiting = combination, planned, dict(done), waiting
         self._doing, self._since, self._under_way = "starting: frameworks are imported", time.monotonic(), {}
+        self._ended = {}
         self._run, self._timed = _Pace(), _Pace()
         if self._live is None:
             show(self._console, [f"{combination}: {planned} cells"])
@@ -73,7 +75,8 @@ class RunDisplay:
 
     def timing(self, model: str, strategy: str) -> None:
         """A cell that waited is timed."""
-        self._waiting = max(0, self._waiting - 1)
+        if (model, strategy) not in self._ended:
+            self._waiting = max(0, self._waiting - 1)
         self._begin(model, strategy, f"timing {model}/{strategy}")
         self._timed.begin()
         self._show()
@@ -81,6 +84,7 @@ class RunDisplay:
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
         """A cell has its record."""
         self._counts = {**self._counts, outcome: self._counts.get(outcome, 0) + 1}
+        self._ended[model, strategy] = outcome
         doing, since = self._end(model, strategy)
         (self._timed if doing.startswith("timing ") else self._run).count()
         settled = outcome in (Outcome.PASSED.value, Outcome.NOT_APPLICABLE.value, Outcome.UNRESOLVABLE.value)
@@ -100,6 +104,9 @@ class RunDisplay:
 
     def _begin(self, model: str, strategy: str, doing: str) -> None:
         self._doing = ""
+        before = self._ended.pop((model, strategy), None)
+        if before is not None:  # it was taken back
+            self._counts = {**self._counts, before: self._counts[before] - 1}
         self._under_way = {**self._under_way, (model, strategy): (one_line(doing), time.monotonic())}
 
     def _end(self, model: str, strategy: str) -> tuple[str, float]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from harness.attempts import details
-from harness.attempts.carrying import OF_THE_MACHINE, Carrier, tables_of
+from harness.attempts.carrying import Carrier, tables_of
+from harness.attempts.figures import OF_THE_MACHINE
 from harness.attempts.tasks import Task
 from harness.bench.stages import Outcome, Stage
 from harness.tables.reading import read_table

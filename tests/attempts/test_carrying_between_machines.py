@@ -5,19 +5,25 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from harness.attempts import identities
 from harness.attempts.carrying import tables_of
+from harness.attempts.figures import OF_THE_MACHINE
 from harness.attempts.reasons import why
 from harness.bench.plan import Cell
+from harness.bench.record import Record
+from harness.bench.stages import Outcome
 from harness.executors.orders import CONVERTED_ON, ENDED_ON
 from harness.tables.ingredients import OF_A_MACHINE, Ingredients, Items, Surroundings, name_of
 from harness.tables.reading import read_table
 from harness.tables.schema import Table
 from tests.attempts.worlds import Machines, World, both, night_of, quiet_night, record, run_now
 from tests.tables.samples import timing
+
+UNTIMED: dict[str, Any] = dict.fromkeys(("latency_ms", "launches", "iterations", "latency_iqr_ms"))
 
 LATER = "2026-01-31T13:00:00Z"
 
@@ -92,6 +98,56 @@ def test_what_is_carried_over_is_still_of_the_machine_that_it_ran_on(world: Worl
     assert made.run.carried == len(made.records)
     assert [each.identity for each in made.records] == [each.identity for each in first.records]
     assert made.ingredients == first.ingredients
+
+
+def _carried(world: World, *machines: Surroundings, **conditions: Any) -> dict[str, Record]:
+    """What is carried over tonight, by strategy, where cells may run on `machines` beside this one."""
+    attempt, _ = world.begun("now", quiet_night(world.plan), machines=beside(*machines), **conditions)
+    made = world.settled(attempt, "2026-02-01T12:00:00Z")
+    return {each.strategy: each for each in made.records if each.carried_from}
+
+
+def test_figures_of_a_node_are_not_carried_as_this_machines(world: World) -> None:
+    """Without a class of machines, what is not timed ends on some node, and what is timed was converted on one."""
+    there = node(world, "cpu")
+    untimed = {**both(world.plan), "native": record(world.plan, "native", **UNTIMED)}
+    shutil.rmtree(world.root / "results")
+    before = world.seen(LATER, untimed, nodes=[there], marks={ENDED_ON: name_of(there)})
+    assert {each.duration_s for each in before.records} == {1.5}, "its own table says how long it took on the node"
+    found = _carried(world, there)
+    assert set(found) == {"native", "recite"}
+    assert all(getattr(each, name) is None for each in found.values() for name in OF_THE_MACHINE)
+
+
+def test_what_was_timed_here_keeps_that_without_the_seconds_of_the_node(world: World) -> None:
+    there = node(world, "cpu")
+    seen_on(world, there, **{CONVERTED_ON: name_of(there)})
+    native = _carried(world, there)["native"]
+    assert (native.latency_ms, native.launches, native.convert_s, native.duration_s) == (1.5, 1, None, None)
+    attempt, _ = world.begun("again", quiet_night(world.plan), machines=beside(there))
+    again = world.settled(attempt, "2026-02-02T12:00:00Z")
+    assert {each.latency_ms for each in again.records if each.strategy == "native"} == {1.5}
+
+
+def test_what_a_class_of_machines_timed_is_of_the_run(world: World) -> None:
+    there = node(world, "cpu")
+    seen_on(world, there, **{ENDED_ON: name_of(there)})
+    found = _carried(world, there)
+    assert {name: (each.duration_s, each.convert_s) for name, each in found.items()} == dict.fromkeys(found, (1.5, 0.5))
+
+
+def test_what_came_of_a_limit_on_a_node_is_run_again(world: World) -> None:
+    there = node(world, "cpu")
+    late = both(world.plan, outcome=Outcome.TIMED_OUT)
+    for marks, again in (
+        ({}, set()),
+        ({CONVERTED_ON: name_of(there)}, set()),
+        ({ENDED_ON: name_of(there)}, {"recite"}),
+    ):
+        shutil.rmtree(world.root / "results")
+        untimed = {**late, "native": record(world.plan, "native", **UNTIMED)}
+        world.seen(LATER, untimed, nodes=[there], marks=marks)
+        assert run_now(world, machines=beside(there)) == again, marks
 
 
 def test_what_ran_here_is_carried_to_nodes_that_are_as_this_machine_was(world: World) -> None:

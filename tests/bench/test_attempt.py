@@ -49,6 +49,15 @@ def test_there_is_no_attempt_in_a_folder_without_one(tmp_path: Path) -> None:
     assert Attempt(tmp_path).state is None
 
 
+def test_what_begins_again_in_the_same_second_is_told_from_what_was_before(attempt: Attempt) -> None:
+    """Tables are called by the second in which their attempt began."""
+    begun = []
+    for _ in range(2):
+        begun.append((attempt.read() or {})["started"])
+        attempt.begin(PLAN, PARTS_OF, CONDITIONS)
+    assert begun[0] < begun[1] < (attempt.read() or {})["started"]
+
+
 def test_what_begins_says_what_runs_where(attempt: Attempt) -> None:
     stated = attempt.read()
     assert stated is not None

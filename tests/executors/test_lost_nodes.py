@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +14,11 @@ from harness.bench.attempt import Attempt
 from harness.executors import flights, patience
 from harness.executors.connecting import ClusterError, imported
 from harness.executors.flights import Run
-from harness.executors.orders import Begun, Message, Order
+from harness.executors.orders import Begun, Ended, Message, Order, Part, Told
 from harness.executors.parcel import parcel_of
 from harness.executors.reserved import Reserved
-from harness.executors.units import Unit
+from harness.executors.units import ChangedThereError, Unit
+from harness.matrix.wholeness import Change
 from tests.executors.orders import begun, make_python, own_plan, work_in
 
 RAY: Any = SimpleNamespace(
@@ -89,6 +90,92 @@ def test_after_three_losses_what_is_timed_on_a_class_is_timed_nowhere_else(
     ]
 
 
+CHANGE: dict[str, Any] = {"path": "lib/site-packages/theirs.py", "what": "edited", "package": "theirs", "changed": 2.5}
+
+
+class Saying:
+    """A cluster whose nodes say what they are given, one after the other, and are no more then unless it ended."""
+
+    jobs = 1
+
+    def __init__(self, *nodes: list[Message]) -> None:
+        self.orders: list[Order] = []
+        self._nodes = iter(nodes)
+
+    def rooms(self, ray: Any) -> dict[str, int]:
+        del ray
+        return {"next": 1}
+
+    def check(self, ray: Any, begun: Begun) -> None:
+        """Any will do."""
+
+    def order(self, ray: Any, order: Order, avoided: Any, given: Any = ()) -> Iterator[Callable[[], Message]]:
+        del ray, given
+        assert not avoided
+        self.orders.append(order)
+        return self._carried_out(f"node{len(self.orders)}", next(self._nodes))
+
+    @staticmethod
+    def _carried_out(node: str, messages: list[Message]) -> Iterator[Callable[[], Message]]:
+        yield lambda: Begun(node=node, node_id=f"{node}-of-ray")
+        for message in messages:
+            yield lambda said=message: said  # type: ignore[misc]
+        if not isinstance(messages[-1], Ended):
+            msg = "the node died"
+            raise imported().exceptions.NodeDiedError(msg)
+
+
+def timed(unit: Unit, content: str) -> list[Message]:
+    """What a node sends of a unit's cell, at work there from its second 2 to 3."""
+    (cell,) = unit.plan.cells
+    started, ended = (
+        {"event": what, "at": at, "model": cell.model, "strategy": cell.strategy, "outcome": "failed"}
+        for what, at in (("started", 2.0), ("ended", 3.0))
+    )
+    part = Part(path=f"records/{cell.slug}.json", content=content.encode())
+    return [Told(events=(started,)), part, Told(events=(ended,))]
+
+
+def test_cells_that_change_a_nodes_environment_are_left_to_this_machine(
+    unit: Unit, tmp_path: Path, python: Path
+) -> None:
+    """Where it is found out which of them it was. The node mends it for its next order, and has that."""
+    changed = Ended(trouble="torch2.0 changed there.", changed=True, changes=[CHANGE])
+    cluster, told = Saying([changed]), list[str]()
+    Run(cluster, RAY, work_in(tmp_path, python), parcel_of([unit.plan]), told.append).run([unit], lambda: True)
+    assert len(cluster.orders) == 1
+    assert told == [
+        "node node1: torch2.0 changed there. 1 cells run here, alone, where it is found out which of them did it."
+    ]
+    assert not Attempt(unit.folder).recorded(unit.plan)
+
+
+def test_what_a_lost_node_had_timed_is_timed_on_another(unit: Unit, tmp_path: Path, python: Path) -> None:
+    """Nobody can say any more what environment it was timed in."""
+    told, attempt = list[str](), Attempt(unit.folder)
+    cluster = Saying(timed(unit, "of the lost"), [*timed(unit, "of the other"), Ended(state="running", whole=True)])
+    reserved = Reserved(cluster, RAY, work_in(tmp_path, python), parcel_of([unit.plan]), told.append)
+    reserved.alone(unit, lambda: None, only_waiting=False)
+    assert [len(order.planned().cells) for order in cluster.orders] == [1, 1]
+    assert [path.read_text() for path in attempt.records.iterdir()] == ["of the other"]
+    assert len(told) == 1
+    assert "1 cells are timed on another of its class" in told[0]
+
+
+def test_what_was_timed_in_an_environment_that_changed_does_not_count(unit: Unit, tmp_path: Path, python: Path) -> None:
+    """What changed, and when each cell was at work there, is what finds out which it was."""
+    changed = Ended(trouble="torch2.0 changed there.", changed=True, changes=[CHANGE])
+    reserved = Reserved(
+        Saying([*timed(unit, "{}"), changed]), RAY, work_in(tmp_path, python), parcel_of([unit.plan]), print
+    )
+    with pytest.raises(ChangedThereError, match=r"node node1: torch2\.0 changed there\. What it timed") as found:
+        reserved.alone(unit, lambda: None, only_waiting=False)
+    (cell,) = unit.plan.cells
+    assert found.value.changes == (Change(**CHANGE),)
+    assert found.value.spans == {(cell.model, cell.strategy): [(2.0, 3.0)]}
+    assert not Attempt(unit.folder).recorded(unit.plan)
+
+
 class Answers:
     """What comes of an order, of which nobody hears more then: it goes on, or has not begun."""
 
@@ -101,12 +188,16 @@ class Answers:
 
 
 class Busy:
-    """A cluster of which `free` places are free for orders, while others have the rest."""
+    """A cluster of which `free` places are free for orders, while others have the rest.
+
+    What is `said` of such an order is not its end.
+    """
 
     jobs = 2
 
-    def __init__(self, *, free: int) -> None:
+    def __init__(self, *, free: int, said: Sequence[Message] = ()) -> None:
         self._free = free
+        self._said = said
 
     def rooms(self, ray: Any) -> dict[str, int]:
         del ray
@@ -118,7 +209,7 @@ class Busy:
     def order(self, ray: Any, order: Order, avoided: Any, given: Any = ()) -> Answers:
         del ray, order, avoided, given
         self._free -= 1
-        return Answers(Begun(node="node", node_id="node-of-ray")) if self._free >= 0 else Answers()
+        return Answers(Begun(node="node", node_id="node-of-ray"), *self._said) if self._free >= 0 else Answers()
 
 
 def waited(references: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
@@ -168,3 +259,20 @@ def test_a_unit_that_waits_for_another_of_its_run_does_not_wait_for_others(tmp_p
     with pytest.raises(KeyboardInterrupt):
         run_beside_others(tmp_path, python, Busy(free=1), told, look)
     assert told == []
+
+
+@pytest.mark.usefixtures("little_patience")
+def test_what_was_timed_in_a_run_that_is_interrupted_does_not_count(unit: Unit, tmp_path: Path, python: Path) -> None:
+    """It is told of, and nobody knows any more what environment it was timed in."""
+    attempt = Attempt(unit.folder)
+    ray: Any = SimpleNamespace(**{**vars(RAY), "wait": waited})
+    cluster = Busy(free=1, said=timed(unit, "{}"))
+    reserved = Reserved(cluster, ray, work_in(tmp_path, python), parcel_of([unit.plan]), print)
+
+    def look() -> None:
+        if "ended" in [event["event"] for event in attempt.told(unit.plan.cells[0])]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reserved.alone(unit, look, only_waiting=False)
+    assert not attempt.recorded(unit.plan)

@@ -29,6 +29,7 @@ from harness.executors.receiving import Receiver
 from harness.executors.units import Unit
 from harness.matrix.environment import clean_environ
 from harness.matrix.surroundings import surroundings_of
+from harness.matrix.wholeness import Change
 from harness.tables.ingredients import name_of
 from tests.attempts.conftest import running
 from tests.executors.orders import PLACES, begun, make_python, node_cache_in, own_plan, rows, work_in
@@ -177,7 +178,8 @@ def test_what_waits_is_timed_by_a_bench_that_is_alone(ran: Ran, tmp_path: Path, 
         else:
             ended = message
     assert isinstance(ended, Ended)
-    assert (ended.trouble, ended.returncode) == ("", 0)
+    assert (ended.trouble, ended.returncode, ended.whole) == ("", 0, True)
+    receiver.found_whole()
     assert "1 passed" in ended.log
     assert [path.stem for path in attempt.records.iterdir()] == [cell.slug]
     row = json.loads(attempt.record_of(cell).read_text(encoding="utf-8"))["row"]
@@ -247,6 +249,9 @@ def test_of_what_ran_in_an_environment_that_changed_nothing_is_told(tmp_path: Pa
     receiver, messages = received(unit, delivered(ordered(unit, tmp_path, python), tmp_path))
     assert isinstance(messages[-1], Ended)
     assert "ambient changed there while cells ran: edited" in messages[-1].trouble
+    (change,) = [Change(**each) for each in messages[-1].changes]
+    assert change.path.endswith("theirs.py")
+    assert change.changed == pytest.approx(theirs.stat().st_mtime)
     assert receiver.left == unit.plan.cells
     assert not list(unit.folder.glob("waiting/*"))
 

@@ -126,6 +126,30 @@ def test_of_a_bench_that_times_a_cell_that_waits_goes_on_until_its_record_comes(
     assert attempt.waiting_cells(PLAN) == [FIRST]
     receiver.part(record(FIRST, "{}"))
     receiver.told(event("ended", FIRST))
-    assert (receiver.left, receiver.done) == (CELLS[1:], (FIRST,))
+    receiver.found_whole()
+    assert receiver.left == CELLS[1:]
     assert attempt.record_of(FIRST).exists()
     assert not (attempt.waiting / FIRST.slug).exists()
+
+
+def test_what_was_timed_counts_once_the_environment_was_found_whole_and_not_before(tmp_path: Path) -> None:
+    """A node that is lost before has said nothing of what its records are of; they are told of as they come."""
+    attempt, receiver = unit(tmp_path), Receiver(tmp_path, PLAN, times=True)
+    leave_waiting(attempt, FIRST)
+
+    def timed(content: str) -> None:
+        receiver.begin()
+        for cell in (FIRST, SECOND):
+            receiver.told(event("timing", cell))
+            receiver.part(record(cell, content))
+            receiver.told(event("ended", cell))
+
+    timed("of the lost node")
+    assert told(attempt)[1] == ("ended", "m0")
+    assert not attempt.recorded(PLAN)
+    assert (receiver.left, attempt.waiting_cells(PLAN)) == (CELLS, [FIRST])
+    timed("of the next")
+    receiver.found_whole()
+    assert [attempt.record_of(cell).read_text() for cell in (FIRST, SECOND)] == ["of the next"] * 2
+    assert (receiver.left, attempt.waiting_cells(PLAN)) == (CELLS[2:], [])
+    assert not (attempt.scratch / "received").exists()

@@ -214,3 +214,14 @@ def test_on_a_narrow_terminal_each_cell_under_way_has_its_own_line() -> None:
     assert counts == "torch2.1  520/1000 done  500 passed  20 failing  0 not applicable  3 to be timed"
     assert cells == [f"  convnext-tiny-{number}/onnx-torchscript:16-tensorflow 0 s" for number in range(4)]
     assert more == "  and 2 more"
+
+
+def test_a_cell_that_is_taken_back_and_ends_again_counts_once() -> None:
+    display = RunDisplay(Console(file=io.StringIO(), width=100))
+    display.begin("torch2.1", 4, {"passed": 2}, 1)
+    for outcome in ("passed", "failed"):  # the node that timed it first is lost
+        display.timing("mlp", "native")
+        display.ended("mlp", "native", outcome, "load")
+    display.timing("mlp", "script")
+    display.ended("mlp", "script", "passed", "measure")
+    assert display.status().plain.splitlines()[0].startswith("torch2.1  4/4 done  3 passed  1 failing")

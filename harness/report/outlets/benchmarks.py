@@ -27,8 +27,8 @@ def github_action_benchmark(facts: Facts) -> str:
             "unit": figure.quantity.unit,
             "value": figure.value,
         }
-        if figure.low is not None and figure.high is not None:
-            entry["range"] = f"{figure.low:.6g} to {figure.high:.6g}"
+        if figure.half_iqr is not None:
+            entry["range"] = f"± {figure.half_iqr:.6g}"
         care = f"; to be taken with care: {figure.care}" if figure.care else ""
         entries.append({**entry, "extra": f"{labels}, started {facts.started}{care}"})
     return json.dumps(entries, indent=1) + "\n"
@@ -44,5 +44,10 @@ def bencher(facts: Facts) -> str:
 
 
 def _metric(figure: Figure, factor: float) -> dict[str, float]:
-    bounds = {"lower_value": figure.low, "upper_value": figure.high}
-    return {"value": figure.value * factor, **{k: v * factor for k, v in bounds.items() if v is not None}}
+    metric = {"value": figure.value * factor}
+    if (half := figure.half_iqr) is not None:
+        metric |= {
+            "lower_value": max(figure.value - half, 0.0) * factor,
+            "upper_value": (figure.value + half) * factor,
+        }
+    return metric

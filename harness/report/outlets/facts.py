@@ -101,8 +101,9 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure of a cell that passed; `low` and `high` bound the middle half of what was measured, where that is known.
+    """A figure of a cell that passed; `half_iqr` is half the interquartile range, where that is known.
 
+    Of a skewed sample the median with that to both sides is not the middle half: the quartiles are not in a record.
     `care` are the words that speak against it.
     """
 
@@ -110,8 +111,7 @@ class Figure:
     strategy: str
     quantity: Quantity
     value: float
-    low: float | None = None
-    high: float | None = None
+    half_iqr: float | None = None
     care: str = ""
 
     @property

@@ -13,6 +13,7 @@ from harness import __version__
 from harness.report.outlets.facts import Facts, Finding, Place
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_ESCAPES = str.maketrans({"{": "{{", "}": "}}", "[": r"\[", "]": r"\]", "\\": r"\\"})
 
 
 def sarif(facts: Facts) -> str:
@@ -40,16 +41,21 @@ def sarif(facts: Facts) -> str:
 
 
 def _rule(finding: Finding) -> dict[str, Any]:
-    rule: dict[str, Any] = {"id": finding.rule, "shortDescription": {"text": finding.title}}
+    rule: dict[str, Any] = {"id": finding.rule, "shortDescription": _message(finding.title)}
     if finding.cause:
-        rule["fullDescription"] = {"text": finding.cause}
+        rule["fullDescription"] = _message(finding.cause)
     if finding.remedy:
-        rule["help"] = {"text": finding.remedy}
+        rule["help"] = _message(finding.remedy)
     return rule
 
 
 def _said(finding: Finding) -> dict[str, Any]:
-    return {"level": finding.level.value, "message": {"text": f"{finding.title}. {finding.message}"}}
+    return {"level": finding.level.value, "message": _message(f"{finding.title}. {finding.message}")}
+
+
+def _message(text: str) -> dict[str, str]:
+    """A message that is only text: without placeholders (section 3.11.5) and embedded links (3.11.6)."""
+    return {"text": text.translate(_ESCAPES)}
 
 
 def _notification(finding: Finding, index: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the pins are its parameters, a metric is a quantity of a cell, and how many cell
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -98,4 +99,9 @@ def _parts(values: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
 
 
 def _name(text: str) -> str:
-    return _NOT_ALLOWED.sub("_", text)[:_LONGEST]
+    """`text` as a name that both take. One that is changed ends with a digest, so that two texts are two names."""
+    name = _NOT_ALLOWED.sub("_", text)
+    if name == text and len(name) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[: _LONGEST - len(digest) - 1]}-{digest}"

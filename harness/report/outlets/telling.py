@@ -145,14 +145,13 @@ def _figures(records: Iterable[Record]) -> Iterator[Figure]:
             value: float | None = getattr(record, column)
             if value is None:
                 continue
-            half = (record.latency_iqr_ms or 0.0) / 2 if quantity is Quantity.LATENCY else None
+            iqr = record.latency_iqr_ms if quantity is Quantity.LATENCY else None
             yield Figure(
                 model=plain(record.model, length=_SHORT),
                 strategy=plain(record.strategy, length=_SHORT),
                 quantity=quantity,
                 value=value,
-                low=None if half is None else max(value - half, 0.0),
-                high=None if half is None else value + half,
+                half_iqr=None if iqr is None else iqr / 2,
                 care=plain(record.latency_quality or "", length=_SHORT) if quantity is Quantity.LATENCY else "",
             )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,29 @@ def test_sarif_is_as_its_schema_says() -> None:
         jsonschema.validate(wrong, published)
 
 
+def messages(value: Any) -> Iterator[str]:
+    """Every message of a SARIF document."""
+    if isinstance(value, dict):
+        yield from ([value["text"]] if "text" in value else [])
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from messages(each)
+
+
+LINK_OR_PLACEHOLDER = re.compile(r"(?<!\\)(?:\\\\)*\[|(?<!\{)(?:\{\{)*\{(?!\{)|(?<!\})(?:\}\})*\}(?!\})")
+"""What SARIF's grammar of messages makes something of: sections 3.11.5 and 3.11.6."""
+
+
+@pytest.mark.parametrize("harmful", [*HARMFUL, "{0} {{1}} {", r"[a](1) \[b](https://evil.invalid) \\[c](2) d] \\"])
+def test_a_message_of_sarif_links_nothing_and_waits_for_no_argument(harmful: str) -> None:
+    facts = facts_of(harmful)
+    found = list(messages(json.loads(sarif(facts))))
+    assert not [text for text in found if LINK_OR_PLACEHOLDER.search(text)]
+    read = [re.sub(r"\\([\\\[\]])", r"\1", text).replace("{{", "{").replace("}}", "}") for text in found]
+    assert {f"{finding.title}. {finding.message}" for finding in facts.findings} <= set(read)
+
+
 def test_every_result_of_sarif_has_a_location_without_which_code_scanning_refuses_the_file() -> None:
     comparison = comparisons.untold()
     verdict = judge(comparison)
@@ -278,6 +302,15 @@ def test_figures_are_in_the_units_that_each_format_has() -> None:
         "unit": "ms",
         "value": 2.0,
     }
+
+
+def test_a_spread_is_half_the_interquartile_range_where_that_is_recorded() -> None:
+    facts = of_table(table(passed("m", "s", latency_ms=2.0, latency_iqr_ms=6.0), passed("n", "s", latency_iqr_ms=None)))
+    told = {each["name"]: each.get("range") for each in json.loads(github_action_benchmark(facts))}
+    assert (told["m/s latency"], told["n/s latency"]) == ("± 3", None)
+    found = json.loads(bencher(facts))
+    assert found["m/s"]["latency"] == {"value": 2e6, "lower_value": 0.0, "upper_value": 5e6}
+    assert found["n/s"]["latency"] == {"value": 2e6}
 
 
 def test_what_did_not_pass_has_no_figure() -> None:

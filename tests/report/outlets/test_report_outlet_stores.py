@@ -57,6 +57,16 @@ def test_a_hostile_name_is_one_that_stores_take() -> None:
     assert all(NAME.fullmatch(name) for name in metrics_of(of_table(tables_of(EVERYTHING)[1])))
 
 
+@pytest.mark.parametrize("strategies", [("a+b", "a_b"), ("a+b", "a@b"), ("s" * 150 + "a", "s" * 150 + "b")])
+def test_two_cells_are_two_metrics_by_names_that_do_not_depend_on_each_other(strategies: tuple[str, str]) -> None:
+    cells = [passed("m" * 100, name, latency_ms=float(at)) for at, name in enumerate(strategies, start=1)]
+    alone = [metrics_of(of_table(table(cell))) for cell in cells]
+    both = metrics_of(of_table(table(*cells)))
+    assert sorted(value for name, value in both.items() if name.startswith("latency_ms/")) == [1.0, 2.0]
+    assert both == {**alone[0], **alone[1], "cells/passed": 2.0}
+    assert all(NAME.fullmatch(name) for name in both)
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_a_client_that_is_not_installed_is_wrong_use_with_the_remedy(store: str) -> None:
     if importlib.util.find_spec(store):

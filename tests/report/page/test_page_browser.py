@@ -148,6 +148,23 @@ def test_what_an_address_asks_for_in_vain_is_told(page: Page, small: str, view: 
     expect(page.locator(".absent")).to_contain_text(said)
 
 
+@pytest.mark.parametrize("name", ["constructor", "toString", "__proto__"])
+def test_what_every_object_has_is_no_choice_of_an_address(page: Page, small: str, name: str) -> None:
+    _open(page, f"{small}#/grid?show={name}")
+    expect(page.get_by_role("combobox", name="In each cell")).to_have_value("outcome")
+    expect(page.get_by_role("link", name="embedding, onnx-torchscript: failed at load")).to_contain_text("load")
+    for view in (f"#/{name}", f"#/matrix?strategy={name}", f"#/matrix?series={name}"):
+        _open(page, small + view)
+        expect(page.locator(".absent")).to_contain_text(name)
+
+
+def test_a_pin_named_as_what_every_object_has_is_absent_where_it_is(page: Page, tmp_path: Path) -> None:
+    pins = ({"torch": "2.0.1"}, {"torch": "2.0.1", "constructor": "1.0"})
+    tables = [table(passed("a", "native"), combination=f"c{at}", pins=of) for at, of in enumerate(pins)]
+    _open(page, f"{write_page(tmp_path, tables)}#/matrix")
+    assert page.locator("th .pins").all_text_contents() == ["constructor absent", "constructor 1.0"]
+
+
 @pytest.mark.parametrize("asked", ["cause=3", "strategy=onnx-none", "outcome=lost", "model=none"])
 def test_a_filter_that_no_cell_meets_is_told(page: Page, small: str, asked: str) -> None:
     _open(page, f"{small}#/list?{asked}")

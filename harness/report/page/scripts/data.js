@@ -19,7 +19,7 @@ const OUTCOMES = new Map([...DATA.outcomes, NO_RECORD].map((outcome) => [outcome
 
 const textOf = (number) => (number === null || number === undefined ? "" : DATA.texts[number]);
 const words = (name) => name.replaceAll("-", " ");
-const signOf = (outcome) => SIGNS[outcome] ?? "?";
+const signOf = (outcome) => (Object.hasOwn(SIGNS, outcome) ? SIGNS[outcome] : "?");
 
 /** One cell of one table; whatever is not asked for stays in its column. */
 class Cell {

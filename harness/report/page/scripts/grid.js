@@ -10,7 +10,7 @@ const SHOWN_AS = {
 
 function showGrid(chosen) {
   const table = tableById.get(chosen.get("table")) ?? newestTable();
-  const shows = chosen.get("show") in SHOWN_AS ? chosen.get("show") : "outcome";
+  const shows = Object.hasOwn(SHOWN_AS, chosen.get("show")) ? chosen.get("show") : "outcome";
   const cells = cellsOf(table);
   const models = DATA.models.filter((name) => cells.some((cell) => cell.model === name));
   const strategies = DATA.strategies.filter((name) => cells.some((cell) => cell.strategy === name));

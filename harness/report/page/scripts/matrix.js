@@ -32,11 +32,13 @@ function matrixTable(tables, models, strategy) {
     { class: "grid matrix" },
     h("caption", { class: "unseen" }, strategy ? `Outcome of ${strategy} by model and combination` : "Passed cells by model and combination"),
     h("thead", null, h("tr", null, h("th", { class: "corner", scope: "col" }, "model"), tables.map((table) =>
-      h("th", { scope: "col", class: "combination" }, h("a", { href: href("grid", { table: table.id }) }, table.combination), varying.map((name) => h("span", { class: "pins" }, `${name} ${table.pins[name] ?? "absent"}`)))))),
+      h("th", { scope: "col", class: "combination" }, h("a", { href: href("grid", { table: table.id }) }, table.combination), varying.map((name) => h("span", { class: "pins" }, `${name} ${pinOf(table, name)}`)))))),
     h("tbody", null, models.map((model) => h("tr", null, h("th", { scope: "row", title: model }, model), tables.map((table, at) =>
       strategy ? matrixOne(table, tables[at - 1], model, strategy, moves[at]) : matrixAll(table, tables[at - 1], model, moves[at]))))),
   );
 }
+
+const pinOf = (table, name) => (Object.hasOwn(table.pins, name) ? table.pins[name] : "absent");
 
 /** Pins that differ between the combinations, the first few. */
 function varyingPins(tables) {
@@ -44,7 +46,7 @@ function varyingPins(tables) {
   const order = ["torch", "tensorflow", "onnx", "onnxruntime"];
   const rank = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
   return names
-    .filter((name) => new Set(tables.map((table) => table.pins[name])).size > 1)
+    .filter((name) => new Set(tables.map((table) => pinOf(table, name))).size > 1)
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
     .slice(0, 3);
 }

@@ -9,7 +9,7 @@ function chip(cell) {
 /** A chip of a state in words, as comparisons have it: `failed at load`. */
 function stateChip(state) {
   const name = state.split(" at ")[0].replaceAll(" ", "-");
-  return h("span", { class: `chip ${name in SIGNS ? name : "no-record"}` }, sign(name), state);
+  return h("span", { class: `chip ${Object.hasOwn(SIGNS, name) ? name : "no-record"}` }, sign(name), state);
 }
 
 function legend(outcomes) {
