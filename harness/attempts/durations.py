@@ -10,6 +10,7 @@ from statistics import median
 from harness.bench.errors import HarnessError
 from harness.bench.plan import Plan
 from harness.bench.record import Record
+from harness.bench.stages import Outcome
 from harness.tables.layout import RUN, series_folder
 from harness.tables.reading import read_table
 
@@ -28,9 +29,11 @@ def durations(roots: Iterable[Path], plan: Plan) -> dict[tuple[str, str], float]
             break
         with contextlib.suppress(HarnessError):  # it is about speed alone
             for record in read_table(folder).records:
-                if seconds := _untimed_s(record):
-                    known.setdefault((record.model, record.strategy), seconds)
+                seconds = _untimed_s(record)
+                if seconds:
                     of_strategy.setdefault(record.strategy, []).append(seconds)
+                if seconds is not None:
+                    known.setdefault((record.model, record.strategy), seconds)
     for model, strategy in wanted - known.keys():
         if strategy in of_strategy:
             known[model, strategy] = median(of_strategy[strategy])
@@ -51,10 +54,12 @@ def _newest(root: Path, plan: Plan) -> Iterator[Path]:
             yield max(folders, key=_name)
 
 
-def _untimed_s(record: Record) -> float:
-    """What a cell took but for being timed: each launch takes about what serving it once does."""
+def _untimed_s(record: Record) -> float | None:
+    """What a cell took but for being timed: each launch takes about what serving it once does. None where not known."""
+    if record.duration_s is None:
+        return 0.0 if record.outcome is Outcome.NOT_APPLICABLE else None
     converting = record.convert_s or 0.0
-    return converting + max(0.0, (record.duration_s or 0.0) - converting) / (1 + (record.launches or 0))
+    return converting + max(0.0, record.duration_s - converting) / (1 + (record.launches or 0))
 
 
 def _name(folder: Path) -> str:

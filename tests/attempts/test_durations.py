@@ -64,3 +64,9 @@ def test_a_model_that_no_table_has_takes_what_others_take_by_its_strategy() -> N
 
 def test_another_root_is_asked_for_what_the_first_does_not_know(tmp_path: Path) -> None:
     assert durations([tmp_path, ROOT / "results"], PLAN) == durations([ROOT / "results"], PLAN)
+
+
+def test_what_is_not_applicable_takes_no_time_and_is_not_taken_for_unknown() -> None:
+    cells = (Cell("torch2.0", "vgg16-features", "manual-recreation", "cpu"),)
+    found = durations([ROOT / "results"], replace(PLAN, cells=cells))
+    assert found == {("vgg16-features", "manual-recreation"): 0.0}

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,13 @@ from harness.bench.identity import identity, name_of
 from harness.bench.plan import Cell, Plan, Policy, expand
 from harness.bench.registry import discover
 from harness.bench.stages import Outcome, Stage
-from harness.executors.units import ChangedThereError, Unit, Work
 from harness.matrix.combination import read
 from harness.matrix.locks import Lock
 from harness.matrix.wholeness import Change
-from harness.tables.ingredients import Surroundings
 from tests.attempts.conftest import Observer, leave_waiting
 
 
-def _plan(root: Path, *models: str) -> Plan:
+def plan_of(root: Path, *models: str) -> Plan:
     files = [root.parent / f"{name}.py" for name in models or ("good",)]
     plugins = [root.parent / "plugins"]
     registry = discover(models=files, plugins=plugins)
@@ -56,13 +54,13 @@ def execute(root: Path, task: Task, observer: Observer, **how: Any) -> Attempt:
 
 
 def _task(root: Path, python: Path, *models: str) -> Task:
-    return Task(plan=_plan(root, *models), interpreter=python)
+    return Task(plan=plan_of(root, *models), interpreter=python)
 
 
 def test_cells_of_a_lock_without_a_solution_are_recorded(root: Path) -> None:
     observer = Observer()
     lock = Lock(root / "matrices" / "locks" / "small.unresolvable", "", "No solution found: a needs b")
-    task = Task(plan=_plan(root), combination=read(root, "small"), lock=lock)
+    task = Task(plan=plan_of(root), combination=read(root, "small"), lock=lock)
     attempt = execute(root, task, observer, run="one")
     assert attempt.state is State.ENDED
     table = table_of([attempt], pins=task.pins)
@@ -80,7 +78,7 @@ def test_cells_of_a_lock_without_a_solution_are_recorded(root: Path) -> None:
 
 
 def test_cells_of_an_extension_that_does_not_exist_cannot_exist(root: Path) -> None:
-    task = Task(plan=replace(_plan(root), extension="tools"))
+    task = Task(plan=replace(plan_of(root), extension="tools"))
     table = table_of([execute(root, task, Observer(), run="one")], pins={})
     for record in table.records:
         assert (record.outcome.value, record.stage.value) == ("not-applicable", "resolve")
@@ -104,7 +102,7 @@ def test_a_run_is_told_of_as_it_goes_and_an_interrupted_one_goes_on(root: Path, 
     ]
     assert not list(attempt.scratch.glob("*")), "nothing is left in scratch"
 
-    attempt.record_of(_plan(root).cells[0]).unlink()
+    attempt.record_of(plan_of(root).cells[0]).unlink()
     attempt.pause("it was interrupted.")
     again = Observer()
     resumed = execute(root, _task(root, ambient), again, run="two")
@@ -168,7 +166,7 @@ def test_a_module_that_only_the_build_imports_is_compared_when_going_on(root: Pa
     assert str(helper) in built
     kept = json.loads((attempt.natives / "good.json").read_text(encoding="utf-8"))
     assert list(kept["code"]) == ["their_helper"]
-    attempt.record_of(_plan(root).cells[0]).unlink()
+    attempt.record_of(plan_of(root).cells[0]).unlink()
     attempt.pause("it was interrupted.")
     helper.write_text(HELPER.replace("1", "2"), encoding="utf-8")
     again = Observer()
@@ -183,7 +181,7 @@ def _identity(root: Path, plan: Plan, *, lock: str = "", packages: Mapping[str, 
 
 
 def test_what_a_run_depends_on_is_in_its_identity(root: Path) -> None:
-    plan = _plan(root)
+    plan = plan_of(root)
     found = [_identity(root, plan), _identity(root, plan, lock="six==1.16.0\n")]
     assert _identity(root, plan) == found[0]
     assert _identity(root, replace(plan, lock="/elsewhere/lock.txt"), lock="six==1.16.0\n") == found[1]
@@ -321,7 +319,7 @@ def test_a_model_file_that_raises_at_import_inside_fails_at_build_and_the_rest_r
 def test_what_changed_while_a_run_lay_paused_is_no_doing_of_the_cell_that_it_was_timing(
     root: Path, tmp_path: Path
 ) -> None:
-    plan = _plan(root)
+    plan = plan_of(root)
     attempt = Attempt(tmp_path / "attempt")
     attempt.begin(plan, identity(plan, plan.registry(), inside={"packages": {}, "python": ""}, lock=""), {})
     cell = plan.cells[0]
@@ -344,7 +342,7 @@ def test_what_changed_while_a_run_lay_paused_is_no_doing_of_the_cell_that_it_was
 
 
 def test_what_waited_before_an_edit_is_removed_when_its_cells_begin_anew(root: Path, ambient: Path) -> None:
-    plan = _plan(root)
+    plan = plan_of(root)
     first = execute(root, _task(root, ambient), Observer(), run="one")
     parts = (first.read() or {})["identity"]
     old, other = Attempt(first.folder.with_name("old")), Attempt(first.folder.with_name("other"))
@@ -358,7 +356,7 @@ def test_what_waited_before_an_edit_is_removed_when_its_cells_begin_anew(root: P
     assert other.waiting_cells(plan) == [plan.cells[0]]
 
 
-def _fail(attempt: Attempt, plan: Plan, cell: Cell) -> None:
+def fail(attempt: Attempt, plan: Plan, cell: Cell) -> None:
     write_row(
         attempt,
         plan,
@@ -372,7 +370,7 @@ def _fail(attempt: Attempt, plan: Plan, cell: Cell) -> None:
 
 
 def test_a_run_goes_on_only_on_a_machine_like_the_one_that_it_began_on(root: Path, tmp_path: Path) -> None:
-    plan = _plan(root)
+    plan = plan_of(root)
     attempt = Attempt(tmp_path / "attempt")
     parts = identity(plan, plan.registry(), inside={"packages": {}, "python": ""}, lock="")
     machine = {"cpu": "Xeon", "cores": 8, "memory_mb": 64000, "os": "Linux 6.1"}
@@ -381,7 +379,7 @@ def test_a_run_goes_on_only_on_a_machine_like_the_one_that_it_began_on(root: Pat
         observer = Observer()
         made = execution._Execution(root, Task(plan=plan), attempt, plan.registry(), observer, fresh=False)
         made.take_up(parts, {"machine": {**machine, **changed}}, "", run="one", restart=False)
-        _fail(attempt, plan, plan.cells[0])
+        fail(attempt, plan, plan.cells[0])
         attempt.pause("it was interrupted.")
         return observer.told
 
@@ -394,7 +392,7 @@ def test_a_run_goes_on_only_on_a_machine_like_the_one_that_it_began_on(root: Pat
 
 
 def test_cells_that_wait_are_told_of_when_a_run_goes_on(root: Path, tmp_path: Path) -> None:
-    plan = _plan(root)
+    plan = plan_of(root)
     attempt = Attempt(tmp_path / "attempt")
     parts = identity(plan, plan.registry(), inside={"packages": {}, "python": ""}, lock="")
     attempt.begin(plan, parts, {})
@@ -409,7 +407,7 @@ def test_cells_that_wait_are_told_of_when_a_run_goes_on(root: Path, tmp_path: Pa
         return observer.told
 
     assert taken_up() == ["going on with 2 cells that wait to be timed", "begin small 2 {} 2"]
-    _fail(attempt, plan, plan.cells[0])
+    fail(attempt, plan, plan.cells[0])
     assert taken_up() == [
         "going on with 1 cells that an interrupted run recorded and 1 cells that wait to be timed",
         "begin small 2 {'failed': 1} 1",
@@ -417,13 +415,13 @@ def test_cells_that_wait_are_told_of_when_a_run_goes_on(root: Path, tmp_path: Pa
 
 
 def test_what_ran_while_the_environment_was_not_whole_is_taken_back(root: Path, tmp_path: Path) -> None:
-    plan = _plan(root)
+    plan = plan_of(root)
     attempt = Attempt(tmp_path / "attempt")
     parts = identity(plan, plan.registry(), inside={"packages": {}, "python": ""}, lock="")
     attempt.begin(plan, parts, {})
     for cell in plan.cells:
         attempt.started(cell)
-        _fail(attempt, plan, cell)
+        fail(attempt, plan, cell)
         time.sleep(0.02)
     ((_, ended),) = attempt.spans()[plan.cells[0].model, plan.cells[0].strategy]
     place = root / ".harness" / "environments" / "small"
@@ -440,68 +438,3 @@ def test_what_ran_while_the_environment_was_not_whole_is_taken_back(root: Path, 
     assert left((0.0, 1.0), (time.time() + 60, None)) == 2
     assert left((ended + 0.01, None)) == 1
     assert left((0.0, None)) == 0
-
-
-class Node:
-    """Stands for a node on which each cell takes a second, and one of them changes the environment in the middle."""
-
-    jobs = 1
-    conditions: Mapping[str, Any] = {}
-
-    def __init__(self, plan: Plan, guilty: Cell) -> None:
-        self._plan = plan
-        self._guilty = guilty
-        self.ordered: list[int] = []
-
-    def surroundings(self, unit: Unit, work: Work, here: Surroundings) -> Sequence[Surroundings]:
-        """Not asked."""
-        raise NotImplementedError
-
-    def run(self, units: Sequence[Unit], work: Work, look: Callable[[], bool]) -> None:
-        """Not asked."""
-        raise NotImplementedError
-
-    def alone(self, unit: Unit, work: Work, look: Callable[[], None], *, only_waiting: bool = False) -> int:
-        """Run what has no record. Of what ran in an environment that changed nothing is left."""
-        attempt = Attempt(unit.folder)
-        cells = [cell for cell in self._plan.cells if not attempt.record_of(cell).exists()]
-        self.ordered.append(len(cells))
-        if self._guilty in cells:
-            at = cells.index(self._guilty) + 0.5
-            spans = {(cell.model, cell.strategy): [(float(n), n + 1.0)] for n, cell in enumerate(cells)}
-            msg = "node one: small changed there. What it timed does not count."
-            raise ChangedThereError(msg, [Change("a.py", "edited", "", at)], spans)
-        for cell in cells:
-            _fail(attempt, self._plan, cell)
-        look()
-        return 0
-
-
-def _on_a_node(root: Path, folder: Path, interpreter: Path | None = None) -> tuple[Node, Attempt, list[str]]:
-    """Have the cells of a plan run alone on a node, where the first of them changes the environment."""
-    plan, observer = _plan(root), Observer()
-    attempt, node = Attempt(folder), Node(plan, plan.cells[0])
-    attempt.begin(plan, identity(plan, plan.registry(), inside={"packages": {}, "python": ""}, lock=""), {})
-    task = Task(plan=plan, interpreter=interpreter)
-    made = execution._Execution(root, task, attempt, plan.registry(), observer, fresh=False, executor=node)
-    with pytest.raises(ChangedThereError) if interpreter else contextlib.nullcontext():
-        made._alone(Work(root=root, name="small", python=Path(sys.executable), python_version="", lock=""))
-    return node, attempt, observer.told
-
-
-def test_a_cell_that_changes_the_environment_of_a_node_is_found_out_and_the_others_run(
-    root: Path, tmp_path: Path
-) -> None:
-    node, attempt, told = _on_a_node(root, tmp_path / "attempt")
-    errors = [json.loads(attempt.record_of(cell).read_text())["row"]["error_type"] for cell in _plan(root).cells]
-    assert errors == ["EnvironmentChanged", "KeyError"]
-    assert node.ordered == [2, 2, 1], "it is suspected, found out, and not run again"
-    assert told.count("node one: small changed there. What it timed does not count.") == 2
-
-
-def test_where_nobody_mends_an_environment_on_a_node_the_run_stops_and_its_suspect_is_kept(
-    root: Path, tmp_path: Path
-) -> None:
-    node, attempt, _ = _on_a_node(root, tmp_path / "attempt", Path(sys.executable))
-    assert node.ordered == [2]
-    assert (attempt.read() or {})["suspects"] == [_plan(root).cells[0].slug]
