@@ -9,8 +9,8 @@ from typing import Protocol
 class Observer(Protocol):
     """Is told what a run does, as it does it."""
 
-    def begin(self, combination: str, planned: int, done: Mapping[str, int], waiting: int) -> None:
-        """A combination's cells begin; `done` counts the outcomes that were recorded before.
+    def begin(self, combination: str, planned: int, done: Mapping[tuple[str, str], str], waiting: int) -> None:
+        """A combination's cells begin; `done` holds what was recorded before: model, strategy, outcome.
 
         `waiting` is how many cells came through all but timing before, and wait for that still.
         """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 from harness.bench.attempt import Attempt
 from harness.bench.consistency import validated
@@ -47,7 +46,9 @@ def write_row(
     attempt.write(cell, validated(record), {"error": text})
 
 
-def outcomes(attempt: Attempt, plan: Plan) -> dict[str, int]:
-    """How many cells of a plan have a record, by outcome."""
-    rows = (json.loads(attempt.record_of(cell).read_text(encoding="utf-8"))["row"] for cell in attempt.recorded(plan))
-    return Counter(row["outcome"] for row in rows)
+def outcomes(attempt: Attempt, plan: Plan) -> dict[tuple[str, str], str]:
+    """The outcome of each cell of a plan that has a record, by model and strategy."""
+    return {
+        (cell.model, cell.strategy): json.loads(attempt.record_of(cell).read_text(encoding="utf-8"))["row"]["outcome"]
+        for cell in attempt.recorded(plan)
+    }

@@ -357,7 +357,7 @@ class _Unheard:
     def __init__(self, busy: Tell) -> None:
         self._busy = busy
 
-    def begin(self, combination: str, planned: int, done: Mapping[str, int], waiting: int) -> None:
+    def begin(self, combination: str, planned: int, done: Mapping[tuple[str, str], str], waiting: int) -> None:
         """Nothing is told."""
 
     def started(self, model: str, strategy: str) -> None:

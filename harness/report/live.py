@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
@@ -29,14 +30,14 @@ class RunDisplay:
         self._console = console
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._combination = ""
+        self._busy = ""
         self._planned = 0
-        self._counts: dict[str, int] = {}
         self._waiting = 0
         self._doing = ""
         self._since = time.monotonic()
         # Replaced, never changed: another thread reads it.
         self._under_way: Mapping[tuple[str, str], tuple[str, float]] = {}
-        self._ended: dict[tuple[str, str], str] = {}
+        self._ended: Mapping[tuple[str, str], str] = {}
         self._run, self._timed = _Pace(), _Pace()
 
     def __enter__(self) -> RunDisplay:
@@ -50,11 +51,11 @@ class RunDisplay:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
 
-    def begin(self, combination: str, planned: int, done: Mapping[str, int], waiting: int) -> None:
+    def begin(self, combination: str, planned: int, done: Mapping[tuple[str, str], str], waiting: int) -> None:
         """A combination's cells begin."""
-        self._combination, self._planned, self._counts, self._waiting = combination, planned, dict(done), waiting
+        self._combination, self._planned, self._ended, self._waiting = combination, planned, dict(done), waiting
+        self._busy = ""
         self._doing, self._since, self._under_way = "starting: frameworks are imported", time.monotonic(), {}
-        self._ended = {}
         self._run, self._timed = _Pace(), _Pace()
         if self._live is None:
             show(self._console, [f"{combination}: {planned} cells"])
@@ -83,16 +84,15 @@ class RunDisplay:
 
     def ended(self, model: str, strategy: str, outcome: str, stage: str) -> None:
         """A cell has its record."""
-        self._counts = {**self._counts, outcome: self._counts.get(outcome, 0) + 1}
-        self._ended[model, strategy] = outcome
+        self._ended = {**self._ended, (model, strategy): outcome}
         doing, since = self._end(model, strategy)
         (self._timed if doing.startswith("timing ") else self._run).count()
         settled = outcome in (Outcome.PASSED.value, Outcome.NOT_APPLICABLE.value, Outcome.UNRESOLVABLE.value)
         if self._live is None or not settled:
-            done = sum(self._counts.values())
             what = outcome if settled else f"{outcome} at {stage}"
             seconds = time.monotonic() - since
-            line = f"[{done}/{self._planned}] {self._combination}/{model}/{strategy}: {what} ({seconds:.1f} s)"
+            cell = f"{self._combination}/{model}/{strategy}"
+            line = f"[{len(self._ended)}/{self._planned}] {cell}: {what} ({seconds:.1f} s)"
             show(self._console, [Text(one_line(line), style=_STYLES.get(outcome, "red"))])
         self._show()
 
@@ -103,10 +103,9 @@ class RunDisplay:
         self._show()
 
     def _begin(self, model: str, strategy: str, doing: str) -> None:
-        self._doing = ""
-        before = self._ended.pop((model, strategy), None)
-        if before is not None:  # it was taken back
-            self._counts = {**self._counts, before: self._counts[before] - 1}
+        self._doing = self._busy = ""
+        # One that ended before was taken back.
+        self._ended = {cell: outcome for cell, outcome in self._ended.items() if cell != (model, strategy)}
         self._under_way = {**self._under_way, (model, strategy): (one_line(doing), time.monotonic())}
 
     def _end(self, model: str, strategy: str) -> tuple[str, float]:
@@ -121,10 +120,8 @@ class RunDisplay:
         show(self._console, printable(text).split("\n"))
 
     def busy(self, text: str) -> None:
-        """What is being done before cells run, such as installing."""
-        self._combination, self._planned, self._counts, self._under_way = one_line(text), 0, {}, {}
-        self._waiting = 0
-        self._since = time.monotonic()
+        """What is being done while no cell runs, such as installing: before a combination's cells, or between them."""
+        self._busy, self._under_way, self._since = one_line(text), {}, time.monotonic()
         if self._live is None:
             self.note(text)
         self._show()
@@ -136,11 +133,10 @@ class RunDisplay:
     def status(self) -> Text:
         """What is done, failing, and to come, in a line; below it a line each for the cells that are under way."""
         now = time.monotonic()
-        if not self._planned:
-            return _line([(self._combination, "bold"), (f"{now - self._since:.0f} s", "dim")])
-        done = sum(self._counts.values())
-        good = self._counts.get(Outcome.PASSED.value, 0)
-        neutral = self._counts.get(Outcome.NOT_APPLICABLE.value, 0)
+        if self._busy or not self._planned:
+            return _line([(self._busy, "bold"), (f"{now - self._since:.0f} s", "dim")])
+        counts = Counter(self._ended.values())
+        done, good, neutral = counts.total(), counts[Outcome.PASSED.value], counts[Outcome.NOT_APPLICABLE.value]
         failing = done - good - neutral
         under_way = list(self._under_way.values())
         shown = [f"{doing} {now - since:.0f} s" for doing, since in under_way[:_MOST_SHOWN]]
@@ -148,7 +144,7 @@ class RunDisplay:
             shown.append(f"and {len(under_way) - len(shown)} more")
         if not under_way and self._doing:
             shown = [f"{self._doing} {now - self._since:.0f} s"]
-        counts = _line(
+        told = _line(
             [
                 (self._combination, "bold"),
                 (f"{done}/{self._planned} done", ""),
@@ -159,12 +155,12 @@ class RunDisplay:
                 (self._left(), "dim"),
             ]
         )
-        return Text("\n").join([counts, *(Text(f"  {each}", style="cyan") for each in shown)])
+        return Text("\n").join([told, *(Text(f"  {each}", style="cyan") for each in shown)])
 
     def _left(self) -> str:
         """About how long it goes on, by the pace of this run; nothing before that is known."""
         timing = sum(doing.startswith("timing ") for doing, _ in self._under_way.values())
-        to_run = self._planned - sum(self._counts.values()) - self._waiting - timing
+        to_run = self._planned - len(self._ended) - self._waiting - timing
         to_time = self._waiting + timing
         running = self._run.for_cells(to_run)
         timed = self._timed.for_cells(to_time)

@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import venv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -89,8 +90,9 @@ class Observer:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def begin(self, combination: str, planned: int, done: Mapping[str, int], waiting: int) -> None:
-        self.told.append(f"begin {combination} {planned} {dict(done)}" + (f" {waiting}" if waiting else ""))
+    def begin(self, combination: str, planned: int, done: Mapping[tuple[str, str], str], waiting: int) -> None:
+        counts = dict(Counter(done.values()))
+        self.told.append(f"begin {combination} {planned} {counts}" + (f" {waiting}" if waiting else ""))
 
     def started(self, model: str, strategy: str) -> None:
         self.told.append(f"started {model} {strategy}")

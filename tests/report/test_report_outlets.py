@@ -205,7 +205,7 @@ def test_what_is_told_while_a_run_goes_on_is_text(harmful: str, terminal: bool) 
 def test_on_a_narrow_terminal_each_cell_under_way_has_its_own_line() -> None:
     console = Console(file=io.StringIO(), width=80)
     display = RunDisplay(console)
-    display.begin("torch2.1", 1000, {"passed": 500, "failed": 20}, 3)
+    display.begin("torch2.1", 1000, {("mlp", str(nth)): "failed" if nth < 20 else "passed" for nth in range(520)}, 3)
     for number in range(6):
         display.started(f"convnext-tiny-{number}", "onnx-torchscript:16-tensorflow")
     with console.capture() as capture:
@@ -218,10 +218,25 @@ def test_on_a_narrow_terminal_each_cell_under_way_has_its_own_line() -> None:
 
 def test_a_cell_that_is_taken_back_and_ends_again_counts_once() -> None:
     display = RunDisplay(Console(file=io.StringIO(), width=100))
-    display.begin("torch2.1", 4, {"passed": 2}, 1)
+    display.begin("torch2.1", 4, {("mlp", "a"): "passed", ("mlp", "b"): "passed"}, 1)
     for outcome in ("passed", "failed"):  # the node that timed it first is lost
         display.timing("mlp", "native")
         display.ended("mlp", "native", outcome, "load")
     display.timing("mlp", "script")
     display.ended("mlp", "script", "passed", "measure")
     assert display.status().plain.splitlines()[0].startswith("torch2.1  4/4 done  3 passed  1 failing")
+
+
+def test_a_combination_goes_on_where_it_was_after_its_environment_was_mended() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    display = RunDisplay(console)
+    display.begin("torch2.1", 3, {("mlp", "script"): "passed", ("mlp", "native"): "passed"}, 0)
+    display.started("mlp", "native")
+    display.ended("mlp", "native", "passed", "measure")
+    display.busy("torch2.1: checking every file")
+    assert display.status().plain.startswith("torch2.1: checking every file  0 s")
+    display.started("mlp", "native")  # its record was taken back
+    display.ended("mlp", "native", "failed", "load")
+    assert display.status().plain.splitlines()[0].startswith("torch2.1  2/3 done  1 passed  1 failing")
+    assert isinstance(console.file, io.StringIO)
+    assert "[2/3] torch2.1/mlp/native: failed at load" in console.file.getvalue()
