@@ -8,6 +8,7 @@ first whole result counts, and nothing of what Ray sets in its processes reaches
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import tempfile
@@ -150,7 +151,7 @@ class RayCluster:
         """
         options = {**self._where(avoided, alone=order.alone), "max_retries": 0, "num_returns": "streaming"}
         options["_generator_backpressure_num_objects"] = 16
-        return ray.remote(_carry_out).options(**options).remote(order, list(given))
+        return _remote(ray).options(**options).remote(order, list(given))
 
     def station(self, ray: ModuleType, avoided: Sequence[str]) -> Any:
         """Have a node of the machine class to oneself, while what is returned is there: a `Station`, as Ray's actor."""
@@ -213,6 +214,15 @@ def require_class(address: str | None, machine: MachineClass) -> None:
 
 def _alive(ray: ModuleType) -> list[Mapping[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
+
+
+@functools.cache
+def _remote(ray: ModuleType) -> Any:
+    """One function of Ray's for all orders: it gives the next of its calls to whichever worker has ended one.
+
+    Each of several waits at the node that was chosen as it was ordered, however many others have become free since.
+    """
+    return ray.remote(_carry_out)
 
 
 def _carry_out(order: Order, given: Sequence[Any]) -> Iterator[Message]:
