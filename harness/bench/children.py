@@ -24,6 +24,9 @@ from harness.bench.requests import Request, ServeRequest
 from harness.bench.stages import Outcome, Stage
 from harness.bench.turns import Imported
 
+_OF_FORKS = (Outcome.CRASHED, Outcome.TIMED_OUT)
+"""Outcomes that a fork may come to, and a fresh process not."""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -90,7 +93,10 @@ class Children:
         return self._warm
 
     def work(self, request: Request, warm_imports: tuple[str, ...]) -> Done:
-        """Build or convert: in a fork of the warm process, and where that crashes or hangs, in a fresh one."""
+        """Build or convert: in a fork of the warm process, and where that crashes or hangs, in a fresh one.
+
+        What the kernel ended for want of memory runs once more too: another program may have taken it.
+        """
         folder = Path(request.folder)
         warm = self.warmed(warm_imports)
         if warm is not None:
@@ -101,10 +107,9 @@ class Children:
             except WarmError:
                 self.close()
             else:
-                if done.failure is None or done.failure.outcome not in (Outcome.CRASHED, Outcome.TIMED_OUT):
+                if done.failure is None or not (done.failure.outcome in _OF_FORKS or done.failure.by_kernel):
                     return done
-            remove_tree(folder)
-            folder.mkdir(parents=True, exist_ok=True)
+            _empty(folder)
         started = time.monotonic()
         request.write()
         child = start(request.role, folder, cwd=folder, environ=self._environ)
@@ -128,9 +133,17 @@ class Children:
     def serve(self, request: ServeRequest, gpu: GpuWatch | None) -> Done:
         """Serve in a fresh process, which is hardly looked at while it is timed; `gpu` sees who uses the GPU.
 
-        What timing may take comes on top of the limit of a process.
+        What timing may take comes on top of the limit of a process. What is only probed and what the kernel ended for
+        want of memory runs once more.
         """
         folder = Path(request.folder)
+        done = self._serve_once(request, folder, gpu)
+        if done.failure is not None and done.failure.by_kernel and not request.measure_s and gpu is None:
+            _empty(folder)
+            return self._serve_once(request, folder, gpu)
+        return done
+
+    def _serve_once(self, request: ServeRequest, folder: Path, gpu: GpuWatch | None) -> Done:
         started = time.monotonic()
         request.write()
         child = start(request.role, folder, cwd=folder, environ=self._serving_environ)
@@ -192,3 +205,9 @@ class Children:
             raise cause
         failure = failure_of(trail, ended, limits, fallback=fallback)
         return Done(trail, failure, time.monotonic() - started)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what a child left, for the next one."""
+    remove_tree(folder)
+    folder.mkdir(parents=True, exist_ok=True)

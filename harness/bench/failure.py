@@ -23,6 +23,7 @@ from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.bench.text import one_line
 
+_OOM_KILLER = "OomKiller"
 _LITTLE_SPACE = 16 * 2**20
 _LITTLE_SHARE = 0.01
 _NO_SPACE = 2**20
@@ -47,6 +48,11 @@ class Failure:
     place: str = ""
     chain: tuple[Mapping[str, str], ...] = ()
 
+    @property
+    def by_kernel(self) -> bool:
+        """Whether the kernel ended the process for want of memory, which another program may have taken."""
+        return (self.outcome, self.error_type) == (Outcome.OUT_OF_MEMORY, _OOM_KILLER)
+
     def told_of(self, file: Path) -> str:
         """A line for whoever wrote the model's file: place, error, what to do."""
         apart = "" if not self.where or self.where.startswith(f"{file}:") else f" ({self.where})"
@@ -63,7 +69,7 @@ def _violent(trail: Trail, ended: Ended, limits: Limits) -> dict[str, Any]:
         text = f"the process group used more than the limit of {limits.memory_limit_mb:g} MiB"
         kind, name = Outcome.OUT_OF_MEMORY, "MemoryLimit"
     elif ended.oom_killed:
-        kind, name, text = Outcome.OUT_OF_MEMORY, "OomKiller", "the kernel's OOM killer ended the process"
+        kind, name, text = Outcome.OUT_OF_MEMORY, _OOM_KILLER, "the kernel's OOM killer ended the process"
     elif ended.keeper_died:
         kind, name, text = Outcome.CRASHED, "SIGKILL", f"its parent was killed, and the process with it{after}"
     elif ended.returncode < 0:

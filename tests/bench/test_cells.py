@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import json
 import statistics
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from harness.bench import memory
 from harness.bench.cell import Cells
 from harness.bench.errors import DiskFullError, InfrastructureError
 from harness.bench.plan import Cell, Plan
@@ -260,3 +263,32 @@ def test_what_waits_for_a_duel_may_take_a_share_of_the_disk_and_no_more(tmp_path
     cells.require_room(0.25)
     with pytest.raises(DiskFullError, match="what waits takes 1 MiB of the disk"):
         cells.require_room(1e-9)
+
+
+ENDED_ONCE = """
+import os, pathlib
+mark = pathlib.Path({mark!r})
+if {always} or not mark.exists():
+    mark.touch()
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("part", ["step", "runtime"])
+@pytest.mark.parametrize("always", [False, True])
+def test_what_the_kernel_ends_for_want_of_memory_runs_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, always: bool
+) -> None:
+    monkeypatch.setattr(memory, "oom_kills", itertools.count().__next__)  # it struck whenever one looks
+    body = f"exec({ENDED_ONCE.format(mark=str(tmp_path / 'mark'), always=always)!r})"
+    add_model(tmp_path)
+    add_strategy(tmp_path, "short-of-memory", body if part == "step" else "pass")
+    if part == "runtime":
+        runtime = tmp_path / "plugins" / "runtimes" / "arrays.py"
+        runtime.write_text(runtime.read_text("utf-8").replace("    import numpy", f"    {body}\n    import numpy"))
+    cells = cells_of(plan_of(tmp_path, "short-of-memory"), tmp_path / "scratch")
+    with contextlib.closing(cells):
+        record, _ = _run(cells, "short-of-memory")
+    stage = "convert" if part == "step" else "load"
+    wanted = ("out-of-memory", stage, "OomKiller") if always else PASSED
+    assert (record.outcome.value, record.stage.value, record.error_type) == wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -43,13 +44,14 @@ MOST_S = 20.0
 def run(
     harness: Callable[..., subprocess.CompletedProcess[str]], pinned: Callable[[str], Path], tmp_path: Path
 ) -> Callable[..., tuple[Table, float]]:
-    """A run of the models in a folder, what its table is, and the seconds that it took."""
+    """A run of the models in a folder, or of a tier; what its table is, and the seconds that it took."""
     pinned("torch2.0")
 
-    def call(*more: str) -> tuple[Table, float]:
+    def call(*more: str, tier: str | None = None) -> tuple[Table, float]:
         began = time.monotonic()
         strategies = ["--strategies", "native", "--strategies", "onnx-torchscript*"]
-        given = ["--models", tmp_path / "models", "--results", tmp_path / "results", "--device", "cpu"]
+        models = ["--tier", tier] if tier else ["--models", tmp_path / "models"]
+        given = [*models, "--results", tmp_path / "results", "--device", "cpu"]
         done = harness("run", "torch2.0", *given, *strategies, *more)
         taken = time.monotonic() - began
         assert done.returncode == 0, done.stdout + done.stderr
@@ -101,3 +103,21 @@ def test_what_nothing_has_changed_for_is_carried_and_what_an_edit_touches_is_run
     edited, _ = run("--changed", *night)
     of_two = {cell for cell in _told(first) if cell[0] == "two"}
     assert _ran(edited) == of_two | share
+
+
+@pytest.mark.long
+def test_an_unchanged_core_tier_takes_seconds_besides_its_share(
+    run: Callable[..., tuple[Table, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, all_of_it = run("--changed", "--launches=0", "--jobs=2", tier="core")
+    again, taken = run("--changed", "--launches=0", "--jobs=2", *_night(first, due=True), tier="core")
+    assert _told(again) == _told(first)
+    # What the share's cells import counts as well: a cell's seconds are without that.
+    of_share = sum(record.duration_s or 0.0 for record in again.records if not record.carried_from) / 2
+    with capsys.disabled():
+        print(
+            f"\n{len(first.records)} cells in {all_of_it:.0f} s, unchanged in {taken:.1f} s, "
+            f"of which {of_share:.1f} s are of the {len(_ran(again))} that were run again",
+            file=sys.stderr,
+        )
+    assert taken - of_share < MOST_S
