@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -55,17 +56,24 @@ def test_two_jobs_run_half_as_many_cells_again_a_minute(
     harness: Callable[..., subprocess.CompletedProcess[str]],  # noqa: F811
     pinned: Callable[[str], Path],  # noqa: F811
     tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pinned(COMBINATION)
     _run_s(harness, tmp_path / "warm", "--models", "gru", "--launches", "0", "--jobs", "1")
-    seconds = {}
-    for jobs in (1, 2):
-        _run_s(harness, tmp_path / str(jobs), "--launches", "0", "--jobs", str(jobs))
-        seconds[jobs] = _phase_s()
-    cells = len(_outcomes(tmp_path / "1"))
-    rates = {jobs: 60 * cells / taken for jobs, taken in seconds.items()}
-    print(f"\n{cells} cells: {rates[1]:.1f} a minute by one job, {rates[2]:.1f} by two, x{rates[2] / rates[1]:.2f}")
-    assert _outcomes(tmp_path / "2") == _outcomes(tmp_path / "1")
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    outcomes = []
+    # A machine that is shared gets faster and slower within minutes: in this order either has as much of both.
+    for number, jobs in enumerate((1, 2, 2, 1)):
+        _run_s(harness, tmp_path / str(number), "--launches", "0", "--jobs", str(jobs))
+        seconds[jobs].append(_phase_s())
+        outcomes.append(_outcomes(tmp_path / str(number)))
+    cells = len(outcomes[0])
+    rates = {jobs: 60 * cells * len(taken) / sum(taken) for jobs, taken in seconds.items()}
+    with capsys.disabled():
+        told = {jobs: " and ".join(f"{60 * cells / each:.1f}" for each in taken) for jobs, taken in seconds.items()}
+        gain = rates[2] / rates[1]
+        print(f"\n{cells} cells a minute: {told[1]} by one job, {told[2]} by two, x{gain:.2f}", file=sys.stderr)
+    assert all(each == outcomes[0] for each in outcomes)
     assert rates[2] / rates[1] >= LEAST_GAIN
 
 
@@ -73,6 +81,7 @@ def test_the_quick_tier_with_three_launches_takes_six_minutes_at_most(
     harness: Callable[..., subprocess.CompletedProcess[str]],  # noqa: F811
     pinned: Callable[[str], Path],  # noqa: F811
     tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pinned(COMBINATION)
     taken = _run_s(harness, tmp_path, "--launches", "3")
@@ -82,6 +91,8 @@ def test_the_quick_tier_with_three_launches_takes_six_minutes_at_most(
     assert told.ended is not None
     within = datetime.fromisoformat(told.ended) - datetime.fromisoformat(told.started)
     cells = len(table.records)
-    print(f"\n{cells} cells, three launches: {taken:.0f} s, of which {within.total_seconds():.0f} s are cells")
+    with capsys.disabled():
+        of_cells = within.total_seconds()
+        print(f"\n{cells} cells, three launches: {taken:.0f} s, of which {of_cells:.0f} s are cells", file=sys.stderr)
     assert all(record.launches == 3 for record in table.records if record.outcome.value == "passed")
     assert taken <= MOST_S
