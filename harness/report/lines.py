@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +24,9 @@ _LEAST_ROOM = 40
 _LEAST_COLUMN = 30
 """A last column that has less room goes below its row."""
 _FURTHER_IN = 2
+_BELOW = 6
+"""How far in the rest of a row is, below its name."""
+_TITLE_LINES = 2
 _COMMAND = re.compile(r"`(harness [^`]*)`")
 _SHELL_WORD = r"""(?:[^\s"']|"[^"]*"|'[^']*')+"""
 _UNIT = re.compile(rf"--[\w-]+ (?!-){_SHELL_WORD}|{_SHELL_WORD}")
@@ -33,7 +37,11 @@ _CONTINUED = " \\"
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """A table: in aligned columns where these fit, and else a row's cells one after the other, with their titles."""
+    """A table in aligned columns, the first of which are names.
+
+    Where that is too wide, titles are parted into lines of their own; then each row goes on below its name, in columns
+    still; and where even that is too wide, its cells stand one after the other, with their titles.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -45,14 +53,59 @@ class Rows:
 
     def lines(self, *, width: int | None) -> list[Text]:
         """The table in `width` characters; in as many as it takes where that is None."""
-        whole = aligned([[Text(cell) for cell in row] for row in (self.header, *self.rows)])
-        if width is None or max(line.cell_len for line in whole) + len(GAP) <= width:
-            return [Text(GAP).append_text(line) for line in whole]
+        rows = [[*row] for row in self.rows]
+        whole = _indented([[*self.header]], rows)
+        headers = [[[*self.header]], self._stacked(most=_TITLE_LINES), self._stacked()]
+        if width is None or _fit(whole, width):
+            return whole
+        for header in headers:
+            if _fit(beside := _indented(header, rows), width):
+                return beside
+        for header in headers:
+            values = _indented([row[1:] for row in header], [row[1:] for row in rows], indent=_BELOW)
+            if _fit(values, width):
+                return self._below(values, len(header), width=width)
         return [line for row in self.rows for line in self._apart(row, width=width)]
+
+    def _stacked(self, *, most: int | None = None) -> list[list[str]]:
+        """The titles as rows that end together: `most` of them, or as many as columns as narrow as values take."""
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.header)
+        parted = [
+            _parted(title, max(map(cell_len, column), default=1), most)
+            for title, column in zip(self.header, columns, strict=True)
+        ]
+        height = max(map(len, parted))
+        return [list(row) for row in zip(*([""] * (height - len(each)) + each for each in parted), strict=True)]
+
+    def _below(self, values: Sequence[Text], titles: int, *, width: int) -> list[Text]:
+        """`values` are aligned, below their `titles`; each row stands below its name."""
+        lines = [*wrapped(self.header[0], width=width, indent=2, style="bold"), *values[:titles]]
+        for row, line in zip(self.rows, values[titles:], strict=True):
+            lines += [*wrapped(row[0], width=width, indent=2, style="bold"), line]
+        return lines
 
     def _apart(self, row: Sequence[str], *, width: int) -> list[Text]:
         told = [f"{title} {cell}".strip() for title, cell in zip(self.header[1:], row[1:], strict=True) if cell]
         return [*wrapped(row[0], width=width, indent=2, style="bold"), *wrapped(", ".join(told), width=width, indent=6)]
+
+
+def _parted(title: str, room: int, most: int | None) -> list[str]:
+    """The lines of a title in `room` characters, or in as many as it takes to have `most` lines at most."""
+    for wider in range(max(room, 1), max(room, len(title)) + 1):
+        lines = textwrap.wrap(title, wider, break_long_words=False, break_on_hyphens=False) or [""]
+        if most is None or len(lines) <= most:
+            break
+    return lines
+
+
+def _indented(header: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], *, indent: int = len(GAP)) -> list[Text]:
+    """Rows as `aligned` ones below a header of one or more lines."""
+    lines = aligned([[Text(cell) for cell in row] for row in (*header, *rows)], titles=len(header))
+    return [Text(" " * indent).append_text(line) for line in lines]
+
+
+def _fit(lines: Iterable[Text], width: int) -> bool:
+    return all(line.cell_len <= width for line in lines)
 
 
 Line = Text | Rows
@@ -147,12 +200,12 @@ def continued(command: str, *, width: int) -> list[str]:
     return [*lines, line]
 
 
-def aligned(rows: Sequence[Sequence[Text]]) -> list[Text]:
-    """Rows as lines with their columns aligned; the first row is the header."""
+def aligned(rows: Sequence[Sequence[Text]], *, titles: int = 1) -> list[Text]:
+    """Rows as lines with their columns aligned; the first `titles` of them are the header."""
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for number, row in enumerate(rows):
-        line = Text(style="bold" if number == 0 else "")
+        line = Text(style="bold" if number < titles else "")
         for cell, width in zip(row, widths, strict=True):
             line.append_text(cell).append(" " * (width - cell.cell_len) + GAP)
         line.rstrip()

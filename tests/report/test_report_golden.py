@@ -59,6 +59,13 @@ def test_a_gate_that_fails_on_memory(held: Held) -> None:
     held("gate-memory.md", comment(comparison, verdict))
 
 
+def test_a_gate_in_80_columns(held: Held) -> None:
+    comparison = comparisons.shifts()
+    made = console(width=80)
+    print_comparison(made, comparison, judge(comparison))
+    held("gate-narrow.txt", printed(made))
+
+
 def test_a_comparison_without_a_verdict(held: Held) -> None:
     made = console()
     print_comparison(made, comparisons.untold())
