@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import click
 
-from harness.bench.errors import UsageError
+from harness.bench.errors import HarnessError, RunInterruptedError, UsageError
 from harness.bench.text import printable
 from harness.cli.context import root_of, say
 from harness.matrix import combination as combinations
@@ -20,7 +23,8 @@ from harness.matrix.requirements import keeping
 def lock(context: click.Context, names: tuple[str, ...], upgrade: bool, list_stale: bool) -> int:
     """Resolve combinations and their extensions with uv into matrices/locks, with hashes (all, where none is named).
 
-    Requirements that were given to `harness run` are resolved once more by the name that it gave them.
+    Requirements that were given to `harness run` are resolved once more by the name that it gave them. Where one of
+    several cannot be locked, the others are, and the exit code is that of the worst error: 2, or 3 of the machine's.
     """
     root = root_of(context)
     if not names and not combinations.own_files(root):
@@ -38,15 +42,36 @@ def lock(context: click.Context, names: tuple[str, ...], upgrade: bool, list_sta
         for name in names or combinations.own_files(root)
         for extension in ["", *([] if combinations.EXTENDS in name else combinations.extensions(root, name))]
     )
-    for each in [combinations.read(root, name) for name in wanted]:
-        if combinations.is_given(root, each.name):
-            keeping.again(root, each.name, upgrade=upgrade, note=say)
-            made = locks.read_lock(root, each)
-        else:
-            made = locks.lock(root, each, upgrade=upgrade)
-        told = "no solution; the reason is recorded" if made.reason else "locked"
-        path = made.path if made.reason else locks.lock_path(root, each.name)
-        say(f"{each.name}: {told} in {path.relative_to(root)}")
-        if made.reason:
-            say(f"  {printable(made.reason)}")
-    return 0
+    known = {*combinations.all_names(root), *combinations.known(root)}
+    for name in (name for name in wanted if name not in known):
+        combinations.read(root, name)  # says what there is in its place
+    failed: dict[str, HarnessError] = {}
+    for name in wanted:
+        try:
+            _lock(root, name, upgrade=upgrade)
+        except RunInterruptedError:
+            raise
+        except HarnessError as error:
+            if len(wanted) == 1:
+                raise
+            failed[name] = error
+            say(f"{name}: NOT locked, what was there is as it was: {printable(str(error))}", err=True)
+    if failed:
+        again = shlex.join(["harness", "lock", *failed])
+        say(f"{len(failed)} of {len(wanted)} could not be locked. Mend that, and run `{again}`.", err=True)
+    return max((error.exit_code for error in failed.values()), default=0)
+
+
+def _lock(root: Path, name: str, *, upgrade: bool) -> None:
+    """Lock one combination, and say what came of it."""
+    combination = combinations.read(root, name)
+    if combinations.is_given(root, name):
+        keeping.again(root, name, upgrade=upgrade, note=say)
+        made = locks.read_lock(root, combination)
+    else:
+        made = locks.lock(root, combination, upgrade=upgrade)
+    told = "no solution; the reason is recorded" if made.reason else "locked"
+    path = made.path if made.reason else locks.lock_path(root, name)
+    say(f"{name}: {told} in {path.relative_to(root)}")
+    if made.reason:
+        say(f"  {printable(made.reason)}")

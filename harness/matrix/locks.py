@@ -95,13 +95,13 @@ def read_lock(root: Path, combination: Combination) -> Lock:
 
 
 def stale_names(root: Path) -> list[str]:
-    """The repository's own combinations and extended ones whose lock does not fit, or that have none."""
-    return [name for name in own_files(root) if not _fits(root, read(root, name))]
+    """The repository's own combinations and extended ones without a lock that fits, those that cannot be read too."""
+    return [name for name in own_files(root) if not _fits(root, name)]
 
 
-def _fits(root: Path, combination: Combination) -> bool:
+def _fits(root: Path, name: str) -> bool:
     try:
-        read_lock(root, combination)
+        read_lock(root, read(root, name))
     except UsageError:
         return False
     return True

@@ -94,9 +94,28 @@ def test_what_is_no_name_is_not_committed(checkout: Path, tmp_path: Path, enviro
 
 
 def test_a_list_that_fails_fails_its_step(checkout: Path, tmp_path: Path, environ: dict[str, str]) -> None:
-    (checkout / "matrices" / "three.in").write_text("# python: 3.11\n=\n", encoding="utf-8")
+    for path in (checkout / "matrices").glob("*.in"):
+        path.unlink()
     assert bash(script("resolve", LIST), checkout, environ).returncode == 2
     assert not (tmp_path / "output").exists()
+
+
+def test_one_that_cannot_be_locked_fails_its_step_and_the_others_are_locked(
+    checkout: Path, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    edit(checkout / "matrices" / "three.in", "torch==1.0", "torch==9.0")
+    (checkout / "matrices" / "broken.in").write_text("# python: 3.11\n=\n", encoding="utf-8")
+    before = (checkout / "matrices" / "locks" / "one.txt").read_text(encoding="utf-8")
+    assert bash(script("resolve", LIST), checkout, environ).returncode == 0
+    names = (tmp_path / "output").read_text(encoding="utf-8").strip().removeprefix("names=")
+    assert names.split() == ["broken", "one", "one+more", "three"]
+    done = bash(script("resolve", LOCK), checkout, {**environ, "NAMES": names})
+    assert done.returncode != 0
+    assert "broken: NOT locked, what was there is as it was: matrices/broken.in" in done.stdout
+    assert "1 of 4 could not be locked. Mend that, and run `harness lock broken`." in done.stdout
+    assert (checkout / "matrices" / "locks" / "one.txt").read_text(encoding="utf-8") != before
+    for step in (JOBS["resolve"]["steps"][-1], JOBS["commit"]):
+        assert "!cancelled()" in step["if"], "what was locked is committed though another failed"
 
 
 def test_the_job_that_may_write_resolves_nothing() -> None:
