@@ -45,21 +45,26 @@ def lock(context: click.Context, names: tuple[str, ...], upgrade: bool, list_sta
     known = {*combinations.all_names(root), *combinations.known(root)}
     for name in (name for name in wanted if name not in known):
         combinations.read(root, name)  # says what there is in its place
-    failed: dict[str, HarnessError] = {}
-    for name in wanted:
-        try:
-            _lock(root, name, upgrade=upgrade)
-        except RunInterruptedError:
-            raise
-        except HarnessError as error:
-            if len(wanted) == 1:
-                raise
-            failed[name] = error
-            say(f"{name}: NOT locked, what was there is as it was: {printable(str(error))}", err=True)
+    if len(wanted) == 1:
+        _lock(root, *wanted, upgrade=upgrade)
+        return 0
+    failed = {name: error for name in wanted if (error := _tried(root, name, upgrade=upgrade))}
     if failed:
         again = shlex.join(["harness", "lock", *failed])
         say(f"{len(failed)} of {len(wanted)} could not be locked. Mend that, and run `{again}`.", err=True)
     return max((error.exit_code for error in failed.values()), default=0)
+
+
+def _tried(root: Path, name: str, *, upgrade: bool) -> HarnessError | None:
+    """Lock one of several combinations: the error that it ended with is told, and holds the others back no more."""
+    try:
+        _lock(root, name, upgrade=upgrade)
+    except RunInterruptedError:
+        raise
+    except HarnessError as error:
+        say(f"{name}: NOT locked, what was there is as it was: {printable(str(error))}", err=True)
+        return error
+    return None
 
 
 def _lock(root: Path, name: str, *, upgrade: bool) -> None:

@@ -91,7 +91,7 @@ class Rows:
 
 def _parted(title: str, room: int, most: int | None) -> list[str]:
     """The lines of a title in `room` characters, or in as many as it takes to have `most` lines at most."""
-    for wider in range(max(room, 1), max(room, len(title)) + 1):
+    for wider in range(max(room, 1), max(room, len(title), 1) + 1):
         lines = textwrap.wrap(title, wider, break_long_words=False, break_on_hyphens=False) or [""]
         if most is None or len(lines) <= most:
             break

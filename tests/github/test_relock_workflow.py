@@ -112,7 +112,7 @@ def test_one_that_cannot_be_locked_fails_its_step_and_the_others_are_locked(
     done = bash(script("resolve", LOCK), checkout, {**environ, "NAMES": names})
     assert done.returncode != 0
     assert "broken: NOT locked, what was there is as it was: matrices/broken.in" in done.stdout
-    assert "1 of 4 could not be locked. Mend that, and run `harness lock broken`." in done.stdout
+    assert "2 of 4 could not be locked. Mend that, and run `harness lock broken three`." in done.stdout
     assert (checkout / "matrices" / "locks" / "one.txt").read_text(encoding="utf-8") != before
     for step in (JOBS["resolve"]["steps"][-1], JOBS["commit"]):
         assert "!cancelled()" in step["if"], "what was locked is committed though another failed"
