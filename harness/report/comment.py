@@ -13,7 +13,7 @@ from harness.report.folded import folds
 from harness.report.next_steps import HERE, Reader, look_at
 from harness.report.obstacles import NoSolution
 from harness.report.wayout import blame_command, next_step_of
-from harness.report.wording import bumped_title, headline, package_text, plain
+from harness.report.wording import bumped_title, headline, models_told, package_text, plain
 from harness.tables.schema import Run
 from harness.verdict.comparison import Comparison, count_of
 from harness.verdict.gate import Decision, Verdict
@@ -105,7 +105,7 @@ def _moved(comparison: Comparison) -> str:
     parts = [moved + (f" and {more} more" if more > 0 else "")]
     parts += [f"{also} more package{'' if also == 1 else 's'} moved with the lock"] if also else []
     sides = f"{code(plain(base.combination))} {_ARROW} {code(plain(candidate.combination))}"
-    models = f", models {text(plain(candidate.models, length=200))}" if candidate.models else ""
+    models = f", models {text(models_told(candidate.models, length=200))}" if candidate.models else ""
     return f"{'; '.join(parts)}. {sides}: {candidate.device}, tier {candidate.tier}{models}."
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 
 from harness.bench.record import ERROR_LENGTH, Record
+from harness.bench.series import values_of
 from harness.bench.stages import Outcome
 from harness.bench.text import one_line
 from harness.report.latency import CARE, care_note
@@ -40,6 +42,23 @@ def plain(text: str, *, length: int = ERROR_LENGTH) -> str:
     """`text` on one line, with nothing in it that acts or hides, at most `length` characters."""
     line = one_line(text[: _READ + length])
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def models_told(series: str, *, length: int) -> str:
+    """The `--models` of a run as `plain` text: where all have no room, those that do, and how many are left out."""
+    if len(series) <= length:
+        return plain(series, length=length)
+    try:
+        values = values_of(series) if len(series) <= _READ else series.split()
+    except ValueError:  # no shell could take it apart, and we did not write it
+        values = series.split()
+    names = [plain(shlex.quote(value), length=length) for value in values[:length]]
+    for kept in range(len(names) - 1, 0, -1):
+        told = f"{' '.join(names[:kept])} and {len(values) - kept} more"
+        if len(told) <= length:
+            return told
+    more = f" and {len(values) - 1} more" if len(values) > 1 else ""
+    return f"{plain(names[0] if names else series, length=length - len(more))}{more}"
 
 
 def state(record: Record | None) -> str:

@@ -3,9 +3,12 @@ from __future__ import annotations
 import io
 import math
 import re
+import shlex
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.bench.record import Record
@@ -16,12 +19,14 @@ from harness.report.accuracy import accuracies, accuracy_changes
 from harness.report.comment import comment
 from harness.report.figures import figures
 from harness.report.grids import breakages, success_rates
+from harness.report.outlets.telling import of_table
 from harness.report.shifts import latency_lines, memory_lines
 from harness.report.terminal import comparison_lines, grid_lines, print_comparison
 from harness.report.wording import (
     COMPACT_LEGEND,
     compact_text,
     detail,
+    models_told,
     natives_line,
     number,
     package_text,
@@ -119,6 +124,31 @@ def test_details_have_the_error_and_the_difference() -> None:
 def test_long_text_is_cut_with_a_mark() -> None:
     assert plain("a" * 600) == "a" * 499 + "…"
     assert plain("a\x00b\tc\n d") == r"a\x00b c d"
+
+
+@given(
+    values=st.lists(st.text("ab/ '\"", min_size=1, max_size=60), min_size=1, max_size=30), length=st.integers(90, 240)
+)
+def test_models_that_have_no_room_are_left_out_whole_and_counted(values: list[str], length: int) -> None:
+    told = models_told(shlex.join(values), length=length)
+    assert len(told) <= length
+    if more := re.fullmatch(r"(.*) and (\d+) more", told):
+        kept = shlex.split(more[1])
+        assert [" ".join(each.split()) for each in values[: len(kept)]] == [" ".join(each.split()) for each in kept]
+        assert len(kept) + int(more[2]) == len(values)
+    else:
+        assert told == plain(shlex.join(values))
+
+
+def test_models_that_nobody_could_have_given_are_told_all_the_same() -> None:
+    assert models_told("'" + "x " * 10_000_000, length=200).endswith("x and 9999912 more")
+    assert len(models_told("y" * 10_000_000, length=200)) == 200
+
+
+def test_the_models_of_a_run_are_cut_between_two_of_them() -> None:
+    models = " ".join(f"models/of-a-long-name-{number:02}.py" for number in range(20))
+    told = of_table(table(passed("m", "native"), models=models)).labels["models"]
+    assert told.endswith("models/of-a-long-name-05.py and 14 more")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from harness.report.diagnoses import diagnosis_of
 from harness.report.grids import breakages
 from harness.report.obstacles import NoSolution
 from harness.report.outlets.facts import Cell, Facts, Figure, Finding, Level, Place, Places, Quantity, Status
-from harness.report.wording import detail, moved_by, notes, outcomes, plain, run_line, state, transition
+from harness.report.wording import detail, models_told, moved_by, notes, outcomes, plain, run_line, state, transition
 from harness.tables.schema import Table
 from harness.verdict.causes import Cause
 from harness.verdict.comparison import CellChange, Comparison, listed
@@ -121,7 +121,7 @@ def _facts(
     run = table.run
     labels = {"combination": run.combination, "device": run.device, "tier": run.tier}
     if run.models:
-        labels["models"] = run.models
+        labels["models"] = models_told(run.models, length=_SHORT)
     counts = Counter(record.outcome for record in table.records)
     return Facts(
         subject=plain(subject, length=_SHORT),
