@@ -32,6 +32,11 @@ DECISIONS = {0: "may merge", 1: "do not merge"}
 
 COMMENT, DOCUMENT, ANNOTATIONS = "comment.md", "verdict.json", "annotations.txt"
 _ANNOTATION = re.compile(r"::(?:error|warning|notice) [^\n]*")
+COULD_NOT_TELL = 3
+_NO_VERDICT = (
+    "harness: it ended with exit code 0 and without a verdict, which fails this step. Leave out of the input "
+    "`arguments` what has it print something else, such as `--help`, and name both sides, or `since`."
+)
 _TOLD = 30
 """Lines of the log that a comment has where there is no verdict."""
 
@@ -160,7 +165,7 @@ def without_a_verdict(code: int, last: list[str]) -> str:
 
 
 def main() -> int:
-    """Do what the inputs ask for; the exit code is that of the harness."""
+    """Do what the inputs ask for; the exit code is that of the harness, and never 0 where a verdict is missing."""
     given, root = Given.of(os.environ), find_root(Path.cwd())
     folder = Path(tempfile.mkdtemp(prefix="verdict-", dir=os.environ.get("RUNNER_TEMP")))
     try:
@@ -182,6 +187,9 @@ def main() -> int:
     code, last = run([*arguments, *(f"--to={each}" for each in wanted)], cwd=root)
     judged = comment.exists()
     if not judged:
+        if code == 0:
+            code, last = COULD_NOT_TELL, [*last, _NO_VERDICT]
+            click.echo(f"::error title=No verdict::{_NO_VERDICT}")
         comment.write_text(without_a_verdict(code, last), encoding="utf-8")
         _tell(summary=comment.read_text(encoding="utf-8"))
     elif annotations.exists():

@@ -101,7 +101,9 @@ def test_what_ends_before_a_verdict_leaves_a_comment_that_says_so(tables: Path) 
 
 def test_without_a_comment_no_exit_code_is_a_decision(tables: Path) -> None:
     done = verdict(tables, base="torch2.0", candidate="torch2.1", arguments="--help")
-    assert (done.code, done.outputs["decision"]) == (0, "cannot tell")
+    assert (done.code, done.outputs["exit-code"], done.outputs["decision"]) == (3, "3", "cannot tell")
+    assert "\n::error title=No verdict::harness: it ended with exit code 0 and without a verdict" in done.log
+    assert "Leave out of the input `arguments` what has it print something else" in done.summary
     assert decision_of("gate", 1, judged=False) == "cannot tell", "a traceback"
     assert decision_of("gate", 1, judged=True) == "do not merge"
 

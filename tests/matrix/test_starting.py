@@ -220,6 +220,28 @@ def test_no_password_is_copied(tmp_path: Path) -> None:
     assert list(_files(tmp_path)) == ["requirements.txt"]
 
 
+def test_a_workflow_without_a_verdict_says_why(tmp_path: Path, repository: Path) -> None:
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    lay_out(folder)
+    lay_out(repository)
+    for root, base in ((folder, "base/matrices/torch2.9.in"), (repository, ".base/requirements.txt")):
+        step = _step(root, "No verdict")
+        assert step["if"] == f"hashFiles('{base}') == ''"
+        assert _step(root, "The verdict")["if"] == f"hashFiles('{base}') != ''", "one of the two is run"
+        summary = tmp_path / "summary.md"
+        summary.write_text("", encoding="utf-8")
+        environ = {**os.environ, "GITHUB_STEP_SUMMARY": str(summary)}
+        done = subprocess.run(
+            ["bash", "-e", "-c", step["run"]], env=environ, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.startswith("::warning title=No verdict::No verdict: the target branch ")
+        assert "Once this is merged, the next pull request has one." in summary.read_text(encoding="utf-8")
+    unlocked = _step(folder, "A base without a lock is resolved")
+    assert unlocked["run"] == "harness --root base lock torch2.9"
+    assert "hashFiles('base/matrices/locks/torch2.9.*') == ''" in unlocked["if"]
+
+
 def _step(root: Path, name: str) -> dict[str, Any]:
     workflow: Any = yaml.safe_load((root / WORKFLOW).read_text(encoding="utf-8"))
     return next(step for step in workflow["jobs"]["gate"]["steps"] if step.get("name") == name)
