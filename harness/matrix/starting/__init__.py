@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from harness import __version__
 from harness.bench.errors import UsageError
 from harness.bench.places import MATRICES
 from harness.matrix import combination as combinations
 from harness.matrix import locks, template
 from harness.matrix.places import REFERENCE
 from harness.matrix.starting.pins import Pins, found_in
+from harness.matrix.starting.source import UNKNOWN, installed_from
 
 NAME = "current"
 """What the combination of a repository's own pins is called: it lasts while its pins move."""
@@ -67,12 +67,18 @@ def lay_out(root: Path, *, reference: str = "") -> Start:
     model = _model(root)
     combination, name = _combination(root, reference, pins)
     rest = (
-        _workflow(root, name, pins),
+        workflow := _workflow(root, name, pins),
         _file(root, _RENOVATE[0], _RENOVATE, "renovate.json", "has Renovate move the pins"),
         _file(root, _DEPENDABOT[0], _DEPENDABOT, "dependabot.yml", "has Dependabot do so; keep one of the two"),
     )
     locked = locks.lock_path(root, name).exists() or locks.reason_path(root, name).exists()
-    return Start(made=(model, *combination, *rest), combination=name, locked=locked, notes=pins.passed_over)
+    notes = [*pins.passed_over]
+    if not workflow.left_alone and UNKNOWN in (root / workflow.path).read_text(encoding="utf-8"):
+        notes.append(
+            f"{workflow.path}: put the repository that has the harness, and a commit of it, in the place of OWNER and "
+            "SHA in HARNESS: it was not installed from anywhere that GitHub reaches."
+        )
+    return Start(made=(model, *combination, *rest), combination=name, locked=locked, notes=tuple(notes))
 
 
 def _check_reference(reference: str) -> None:
@@ -157,7 +163,7 @@ def _file(
     if there is not None:
         return Made(path=Path(there), told=told, left_alone=True)
     text = resources.files(__name__).joinpath(source).read_text(encoding="utf-8")
-    for key, value in {"VERSION": __version__, **(filled or {})}.items():
+    for key, value in {"HARNESS": installed_from(), **(filled or {})}.items():
         text = text.replace(f"@{key}@", value)
     _write(root / name, text)
     return Made(path=Path(name), told=told)
