@@ -253,6 +253,42 @@ def test_open_says_where_a_cell_comes_to_no_artifact(root: Path, ambient: Path) 
     assert "ambient/linear/raises comes to no artifact: failed at convert: KeyError" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def unresolvable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a combination whose pins have no solution, after a run of it."""
+    folder = tmp_path_factory.mktemp("unresolvable")
+    (folder / "matrices" / "locks").mkdir(parents=True)
+    (folder / "matrices" / "nightly.toml").write_text('combinations = ["none"]\ndevices = ["cpu"]\n', encoding="utf-8")
+    (folder / "matrices" / "none.in").write_text("# python: 3.11\nsix==1.16.0\n", encoding="utf-8")
+    reason = "# python: 3.11\n# six==1.16.0\n\nNo solution found: six==1.16.0 needs what there is not.\n"
+    (folder / "matrices" / "locks" / "none.unresolvable").write_text(reason, encoding="utf-8")
+    add_model(folder)
+    done = call(folder, "run", "none", "--models=linear.py", "--strategies=native")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.mark.parametrize(("command", "code"), [("explain", 0), ("open", 3)])
+def test_of_pins_without_a_solution_the_next_step_is_to_edit_and_lock_them(
+    unresolvable: Path, command: str, code: int
+) -> None:
+    done = call(unresolvable, command, "none/linear/native")
+    assert done.exit_code == code, done.output
+    said = " ".join(done.output.split())
+    again = "`harness run none --models linear.py --tier quick --device cpu` installs and runs them."
+    assert (
+        f"edit matrices/none.in until its environment can be had: `harness lock none` resolves its pins, and {again}"
+        in said
+    )
+    assert not re.search("harness (rerun|open)", said), said
+    if command == "explain":
+        assert "no environment; " in said
+        assert "nothing is installed; " in said
+        assert "resolver's reason, whole: " in said
+    else:
+        assert "none/linear/native comes to no artifact: unresolvable at resolve" in said
+
+
 def test_open_says_what_to_install(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "NETRON", "netron_of_nobody")
     done = call(root, "open", "ambient/linear/doubled")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -61,6 +62,11 @@ def open_runs(root: Path) -> list[dict[str, Any]]:
     """
     found = (_read(path) for path in sorted(_folder(root).glob("[!.]*.json")))
     return [stated for stated in found if stated is not None]
+
+
+def command_of(stated: Mapping[str, Any]) -> str:
+    """The command that an open run was given by, as it can be typed again; empty where that is not known."""
+    return re.sub(r"^\S*/", "", str(stated.get("command", "")))
 
 
 def _folder(root: Path) -> Path:

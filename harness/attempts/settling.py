@@ -10,7 +10,7 @@ from typing import Any
 from harness import __version__
 from harness.attempts import identities
 from harness.attempts.figures import has_figures
-from harness.attempts.journal import open_runs
+from harness.attempts.journal import command_of, open_runs
 from harness.attempts.recorded import REMEDY, read_recorded
 from harness.attempts.tasks import Task
 from harness.bench.attempt import Attempt, State
@@ -24,7 +24,7 @@ from harness.matrix.combination import extended
 from harness.tables.assembly import PlannedRun, assemble, merge
 from harness.tables.consistency import lock_digest
 from harness.tables.decoding import check_device, check_tier, decode, moment, read_json
-from harness.tables.finding import Series
+from harness.tables.finding import Series, Unfinished
 from harness.tables.ingredients import Seen
 from harness.tables.launches import FEWEST_LAUNCHES, Launch
 from harness.tables.natives import Native, read_native
@@ -203,13 +203,15 @@ def settle(attempts: Sequence[Attempt], table: Path) -> None:
         attempt.settle(str(table.resolve()))
 
 
-def unfinished(root: Path, combination: str, series: Series, *, after: str) -> list[str]:
+def unfinished(root: Path, combination: str, series: Series, *, after: str) -> list[Unfinished]:
     """The runs of a whole `series` of `combination` that began after the time `after` and did not come to a table.
 
-    A sentence each. `after` is a time in UTC as tables have it; those of extensions count where the series has them.
+    `after` is a time in UTC as tables have it; those of extensions count where the series has them.
     """
     device, tier, extensions = series.device, series.tier, series.extensions
-    found: dict[str, str] = {}
+    opened = open_runs(root)
+    commands = {run["run"]: command_of(run) for run in opened if not _is_under_way(run)}
+    found: dict[str, Unfinished] = {}
     settled = set()
     for file in sorted((root / ".harness" / "attempts").glob(f"{combination}*/{device}-{tier}-*/attempt.json")):
         stated = Attempt(file.parent).read()
@@ -221,14 +223,21 @@ def unfinished(root: Path, combination: str, series: Series, *, after: str) -> l
         if stated["state"] == State.SETTLED.value:
             settled.add((stated["run"], name))
         elif stated["started"] > after and (extensions or not stated["extension"]):
-            cause = f" ({stated['cause']})" if stated["cause"] else ""
-            found[name] = f"a run of {name} that began at {stated['started']} is {stated['state']}{cause}"
-    for run in open_runs(root):
+            cause = f" ({stated['cause'].rstrip('.')})" if stated["cause"] else ""
+            reason = f"a run of {name} that began at {stated['started']} is {stated['state']}{cause}"
+            found[name] = Unfinished(reason=reason, command=commands.get(stated["run"], ""))
+    for run in opened:
         # What was stopped before there was an environment has no attempt.
         for of, extension, *where in run["of"]:
             name = extended(combination, extension)
             whole = where == [device, tier, False, series.models]
             counts = of == combination and whole and (extensions or not extension)
             if counts and run["since"] > after and (run["run"], name) not in settled and name not in found:
-                found[name] = f"a run of {name} that began at {run['since']} has not come to its end"
+                reason = f"a run of {name} that began at {run['since']} has not come to its end"
+                found[name] = Unfinished(reason=reason, command=commands.get(run["run"], ""))
     return list(found.values())
+
+
+def _is_under_way(run: Mapping[str, Any]) -> bool:
+    """Whether the process that an open run was given by is still there."""
+    return Path("/proc", str(run.get("pid", ""))).is_dir() if run.get("pid") else False

@@ -13,9 +13,13 @@ from harness.attempts import details
 from harness.bench.record import Record
 from harness.cli.cells import FoundCell, cell_command, cell_options, find_cell
 from harness.cli.context import new_console, root_of, shown
+from harness.report.next_steps import mend_pins
 from harness.report.recorded import Recorded, print_recorded
 from harness.reproducing.making import nothing_to_show
 from harness.tables.schema import Table
+from harness.verdict.comparison import NOT_INSTALLED
+
+_NOTHING_RAN = "Its environment could not be had, so that nothing ran: there is no traceback, log or artifact of it."
 
 
 @click.command(short_help="Print all that was recorded of one cell.")
@@ -53,7 +57,9 @@ def recorded(context: click.Context, found: FoundCell) -> Recorded:
         samples=shown(samples) if samples else None,
         alike=alike(table, record),
         following=_following(context, table, record, again),
-        only_the_row=(
+        only_the_row=_NOTHING_RAN
+        if record.stage in NOT_INSTALLED
+        else (
             "Traceback, log, seconds and artifact stay on the machine that made the table, as long as there is room, "
             f"and are not in it. `{again}` makes them here."
         ),
@@ -69,6 +75,8 @@ def alike(table: Table, record: Record) -> list[str]:
 
 def _following(context: click.Context, table: Table, record: Record, again: str) -> list[str]:
     """What can be done with the cell, as it can be typed here."""
+    if record.stage in NOT_INSTALLED:  # it never began, and would not now
+        return [mend_pins(table, record.extension)]
     commands = [again, cell_command(context, "open", table, record)]
     if record.outcome.broken and not nothing_to_show(record):
         commands.insert(1, cell_command(context, "reproduce", table, record))

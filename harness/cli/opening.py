@@ -21,6 +21,8 @@ from harness.cli.cells import FoundCell, cell_options, find_cell
 from harness.cli.context import root_of, say, shown
 from harness.cli.rerunning import partial_beside, run_again, running_options
 from harness.matrix import matrixfile
+from harness.report.next_steps import mend_pins
+from harness.verdict.comparison import NOT_INSTALLED
 
 _SHOWN = ("saved_model.pb", "*.onnx", "*.tflite", "*.pt", "*.pth", "*.mlmodel", "*.h5", "*.keras")
 """The files of an artifact that Netron reads, the telling ones first."""
@@ -86,6 +88,8 @@ def artifact_folder(context: click.Context, found: FoundCell, **running: Any) ->
         ran = run_again(context, found, partial, **running)
         if viewable(partial) is None:
             msg = f"{found.record.cell_id} comes to no artifact: {describe_failure(ran.record)}"
+            if ran.record.stage in NOT_INSTALLED:
+                msg = f"{msg.rstrip('.')}.\nNext: {mend_pins(found.table, found.record.extension)}"
             raise NoEvidenceError(msg)
         remove_tree(folder)
         partial.rename(folder)

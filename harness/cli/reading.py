@@ -25,7 +25,7 @@ from harness.matrix import locks
 from harness.matrix.places import OWN
 from harness.report import terminal
 from harness.tables.consistency import lock_digest
-from harness.tables.finding import Locks, Series, device_of, find_table, has_extended, is_path
+from harness.tables.finding import Locks, Series, Unfinished, device_of, find_table, has_extended, is_path
 from harness.tables.layout import RUN
 from harness.tables.schema import Table
 from harness.verdict.comparison import Comparison, compare
@@ -68,11 +68,11 @@ def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
 class Read:
     """The tables that references stand for, in their order.
 
-    `unfinished` says what is newer than one of them and has not come to its end; `notes` what else there would be.
+    `unfinished` is what is newer than one of them and has not come to its end; `notes` what else there would be.
     """
 
     tables: tuple[Table, ...]
-    unfinished: tuple[str, ...]
+    unfinished: tuple[Unfinished, ...]
     notes: tuple[str, ...]
 
 
@@ -92,7 +92,7 @@ def read(
     if device == "auto":
         series = replace(series, device=device_of(store, references, series))
     tables: list[Table] = []
-    unfinished: list[str] = []
+    unfinished: list[Unfinished] = []
     for each in references:
         wanted = locks_of(root, each, extensions=extensions)
         if not is_path(each) and not (store / each).is_dir() and (newest := _of_selected_cells(root, each)):
@@ -150,7 +150,9 @@ def show(context: click.Context, /, table: str, as_markdown: bool, to: Sequence[
     return 0
 
 
-def compared(context: click.Context, base: str, candidate: str, **given: Any) -> tuple[Comparison, tuple[str, ...]]:
+def compared(
+    context: click.Context, base: str, candidate: str, **given: Any
+) -> tuple[Comparison, tuple[Unfinished, ...]]:
     """Two tables compared, and what is newer than one of them and has not come to its end."""
     found = read(context, base, candidate, **given)
     before, after = found.tables

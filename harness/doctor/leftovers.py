@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.attempts.journal import open_runs
+from harness.attempts.journal import command_of, open_runs
 from harness.bench.abandoned import why_abandoned
 from harness.bench.attempt import ATTEMPT_FILE, SCRATCH, Attempt, State
 from harness.bench.disk import remove_tree
@@ -169,8 +169,7 @@ def _open(root: Path) -> Iterator[Finding]:
     table = processes()
     for stated in open_runs(root):
         names = ", ".join(dict.fromkeys(f"{each[0]}{'+' if each[1] else ''}{each[1]}" for each in stated["of"]))
-        command = str(stated.get("command", "")) or "the same `harness run`"
-        command = re.sub(r"^\S*/", "", command)
+        command = command_of(stated) or "the same `harness run`"
         pid = stated.get("pid")
         if busy and pid in table:
             yield fine("run", f"of {names}, since {stated['since']}: under way (process {pid})")

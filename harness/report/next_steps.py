@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 from harness.bench.places import MATRICES, find_root
 from harness.bench.series import from_here, values_of
 from harness.report.diagnoses import diagnosis_of
-from harness.tables.schema import Run
+from harness.tables.schema import Run, Table
 from harness.verdict.causes import causes
 from harness.verdict.comparison import NOT_INSTALLED, Category, CellChange, Comparison
 from harness.verdict.gate import Verdict
@@ -66,7 +66,8 @@ def next_step(
     worse = _worse(comparison, verdict)
     pins = ", ".join(change.name for change in comparison.bumped)
     if _is_of_pins(worse):
-        return f"mend the pins of {_named(candidate, reader)} until its environment can be had, then run it again."
+        assert worse[0].candidate is not None, "it has a record there"
+        return mend_pins(comparison.tables[1], worse[0].candidate.extension, reader=reader)
     if worse:
         advice = _advice(comparison, worse, ", ".join(hold_back) or pins)
         return " ".join(filter(None, [_again(comparison, worse[0], reader), advice]))
@@ -76,6 +77,9 @@ def next_step(
         return f"find in the release notes of {pins or 'what differs'} whether {model} is meant to move.{hold}"
     if verdict and (verdict.dropped or verdict.grown or verdict.slower):
         return _of_limits(verdict, pins or "what differs")
+    for table, rows in zip(comparison.tables, comparison.rows, strict=True):
+        if rows and all(row.stage in NOT_INSTALLED for row in rows):
+            return mend_pins(table, rows[0].extension, reader=reader)
     more = _next_run(comparison, base, candidate, reader) or (verdict.remedy if verdict else "")
     allowed = " and is not allowed to break by [gate]" if verdict and verdict.allowed else ""
     return more or f"nothing, since whatever worked in the base{allowed} works in the candidate."
@@ -123,9 +127,24 @@ def _version(told: str) -> Version:
         return Version("0")
 
 
-def _named(run: Run, reader: Reader) -> str:
-    asked = reader.base(run.combination)
-    return asked.file if asked else run.combination
+def mend_pins(table: Table, extension: str = "", *, reader: Reader = HERE) -> str:
+    """What to do about an environment that could not be had: the file that has its pins, and the commands after it."""
+    run = table.run
+    name = f"{run.combination}+{extension}" if extension else run.combination
+    root, words = _root_and_command(table.folder)
+    file = root / MATRICES / f"{name}.in"
+    if run.combination in reader.given or not file.is_file():
+        asked = reader.base(run.combination)
+        named = asked.file if asked else name
+        return f"mend the pins of {named} until its environment can be had, then run it again."
+    edited = os.path.relpath(file) if reader.tables else f"{MATRICES}/{file.name}"
+    words = words if reader.tables else ["harness"]
+    more = " --extensions" if extension else ""
+    again = f"{shlex.join([*words, 'run', run.combination])}{options_of(run)}{more}"
+    return (
+        f"edit {shlex.quote(edited)} until its environment can be had: `{shlex.join([*words, 'lock', name])}` resolves "
+        f"its pins, and `{again}` installs and runs them."
+    )
 
 
 def _of_limits(verdict: Verdict, pins: str) -> str:
@@ -199,8 +218,14 @@ def options_of(run: Run, selection: str = "") -> str:
 
 def _cell_command(command: str, folder: Path, name: str) -> str:
     """`harness COMMAND CELL` for a cell of the table in `folder`, as it can be typed here."""
-    root = next((each for each in folder.resolve().parents if (each / MATRICES).is_dir()), None)
-    # What a table has no room for is kept below the root of the run, which need not be around this folder.
-    elsewhere = root is not None and root != find_root(Path.cwd().resolve())
-    words = ["harness", *(["--root", os.path.relpath(root)] if root and elsewhere else [])]
+    _, words = _root_and_command(folder)
     return shlex.join([*words, command, f"{os.path.relpath(folder)}/{name}"])
+
+
+def _root_and_command(folder: Path | None) -> tuple[Path, list[str]]:
+    """The root of the repository around a table's folder, or around where we are, and how `harness` is called there."""
+    here = find_root(Path.cwd().resolve())
+    above = folder.resolve().parents if folder else ()
+    root = next((each for each in above if (each / MATRICES).is_dir()), here)
+    # What a table has no room for is kept below the root of the run, which need not be around this folder.
+    return root, ["harness", *(["--root", os.path.relpath(root)] if root != here else [])]

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from harness.bench.kept import ARTIFACT_FILE
 from harness.bench.record import Record
+from harness.bench.stages import Outcome
 from harness.bench.text import one_line, printable
 from harness.report.diagnoses import told_of
 from harness.report.launches import launch_lines
@@ -20,6 +21,7 @@ from harness.report.lines import show
 from harness.report.wording import number, run_line, state
 from harness.tables.launches import Launch
 from harness.tables.schema import COLUMNS, Table
+from harness.verdict.comparison import NOT_INSTALLED
 from harness.verdict.expectations import packages_of
 
 _NO_FIGURES = frozenset(
@@ -37,7 +39,7 @@ class Recorded:
 
     `details` are None where only the row is there. `kept` is the folder of what the cell left, and `samples` the file
     with the samples of its table's launches; None where there is none. `alike` are the other cells with its
-    fingerprint, `following` commands, and `only_the_row` is told where there are no details.
+    fingerprint, `following` what to do, and `only_the_row` is told where there are no details.
     """
 
     table: Table
@@ -209,12 +211,16 @@ def _columns(record: Record) -> Iterator[str]:
 def _environment(told: Recorded) -> Iterator[str]:
     run, record = told.table.run, told.record
     packages = packages_of(run, record.extension)
-    yield f"Python {run.python or '(none)'}; {run.machine.cpu}, {run.machine.cores} cores, {run.machine.os}"
+    python = f"Python {run.python}" if run.python else "no environment"
+    yield f"{python}; {run.machine.cpu}, {run.machine.cores} cores, {run.machine.os}"
     if run.gpu is not None:
         yield f"{run.gpu.count} x {run.gpu.name}, driver {run.driver}"
     pins = [f"{name} {packages.get(name, version)}" for name, version in sorted(run.pins.items())]
     if pins:
         yield f"pinned: {', '.join(pins)}"
-    yield f"{len(packages)} packages are installed; harness {run.harness_version}"
+    installed = "nothing is" if record.stage in NOT_INSTALLED else f"{len(packages)} packages are"
+    yield f"{installed} installed; harness {run.harness_version}"
     if record.extension in told.table.locks and told.table.folder is not None:
-        yield f"lock: {told.table.folder / (f'lock+{record.extension}.txt' if record.extension else 'lock.txt')}"
+        # Where there is no solution, what a table keeps in the lock's place is the resolver's reason.
+        kept = "the resolver's reason, whole" if record.outcome is Outcome.UNRESOLVABLE else "lock"
+        yield f"{kept}: {told.table.folder / (f'lock+{record.extension}.txt' if record.extension else 'lock.txt')}"

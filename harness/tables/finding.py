@@ -30,6 +30,21 @@ _FILES = (RUN, CELLS, LAUNCHES, NATIVE, IDENTITY)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unfinished:
+    """Something newer than a table that has not come to its end: a phrase, and the command that goes on with it.
+
+    `command` is empty where none is known, or where it is under way.
+    """
+
+    reason: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        """The phrase alone."""
+        return self.reason
+
+
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """The table that a reference stands for.
 
@@ -37,7 +52,7 @@ class Found:
     """
 
     table: Table
-    newer: tuple[str, ...] = ()
+    newer: tuple[Unfinished, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +155,9 @@ def find_table(results_root: Path, reference: str, wanted: Series, *, locks: Loc
         else:
             # Without its path: a verdict is read elsewhere too.
             newer = tuple(
-                f"a newer table of {reference}, {each.name}, {why}" for each, why in passed_over if "complete" in why
+                Unfinished(reason=f"a newer table of {reference}, {each.name}, {why}")
+                for each, why in passed_over
+                if "complete" in why
             )
             return Found(table=read_table(folder), newer=newer)
     if other_locks and locks is not None and not passed_over:

@@ -98,7 +98,9 @@ MEANINGS: Mapping[Category, str] = {
     Category.FIXED: "broken before, passes now",
     Category.FAILING_LATER: "broken before and now, at a later stage now: progress",
     Category.NEWLY_APPLICABLE: "could not exist before, and was tried now, whatever its outcome",
-    Category.FAILING_DIFFERENTLY: "does not work before and now, at the same stage, with another cause or outcome",
+    Category.FAILING_DIFFERENTLY: (
+        "broken before and now at the same stage, with another cause or outcome; or broken before, and cannot exist now"
+    ),
     Category.NOT_COMPARABLE: "the model's code or the bits of its weights differ between the sides",
     Category.MISSING_IN_CANDIDATE: "recorded in the base only",
     Category.MISSING_IN_BASE: "recorded in the candidate only",

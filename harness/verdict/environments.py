@@ -27,9 +27,10 @@ class PackageChange:
 def bumped(base: Run, candidate: Run) -> tuple[PackageChange, ...]:
     """The pins that differ: what the candidate was meant to change.
 
-    Where one side has no pin for a package (an ambient environment, say) the installed version stands for it.
+    Where one side has no pin for a package (an ambient environment, say) the installed version stands for it. Where
+    that is not known either, the package is left out: see `unknown_pins`.
     """
-    names = {*base.pins, *candidate.pins}
+    names = {*base.pins, *candidate.pins} - set(unknown_pins(base, candidate))
 
     def version(run: Run, name: str, other: Run) -> str | None:
         # Between two pins the pins are compared: one may be of another local version than what was installed.
@@ -37,6 +38,15 @@ def bumped(base: Run, candidate: Run) -> tuple[PackageChange, ...]:
 
     return _differing(
         names, {n: version(base, n, candidate) for n in names}, {n: version(candidate, n, base) for n in names}
+    )
+
+
+def unknown_pins(base: Run, candidate: Run) -> list[str]:
+    """The packages that one side pins, and of which the other, whose environment could not be had, has no version."""
+    return sorted(
+        name
+        for name in {*base.pins, *candidate.pins}
+        if any(not run.packages and name not in run.pins for run in (base, candidate))
     )
 
 
@@ -132,7 +142,10 @@ def run_notes(base: Run, candidate: Run) -> tuple[str, ...]:
         if run.selected:
             notes.append(f"The {side}'s table is of selected cells only.")
         if not run.packages:
-            notes.append(f"The {side}'s installed packages are not known: its environment could not be had.")
+            unpinned = [name for name in unknown_pins(base, candidate) if name not in run.pins]
+            known = f" It does not pin {', '.join(unpinned)}: what it would have of that is not known."
+            more = known if unpinned else ""
+            notes.append(f"The {side}'s installed packages are not known: its environment could not be had.{more}")
         notes += _carried_notes(side, run)
     return tuple(notes)
 

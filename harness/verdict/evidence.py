@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.bench.stages import Outcome
+from harness.tables.finding import Unfinished
 from harness.tables.schema import BASELINE, Run, Table
 from harness.verdict.comparison import NOT_INSTALLED, Comparison, count_of, listed
 from harness.verdict.seen import Row
 
 _BARE = "no cell passed a probe on both sides, and no native outputs can be held against each other"
-_UNFINISHED = "let that come to its end, or name the folders of both tables to compare them as they are."
+_AS_THEY_ARE = "or name the folders of both tables to compare them as they are."
+_UNFINISHED = f"let that come to its end, {_AS_THEY_ARE}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,10 @@ def models_of(count: int) -> str:
     return f"{count} model{'' if count == 1 else 's'}"
 
 
-def weigh(comparison: Comparison, *, unfinished: Iterable[str] = ()) -> Evidence:
+def weigh(comparison: Comparison, *, unfinished: Iterable[Unfinished] = ()) -> Evidence:
     """What `comparison` rests on.
 
-    `unfinished` says what is newer than one of the tables and has not come to its end, a phrase each.
+    `unfinished` is what is newer than one of the tables and has not come to its end.
     """
     base, candidate = comparison.tables
     passed = [
@@ -62,7 +64,7 @@ def weigh(comparison: Comparison, *, unfinished: Iterable[str] = ()) -> Evidence
     bare = [(before, after) for before, after in passed if not (before.probes_passed and after.probes_passed)]
     once = sum(_is_one_execution(comparison, before, after) for before, after in passed)
     lacking = [*_of_sides(comparison), *_of_natives(comparison), *_of_not_run(comparison), *_of_probes(comparison)]
-    lacking += [Lack(reason=each, remedy=_UNFINISHED) for each in unfinished]
+    lacking += [Lack(reason=each.reason, remedy=_going_on(each)) for each in unfinished]
     if not any(record.outcome is Outcome.PASSED for record in comparison.rows[1]):
         remedy = f"find out why nothing passes in {candidate.run.combination}: `harness show` of its table tells."
         lacking.append(Lack(reason="nothing passes in the candidate", remedy=remedy))
@@ -88,6 +90,11 @@ def weigh(comparison: Comparison, *, unfinished: Iterable[str] = ()) -> Evidence
         lacking=tuple(lacking),
         notes=(*notes, *_native_notes(comparison)),
     )
+
+
+def _going_on(unfinished: Unfinished) -> str:
+    """What to do about a run that did not come to its end."""
+    return f"`{unfinished.command}` goes on with it; {_AS_THEY_ARE}" if unfinished.command else _UNFINISHED
 
 
 def _is_one_execution(comparison: Comparison, before: Row, after: Row) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 
 from harness.bench.stages import Outcome
 from harness.tables.collection import no_collection
+from harness.tables.finding import Unfinished
 from harness.verdict.comparison import Category, CellChange, Compared, Comparison, count_of, listed
 from harness.verdict.duelled import Cell, Duelled, LatencyJudged, Slower, judge_latency
 from harness.verdict.evidence import Lack, models_of, weigh
@@ -95,19 +96,21 @@ def judge(
     comparison: Comparison,
     *,
     policy: GatePolicy = DEFAULT_POLICY,
-    unfinished: Iterable[str] = (),
+    unfinished: Iterable[Unfinished] = (),
     duelled: Duelled | None = None,
 ) -> Verdict:
     """The verdict on `comparison`. Something worse outweighs what could not be told, and a zero says what it rests on.
 
-    `unfinished` says what is newer than one of the tables and has not come to its end, a phrase each. `duelled` is what
-    a duel of the sides told of latency, where there was to be one.
+    `unfinished` is what is newer than one of the tables and has not come to its end. `duelled` is what a duel of
+    the sides told of latency, where there was to be one.
     """
     with no_collection():
         return _judged(comparison, policy, unfinished, duelled)
 
 
-def _judged(comparison: Comparison, policy: GatePolicy, unfinished: Iterable[str], duelled: Duelled | None) -> Verdict:
+def _judged(
+    comparison: Comparison, policy: GatePolicy, unfinished: Iterable[Unfinished], duelled: Duelled | None
+) -> Verdict:
     failing = comparison.where(lambda each: _fails(policy, each))
     allowed = comparison.where(lambda each: each.category.worse and not _fails(policy, each))
     natives = [each for each in comparison.moved_natives if policy.fails_natives(each.model)]

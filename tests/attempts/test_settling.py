@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from harness.bench.latency import latency
 from harness.bench.plan import Cell, Plan, Policy
 from harness.tables.assembly import merge
 from harness.tables.consistency import lock_digest
-from harness.tables.finding import Series
+from harness.tables.finding import Series, Unfinished
 from harness.tables.reading import read_table
 from harness.tables.schema import Extended, Table
 from harness.tables.writing import write_table
@@ -256,16 +259,46 @@ def test_attempts_of_a_whole_tier_that_have_no_table_are_told(tmp_path: Path) ->
     there("torch2.0+tools/cpu-quick-6", state="running", extension="tools")
     there("torch2.0/cpu-quick-8", state="paused", models="models/")
     there("torch2.00/cpu-quick-7", state="running", combination="torch2.00")
-    assert unfinished(tmp_path, "torch2.0", Series(tier="quick", device="cpu"), after=after) == [
-        "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused (the disk is full.)"
-    ]
-    assert unfinished(tmp_path, "torch2.0", Series(tier="quick", device="cpu", extensions=True), after=after) == [
-        "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused (the disk is full.)",
+
+    def told(**series: Any) -> list[str]:
+        return [
+            str(each)
+            for each in unfinished(tmp_path, "torch2.0", Series(tier="quick", device="cpu", **series), after=after)
+        ]
+
+    assert told() == ["a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused (the disk is full)"]
+    assert told(extensions=True) == [
+        "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused (the disk is full)",
         "a run of torch2.0+tools that began at 2026-01-31T12:00:00Z is running",
     ]
-    assert unfinished(tmp_path, "torch2.0", Series(tier="quick", device="cpu", models="models/"), after=after) == [
-        "a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused"
-    ]
+    assert told(models="models/") == ["a run of torch2.0 that began at 2026-01-31T12:00:00Z is paused"]
+
+
+@pytest.mark.parametrize(("over", "command"), [(True, "harness run torch2.0 --tier quick"), (False, "")])
+def test_a_run_that_was_stopped_is_told_with_the_command_that_goes_on_with_it(
+    tmp_path: Path, over: bool, command: str
+) -> None:
+    write_attempt(
+        tmp_path / ".harness" / "attempts" / "torch2.0" / "cpu-quick-1",
+        [passed("a", "native")],
+        state="paused",
+        cause="it was interrupted.",
+    )
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    since, pid = "2026-01-31T12:00:00Z", process.pid if over else os.getpid()
+    stated = {
+        "run": "one",
+        "since": since,
+        "of": [["torch2.0", "", "cpu", "quick", False, ""]],
+        "pid": pid,
+        "command": "/venv/bin/harness run torch2.0 --tier quick",
+    }
+    (tmp_path / ".harness" / "runs").mkdir()
+    (tmp_path / ".harness" / "runs" / "a.json").write_text(json.dumps(stated), encoding="utf-8")
+    found = unfinished(tmp_path, "torch2.0", Series(tier="quick", device="cpu"), after="2026-01-31T11:00:00Z")
+    reason = f"a run of torch2.0 that began at {since} is paused (it was interrupted)"
+    assert found == [Unfinished(reason=reason, command=command)]
 
 
 @pytest.mark.parametrize(

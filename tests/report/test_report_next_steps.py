@@ -110,3 +110,19 @@ def test_there_is_nothing_to_look_at_where_nothing_broke_or_the_environment_did(
     pins = comparisons.unresolvable()
     assert pins.of(*WORSE)
     assert not look_at(replace(pins, tables=(pins.tables[0], replace(pins.tables[1], folder=Path("t")))), None)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_pins_without_a_solution_are_edited_where_they_are_and_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    (tmp_path / "matrices").mkdir()
+    (tmp_path / "matrices" / "torch2.7.in").touch()
+    monkeypatch.chdir(tmp_path)
+    good, none = comparisons.unresolvable().tables
+    comparison = compare(*((none, good) if side == 0 else (good, none)))
+    step = next_step(comparison, None)
+    assert step.startswith("edit matrices/torch2.7.in until its environment can be had: `harness lock torch2.7` ")
+    assert "`harness run torch2.7 --tier quick --device cpu` installs and runs them." in step
+    (tmp_path / "matrices" / "torch2.7.in").unlink()
+    assert next_step(comparison, None).startswith("mend the pins of torch2.7 until")

@@ -221,6 +221,14 @@ def test_an_environment_that_could_not_be_had_differs_in_its_pins_alone() -> Non
     assert found.notes == ("The candidate's installed packages are not known: its environment could not be had.",)
 
 
+def test_what_a_side_without_an_environment_does_not_pin_is_not_said_to_be_absent() -> None:
+    nothing = table(UNRESOLVABLE, packages={}, python="", pins={"torch": "2.0.1"})
+    found = compare(nothing, table(PASSED, pins={"torch": "2.1.0", "onnx": "1.14.0"}))
+    assert found.bumped == (PackageChange(name="torch", base="2.0.1", candidate="2.1.0"),)
+    told = "its environment could not be had. It does not pin onnx: what it would have of that is not known."
+    assert f"The base's installed packages are not known: {told}" in found.notes
+
+
 def test_what_else_to_know_is_noted() -> None:
     candidate = table(
         replace(PASSED, strategy_digest="new"),

@@ -8,6 +8,7 @@ import pytest
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.tables.assembly import merge
+from harness.tables.finding import Unfinished
 from harness.tables.schema import Table
 from harness.verdict.comparison import Category, compare
 from harness.verdict.gate import Decision, Verdict, judge
@@ -221,9 +222,13 @@ def test_one_table_is_no_comparison() -> None:
 
 
 def test_what_is_newer_and_unfinished_leaves_the_question_open() -> None:
-    found = verdict(table(NATIVE), table(NATIVE), unfinished=["a run of torch2.1 is paused"])
+    found = verdict(table(NATIVE), table(NATIVE), unfinished=[Unfinished(reason="a run of torch2.1 is paused")])
     assert (found.exit_code, found.reasons) == (3, ("a run of torch2.1 is paused",))
-    assert verdict(table(NATIVE), table(failed("m", "native")), unfinished=["x"]).exit_code == 1
+    assert verdict(table(NATIVE), table(failed("m", "native")), unfinished=[Unfinished(reason="x")]).exit_code == 1
+    assert found.remedy.startswith("let that come to its end, or name")
+    stopped = Unfinished(reason="a run of torch2.1 is paused", command="harness run torch2.1")
+    remedy = "`harness run torch2.1` goes on with it; or name the folders of both tables to compare them as they are."
+    assert verdict(table(NATIVE), table(NATIVE), unfinished=[stopped]).remedy == remedy
 
 
 def bare(model: str, strategy: str = "s") -> Record:
