@@ -160,3 +160,17 @@ def test_a_matrix_that_nothing_can_be_taken_for_is_told(root: Path, matrix: str,
     assert said.exit_code == 2
     assert told in said.stderr
     assert sorted(root.rglob("*")) == before
+
+
+def test_an_issue_that_cannot_be_written_is_refused_before_a_table_is_taken(
+    root: Path, asked: Mapping[str, Awaited], tmp_path: Path
+) -> None:
+    for name, each in asked.items():
+        job(tmp_path / name, each)
+    (tmp_path / "file").touch()
+    before = sorted((root / "results").rglob("*"))
+    uploads = [tmp_path / name for name in asked]
+    told = harness(root, "join", *uploads, "--results", root / "results", "--issue", tmp_path / "file" / "issue.md")
+    assert told.exit_code == 2, told.output
+    assert "--issue" in told.output
+    assert sorted((root / "results").rglob("*")) == before

@@ -185,8 +185,8 @@ class _Execution:
         for told in carry():
             self.observer.note(told)
         self._events = attempt.events_from()
-        waiting = len(attempt.waiting_cells(self.plan))
-        self.observer.begin(self.task.name, len(self.plan.cells), outcomes(attempt, self.plan), waiting)
+        waits = {(cell.model, cell.strategy) for cell in attempt.waiting_cells(self.plan)}
+        self.observer.begin(self.task.name, len(self.plan.cells), outcomes(attempt, self.plan), waits)
 
     def work(self, prepared: Prepared, lock: str) -> Work:
         """What the units of its cells have in common."""

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 
 class Observer(Protocol):
     """Is told what a run does, as it does it."""
 
-    def begin(self, combination: str, planned: int, done: Mapping[tuple[str, str], str], waiting: int) -> None:
+    def begin(
+        self,
+        combination: str,
+        planned: int,
+        done: Mapping[tuple[str, str], str],
+        waiting: AbstractSet[tuple[str, str]],
+    ) -> None:
         """A combination's cells begin; `done` holds what was recorded before: model, strategy, outcome.
 
-        `waiting` is how many cells came through all but timing before, and wait for that still.
+        `waiting` are cells that came through all but timing before, and wait for that still.
         """
 
     def started(self, model: str, strategy: str) -> None:

@@ -109,7 +109,14 @@ class Children:
             else:
                 if done.failure is None or not (done.failure.outcome in _OF_FORKS or done.failure.by_kernel):
                     return done
-            _empty(folder)
+        else:
+            done = self._work_afresh(request, folder)
+            if done.failure is None or not done.failure.by_kernel:
+                return done
+        _empty(folder)
+        return self._work_afresh(request, folder)
+
+    def _work_afresh(self, request: Request, folder: Path) -> Done:
         started = time.monotonic()
         request.write()
         child = start(request.role, folder, cwd=folder, environ=self._environ)
@@ -133,8 +140,8 @@ class Children:
     def serve(self, request: ServeRequest, gpu: GpuWatch | None) -> Done:
         """Serve in a fresh process, which is hardly looked at while it is timed; `gpu` sees who uses the GPU.
 
-        What timing may take comes on top of the limit of a process. What is only probed and what the kernel ended for
-        want of memory runs once more.
+        What timing may take comes on top of the limit of a process. What is only probed, on the CPU, and what the
+        kernel ended for want of memory runs once more.
         """
         folder = Path(request.folder)
         done = self._serve_once(request, folder, gpu)

@@ -14,6 +14,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 
@@ -357,7 +358,13 @@ class _Unheard:
     def __init__(self, busy: Tell) -> None:
         self._busy = busy
 
-    def begin(self, combination: str, planned: int, done: Mapping[tuple[str, str], str], waiting: int) -> None:
+    def begin(
+        self,
+        combination: str,
+        planned: int,
+        done: Mapping[tuple[str, str], str],
+        waiting: AbstractSet[tuple[str, str]],
+    ) -> None:
         """Nothing is told."""
 
     def started(self, model: str, strategy: str) -> None:

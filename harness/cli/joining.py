@@ -17,6 +17,7 @@ from harness.cli.policies import expectations, foreseen_of
 from harness.cli.reading import locks_of
 from harness.cli.running import select
 from harness.cli.storing import store_of
+from harness.cli.writing import refuse_unwritable, write_whole
 from harness.matrix.selection import Selection
 from harness.report.night import night_markdown, night_texts
 from harness.tables.decoding import DEVICES
@@ -48,6 +49,8 @@ def join_command(
     """
     root = root_of(context)
     store = store_of(root, results, selected=False)
+    if issue is not None:
+        refuse_unwritable(issue, "--issue")
     known = expectations(root)
     awaited = awaited_by(root, matrix)
     joined = join(store, folders, awaited, now=datetime.datetime.now(datetime.UTC))
@@ -59,7 +62,7 @@ def join_command(
     for folder in joined.passed_over:
         say(f"Passed over, since a newer table says the same: {shown(folder)}")
     if issue is not None:
-        issue.write_text(night_markdown(night), encoding="utf-8")
+        write_whole(issue, night_markdown(night))
     return 0 if night.whole else COULD_NOT_TELL
 
 

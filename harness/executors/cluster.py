@@ -121,7 +121,7 @@ class RayCluster:
         return found if self._machine else [here, *found]
 
     def run(self, units: Sequence[Unit], work: Work, look: Callable[[], bool]) -> None:
-        """As `harness.executors.units.Executor` says; units of which nodes are lost twice are left to this machine.
+        """As `harness.executors.units.Executor` says; what has lost more than two nodes is left to this machine.
 
         Raises `UsageError` for an environment that no other machine can install, and `InfrastructureError` where no
         node is left that can do what was ordered.

@@ -21,6 +21,8 @@ from harness.tables.ingredients import Surroundings
 
 _POLL_S = 0.2
 _MIB = 2**20
+_KEPT_MB = 1024
+"""For benches, this process and the system; what a cell shares with the process it is forked from counts for it."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,11 @@ def _run(unit: Unit, work: Work, ending: threading.Event) -> None:
 def jobs_here(policy: Policy, *, device: str, asked: int | None = None) -> int:
     """How many benches are run side by side on this machine: as many as asked for, or as cores and memory allow.
 
-    Each has `policy.threads` cores, and may take `policy.memory_limit_mb`: together no more than there is. Cells that
-    are served on a GPU have it alone. Raises `UsageError` where more are asked for than memory allows.
+    Each has `policy.threads` cores, and may take `policy.memory_limit_mb`: together no more than there is, less what
+    benches and the system need. Cells that are served on a GPU have it alone. Raises `UsageError` where more are asked
+    for than memory allows.
     """
-    by_memory = max(1, memory_mb() // policy.memory_limit_mb)
+    by_memory = max(1, (memory_mb() - _KEPT_MB) // policy.memory_limit_mb)
     if asked is None:
         if device != "cpu":
             return 1
@@ -108,7 +111,8 @@ def jobs_here(policy: Policy, *, device: str, asked: int | None = None) -> int:
     if asked > by_memory:
         msg = (
             f"--jobs {asked}: each may take {policy.memory_limit_mb} MiB (memory_limit_mb of [policy]), and this "
-            f"machine has {memory_mb()} MiB. Ask for {by_memory} at most, or for a lower limit in the matrix file."
+            f"machine has {memory_mb()} MiB, of which {_KEPT_MB} are kept for the rest. Ask for {by_memory} at most, "
+            "or for a lower limit in the matrix file."
         )
         raise UsageError(msg)
     return asked

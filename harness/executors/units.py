@@ -146,12 +146,13 @@ def divide(
 def _spread(blocks: list[list[Cell]], parts: int, seconds: Callable[[Cell], float]) -> list[tuple[Cell, ...]]:
     """Blocks over so many parts that take about equally long: the longest first, each to the least (Graham 1969)."""
     lengths = [sum(map(seconds, block)) for block in blocks]
-    heap: list[tuple[float, int]] = [(0.0, number) for number in range(min(parts, len(blocks)))]
+    # Of parts that are equally long the one with fewer cells: what takes no time leaves none without any.
+    heap: list[tuple[float, int, int]] = [(0.0, 0, number) for number in range(min(parts, len(blocks)))]
     found: list[list[Cell]] = [[] for _ in heap]
     for length, block in sorted(zip(lengths, blocks, strict=True), key=lambda pair: -pair[0]):
-        filled, number = heapq.heappop(heap)
+        filled, count, number = heapq.heappop(heap)
         found[number] += block
-        heapq.heappush(heap, (filled + length, number))
+        heapq.heappush(heap, (filled + length, count + len(block), number))
     return [tuple(each) for each in found]
 
 

@@ -20,8 +20,11 @@ from harness.matrix.places import home
 from harness.matrix.variables import OF_FRAMEWORKS, PASS, any_of
 from harness.tables.ingredients import Surroundings
 
-READ_BY_FRAMEWORKS = f"{OF_FRAMEWORKS} AOT* CUBLAS* DNNL_* GOTO_* LD_* MPS_* ONEDNN_* ORT* PYTHON*"
-"""Patterns of the names of environment variables that frameworks, and the libraries below them, read."""
+READ_BY_FRAMEWORKS = (
+    f"{OF_FRAMEWORKS} CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS "
+    "AOT* CUBLAS* DNNL_* GOTO_* LD_* MPS_* ONEDNN_* ORT* PYTHON*"
+)
+"""Patterns of the names of environment variables that frameworks, and libraries and compilers below them, read."""
 
 _CREDENTIAL = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|CREDENTIAL|KEY)S?(?:_|$)", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.,:=+-]{0,40}")

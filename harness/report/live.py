@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from types import TracebackType
 
 from rich.console import Console
@@ -32,7 +33,7 @@ class RunDisplay:
         self._combination = ""
         self._busy = ""
         self._planned = 0
-        self._waiting = 0
+        self._waiting: AbstractSet[tuple[str, str]] = frozenset()
         self._doing = ""
         self._since = time.monotonic()
         # Replaced, never changed: another thread reads it.
@@ -51,9 +52,16 @@ class RunDisplay:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
 
-    def begin(self, combination: str, planned: int, done: Mapping[tuple[str, str], str], waiting: int) -> None:
+    def begin(
+        self,
+        combination: str,
+        planned: int,
+        done: Mapping[tuple[str, str], str],
+        waiting: AbstractSet[tuple[str, str]],
+    ) -> None:
         """A combination's cells begin."""
-        self._combination, self._planned, self._ended, self._waiting = combination, planned, dict(done), waiting
+        self._combination, self._planned = combination, planned
+        self._ended, self._waiting = dict(done), frozenset(waiting)
         self._busy = ""
         self._doing, self._since, self._under_way = "starting: frameworks are imported", time.monotonic(), {}
         self._run, self._timed = _Pace(), _Pace()
@@ -69,15 +77,13 @@ class RunDisplay:
 
     def waiting(self, model: str, strategy: str) -> None:
         """A cell came through all but timing, and waits for that."""
-        self._waiting += 1
+        self._waiting = {*self._waiting, (model, strategy)}
         self._end(model, strategy)
         self._run.count()
         self._show()
 
     def timing(self, model: str, strategy: str) -> None:
         """A cell that waited is timed."""
-        if (model, strategy) not in self._ended:
-            self._waiting = max(0, self._waiting - 1)
         self._begin(model, strategy, f"timing {model}/{strategy}")
         self._timed.begin()
         self._show()
@@ -104,7 +110,8 @@ class RunDisplay:
 
     def _begin(self, model: str, strategy: str, doing: str) -> None:
         self._doing = self._busy = ""
-        # One that ended before was taken back.
+        # One that ended or waited before was taken back, or is timed.
+        self._waiting = self._waiting - {(model, strategy)}
         self._ended = {cell: outcome for cell, outcome in self._ended.items() if cell != (model, strategy)}
         self._under_way = {**self._under_way, (model, strategy): (one_line(doing), time.monotonic())}
 
@@ -137,7 +144,8 @@ class RunDisplay:
             return _line([(self._busy, "bold"), (f"{now - self._since:.0f} s", "dim")])
         counts = Counter(self._ended.values())
         done, good, neutral = counts.total(), counts[Outcome.PASSED.value], counts[Outcome.NOT_APPLICABLE.value]
-        failing = done - good - neutral
+        unresolvable = counts[Outcome.UNRESOLVABLE.value]
+        failing = done - good - neutral - unresolvable
         under_way = list(self._under_way.values())
         shown = [f"{doing} {now - since:.0f} s" for doing, since in under_way[:_MOST_SHOWN]]
         if len(under_way) > len(shown):
@@ -151,7 +159,8 @@ class RunDisplay:
                 (f"{good} passed", "green"),
                 (f"{failing} failing", "red" if failing else "dim"),
                 (f"{neutral} not applicable", "dim"),
-                (f"{self._waiting} to be timed" if self._waiting else "", "dim"),
+                (f"{unresolvable} unresolvable" if unresolvable else "", "red"),
+                (f"{len(self._waiting)} to be timed" if self._waiting else "", "dim"),
                 (self._left(), "dim"),
             ]
         )
@@ -160,8 +169,8 @@ class RunDisplay:
     def _left(self) -> str:
         """About how long it goes on, by the pace of this run; nothing before that is known."""
         timing = sum(doing.startswith("timing ") for doing, _ in self._under_way.values())
-        to_run = self._planned - len(self._ended) - self._waiting - timing
-        to_time = self._waiting + timing
+        to_time = len(self._waiting) + timing
+        to_run = self._planned - len(self._ended) - to_time
         running = self._run.for_cells(to_run)
         timed = self._timed.for_cells(to_time)
         if running is None:

@@ -9,6 +9,7 @@ import shutil
 import venv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,9 +91,15 @@ class Observer:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def begin(self, combination: str, planned: int, done: Mapping[tuple[str, str], str], waiting: int) -> None:
+    def begin(
+        self,
+        combination: str,
+        planned: int,
+        done: Mapping[tuple[str, str], str],
+        waiting: AbstractSet[tuple[str, str]],
+    ) -> None:
         counts = dict(Counter(done.values()))
-        self.told.append(f"begin {combination} {planned} {counts}" + (f" {waiting}" if waiting else ""))
+        self.told.append(f"begin {combination} {planned} {counts}" + (f" {len(waiting)}" if waiting else ""))
 
     def started(self, model: str, strategy: str) -> None:
         self.told.append(f"started {model} {strategy}")

@@ -98,7 +98,7 @@ class _Watched:
         ray: Any = importlib.import_module("ray")
         self._free.append(ray.available_resources().get("CPU", 0.0))
         self._before()
-        timer = threading.Timer(0.5, self._during)
+        timer = threading.Timer(0.1, self._during)  # a pair takes half a second
         timer.start()
         try:
             return self._pairs.take(sides, chance=chance, until=until)

@@ -25,7 +25,7 @@ def test_jobs_are_as_many_as_cores_and_memory_allow(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setattr(local, "cores_limit", lambda: None)
-    monkeypatch.setattr(local, "memory_mb", lambda: 10_000)
+    monkeypatch.setattr(local, "memory_mb", lambda: 11_000)
     policy = Policy(threads=threads, memory_limit_mb=limit_mb)
     assert jobs_here(policy, device="cpu") == jobs
     assert jobs_here(policy, device="cpu", asked=1) == 1
@@ -41,8 +41,11 @@ def test_the_cores_are_no_more_than_a_container_may_use(
 
 
 def test_more_than_memory_allows_is_refused_with_what_to_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "memory_mb", lambda: 10_000)
-    with pytest.raises(UsageError, match=r"--jobs 4: each may take 3000 MiB .* has 10000 MiB\. Ask for 3 at most"):
+    monkeypatch.setattr(local, "memory_mb", lambda: 11_000)
+    with pytest.raises(
+        UsageError,
+        match=r"--jobs 4: each may take 3000 MiB .* has 11000 MiB, .* Ask for 3 at most",
+    ):
         jobs_here(Policy(memory_limit_mb=3000), device="cpu", asked=4)
 
 

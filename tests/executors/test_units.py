@@ -21,7 +21,7 @@ def _cells(models: int, strategies: list[str]) -> list[Cell]:
     models=st.integers(0, 40),
     strategies=st.lists(st.sampled_from(sorted(IMPORTS)), unique=True, min_size=1),
     jobs=st.integers(1, 16),
-    seconds=st.dictionaries(st.integers(0, 39), st.floats(0.1, 600.0)),
+    seconds=st.dictionaries(st.integers(0, 39), st.just(0.0) | st.floats(0.1, 600.0)),
 )
 def test_every_cell_is_in_one_unit_with_those_that_share_its_imports_and_its_model(
     models: int, strategies: list[str], jobs: int, seconds: dict[int, float]
@@ -37,6 +37,7 @@ def test_every_cell_is_in_one_unit_with_those_that_share_its_imports_and_its_mod
     if not units:
         return
     assert len(units) > 1
+    assert all(units)
     assert Counter(cell for unit in units for cell in unit) == Counter(cells)
     for unit in units:
         assert len({IMPORTS[cell.strategy] for cell in unit}) == 1
@@ -72,3 +73,9 @@ def test_the_last_units_are_short_and_import_least() -> None:
     last, longest = units[-4:], max(map(len, units))
     assert {cell.strategy for unit in last for cell in unit} == {"native"}
     assert all(3 * len(unit) <= longest for unit in last)
+
+
+def test_no_unit_is_without_a_cell_where_most_take_no_time() -> None:
+    of_models = {"m0": 30.0}
+    units = divide(_cells(4, ["native"]), IMPORTS, jobs=2, seconds=lambda cell: of_models.get(cell.model, 0.0))
+    assert sorted(len(unit) for unit in units) == [1, 1, 2]

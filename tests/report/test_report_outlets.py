@@ -192,7 +192,7 @@ def test_what_is_told_while_a_run_goes_on_is_text(harmful: str, terminal: bool) 
     console = Console(file=io.StringIO(), width=100, force_terminal=terminal)
     with RunDisplay(console) as display:
         display.busy(harmful)
-        display.begin("torch2.1", 2, {}, 0)
+        display.begin("torch2.1", 2, {}, frozenset())
         display.started(harmful, "native")
         display.ended(harmful, "native", "failed", "load")
         display.note(harmful)
@@ -205,7 +205,12 @@ def test_what_is_told_while_a_run_goes_on_is_text(harmful: str, terminal: bool) 
 def test_on_a_narrow_terminal_each_cell_under_way_has_its_own_line() -> None:
     console = Console(file=io.StringIO(), width=80)
     display = RunDisplay(console)
-    display.begin("torch2.1", 1000, {("mlp", str(nth)): "failed" if nth < 20 else "passed" for nth in range(520)}, 3)
+    display.begin(
+        "torch2.1",
+        1000,
+        {("mlp", str(nth)): "failed" if nth < 20 else "passed" for nth in range(520)},
+        {("gru", str(nth)) for nth in range(3)},
+    )
     for number in range(6):
         display.started(f"convnext-tiny-{number}", "onnx-torchscript:16-tensorflow")
     with console.capture() as capture:
@@ -218,7 +223,7 @@ def test_on_a_narrow_terminal_each_cell_under_way_has_its_own_line() -> None:
 
 def test_a_cell_that_is_taken_back_and_ends_again_counts_once() -> None:
     display = RunDisplay(Console(file=io.StringIO(), width=100))
-    display.begin("torch2.1", 4, {("mlp", "a"): "passed", ("mlp", "b"): "passed"}, 1)
+    display.begin("torch2.1", 4, {("mlp", "a"): "passed", ("mlp", "b"): "passed"}, {("mlp", "native")})
     for outcome in ("passed", "failed"):  # the node that timed it first is lost
         display.timing("mlp", "native")
         display.ended("mlp", "native", outcome, "load")
@@ -230,7 +235,7 @@ def test_a_cell_that_is_taken_back_and_ends_again_counts_once() -> None:
 def test_a_combination_goes_on_where_it_was_after_its_environment_was_mended() -> None:
     console = Console(file=io.StringIO(), width=100)
     display = RunDisplay(console)
-    display.begin("torch2.1", 3, {("mlp", "script"): "passed", ("mlp", "native"): "passed"}, 0)
+    display.begin("torch2.1", 3, {("mlp", "script"): "passed", ("mlp", "native"): "passed"}, frozenset())
     display.started("mlp", "native")
     display.ended("mlp", "native", "passed", "measure")
     display.busy("torch2.1: checking every file")
@@ -240,3 +245,18 @@ def test_a_combination_goes_on_where_it_was_after_its_environment_was_mended() -
     assert display.status().plain.splitlines()[0].startswith("torch2.1  2/3 done  1 passed  1 failing")
     assert isinstance(console.file, io.StringIO)
     assert "[2/3] torch2.1/mlp/native: failed at load" in console.file.getvalue()
+
+
+def test_cells_that_waited_and_are_taken_back_wait_once() -> None:
+    display = RunDisplay(Console(file=io.StringIO(), width=120))
+    cells = [("mlp", str(number)) for number in range(6)]
+    display.begin("torch2.1", 10, {("gru", "native"): "unresolvable"}, set(cells[:2]))
+    for cell in [*cells, *cells]:  # their environment had changed, and all of them ran again
+        display.started(*cell)
+        display.waiting(*cell)
+    assert "1/10 done  0 passed  0 failing  0 not applicable  1 unresolvable  6 to be timed" in display.status().plain
+    for cell in cells:
+        display.timing(*cell)
+        display.ended(*cell, "passed", "measure")
+    assert "7/10 done  6 passed  0 failing" in display.status().plain
+    assert "to be timed" not in display.status().plain
