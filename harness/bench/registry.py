@@ -249,7 +249,7 @@ def model_files(paths: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
-            msg = f"{path}: no such model file."
+            msg = f"{path}: no such file or folder of models. `harness new-model` writes one to begin with."
             raise UsageError(msg)
     unique: dict[Path, Path] = {}
     for path in found:

@@ -52,6 +52,9 @@ def _hold_of(root: Path, marked: Path) -> Path:
     if marked.parent == root / ".tox":
         names = [each for each in _held_folders(root) if each.name.replace("+", "-") == marked.name]
         return names[0] if names else holding_folder(root, marked.name)
+    attempts = root / ".harness" / "attempts"
+    if marked.is_relative_to(attempts):  # units, which are attempts too, lie below the one that is held
+        return attempts.joinpath(*marked.relative_to(attempts).parts[:2])
     return marked.parent if marked.parent.parent == holding_folder(root, "") else marked
 
 

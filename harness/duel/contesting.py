@@ -310,7 +310,7 @@ class _UnderWay:
             going_on = replace(standing, going_on=tuple(left))
             chosen = going_on.affordable(left=deadline - time.monotonic(), cost=self._costs())
             if not chosen:
-                converting = f" (converting took {spent_s / 60:.1f})" if spent_s else ""
+                converting = f" (preparing and converting took {spent_s / 60:.1f})" if spent_s else ""
                 self._ended = f"the budget of {self._rules.budget_s / 60:.3g} minutes was spent{converting}"
                 return
             with contextlib.suppress(OutOfTimeError):  # which ends it as above

@@ -222,7 +222,8 @@ def _no_table(results_root: Path, reference: str, series: Series) -> str:
     if not there:
         names = [folder.name for folder in _subfolders(results_root)]
         near = unknown("combination", reference, names)
-        return f"no table of {reference!r} under {results_root}: {near} Make one with {command}, or name a folder."
+        msg = f"no table of {reference!r} under {results_root}: {near}"
+        return f"{msg} Where it is a combination, make one with {command}; or name a folder."
     msg = f"no table of {reference!r} for {wanted} under {results_root}, only {', '.join(there)}. Run {command}"
     folders = {
         extensions: replace(series, extensions=extensions).folder(results_root, reference).name in there

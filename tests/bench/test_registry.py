@@ -152,7 +152,7 @@ def test_files_and_folders_of_a_users_own(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"empty: no model file \(\*.py\) in this folder"):
         model_files([tmp_path / "empty"])
-    with pytest.raises(UsageError, match=r"nothing\.py: no such model file"):
+    with pytest.raises(UsageError, match=r"nothing\.py: no such file or folder of models"):
         model_files([tmp_path / "nothing.py"])
     with pytest.raises(UsageError, match="no such plugin folder"):
         discover(plugins=[tmp_path / "nothing"])

@@ -105,6 +105,7 @@ def test_what_a_killed_run_left_is_told_and_then_mended(
     holder = _held(start, attempt.folder)
     child = start("import time; time.sleep(600)", **{MARKER: str(attempt.folder)})
     other = start("import time; time.sleep(600)", **{MARKER: f"{root}-other"})
+    unit = start("import time; time.sleep(600)", **{MARKER: str(attempt.folder / "units" / "0001")})
     before = files()
     working = leftovers.leftovers(root)
     assert {finding.severity for finding in working} == {Severity.FINE}
@@ -116,7 +117,7 @@ def test_what_a_killed_run_left_is_told_and_then_mended(
     (attempt.folder / f".attempt.json.{os.getpid()}").write_text("{", encoding="utf-8")
     before = files()
     found = leftovers.leftovers(root)
-    assert _told(found, "processes") == [f"1 of a killed run are still at work: {child.pid}"]
+    assert _told(found, "processes") == [f"1 of a killed run are still at work: {each.pid}" for each in (child, unit)]
     assert _told(found, "scratch") == [
         ".harness/attempts/small/cpu-quick-0123/scratch has 3 MiB of a run that was killed"
     ]
@@ -128,7 +129,7 @@ def test_what_a_killed_run_left_is_told_and_then_mended(
     assert files() == before
 
     done = examining.mend(found)
-    assert len(done) == 4
+    assert len(done) == 5
     assert done[0] == "ended 1 processes"
     assert until(lambda: not alive(child.pid))
     assert alive(other.pid)

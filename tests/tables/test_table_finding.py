@@ -184,7 +184,7 @@ def test_what_is_not_there_is_told_with_the_nearest_name_and_what_to_run(tmp_pat
 
 
 def test_without_any_results_a_name_is_told_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"There are: none\. Make one with `harness run "):
+    with pytest.raises(UsageError, match=r"There are: none\. Where it is a combination, make one with `harness run "):
         find(tmp_path / "results", "torch2.0")
 
 

@@ -214,7 +214,7 @@ def test_a_duel_as_plain_values_says_of_each_cell_what_the_policy_makes_of_it() 
 
 
 def test_cells_without_a_pair_share_a_line_a_reason() -> None:
-    spent = "the budget of 3 minutes was spent (converting took 2.9) after 0 of 48 pairs"
+    spent = "the budget of 3 minutes was spent (preparing and converting took 2.9) after 0 of 48 pairs"
     without = cell(INCONCLUSIVE, pairs=0, reason=spent)
     cells = {**ABC, ("c", "onnx"): without, ("d", "onnx"): without}
     told = duelled(cells, untimed={("e", "onnx"): "torch2.1: failed at load"})

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from harness.bench.stages import Stage
 from tests.report.page.pages import write_page
-from tests.tables.samples import passed, table
+from tests.tables.samples import failed, mismatched, not_applicable, passed, table
 
 BROKEN = "torch2.1/cpu-quick/20260202T120000Z"
 CELL = f"#/cell?table={BROKEN}&cell=embedding/onnx-torchscript"
@@ -77,6 +78,29 @@ def test_the_matrix_marks_what_a_version_broke(page: Page, small: str) -> None:
     row.get_by_role("link").nth(1).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("What changed")
     expect(page.get_by_role("searchbox")).to_have_value("embedding")
+
+
+def test_the_matrix_says_why_all_passed_and_some_are_worse(page: Page, tmp_path: Path) -> None:
+    tables = [
+        table(passed("a", "native"), of, combination=f"torch2.{at}")
+        for at, of in enumerate((passed("a", "tflite"), not_applicable("a", "tflite")))
+    ]
+    _open(page, f"{write_page(tmp_path, tables)}#/matrix")
+    expect(page.get_by_role("row", name="a", exact=False)).to_contain_text("1/1 ▼1")
+    expect(page.locator("h1 + .lede")).to_contain_text(
+        "A cell that passed there and cannot exist here counts as worse, too, and is not among the n of n"
+    )
+
+
+def test_probes_that_never_ran_are_not_told_as_broken(page: Page, tmp_path: Path) -> None:
+    cells = [
+        failed("a", "tflite", probes_total=4),
+        mismatched("b", "tflite", Stage.PROBE, probes_total=4, probes_passed=0),
+    ]
+    address = write_page(tmp_path, [table(*cells)])
+    for model, said in (("a", "4, none was run"), ("b", "0 of 4 passed")):
+        _open(page, f"{address}#/cell?table=torch2.0/cpu-quick/20260131T120000Z&cell={model}/tflite")
+        expect(page.locator("dt", has_text="probes").locator("+ dd").last).to_have_text(said)
 
 
 def test_any_two_tables_are_compared(page: Page, small: str) -> None:

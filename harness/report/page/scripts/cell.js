@@ -82,7 +82,8 @@ function matchPanel(cell) {
   const probes = cell.get("probes_total");
   const told = [];
   if (probes !== null) {
-    told.push(`${cell.get("probes_passed") ?? 0} of ${probes} passed`);
+    const passed = cell.get("probes_passed");
+    told.push(passed === null ? `${probes}, none was run` : `${passed} of ${probes} passed`);
     if (cell.get("probes_skipped")) told.push(`${cell.get("probes_skipped")} of another shape skipped`);
     if (cell.get("probes_derived")) told.push(`${cell.get("probes_derived")} made from the example`);
   }

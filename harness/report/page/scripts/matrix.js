@@ -8,8 +8,9 @@ function showMatrix(chosen) {
   const strategy = there.has(chosen.get("strategy")) ? chosen.get("strategy") : "";
   const kept = Object.fromEntries(chosen);
   const models = DATA.models.filter((name) => tables.some((table) => cellsOf(table).some((cell) => cell.model === name && (!strategy || cell.strategy === strategy))));
+  const uncounted = strategy ? "" : ", and is not among the n of n: these are the cells that passed, of those that can exist and have a record";
   show(
-    ...heading("Which version broke which model", "Combinations in their order. ▼ counts the cells that are worse than in the combination to the left, ▲ those that are better."),
+    ...heading("Which version broke which model", `Combinations in their order. ▼ counts the cells that are worse than in the combination to the left, ▲ those that are better. A cell that passed there and cannot exist here counts as worse, too${uncounted}.`),
     absentSeries(chosen),
     chosen.get("strategy") && !strategy ? absent(`No cell of these tables has the strategy ${chosen.get("strategy")}.`, "All strategies are shown.") : "",
     h(
