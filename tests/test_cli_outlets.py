@@ -59,7 +59,11 @@ def told(root: Path, command: str, *arguments: str, **variables: str) -> Result:
     ("command", "arguments", "words"),
     [
         ("gate", ["--to", "junti=x"], "unknown format of --to 'junti'. Did you mean 'junit'?"),
-        ("show", ["--to", "json"], "--to json: it says nothing of what this command shows. These do: comment, summary"),
+        (
+            "show",
+            ["--to", "json"],
+            "does not have it; `harness compare`, `harness gate` and `harness bump` do. It has comment",
+        ),
         ("gate", ["--to", "junit", "--to", "sarif"], "only one can be printed. Name a file: --to junit=FILE."),
         ("gate", ["--markdown", "--to", "junit"], "only one can be printed"),
         ("gate", ["--markdown", "--to", "comment"], "--markdown is --to comment: it cannot be printed twice."),

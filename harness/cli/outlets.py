@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,11 @@ def to_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def parse_outlets(
-    to: Sequence[str], *, as_markdown: bool = False, as_json: bool = False, without: Sequence[str] = ()
+    to: Sequence[str], *, as_markdown: bool = False, as_json: bool = False, without: Mapping[str, str] | None = None
 ) -> tuple[Outlet, ...]:
     """The outlets that were asked for; `--markdown` is `--to comment`, and `--json` is `--to json`.
 
-    `without` are the forms that have nothing to say of what the command does. Raises `UsageError`.
+    `without` are the forms that the command does not have, each with the commands that do. Raises `UsageError`.
     """
     if as_json and as_markdown:
         msg = "--json and --markdown are two forms of one thing. Leave one out."
@@ -100,7 +100,7 @@ def parse_outlets(
                 f"{option} is --to {form}: it cannot be printed twice. Leave one out, or name a file: --to {form}=FILE."
             )
             raise UsageError(msg)
-    found = [_outlet(value, without) for value in (*to, *short)]
+    found = [_outlet(value, without or {}) for value in (*to, *short)]
     if len(printed := [each.form for each in found if each.printed]) > 1:
         options = [short.get(form, f"--to {form}") for form in printed]
         msg = f"{' and '.join(options)}: only one can be printed. Name a file: --to {printed[0]}=FILE."
@@ -112,13 +112,13 @@ def parse_outlets(
     return tuple(found)
 
 
-def _outlet(value: str, without: Sequence[str]) -> Outlet:
+def _outlet(value: str, without: Mapping[str, str]) -> Outlet:
     form, named, file = value.partition("=")
     if form not in FORMATS:
         raise UsageError(unknown("format of --to", form, FORMATS))
     if form in without:
         rest = ", ".join(each for each in FORMATS if each not in without)
-        msg = f"--to {form}: it says nothing of what this command shows. These do: {rest}."
+        msg = f"--to {form}: this command does not have it; {without[form]} do. It has {rest}."
         raise UsageError(msg)
     if named and not file:
         msg = f"--to {value}: there is no name after the '='. Name it, or leave the '=' out."

@@ -138,7 +138,8 @@ def locks_of(root: Path, reference: str, *, extensions: bool) -> Locks | None:
 @click.pass_context
 def show(context: click.Context, /, table: str, as_markdown: bool, to: Sequence[str], **given: Any) -> int:
     """Print a table as a grid. TABLE is a combination, or the folder of a table."""
-    root, wanted = root_of(context), parse_outlets(to, as_markdown=as_markdown, without=("json",))
+    without = {"json": "`harness compare`, `harness gate` and `harness bump`"}
+    root, wanted = root_of(context), parse_outlets(to, as_markdown=as_markdown, without=without)
     known = expectations(root)
     found = read(context, table, **given)
     foreseen = foreseen_of(found.tables[0], known)

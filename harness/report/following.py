@@ -11,6 +11,8 @@ from typing import Protocol
 from harness.bench.record import Record
 from harness.verdict.changepoints import ChangePoint, Measured, change_points_by, conditions_of, not_told
 
+CODE_EDITED = "code of the strategy, its steps or its runtime edited"
+
 
 class SeenRun(Measured, Protocol):
     """What of a run may have had a say in what became of a cell."""
@@ -82,7 +84,7 @@ def moved_between(before: Seen, now: Seen, *, arrow: str = "->") -> tuple[str, .
         moved.append(f"Python {before.run.python} {arrow} {now.run.python}")
     if before.run.harness_version != now.run.harness_version:
         moved.append(f"harness {before.run.harness_version} {arrow} {now.run.harness_version}")
-    digests = (("model edited", "model_digest"), ("strategy edited", "strategy_digest"))
+    digests = (("model edited", "model_digest"), (CODE_EDITED, "strategy_digest"))
     for told, column in digests:
         was, is_now = getattr(before.record, column), getattr(now.record, column)
         moved += [told] if was and is_now and was != is_now else []

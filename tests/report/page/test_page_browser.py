@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from harness.bench.stages import Stage
-from tests.report.page.pages import write_page
-from tests.tables.samples import failed, mismatched, not_applicable, passed, table
+from tests.report.page.pages import small_tables, write_page
+from tests.tables.samples import MACHINE, failed, mismatched, not_applicable, passed, table
 
 BROKEN = "torch2.1/cpu-quick/20260202T120000Z"
 CELL = f"#/cell?table={BROKEN}&cell=embedding/onnx-torchscript"
@@ -56,9 +57,11 @@ def test_a_cell_has_error_cause_remedy_and_what_shows_it_again(page: Page, small
     _open(page, f"{small}{CELL}")
     expect(page.locator("main")).to_contain_text("INVALID_GRAPH")
     expect(page.locator("dt", has_text="remedy")).to_be_visible()
-    expect(page.get_by_role("link", name="pytorch#110597")).to_have_attribute(
-        "href", "https://github.com/pytorch/pytorch/issues/110597"
-    )
+    known = page.locator("dt", has_text="known as").locator("+ dd")
+    expect(known).to_contain_text("pytorch#110597, in torch ")
+    expect(page.get_by_role("link", name="pytorch#110597")).to_have_count(1)
+    expect(known.get_by_role("link")).to_have_attribute("href", "https://github.com/pytorch/pytorch/issues/110597")
+    expect(page.locator("main")).not_to_contain_text("upstream")
     expect(page.locator(".command code").first).to_have_text(
         f"harness reproduce results/{BROKEN}/embedding/onnx-torchscript"
     )
@@ -172,6 +175,20 @@ def test_what_an_address_asks_for_in_vain_is_told(page: Page, small: str, view: 
     expect(page.locator(".absent")).to_contain_text(said)
 
 
+def test_of_a_table_that_is_not_here_it_says_why_and_what_shows_it(page: Page, tmp_path: Path) -> None:
+    file = write_page(tmp_path, small_tables(), left_out=["results/torch1.9/cpu-quick/20250101T000000Z"])
+    for name, why, shows in (
+        ("torch9.9/cpu-quick/20260101T000000Z", "on another page, or newer", "results/torch9.9/cpu-quick/"),
+        ("torch1.9/cpu-quick/20250101T000000Z", "left out of this page, which stays below a size", "results/torch1.9/"),
+        ("x/y/$(id)", "on another page", "TABLE"),
+    ):
+        _open(page, f"{file}#/grid?table={name}")
+        expect(page.locator(".absent")).to_contain_text(why)
+        expect(page.locator(".absent code")).to_contain_text(f"harness report {shows}")
+        _open(page, f"{file}#/cell?table={name}&cell=a/b")
+        expect(page.locator(".absent code")).to_contain_text(f"harness report {shows}")
+
+
 @pytest.mark.parametrize("name", ["constructor", "toString", "__proto__"])
 def test_what_every_object_has_is_no_choice_of_an_address(page: Page, small: str, name: str) -> None:
     _open(page, f"{small}#/grid?show={name}")
@@ -221,6 +238,59 @@ def test_a_history_has_what_had_moved(page: Page, tmp_path: Path) -> None:
     ]
     _open(page, f"{write_page(tmp_path, tables)}#/cell?table=torch2.0/cpu-quick/20260102T000000Z&cell=a/native")
     expect(page.get_by_role("row", name="2026-01-02")).to_contain_text("torch 2.0.0 → 2.0.1")
+
+
+def test_a_history_has_machines_as_letters_and_fits_the_window(page: Page, tmp_path: Path) -> None:
+    other = replace(MACHINE, cpu="Intel(R) Xeon(R) Platinum 8480C Processor @ 2.00GHz", cores=96)
+    tables = [
+        table(
+            passed("a", "native", latency_ms=1.0, rss_peak_mb=180.0, relative_error=1e-7, strategy_digest=f"{day}"),
+            failed("b", "native", error="none", carried_from="2026-01-01T00:00:00Z" if day == 3 else None),
+            combination="torch2.0-with-all-extensions",
+            machine=other if day == 2 else MACHINE,
+            pins={"torch": f"2.0.{day}"},
+            started=f"2026-01-0{day}T00:00:00Z",
+        )
+        for day in (1, 2, 3)
+    ]
+    file = write_page(tmp_path, tables)
+    cell = "#/cell?table=torch2.0-with-all-extensions/cpu-quick/20260103T000000Z&cell="
+    _open(page, f"{file}{cell}a/native")
+    history = page.get_by_role("region", name="History", exact=True)
+    assert history.locator("tbody td:nth-child(2)").all_text_contents() == ["A", "B", "A"]
+    assert [each[:3] for each in page.get_by_label("Machines").get_by_role("listitem").all_text_contents()] == [
+        *("A: ", "B: ")
+    ]
+    expect(page.get_by_label("Machines")).to_contain_text("Platinum 8480C")
+    expect(history).to_contain_text("code of the strategy, its steps or its runtime edited")
+    assert history.evaluate("each => each.scrollWidth - each.clientWidth") == 0
+    _open(page, f"{file}{cell}b/native")
+    expect(history.get_by_role("row", name="2026-01-03")).to_contain_text(
+        "torch 2.0.2 → 2.0.3; carried over from 2026-01-01T00:00:00Z"
+    )
+
+
+def test_the_names_of_tables_to_choose_from_are_whole(page: Page, tmp_path: Path) -> None:
+    tables = [
+        table(passed("a", "native"), missing=[("b", "native")], combination=name)
+        for name in ("torch2.0-with-all-extensions", "torch2.1-with-all-extensions")
+    ]
+    file = write_page(tmp_path, tables)
+    for view in ("grid", "compare"):
+        _open(page, f"{file}#/{view}")
+        picked = page.locator(".picks select")
+        expect(picked.first.locator("option").first).to_have_text(
+            "torch2.0-with-all-extensions · cpu-quick · newest, incomplete, 2026-01-31 12:00"
+        )
+        assert (
+            picked.evaluate_all("""all => all.map((each) => {
+            const copy = each.cloneNode(true);
+            copy.style.cssText = "width: max-content; max-width: none; position: absolute";
+            document.body.append(copy);
+            return each.offsetWidth < copy.offsetWidth && each.value;
+        })""")
+            == [False] * picked.count()
+        )
 
 
 def test_back_goes_to_where_the_reader_was(page: Page, small: str) -> None:

@@ -143,6 +143,7 @@ function historySection(cell) {
   const seen = sightingsOf(cell);
   const changes = changesOf(cell);
   const newest = [...seen].reverse();
+  const machines = [...new Set(seen.map((each) => textOf(each.table.machine)))];
   return section("History", "All runs on this page that had this cell, by version.",
     h("div", { class: "stack" }, DATA.combinations.filter((name) => seen.some((each) => each.table.combination === name)).map((name) => h("div", null,
       h("h3", { class: "small" }, name),
@@ -153,21 +154,25 @@ function historySection(cell) {
     DATA.no_changes !== null && h("p", { class: "note" }, textOf(DATA.no_changes)),
     scrolling("History", h("table", { class: "list" },
       h("caption", null, "The newest run first, with what had moved since the run before it under the same combination. Numbers of different machines do not stand for one another."),
-      h("thead", null, h("tr", null, ["run (UTC)", "table", "outcome", ...DATA.numbers.map(labelOf), "relative error", "what had moved", "machine"].map((name, at) => h("th", { scope: "col", class: at > 2 && at < 4 + DATA.numbers.length ? "number" : null }, name)))),
+      h("thead", null, h("tr", null, ["run (UTC)", "on", "table", "outcome", ...DATA.numbers.map(labelOf), "relative error", "what had moved"].map((name, at) => h("th", { scope: "col", class: at > 3 && at < 5 + DATA.numbers.length ? "number" : null }, name)))),
       h("tbody", null, newest.map((each) => h("tr", { "aria-current": each === cell ? "true" : null },
         h("th", { scope: "row", class: "nowrap" }, h("a", { href: cellHref(each) }, minute(each.table.started))),
+        h("td", null, letterOf(machines.indexOf(textOf(each.table.machine)))),
         h("td", { class: "nowrap" }, tableTitle(each.table)),
         h("td", null, chip(each)),
         DATA.numbers.map(({ column }) => h("td", { class: "number" }, column === "latency_ms" && each.get(column) !== null ? care(each) : "", figure(each.get(column)))),
         h("td", { class: "number" }, exponent(each.get("relative_error"))),
-        h("td", { class: "small moved-pins text" }, each.text("moved")),
-        h("td", { class: "small quiet roomy" }, each.get("carried_from") === null ? textOf(each.table.machine) : `carried over from ${each.text("carried_from")}`)))))));
+        h("td", { class: "small moved-pins text" }, [each.text("moved"), each.get("carried_from") === null ? "" : `carried over from ${each.text("carried_from")}`].filter(Boolean).join("; "))))))),
+    h("ul", { class: "legend", "aria-label": "Machines" }, machines.map((machine, at) => h("li", { class: "text" }, `${letterOf(at)}: ${machine}`))));
 }
 
 function changesOf(cell) {
   const id = `${cell.table.combination}/${cell.name}`;
   return DATA.changes.filter((change) => change.cell === id && change.device === cell.table.device);
 }
+
+/** What a machine is called in a table: A to Z, then A1. */
+const letterOf = (at) => `${String.fromCharCode(65 + (at % 26))}${at < 26 ? "" : Math.floor(at / 26)}`;
 
 function changeNote({ column, points }) {
   const label = labelOf(DATA.numbers.find((number) => number.column === column));

@@ -69,8 +69,8 @@ function tableOptions(tables) {
 }
 
 function tableOption(table) {
-  const marks = [table.current ? "newest" : "", table.complete ? "" : "incomplete"].filter(Boolean).join(", ");
-  return `${table.combination} · ${table.series} · ${minute(table.started)}${marks ? ` (${marks})` : ""}`;
+  const marks = [table.current ? "newest" : "", table.complete ? "" : "incomplete", minute(table.started)].filter(Boolean);
+  return `${table.combination} · ${table.series} · ${marks.join(", ")}`;
 }
 
 function facts(pairs) {
@@ -127,7 +127,16 @@ function absentTable(chosen, name, instead) {
   const id = chosen.get(name);
   if (!id || tableById.has(id)) return "";
   const folder = DATA.left_out.find((each) => each.endsWith(`/${id}`));
-  return absent(folder ? `The table ${id} had no room on this page: \`harness report ${quoted(folder)}\` shows it.` : `This page has no table ${id}.`, instead);
+  const why = folder
+    ? `The table ${id} was left out of this page, which stays below a size: \`harness report ${quoted(folder)}\` shows it.`
+    : `This page has no table ${id}: it may be on another page, or newer than this one. \`harness report ${folderOf(id)}\` shows it.`;
+  return absent(why, instead);
+}
+
+/** Where a table that is not here would be, beside those that are; an address may say anything. */
+function folderOf(id) {
+  const beside = TABLES.find((table) => table.folder.endsWith(`/${table.id}`));
+  return beside && /^\w[\w.+-]*(\/\w[\w.+-]*){2}$/.test(id) ? quoted(beside.folder.slice(0, -beside.id.length) + id) : "TABLE";
 }
 
 function absentSeries(chosen) {
@@ -152,12 +161,14 @@ function cellTags(names, table, fallback) {
 /** What rules say of a broken cell: label and text, the issues as links. */
 function knownOf(cell) {
   const told = cell.get("told");
-  const pairs = told === null ? [] : DATA.told[told].map(([label, text]) => [textOf(label), sentence(textOf(text))]);
   const cause = cell.get("cause") === null ? null : DATA.causes[cell.get("cause")];
+  const issues = new Map(cause?.issues ?? []);
+  const pairs = told === null ? [] : DATA.told[told].map(([label, text]) => [textOf(label), textOf(label) === "known as" ? linked(textOf(text), issues) : sentence(textOf(text))]);
   if (cause?.rule) pairs.push(["rule", h("code", null, cause.rule)]);
-  if (cause?.issues?.length) {
-    const links = cause.issues.map(([name, address], at) => [at ? ", " : "", h("a", { href: address, rel: "noreferrer" }, name)]);
-    pairs.push(["upstream", h("span", null, links)]);
-  }
   return pairs;
+}
+
+/** A text of ours with each issue that it names as a link; `issues` are addresses by name. */
+function linked(text, issues) {
+  return text.split(/([\w.-]+#\d+)/).map((part) => (issues.has(part) ? h("a", { href: issues.get(part), rel: "noreferrer" }, part) : sentence(part)));
 }
