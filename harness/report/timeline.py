@@ -55,7 +55,7 @@ def cell_lines(cell: CellHistory, *, width: int, glyphs: str = BLOCKS) -> list[T
     pins = ", ".join(f"{name} {version}" for name, version in sorted(first.pins.items()))
     lines = [Text(told, style="bold")]
     lines += wrapped(f"first run with {pins or 'no pins'}", width=width, indent=2, style="dim")
-    names = {conditions: chr(ord("A") + index % 26) for index, conditions in enumerate(cell.conditions)}
+    names = {conditions: _letter(index) for index, conditions in enumerate(cell.conditions)}
     for conditions, name in names.items():
         lines += wrapped(f"{name}: {conditions}", width=width, indent=2, style="dim")
         for series in cell.series:
@@ -67,6 +67,11 @@ def cell_lines(cell: CellHistory, *, width: int, glyphs: str = BLOCKS) -> list[T
     if doubts := doubts_in(run.record for run in cell.runs if run.record.latency_ms is not None):
         lines += wrapped(f"{CARE}: to be taken with care ({', '.join(doubts)})", width=width, indent=2, style="dim")
     return lines
+
+
+def _letter(index: int) -> str:
+    """A to Z, then A1 to Z1 and so on, as on the page."""
+    return f"{chr(ord('A') + index % 26)}{index // 26 or ''}"
 
 
 def _runs_of(count: int) -> str:
