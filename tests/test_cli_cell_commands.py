@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from click.testing import CliRunner, Result
 from pyarrow import parquet
 
 from harness import cli
+from harness.bench.hold import hold
 from harness.bench.kept import read_artifact
 from harness.cli import opening
 from harness.tables.writing import write_table
@@ -287,6 +289,27 @@ def test_of_pins_without_a_solution_the_next_step_is_to_edit_and_lock_them(
         assert "resolver's reason, whole: " in said
     else:
         assert "none/linear/native comes to no artifact: unresolvable at resolve" in said
+
+
+@pytest.mark.parametrize("command", [["check", "linear.py", "--combination", "none"], ["open", "none/linear/native"]])
+def test_what_waits_for_an_environment_says_so_at_once_and_promises_no_recorded_cell(
+    unresolvable: Path, command: Sequence[str]
+) -> None:
+    with hold(unresolvable / ".harness" / "environments" / "none", "the environment none", print):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.cli", "--root", str(unresolvable), *command],
+            cwd=unresolvable,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        assert any("Waiting for it to end" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+    assert process.returncode == 3, told
+    assert "interrupted. It records no cells: the same command begins anew." in told
 
 
 def test_open_says_what_to_install(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

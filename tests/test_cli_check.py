@@ -68,6 +68,20 @@ def test_all_that_cannot_be_read_is_told_at_once_and_nothing_is_installed(root: 
     assert not (root / ".harness").exists()
 
 
+def test_what_cannot_be_read_hides_nothing_of_what_is_wrong_with_the_others(root: Path, ambient: Path) -> None:
+    for name in ("right.py", "narrow.py", "syntax.py", "misspelt.py"):
+        (root / "own" / name).parent.mkdir(exist_ok=True)
+        (root / name).rename(root / "own" / name)
+    done = _check("own", "--python", ambient)
+    assert done.exit_code == 2, done.output
+    assert done.stdout.startswith("own/right.py: nothing is wrong with it under")
+    assert all(f"own/{name}.py" in done.stderr for name in ("syntax", "misspelt", "narrow")), done.stderr
+    (root / "own" / "narrow.py").unlink()
+    done = _check("own", "--python", ambient)
+    assert done.exit_code == 2, "a file that is right excuses none that is not"
+    assert "own/right.py: nothing is wrong" in done.stdout
+
+
 def test_with_an_environment_models_are_built_and_shown(root: Path, ambient: Path) -> None:
     done = _check("right.py", "wrong_probe.py", "raising.py", "lost.py", "narrow.py", "unbound.py", "--python", ambient)
     assert done.exit_code == 2, done.output

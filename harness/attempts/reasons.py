@@ -58,7 +58,7 @@ def why(
         if not left:
             break
     if left:
-        reasons["no table has them"] = left
+        reasons["no table has a record"] = left
     return reasons
 
 
@@ -69,13 +69,15 @@ def _nearest(digests: Digests, was: Surroundings, machines: Sequence[tuple[Diges
 
 
 def _words(changed: Changed) -> str:
-    said = []
+    said: list[str] = []
     for name in (each for each in PARTS if each in changed):
         items = differing_items(*changed[name])
         more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
         named = f" ({', '.join(items[:_NAMED])}{more})" if items and items != [name] else ""
         said.append(f"{PARTS[name]}{named}")
-    return f"{' and '.join(said)} changed" if said else "what they came to holds only where they ran, or is not known"
+    if not said:
+        return "an earlier result holds only where it was made, or is not known"
+    return f"{said[0]} changed" if len(said) == 1 else f"these changed: {'; '.join(said)}"
 
 
 def told(
@@ -94,8 +96,17 @@ def told(
     of = f", seen by the run of {runs}" if len(runs_of) == 1 else f", seen by the runs of {runs}" if runs_of else ""
     yield f"{name}: {carried} of {total} cells are carried over{of}"
     if again:
-        yield f"{name}: {again} that nothing changed for are run again tonight"
+        yield f"{name}: {_cells(again)} that nothing changed for {_are(again)} run once more"
     for reason, cells in reasons.items():
         models = sorted({cell.model for cell in cells})
         more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
-        yield f"{name}: {len(cells)} are run, since {reason}: {', '.join(models[:_NAMED])}{more}"
+        of = f"{_cells(len(cells))} of {', '.join(models[:_NAMED])}{more}"
+        yield f"{name}: {of} {_are(len(cells))} run, since {reason}"
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'' if count == 1 else 's'}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -30,6 +31,14 @@ class UsageError(HarnessError):
 
 class ModelsWrongError(UsageError):
     """Models of a user's own are wrong whatever the versions; the message says where, and what to mend."""
+
+
+class FilesRefusedError(UsageError):
+    """Files cannot be read at all, whatever the environment; `files` are the models of a user's own among them."""
+
+    def __init__(self, message: str, files: Iterable[Path] = ()) -> None:
+        super().__init__(message)
+        self.files = frozenset(files)
 
 
 class NoEvidenceError(HarnessError):
@@ -98,6 +107,12 @@ class RunInterruptedError(InfrastructureError):
     """A person or the system ended the run by a signal."""
 
     remedy = "Run the same command again to go on from the last recorded cell."
+
+
+class NothingRecordedError(RunInterruptedError):
+    """The same of a command that records no cells."""
+
+    remedy = "It records no cells: the same command begins anew."
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

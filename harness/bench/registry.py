@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from harness.bench import own_code
 from harness.bench.cards import ModelCard, RuntimeCard, StepCard, from_json
 from harness.bench.definitions import Model, Strategy
-from harness.bench.errors import UsageError, unknown
+from harness.bench.errors import FilesRefusedError, UsageError, unknown
 from harness.bench.explaining import hint_of, place_of, with_hint
 from harness.bench.places import PACKAGE, ZOO
 from harness.bench.text import one_line
@@ -303,16 +303,16 @@ def discover(
     }
     stamped = tuple((kind, *_stamp(path)) for kind, found in files.items() for path in found)
     entries: dict[str, list[Entry[Any]]] = {kind: [] for kind in files}
-    refused = []
+    refused: list[tuple[Path | None, str]] = []
     for (kind, path, *_), told in zip(stamped, _cards(stamped, tuple(paths), min(timeout_s, MOST_S)), strict=True):
         entry = _entry(kind, path, told, own=kind == "model" and path in own, paths=tuple(paths))
         entries[kind].append(entry)
         if "refused" in told:
-            refused.append(told["refused"])
+            refused.append((path if entry.own else None, told["refused"]))
         elif strict and entry.own and entry.value is None:
-            refused.append(entry.mistake)
+            refused.append((path, entry.mistake))
     if refused:
-        raise UsageError("\n".join(refused))
+        raise FilesRefusedError("\n".join(line for _, line in refused), [path for path, _ in refused if path])
     return Registry(
         models=_named(entries["model"], "model"),
         steps=_named(entries["step"], "step"),

@@ -16,13 +16,13 @@ import click
 
 from harness.attempts.mistakes import here
 from harness.bench.checking import CHECKED_FILE, PLAN_FILE
-from harness.bench.errors import BenchBrokenError, ModelsWrongError, NoEvidenceError, UsageError
+from harness.bench.errors import BenchBrokenError, FilesRefusedError, ModelsWrongError, NoEvidenceError, UsageError
 from harness.bench.group import MARKER, end_leftovers
 from harness.bench.logs import tail
 from harness.bench.plan import Cell, Plan, Policy, select_models, split_models
 from harness.bench.processes import LAUNCHER
 from harness.bench.record import write_json
-from harness.bench.registry import Registry, discover, passed_over
+from harness.bench.registry import Registry, discover, model_files, passed_over
 from harness.cli.context import input_option, path_option, root_of, say, shown
 from harness.cli.requirements import requirements_options, take
 from harness.given.placing import placed
@@ -65,8 +65,9 @@ def check(
 
     MODEL is what --models of `harness run` takes. Files are read first, without any environment; then their models are
     built and run on their example and their probes: where no environment is named, in the one that was used last of
-    those that have what the files import. Nothing is converted. Exits with 2 where a file is wrong, and tells all that
-    are; with 3 where one cannot be told in that environment, since a package is not installed or memory runs out.
+    those that have what the files import, once no run has it. Nothing is converted. Exits with 2 where a file is
+    wrong, and tells all that are; with 3 where one cannot be told in that environment, since a package is not
+    installed or memory runs out.
     """
     root = root_of(context)
     if sum(map(bool, (name, interpreter, requirements))) > 1:
@@ -80,7 +81,9 @@ def check(
     given = paths or [root / folder for folder in matrixfile.of(root, None, names=models, known=[]).paths]
     roots = [folder.resolve() for folder in (*given, *found)]
     with_zoo = bool(globs or not files)
-    registry = discover(models=files, paths=roots, with_zoo=with_zoo, strict=True)
+    has = choosing.installed(root)
+    there = interpreter is not None or (name in has if name else bool(has))
+    registry, readable, refused = _read(files, roots, with_zoo=with_zoo, others_too=there and not requirements)
     chosen = select_models(registry, globs, "full")
     for file in passed_over(files):
         say(f"{shown(file)}: passed over, since there is no MODEL in it")
@@ -89,7 +92,7 @@ def check(
         device="cpu",
         tier="full",
         cells=tuple(Cell(_AMBIENT, model, "native", "cpu") for model in chosen),
-        models=tuple(map(str, files)),
+        models=tuple(map(str, readable)),
         paths=tuple(map(str, roots)),
         zoo=with_zoo,
         policy=Policy(),
@@ -109,7 +112,32 @@ def check(
         cells = tuple(replace(cell, combination=name or _AMBIENT) for cell in plan.cells)
         seen = _built(prepared, replace(plan, combination=name or _AMBIENT, cells=cells), pinned=interpreter is None)
     choice = choice or choosing.held_against(root, name or _AMBIENT, prepared.python, modules)
-    return _tell(registry, chosen, seen, f"{name or interpreter} (Python {prepared.python_version})", choice)
+    try:
+        code = _tell(registry, chosen, seen, f"{name or interpreter} (Python {prepared.python_version})", choice)
+    except (ModelsWrongError, NoEvidenceError) as error:
+        if refused:
+            msg = f"{refused}\n{error}"
+            raise ModelsWrongError(msg) from error
+        raise
+    if refused:
+        raise refused
+    return code
+
+
+def _read(
+    files: Sequence[Path], roots: Sequence[Path], *, with_zoo: bool, others_too: bool
+) -> tuple[Registry, Sequence[Path], FilesRefusedError | None]:
+    """The registry with the files of models, these files, and what was told of others that cannot be read.
+
+    Raises the last where it is of all of them, or the `others_too` are not to be looked into.
+    """
+    try:
+        return discover(models=files, paths=roots, with_zoo=with_zoo, strict=True), files, None
+    except FilesRefusedError as error:
+        readable = [file for file in model_files(files) if file not in error.files]
+        if not others_too or not error.files or not readable:
+            raise
+        return discover(models=readable, paths=roots, with_zoo=with_zoo, strict=True), readable, error
 
 
 def _imported(registry: Registry, plan: Plan) -> set[str]:
@@ -130,12 +158,17 @@ def _prepared(root: Path, name: str | None, interpreter: Path | None) -> Iterato
     lock = locks.read_lock(root, combination)
     environment.require_pythons({} if lock.reason else {name: combination.python})
     log = own_folder(root) / "logs" / f"{name}-install.log"
-    with holding(root, name, say):
-        prepared = prepare_environment(root, name, lock, log=log, note=say, busy=say)
+    with holding(root, name, _note):
+        prepared = prepare_environment(root, name, lock, log=log, note=_note, busy=_note)
         if isinstance(prepared, FactOfPins):
             msg = f"{name} cannot be had: {prepared.reason}\nName another combination to build in."
             raise NoEvidenceError(msg)
         yield prepared
+
+
+def _note(text: str) -> None:
+    """Say what is waited for where it is seen at once, also where what is found goes to a file or a pipe."""
+    say(text, err=True)
 
 
 def _built(prepared: Prepared, plan: Plan, *, pinned: bool) -> Mapping[str, Any]:

@@ -31,7 +31,7 @@ def clean(context: click.Context, names: tuple[str, ...], dry_run: bool, as_json
     Exits with 3 where something that was named is held.
     """
     root = root_of(context)
-    inventory = take_inventory(root)
+    inventory = take_inventory(root, busy=lambda text: say(text, err=True))
     chosen = inventory.named(names) if names else list(inventory.items)
     if not names:
         if as_json:

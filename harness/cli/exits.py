@@ -14,12 +14,22 @@ from typing import IO, Any
 
 import click
 
-from harness.bench.errors import DiskFullError, HarnessError, NotWritableError, RunInterruptedError, UsageError
+from harness.bench.errors import (
+    DiskFullError,
+    HarnessError,
+    NothingRecordedError,
+    NotWritableError,
+    RunInterruptedError,
+    UsageError,
+)
 from harness.bench.signals import raise_on_termination
 from harness.bench.text import printable
 from harness.cli.context import say
 
 COULD_NOT_TELL = 3
+
+_RECORDING = frozenset({"run", "gate", "bump", "duel", "advise", "lock"})
+"""The commands that go on with what they have recorded where they are given again."""
 
 
 class ToldError(click.ClickException):
@@ -50,6 +60,8 @@ class BugError(ToldError):
 class Commands(click.Group):
     """Commands that return their exit code, or raise an error of `harness.bench.errors`, which has one."""
 
+    _invoked: str | None = None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it raises is an exception of click's afterwards."""
         try:
@@ -58,6 +70,8 @@ class Commands(click.Group):
             raise
         except Exception as error:
             raise told(error) from error
+        finally:
+            self._invoked = ctx.invoked_subcommand
 
     def main(
         self,
@@ -79,7 +93,8 @@ class Commands(click.Group):
             code = _shown(error)
         except (click.Abort, KeyboardInterrupt) as error:
             asked = str(error.__cause__ or error)
-            code = _shown(told(RunInterruptedError(f"{asked}." if asked else "interrupted.")))
+            interrupted = RunInterruptedError if self._invoked in _RECORDING else NothingRecordedError
+            code = _shown(told(interrupted(f"{asked}." if asked else "interrupted.")))
         sys.exit(_flushed(code))
 
 

@@ -56,7 +56,8 @@ def open_command(
 ) -> int:
     """Show the artifact of CELL in Netron until Ctrl-C: the one that was kept, else one that is converted anew.
 
-    CELL is COMBINATION/MODEL/STRATEGY as `harness plan` prints it, or the same after the folder of a table.
+    CELL is COMBINATION/MODEL/STRATEGY as `harness plan` prints it, or the same after the folder of a table. What is
+    converted anew needs the environment, and waits while a run has it.
     """
     found = find_cell(context, cell, **given)
     path = viewable(artifact_folder(context, found, interpreter=interpreter, plugins=plugins))

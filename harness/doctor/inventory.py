@@ -143,9 +143,20 @@ def _is_meant(item: Item, wanted: str) -> bool:
     return any(fnmatch.fnmatchcase(each, wanted) for each in above)
 
 
-def take_inventory(root: Path) -> Inventory:
-    """What the harness keeps below `root` and as a node, and uv's cache. Nothing is changed."""
-    items = [*_environments(root), *_own(root), *_of_node(place_of_cache()), *_cache(root)]
+def take_inventory(root: Path, *, busy: Callable[[str], None] = lambda _: None) -> Inventory:
+    """What the harness keeps below `root` and as a node, and uv's cache. Nothing is changed.
+
+    `busy` is told what is measured next: large folders take long.
+    """
+    items: list[Item] = []
+    for what, found in (
+        ("environments", _environments(root)),
+        (f"what {OWN} holds", _own(root)),
+        ("environments of a node", _of_node(place_of_cache())),
+        ("uv's cache", _cache(root)),
+    ):
+        busy(f"measuring {what}")
+        items += found
     items.sort(key=lambda each: (-each.frees, each.name))
     return Inventory(items=tuple(items), foreign=tuple(_foreign(root)))
 

@@ -196,7 +196,7 @@ def test_a_cell_that_comes_to_something_else_on_another_machine_is_no_finding(wo
     seen_on(world, one, **{ENDED_ON: name_of(one)})
     cell = next(cell for cell in world.plan.cells if cell.strategy == "recite")
     attempt, told = world.begun("now", night_of(cell), machines=only(one, two))
-    assert "small: 1 that nothing changed for are run again tonight" in told
+    assert "small: 1 cell that nothing changed for is run once more" in told
     ran = two if elsewhere else one
     identities.keep_machines(attempt, {name_of(ran): ran})
     passed = {**both(world.plan), "recite": record(world.plan, "recite")}

@@ -125,7 +125,7 @@ def test_another_condition_has_all_cells_run(base: World, part: str, changed: Ca
     assert after is not None
     shared = before.ingredients.shared, after.ingredients.shared
     assert [name for name in shared[0] if shared[0][name] != shared[1][name]] == [part]
-    assert any("2 are run, since" in line for line in told)
+    assert any("2 cells of good are run, since" in line for line in told)
 
 
 def with_policy(world: World, **values: Any) -> World:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from harness.attempts.carrying import NIGHTS, Carrier, is_due, tables_of
+from harness.attempts.reasons import told, why
 from harness.attempts.tasks import Task
 from harness.bench.plan import Cell
+from harness.tables.ingredients import PARTS, Ingredients
 from tests.attempts.worlds import STARTED, World, both, night_of, other, record
 from tests.tables.samples import timing
 
@@ -81,10 +84,24 @@ def test_another_outcome_of_a_cell_that_is_run_again_is_not_reproducible(world: 
     night = night_of(cell)
     attempt, told = world.begun("now", night)
     assert cell not in attempt.recorded(world.plan)
-    assert "small: 1 that nothing changed for are run again tonight" in told
+    assert "small: 1 cell that nothing changed for is run once more" in told
     for each in set(world.plan.cells) - set(attempt.recorded(world.plan)):
         kept = {"reads": world.reads(), "launches": [timing([0.001, 0.002])]}
         attempt.write(each, record(world.plan, each.strategy), kept)
     made = world.settled(attempt, "2026-02-01T12:00:00Z")
     (found,) = made.run.not_reproducible
     assert (found.cell, found.before, found.now, found.seen) == ("good/recite", "failed at convert", "passed", STARTED)
+
+
+def test_what_is_run_is_told_with_its_number_and_all_that_changed() -> None:
+    cell = Cell("small", "ranker", "s", "cpu")
+    seen = Ingredients(
+        shared={}, models={"ranker": "1"}, strategies={"s": "1"}, reads={"r": {"a.bin": "1"}}, cells={"ranker/s": "r"}
+    )
+    now = replace(seen, models={"ranker": "2"})
+    reasons = why([{"": seen}], now, [cell], among=[], reads_now=lambda *_: {"a.bin": "2"})
+    lines = list(told("small", [], carried=0, again=2, lacking=[cell], reasons=reasons))
+    assert lines[1:] == [
+        "small: 2 cells that nothing changed for are run once more",
+        f"small: 1 cell of ranker is run, since these changed: {PARTS['model']}; {PARTS['reads']}",
+    ]

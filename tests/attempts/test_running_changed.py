@@ -86,7 +86,7 @@ def test_only_what_changed_is_run_and_what_is_not_reproducible_is_told(
     (models / "two.bin").write_bytes(b"2")
     edited, told = _run(root, ambient, models, "--changed", "--night", quiet)
     assert [r.carried_from for r in edited.records] == [saw, None]
-    assert "1 are run, since a file that the cell was seen to read changed" in told
+    assert "1 cell of two is run, since a file that the cell was seen to read changed" in told
 
     monkeypatch.setenv("HARNESS_CHANCE", "1")
     night = _night(edited.records, saw, due=True)

@@ -102,9 +102,10 @@ def test_all_that_is_kept_is_shown_with_what_it_takes_and_frees(full: Path, file
     assert items[".tox/small"].frees // MIB == 2, "the other file is linked to uv's cache"
     done = _clean(full)
     assert done.exit_code == 0
+    assert done.stderr.splitlines()[-1] == "measuring uv's cache", "which may take a minute"
     assert any(line.startswith("2 MiB  6 MiB  ") and ".tox/small" in line for line in done.output.splitlines())
     assert "Not the harness's, and left alone: .tox/lint, .harness/notes." in done.output
-    told = {each["name"]: each for each in json.loads(_clean(full, "--json").output)}
+    told = {each["name"]: each for each in json.loads(_clean(full, "--json").stdout)}
     assert told[".tox/small"]["frees"] == items[".tox/small"].frees
     assert files() == before
 
@@ -126,10 +127,10 @@ def test_what_is_named_goes_and_nothing_else(full: Path, files: Files, names: li
     before = files()
     done = _clean(full, *names, "--dry-run")
     assert (done.exit_code, files()) == (0, before)
-    assert {line.split()[2].rstrip(":") for line in done.output.splitlines()} == gone
+    assert {line.split()[2].rstrip(":") for line in done.stdout.splitlines()} == gone
     done = _clean(full, *names)
     assert done.exit_code == 0, done.output
-    assert {line.split()[1].rstrip(":") for line in done.output.splitlines()} == gone
+    assert {line.split()[1].rstrip(":") for line in done.stdout.splitlines()} == gone
     left = {name: each for name, each in files().items() if not name.endswith(HOLD_FILE)}
     assert left == {name: each for name, each in before.items() if not any(name.startswith(f"{g}/") for g in gone)}
 
@@ -214,7 +215,7 @@ def test_what_is_kept_as_a_node_is_shown_and_goes_by_its_name_unless_a_unit_uses
     root: Path, cache: Path, node_cache: Path, name: str
 ) -> None:
     folder = _on_node(node_cache, "abc")
-    (row,) = (line for line in _clean(root).output.splitlines() if f" {NODE_CACHE}/abc/torch2.0 " in line)
+    (row,) = (line for line in _clean(root).stdout.splitlines() if f" {NODE_CACHE}/abc/torch2.0 " in line)
     assert row.split()[:4] == ["3", "MiB", "3", "MiB"]
     assert _clean(root, "*").exit_code == 2, "other checkouts use it"
     with (folder.parents[1] / USERS).open("rb") as users:
