@@ -41,7 +41,7 @@ def test_what_moving_torch_breaks_is_told_by_one_command(harness: Call) -> None:
     assert again.returncode == 1, again.stdout + again.stderr
     assert again.stdout.count(": taken from the table ") == 2, "nothing is run twice"
     assert not (ROOT / "matrices" / f"{name}.in").exists()
-    shutil.rmtree(given_folder(ROOT, name) / "env")
+    shutil.rmtree(given_folder(ROOT, name) / "env", ignore_errors=True)  # none where the tables were there before
 
 
 def test_a_candidate_without_a_solution_names_both_packages_and_the_constraint(harness: Call, tmp_path: Path) -> None:
