@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import Page, expect
+
 from harness.bench.record import Record
 from harness.bench.stages import Outcome, Stage
 from harness.report.page.data import Shown, name_of, page_data
@@ -120,3 +122,23 @@ def write_page(folder: Path, tables: Iterable[Table], **others: Any) -> str:
     file = folder / "page.html"
     file.write_text(render(data_of(tables, **others)), encoding="utf-8")
     return file.as_uri()
+
+
+BROKEN = "torch2.1/cpu-quick/20260202T120000Z"
+CELL = f"#/cell?table={BROKEN}&cell=embedding/onnx-torchscript"
+VIEWS = {
+    "overview": "#/",
+    "grid": "#/grid",
+    "matrix": "#/matrix",
+    "matrix of a strategy": "#/matrix?strategy=onnx-torchscript",
+    "compare": "#/compare",
+    "list": "#/list?of=all",
+    "broken cell": CELL,
+    "passed cell": "#/cell?table=torch2.0/cpu-quick/20260131T120000Z&cell=embedding/onnx-torchscript",
+}
+
+
+def open_page(page: Page, address: str) -> None:
+    """The page at an address, once it shows something."""
+    page.goto(address)
+    expect(page.locator("h1")).to_be_visible()
